@@ -1,0 +1,74 @@
+"""What every process of the venue does in the same way: log lines, readiness, and an orderly end.
+
+A supervisor starts each service with the read end of a pipe (its number in `JIBEK_PARENT_FD`) of which it holds the
+other end. When the supervisor dies, however it dies, the pipe closes and the service ends.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+
+PARENT_FD_VARIABLE = "JIBEK_PARENT_FD"
+
+EXIT_GOOD = 0
+EXIT_REFUSED = 1
+"""A check failed, or what was asked for was refused."""
+EXIT_USAGE = 2
+EXIT_UNREACHABLE = 3
+"""The venue or the store cannot be reached."""
+
+
+class StopRequest:
+    """Becomes set once the process is asked to end: by SIGTERM, by SIGINT."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+    def set(self, *_: object) -> None:
+        self._event.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Waits until the stop is requested, at most `timeout_s`; says whether it is."""
+        return self._event.wait(timeout_s)
+
+
+def set_up(name: str) -> logging.Logger:
+    """Configures log lines to standard error, begins to watch the parent, and returns the process's logger."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format=f"%(asctime)s.%(msecs)03dZ {name}[%(process)d] %(levelname)s %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+    )  # fmt: skip
+    logging.Formatter.converter = time.gmtime
+    parent = os.environ.get(PARENT_FD_VARIABLE)
+    if parent is not None:
+        threading.Thread(target=_end_with_parent, args=(int(parent),), daemon=True).start()
+    return logging.getLogger(name)
+
+
+def stop_on_signals() -> StopRequest:
+    """A StopRequest that SIGTERM and SIGINT set."""
+    stop = StopRequest()
+    signal.signal(signal.SIGTERM, stop.set)
+    signal.signal(signal.SIGINT, stop.set)
+    return stop
+
+
+def report_ready(**facts: object) -> None:
+    """Tells the supervisor, in one line of JSON on standard output, that this process does its work."""
+    print(json.dumps({"ready": True, **facts}), flush=True)
+
+
+def _end_with_parent(fd: int) -> None:
+    """Ends this process when the other end of the pipe is gone. Everything that matters is in the store already."""
+    while os.read(fd, 1):
+        pass
+    os._exit(EXIT_GOOD)

@@ -1,0 +1,248 @@
+# Written by `python -m engine.records` from engine/records.py; a test keeps it current. Do not edit.
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef enum:
+    COMMAND_KIND_EPOCH_START = 1
+    COMMAND_KIND_TIME_TICK = 2
+    COMMAND_KIND_ASSET_ADD = 10
+    COMMAND_KIND_MARKET_ADD = 11
+    COMMAND_KIND_FEES_SET = 12
+    COMMAND_KIND_MARKET_STATE_SET = 13
+    COMMAND_KIND_ACCOUNT_ADD = 20
+    COMMAND_KIND_ACCOUNT_FREEZE = 21
+    COMMAND_KIND_ACCOUNT_UNFREEZE = 22
+    COMMAND_KIND_KEY_ADD = 23
+    COMMAND_KIND_KEY_REVOKE = 24
+    COMMAND_KIND_DEPOSIT = 30
+    COMMAND_KIND_WITHDRAW = 31
+    COMMAND_KIND_ORDER_PLACE = 40
+    COMMAND_KIND_ORDER_CANCEL = 41
+    COMMAND_KIND_ORDER_CANCEL_ALL = 42
+    COMMAND_KIND_STATE_REPORT = 50
+
+cdef enum:
+    EVENT_KIND_REJECTED = 1
+    EVENT_KIND_EPOCH_STARTED = 2
+    EVENT_KIND_ASSET_ADDED = 10
+    EVENT_KIND_MARKET_ADDED = 11
+    EVENT_KIND_FEES_CHANGED = 12
+    EVENT_KIND_MARKET_STATE_CHANGED = 13
+    EVENT_KIND_ACCOUNT_ADDED = 20
+    EVENT_KIND_ACCOUNT_FROZEN = 21
+    EVENT_KIND_ACCOUNT_UNFROZEN = 22
+    EVENT_KIND_KEY_ADDED = 23
+    EVENT_KIND_KEY_REVOKED = 24
+    EVENT_KIND_DEPOSITED = 30
+    EVENT_KIND_WITHDRAWN = 31
+    EVENT_KIND_ORDER_ACCEPTED = 40
+    EVENT_KIND_TRADE = 41
+    EVENT_KIND_ORDER_CLOSED = 42
+    EVENT_KIND_STATE_REPORTED = 50
+
+cdef enum:
+    DISPOSITION_EXECUTED = 0
+    DISPOSITION_DUPLICATE = 1
+    DISPOSITION_STALE_BOOT = 2
+    DISPOSITION_MALFORMED = 3
+
+cdef enum:
+    SIDE_BUY = 1
+    SIDE_SELL = 2
+
+cdef enum:
+    ORDER_TYPE_LIMIT = 1
+    ORDER_TYPE_MARKET = 2
+    ORDER_TYPE_LIMIT_MAKER = 3
+
+cdef enum:
+    TIME_IN_FORCE_NONE = 0
+    TIME_IN_FORCE_GTC = 1
+    TIME_IN_FORCE_IOC = 2
+    TIME_IN_FORCE_FOK = 3
+
+cdef enum:
+    SELF_TRADE_MODE_NONE = 0
+
+cdef enum:
+    TRADE_FLAG_TAKER_FILLED = 1
+    TRADE_FLAG_MAKER_FILLED = 2
+
+cdef enum:
+    MARKET_STATE_TRADING = 1
+    MARKET_STATE_HALTED = 2
+
+cdef enum:
+    KEY_TYPE_HMAC_SHA256 = 1
+    KEY_TYPE_ED25519 = 2
+
+cdef enum:
+    REASON_NONE = 0
+    REASON_MALFORMED_COMMAND = 101
+    REASON_UNKNOWN_COMMAND = 102
+    REASON_UNKNOWN_ASSET = 201
+    REASON_UNKNOWN_MARKET = 202
+    REASON_ASSET_EXISTS = 203
+    REASON_MARKET_EXISTS = 204
+    REASON_INVALID_ASSET_DEFINITION = 205
+    REASON_INVALID_MARKET_DEFINITION = 206
+    REASON_INVALID_FEES = 207
+    REASON_INVALID_STATE = 208
+    REASON_MARKET_HALTED = 209
+    REASON_VENUE_HALTED = 210
+    REASON_TOO_MANY_DEFINITIONS = 211
+    REASON_UNKNOWN_ACCOUNT = 301
+    REASON_ACCOUNT_EXISTS = 302
+    REASON_INVALID_ACCOUNT_NAME = 303
+    REASON_ACCOUNT_FROZEN = 304
+    REASON_ACCOUNT_NOT_FROZEN = 305
+    REASON_KEY_EXISTS = 306
+    REASON_UNKNOWN_KEY = 307
+    REASON_INVALID_KEY = 308
+    REASON_TOO_MANY_KEYS = 309
+    REASON_INVALID_AMOUNT = 310
+    REASON_INSUFFICIENT_FUNDS = 311
+    REASON_INVALID_SIDE = 401
+    REASON_INVALID_ORDER_TYPE = 402
+    REASON_INVALID_TIME_IN_FORCE = 403
+    REASON_INVALID_SELF_TRADE_MODE = 404
+    REASON_INVALID_PRICE = 405
+    REASON_INVALID_QUANTITY = 406
+    REASON_INVALID_QUOTE_AMOUNT = 407
+    REASON_NOTIONAL_TOO_SMALL = 408
+    REASON_NOTIONAL_TOO_LARGE = 409
+    REASON_INVALID_CLIENT_ID = 410
+    REASON_DUPLICATE_CLIENT_ID = 411
+    REASON_TOO_MANY_OPEN_ORDERS = 412
+    REASON_WOULD_TAKE = 413
+    REASON_UNKNOWN_ORDER = 501
+    REASON_NO_OPEN_ORDERS = 502
+    REASON_CANCELLED_BY_OWNER = 601
+    REASON_CANCELLED_BY_FREEZE = 602
+    REASON_IMMEDIATE_REST_EXPIRED = 603
+    REASON_FILL_OR_KILL_EXPIRED = 604
+    REASON_MARKET_REST_EXPIRED = 605
+
+cdef struct BatchHeader:
+    uint16_t version
+    uint16_t command_count
+    uint32_t gateway
+    uint64_t boot
+    uint64_t number
+    uint32_t blob_length
+    uint32_t reserved
+
+cdef struct Command:
+    uint8_t kind
+    uint8_t side
+    uint8_t order_type
+    uint8_t time_in_force
+    uint8_t self_trade_mode
+    uint8_t flags
+    uint16_t asset
+    uint32_t account
+    uint32_t market
+    uint64_t order_id
+    int64_t price_ticks
+    int64_t quantity_lots
+    int64_t amount
+    int64_t trigger_ticks
+    int64_t display_lots
+    int64_t expiry_us
+    uint64_t group
+    char client_id[36]
+    uint32_t blob_offset
+    uint32_t blob_length
+    uint32_t state
+
+cdef struct EventHeader:
+    uint16_t version
+    uint8_t disposition
+    uint8_t reserved
+    uint32_t event_count
+    uint32_t gateway
+    uint32_t reserved_2
+    uint64_t boot
+    uint64_t number
+    int64_t time_us
+    uint64_t blob_length
+
+cdef struct Event:
+    uint8_t kind
+    uint8_t side
+    uint8_t order_type
+    uint8_t time_in_force
+    uint8_t self_trade_mode
+    uint8_t flags
+    uint16_t reason
+    uint32_t command_index
+    uint32_t market
+    uint32_t account
+    uint32_t maker_account
+    uint16_t asset
+    uint16_t base_asset
+    uint16_t quote_asset
+    uint8_t command
+    uint8_t state
+    uint64_t order_id
+    uint64_t maker_order_id
+    uint64_t trade_id
+    int64_t price_ticks
+    int64_t quantity_lots
+    int64_t base_amount
+    int64_t quote_amount
+    int64_t cumulative_lots
+    int64_t cumulative_quote
+    int64_t left_lots
+    int64_t maker_cumulative_lots
+    int64_t maker_cumulative_quote
+    int64_t maker_left_lots
+    int64_t hold_change
+    int64_t maker_hold_change
+    int64_t fee
+    int64_t maker_fee
+    char client_id[36]
+    char maker_client_id[36]
+    uint32_t blob_offset
+    uint32_t blob_length
+    int64_t amount
+
+cdef struct AssetDefinition:
+    uint32_t scale
+
+cdef struct MarketDefinition:
+    uint32_t base_asset
+    uint32_t quote_asset
+    int64_t tick_e8
+    int64_t lot_units
+    int64_t price_min_ticks
+    int64_t price_max_ticks
+    int64_t quantity_min_lots
+    int64_t quantity_max_lots
+    int64_t notional_min
+    int64_t notional_max
+    uint32_t maker_fee_ppm
+    uint32_t taker_fee_ppm
+    uint32_t open_orders_max
+    uint32_t reserved
+
+cdef struct Fees:
+    uint32_t maker_fee_ppm
+    uint32_t taker_fee_ppm
+
+cdef struct KeyDefinition:
+    uint32_t key_type
+    uint32_t permissions
+
+cdef struct EpochStart:
+    uint64_t previous_epoch
+    uint64_t previous_sequence
+    char previous_head[32]
+    uint64_t rules_version
+
+cdef struct StateReport:
+    char state_hash[32]
+    char balances_hash[32]
+    uint64_t accounts
+    uint64_t open_orders
+    uint64_t balances
