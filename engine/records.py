@@ -325,6 +325,16 @@ class MarketDefinition(NamedTuple):
     reserved: U32 = 0
 
 
+TICK_AND_LOT_MAX = 10**14
+"""Largest `tick_e8` and `lot_units`: their product times 10^8 still fits into 127 bits."""
+NOTIONAL_MIN_UNITS = 100
+FEE_PPM_MAX = 100_000
+SCALE_MAX = 8
+PRICE_SCALE = 8
+"""Decimals of the unit in which a tick is given."""
+KEYS_PER_ACCOUNT_MAX = 100
+
+
 class Fees(NamedTuple):
     maker_fee_ppm: U32 = 0
     taker_fee_ppm: U32 = 0
@@ -407,6 +417,10 @@ FEES = Layout(Fees, 8)
 KEY_DEFINITION = Layout(KeyDefinition, 8)
 EPOCH_START = Layout(EpochStart, 56)
 STATE_REPORT = Layout(StateReport, 88)
+
+
+class EngineStop(Exception):
+    """The journal cannot be carried on from here; nothing is skipped in silence. The text says why."""
 
 
 class MalformedRecord(ValueError):

@@ -18,8 +18,12 @@ from typing import Any
 from engine.records import (
     AMOUNT_MAX,
     ASSET_DEFINITION,
+    FEE_PPM_MAX,
     FEES,
     MARKET_DEFINITION,
+    NOTIONAL_MIN_UNITS,
+    PRICE_SCALE,
+    SCALE_MAX,
     AssetDefinition,
     BatchBuilder,
     Command,
@@ -32,11 +36,6 @@ from engine.records import (
     pack_parts,
 )
 
-SCALE_MAX = 8
-PRICE_SCALE = 8
-"""A tick is given in 1e-8 of the quote asset."""
-NOTIONAL_MIN_UNITS = 100
-FEE_PPM_MAX = 100_000
 OPEN_ORDERS_MAX_DEFAULT = 10_000
 
 _DECIMAL = re.compile(r"(\d{1,20})(?:\.(\d{1,20}))?", re.ASCII)

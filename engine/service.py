@@ -1,0 +1,268 @@
+"""The engine's process: journal → core → events.
+
+    python -m engine.service --store unix:///run/jibek/store.sock --data jibek-data --engine compiled
+
+It replays the journal from the beginning, comparing its own events with those in the store entry by entry, and then goes
+on where the events end. Two engines may run at once: `publish` lets one be first, and the other finds that it agrees.
+
+The core knows no clock. This process compares the store's clock, which stamps the journal, with its own once a second;
+where they part by more than 5 s it halts the venue by a command, until an operator resumes it and so accepts the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Protocol
+
+import redis
+
+from engine.journal import (
+    BEGINNING,
+    ENGINE_GATEWAY,
+    GENESIS_HEAD,
+    PUBLISHED_KEY,
+    ChainBroken,
+    Diverged,
+    EntryId,
+    JournalEntry,
+    Producer,
+    StaleEpoch,
+    Store,
+    StoreRefused,
+    chain_head,
+    check_follows,
+    check_published,
+    connect,
+    prepare_store,
+    publish_call,
+    read_events,
+    read_journal,
+)
+from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, StopRequest, report_ready, set_up, stop_on_signals
+from engine.records import BatchBuilder, Command, CommandKind, EngineStop, MarketState
+from engine.watermark import WatermarkWriter, read_watermark
+
+ENTRIES_PER_READ = 64
+BLOCK_MS = 200
+RETRY_S_MAX = 1.0
+CLOCK_CHECK_S = 1.0
+CLOCK_DIFFERENCE_MAX_S = 5.0
+
+
+class ExchangeCore(Protocol):
+    """What the service needs of a core; `engine.core.Core` and `engine.reference.Core` are two."""
+
+    venue_state: int
+
+    def execute(self, time_us: int, batch: bytes) -> bytes: ...
+
+    def state_hash(self) -> bytes: ...
+
+
+def make_core(name: str) -> ExchangeCore:
+    """The core named `compiled` or `reference`."""
+    if name == "reference":
+        from engine.reference import Core as ReferenceCore
+
+        return ReferenceCore()
+    from engine.core import Core
+
+    return Core()
+
+
+class EngineService:
+    """Carries the core along the journal.
+
+    `cursor` and `head` are those of the last entry that the core has executed. An entry that was executed but not yet
+    confirmed as published waits in `pending`; after a lost connection it is published again, which changes nothing
+    where it was published already.
+    """
+
+    def __init__(self, client: Store, core: ExchangeCore, data: Path) -> None:
+        self.client = client
+        self.core = core
+        self.data = data
+        self.cursor: EntryId = BEGINNING
+        self.head = GENESIS_HEAD
+        self.published: EntryId = BEGINNING
+        self.pending: list[tuple[EntryId, bytes, bytes]] = []
+
+    def execute(self, entry: JournalEntry) -> bytes:
+        """Executes the next entry and moves cursor and head; returns the event entry.
+
+        Raises:
+            ChainBroken: it is not the next entry.
+            EngineStop: the core cannot go past it; an unexpected exception of the core is turned into one, with a dump.
+        """
+        check_follows(self.cursor, entry)
+        try:
+            data = self.core.execute(entry.time_us, entry.batch)
+        except EngineStop as stop:
+            raise EngineStop(f"entry {entry.id}: {stop}; see {self._dump(entry)}") from stop
+        except Exception as error:
+            raise EngineStop(f"entry {entry.id}: {error!r}; see {self._dump(entry)}") from error
+        self.head = chain_head(self.head, entry, data)
+        self.cursor = entry.id
+        return data
+
+    def recover(self) -> int:
+        """Replays what has been executed before, comparing every head; returns the number of entries.
+
+        Raises:
+            ChainBroken: the events differ from what the journal gives, or the store ends before its watermark.
+        """
+        mark, mark_head = read_watermark(self.data)
+        last = EntryId.parse(self.client.get(PUBLISHED_KEY) or b"0-0")
+        if last < mark:
+            raise ChainBroken(f"the store ends at {last}, but {mark} was published: this is an old copy of the store")
+        count = 0
+        while self.cursor < last:
+            entries = read_journal(self.client, self.cursor, count=ENTRIES_PER_READ)
+            events = read_events(self.client, self.cursor, count=ENTRIES_PER_READ)
+            if not entries or not events:
+                raise ChainBroken(f"journal or events end at {self.cursor}, but {last} was published")
+            for entry, event in zip(entries, events, strict=False):
+                self.execute(entry)
+                if event.id != entry.id or event.head != self.head:
+                    raise ChainBroken(f"the events of {entry.id} are not those that the journal gives")
+                if entry.id == mark and self.head != mark_head:
+                    raise ChainBroken(f"the chain at {mark} is not the one that was published")
+                count += 1
+        self.published = self.cursor
+        return count
+
+    def step(self, block_ms: int) -> bool:
+        """Executes and publishes what the journal has next; True where there was something.
+
+        Raises:
+            redis.ConnectionError, redis.TimeoutError: the store is away; call `reconnected` once it is back.
+        """
+        if not self.pending:
+            for entry in read_journal(self.client, self.cursor, count=ENTRIES_PER_READ, block_ms=block_ms):
+                data = self.execute(entry)
+                self.pending.append((entry.id, self.head, data))
+        return self._publish_pending()
+
+    def reconnected(self) -> None:
+        """Checks that the store still has what it had.
+
+        Raises:
+            ChainBroken: it has lost entries that were published.
+        """
+        last = EntryId.parse(self.client.get(PUBLISHED_KEY) or b"0-0")
+        if last < self.published:
+            raise ChainBroken(f"the store came back at {last}, but {self.published} was published")
+
+    def _publish_pending(self) -> bool:
+        if not self.pending:
+            return False
+        pipeline = self.client.pipeline(transaction=False)
+        previous = self.published
+        for id, head, data in self.pending:
+            pipeline.execute_command(*publish_call(previous, id, head, data))
+            previous = id
+        for (id, _, _), answer in zip(self.pending, pipeline.execute(), strict=True):
+            check_published(id, answer)
+            self.published = id
+        self.pending.clear()
+        return True
+
+    def _dump(self, entry: JournalEntry) -> Path:
+        """Writes what is known about an entry that stopped the engine, for the person who will look into it."""
+        path = self.data / f"engine-stopped-at-{entry.id}.txt"
+        path.write_text(
+            f"The engine stopped at journal entry {entry.id}, stamped {entry.time_us}.\n\n"
+            f"Batch ({len(entry.batch)} bytes):\n{entry.batch.hex()}\n\n{traceback.format_exc()}"
+        )
+        return path
+
+
+class ClockGuard:
+    """Halts the venue where the store's clock and this machine's part by more than 5 s (promise P2).
+
+    A resume by an operator accepts the difference as it then is.
+    """
+
+    def __init__(self, client: Store, core: ExchangeCore) -> None:
+        self.client = client
+        self.core = core
+        self.accepted_s = 0.0
+        self.halted = False
+        self._checked = float("-inf")
+
+    def check(self, monotonic_s: float, wall_s: float) -> None:
+        """Compares the clocks, once a second at most."""
+        if monotonic_s - self._checked < CLOCK_CHECK_S:
+            return
+        self._checked = monotonic_s
+        seconds, microseconds = self.client.time()
+        difference_s = seconds + microseconds / 1e6 - wall_s
+        if self.halted and self.core.venue_state == MarketState.TRADING:
+            self.halted, self.accepted_s = False, difference_s
+        if not self.halted and abs(difference_s - self.accepted_s) > CLOCK_DIFFERENCE_MAX_S:
+            self._halt(difference_s)
+
+    def _halt(self, difference_s: float) -> None:
+        builder = BatchBuilder()
+        why = f"the store's clock is {difference_s:+.1f} s from the engine's"
+        command = Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.HALTED)
+        builder.add(command, b"engine", why.encode())
+        producer = Producer(self.client, ENGINE_GATEWAY)
+        producer.append(builder.build(gateway=producer.gateway, boot=producer.boot, number=1))
+        self.halted = True
+
+
+def serve(service: EngineService, guard: ClockGuard, stop: StopRequest) -> None:
+    """Runs until the stop is requested; outlives the store."""
+    watermark = WatermarkWriter(service.data)
+    retry_s = 0.0
+    try:
+        while not stop:
+            try:
+                if retry_s:
+                    service.reconnected()
+                    retry_s = 0.0
+                if service.step(BLOCK_MS):
+                    watermark.note(service.published, service.head)
+                guard.check(time.monotonic(), time.time())
+            except (redis.ConnectionError, redis.TimeoutError):
+                retry_s = min(RETRY_S_MAX, 2 * retry_s or 0.02)
+                stop.wait(retry_s)
+    finally:
+        watermark.close()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="engine.service", description="The matching engine of a Jibek venue.")
+    parser.add_argument("--store", required=True, help="URL of the store: unix:///path or redis://host:port/0")
+    parser.add_argument("--data", required=True, type=Path, help="data folder of the venue")
+    parser.add_argument("--engine", choices=("compiled", "reference"), default="compiled")
+    options = parser.parse_args(arguments)
+    log = set_up("engine")
+    stop = stop_on_signals()
+    client = connect(options.store)
+    try:
+        prepare_store(client)
+        core = make_core(options.engine)
+        service = EngineService(client, core, options.data)
+        began_s = time.monotonic()
+        count = service.recover()
+        log.info("replayed %d entries in %.3f s to %s", count, time.monotonic() - began_s, service.cursor)
+        report_ready(cursor=str(service.cursor), state_hash=core.state_hash().hex())
+        serve(service, ClockGuard(client, core), stop)
+    except (StoreRefused, ChainBroken, Diverged, StaleEpoch, EngineStop, ValueError) as error:
+        log.error("%s: %s", type(error).__name__, error)
+        return EXIT_REFUSED
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        log.error("the store at %s cannot be reached: %s", options.store, error)
+        return EXIT_UNREACHABLE
+    log.info("stopped at %s", service.cursor)
+    return EXIT_GOOD
+
+
+if __name__ == "__main__":
+    sys.exit(main())
