@@ -1,0 +1,87 @@
+"""HMAC secrets at rest: sealed with AES-GCM under a key that never leaves the data folder.
+
+    DIR/secret.key    32 random bytes, readable by the owner only
+    {jibek}:secrets   hash, key id -> nonce (12 bytes) ‖ ciphertext ‖ tag (16 bytes)
+
+The key id is associated data: a sealed secret that is moved to another key id does not open. The journal holds no
+secret, because auditors read it; a store that is copied without its data folder gives none away.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+SECRETS_KEY = "{jibek}:secrets"
+SECRET_KEY_FILE = "secret.key"
+SECRET_KEY_BYTES = 32
+NONCE_BYTES = 12
+
+
+class SecretError(Exception):
+    """The secret key or a sealed secret cannot be used; the text names what to do and never the secret."""
+
+
+def create_secret_key(data_dir: Path) -> bytes:
+    """The secret key of `data_dir`; creates it (mode 0600) where there is none. Safe against a second creator.
+
+    Raises:
+        SecretError: a file is there that is not a secret key, or is readable by others.
+    """
+    path = data_dir / SECRET_KEY_FILE
+    # The file appears under its name only when it is complete, and only if nobody else was first.
+    draft = data_dir / f"{SECRET_KEY_FILE}.{os.getpid()}"
+    if not path.exists():
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(os.urandom(SECRET_KEY_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                pass  # another process was first: its key is the one
+        finally:
+            os.unlink(draft)
+    return load_secret_key(data_dir)
+
+
+def load_secret_key(data_dir: Path) -> bytes:
+    """The secret key of `data_dir`, 32 bytes.
+
+    Raises:
+        SecretError: there is none, it has a wrong length, or others than the owner may read it.
+    """
+    path = data_dir / SECRET_KEY_FILE
+    try:
+        mode = path.stat().st_mode
+        secret_key = path.read_bytes()
+    except OSError as error:
+        raise SecretError(f"{path} cannot be read: {error.strerror}") from None
+    if mode & 0o077:
+        raise SecretError(f"{path} is readable by others: run `chmod 600 {path}`")
+    if len(secret_key) != SECRET_KEY_BYTES:
+        raise SecretError(f"{path} has {len(secret_key)} bytes, not {SECRET_KEY_BYTES}: restore it from a backup")
+    return secret_key
+
+
+def seal(secret_key: bytes, key_id: str, secret: bytes) -> bytes:
+    """`secret` as it may be stored, bound to `key_id`."""
+    nonce = os.urandom(NONCE_BYTES)
+    return nonce + AESGCM(secret_key).encrypt(nonce, secret, key_id.encode())
+
+
+def unseal(secret_key: bytes, key_id: str, sealed: bytes) -> bytes:
+    """The inverse of `seal`.
+
+    Raises:
+        SecretError: it was sealed under another secret key or for another key id, or was changed.
+    """
+    try:
+        return AESGCM(secret_key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], key_id.encode())
+    except (InvalidTag, ValueError):
+        raise SecretError(f"the stored secret of API key {key_id} does not open with this {SECRET_KEY_FILE}") from None
