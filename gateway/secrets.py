@@ -9,6 +9,7 @@ secret, because auditors read it; a store that is copied without its data folder
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -41,10 +42,9 @@ def create_secret_key(data_dir: Path) -> bytes:
                 file.write(os.urandom(SECRET_KEY_BYTES))
                 file.flush()
                 os.fsync(file.fileno())
-            try:
+            # Where another process was first, its key is the one.
+            with contextlib.suppress(FileExistsError):
                 os.link(draft, path)
-            except FileExistsError:
-                pass  # another process was first: its key is the one
         finally:
             os.unlink(draft)
     return load_secret_key(data_dir)
