@@ -1,0 +1,87 @@
+"""venue.toml and the journal: the file defines an empty venue once; after that the journal is the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine.journal import VENUE_GATEWAY, Producer, Store
+from engine.records import EventKind
+from engine.venue import Listing, VenueDefinition
+from jibek.directory import read_directory
+from jibek.operator import reason_text
+from ledger.console import operator_name
+
+
+class DefinitionRefused(Exception):
+    """The engine refused a part of a venue.toml that was thought to be right; the text says which and why."""
+
+
+def define_venue(client: Store, data: Path, definition: VenueDefinition) -> None:
+    """Defines the venue where it is empty.
+
+    A start that died on the way has left a beginning of the definition. All batches are then sent again under their
+    old numbers: the engine drops those that it has seen (promise P8).
+
+    Raises:
+        DefinitionRefused: the engine refuses a part.
+        StoreTimeout: the engine does not answer.
+    """
+    directory = read_directory(client, data)
+    if directory.accounts or not is_beginning_of(definition, directory.listing):
+        return
+    # The epoch-start record was number 1 of boot 1.
+    producer = Producer(client, VENUE_GATEWAY, boot=1)
+    producer.number = 1
+    for batch in definition.batches(operator_name()):
+        _, answer = producer.execute(batch)
+        for event in answer:
+            if event.kind == EventKind.REJECTED:
+                raise DefinitionRefused(f"The venue's definition is refused: {reason_text(event.reason)}")
+
+
+def is_beginning_of(definition: VenueDefinition, listing: Listing) -> bool:
+    """Whether the listing holds the first parts of the definition and nothing else."""
+    assets = list(listing.assets.values())
+    markets = [(market.symbol, market.definition) for market in listing.markets.values()]
+    return (
+        assets == definition.assets[: len(assets)]
+        and markets == definition.markets[: len(markets)]
+        and len(assets) + len(markets) < len(definition.assets) + len(definition.markets)
+    )
+
+
+def differences(definition: VenueDefinition, listing: Listing) -> Iterator[str]:
+    """One sentence for each thing that the file says otherwise than the venue. The venue is right.
+
+    Names are compared, not numbers: the file numbers by its own order.
+    """
+    for asset in definition.assets:
+        listed = listing.asset_by_name.get(asset.name)
+        if listed is None:
+            yield f"venue.toml has the asset {asset.name}, the venue has not."
+        elif listed.scale != asset.scale:
+            yield f"venue.toml gives {asset.name} a scale of {asset.scale}, the venue {listed.scale}."
+    names = {asset.number: asset.name for asset in definition.assets}
+    for symbol, market in definition.markets:
+        found = listing.market_by_symbol.get(symbol)
+        if found is None:
+            yield f"venue.toml has the market {symbol}, the venue has not."
+            continue
+        file_values = market._asdict() | {
+            "base_asset": names[market.base_asset],
+            "quote_asset": names[market.quote_asset],
+        }
+        venue_values = found.definition._asdict() | {
+            "base_asset": found.base.name,
+            "quote_asset": found.quote.name,
+            "maker_fee_ppm": found.maker_fee_ppm,
+            "taker_fee_ppm": found.taker_fee_ppm,
+        }
+        for name, value in file_values.items():
+            if value != venue_values[name]:
+                yield f"venue.toml gives {symbol} {name} = {value}, the venue {venue_values[name]}."
+    for name in listing.asset_by_name.keys() - set(names.values()):
+        yield f"The venue has the asset {name}, venue.toml has not."
+    for symbol in listing.market_by_symbol.keys() - {symbol for symbol, _ in definition.markets}:
+        yield f"The venue has the market {symbol}, venue.toml has not."

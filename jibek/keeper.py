@@ -1,0 +1,66 @@
+"""Starts a program that ends when its parent ends, however the parent dies.
+
+    python keeper.py PARENT_PID FD PROGRAM ARGUMENT …
+
+On Linux the kernel is asked to kill the program at the parent's death, and this process becomes the program: nothing
+stays behind. Elsewhere this process stays beside the program and watches `FD`, the read end of a pipe of which the
+parent holds the other end; the pipe closes when the parent is gone.
+
+SIGKILL is the right end even for the store: it answers nobody before a write is on disk, so there is nothing to save.
+
+The file is run alone, with nothing but the standard library, so that it starts in a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+
+PR_SET_PDEATHSIG = 1
+EXIT_NO_PARENT = 1
+
+
+def become(parent_pid: int, command: list[str]) -> None:
+    """Asks the kernel for SIGKILL at the parent's death and turns into `command`. Linux only; does not return.
+
+    The request survives the exec. If the parent died before it was made, `getppid` has changed.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if os.getppid() != parent_pid:
+        sys.exit(EXIT_NO_PARENT)
+    os.execv(command[0], command)
+
+
+def stay_beside(fd: int, command: list[str]) -> int:
+    """Runs `command`, kills it once `fd` is at its end, passes SIGTERM and SIGINT on; returns its exit code."""
+    pid = os.fork()
+    if pid == 0:
+        os.execv(command[0], command)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: os.kill(pid, received))
+    threading.Thread(target=_kill_at_end_of, args=(fd, pid), daemon=True).start()
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _kill_at_end_of(fd: int, pid: int) -> None:
+    while os.read(fd, 1):
+        pass
+    os.kill(pid, signal.SIGKILL)
+
+
+def main() -> int:
+    parent_pid, fd, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+    if sys.platform == "linux":
+        become(parent_pid, command)
+    return stay_beside(fd, command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

