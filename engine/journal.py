@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 import redis
 
+from engine.definitions import RULES_VERSION
 from engine.records import (
     BATCH_BYTES_MAX,
     EPOCH_START,
@@ -49,7 +50,6 @@ PUBLISHED_KEY = "{jibek}:published"
 BOOT_KEY = "{jibek}:boot"
 
 LIBRARY_NAME = "jibek_journal"
-RULES_VERSION = 1
 GENESIS_HEAD = bytes(32)
 
 VENUE_GATEWAY = 1

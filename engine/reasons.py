@@ -99,6 +99,7 @@ class Reason(IntEnum):
     INVALID_CLIENT_ID = 410, "A client order id has at most 36 bytes and no zero byte inside."
     DUPLICATE_CLIENT_ID = 411, "An open order of this account has this client order id. Choose another one."
     TOO_MANY_OPEN_ORDERS = 412, "The account has as many open orders in this market as are allowed. Cancel one first."
+    ORDER_ID_IN_USE = 414, "A resting order of this book has this order id. Choose another one."
     WOULD_TAKE = 413, "A LIMIT_MAKER order would match at once. Choose a price that rests."
 
     # -- 5xx: cancelling an order

@@ -21,34 +21,35 @@ There is no clock, no I/O, no randomness and no float in this module.
 from __future__ import annotations
 
 import hashlib
-import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from sortedcontainers import SortedDict
 
+from engine.definitions import (
+    RULES_VERSION,
+    Refused,
+    read_account,
+    read_asset,
+    read_epoch_start,
+    read_fees,
+    read_key,
+    read_market,
+    read_parts,
+    refuse_unless,
+)
 from engine.reasons import Reason
 from engine.records import (
     AMOUNT_MAX,
-    ASSET_DEFINITION,
     CLIENT_ID_BYTES,
-    EPOCH_START,
     EVENT,
     EVENT_HEADER,
-    FEE_PPM_MAX,
-    FEES,
     HOUSE_ACCOUNT,
-    KEY_DEFINITION,
     KEYS_PER_ACCOUNT_MAX,
     MARKET_DEFINITION,
     NO_CLIENT_ID,
-    NOTIONAL_MIN_UNITS,
-    PRICE_SCALE,
-    SCALE_MAX,
     STATE_REPORT,
-    TICK_AND_LOT_MAX,
-    AssetDefinition,
     BatchHeader,
     Command,
     CommandKind,
@@ -57,13 +58,10 @@ from engine.records import (
     Event,
     EventHeader,
     EventKind,
-    KeyDefinition,
-    KeyType,
     MalformedRecord,
     MarketDefinition,
     MarketState,
     OrderType,
-    Permission,
     SelfTradeMode,
     Side,
     StateReport,
@@ -71,16 +69,9 @@ from engine.records import (
     TradeFlag,
     pack_parts,
     parse_batch,
-    unpack_parts,
 )
 
-RULES_VERSION = 1
 PPM = 1_000_000
-
-_ASSET_NAME = re.compile(rb"[A-Z0-9]{1,10}")
-_SYMBOL = re.compile(rb"[A-Z0-9]{1,20}")
-_ACCOUNT_NAME = re.compile(rb"[a-z0-9][a-z0-9._-]{0,31}")
-_KEY_ID = re.compile(rb"[A-Za-z0-9]{1,64}")
 
 # -- state ----------------------------------------------------------------------------------------------------------
 
@@ -138,7 +129,7 @@ class Account:
     frozen: bool = False
     balances: dict[int, Balance] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
-    """Open orders by id; ids only grow, so the dict is in ascending order."""
+    """Open orders by id."""
     order_by_client_id: dict[bytes, Order] = field(default_factory=dict)
     open_orders: dict[int, int] = field(default_factory=dict)
     """Number of open orders by market."""
@@ -148,6 +139,10 @@ class Account:
 
     def balance(self, asset: int) -> Balance:
         return self.balances.setdefault(asset, Balance())
+
+    def orders_by_market(self) -> list[Order]:
+        """The open orders in the order in which they are cancelled together: by market number, then by id."""
+        return sorted(self.orders.values(), key=lambda order: (order.market.number, order.id))
 
 
 Level = dict[int, Order]
@@ -218,19 +213,6 @@ class Asset:
     """Deposits minus withdrawals: what all accounts together have."""
 
 
-class Refused(Exception):
-    """Ends the execution of one command with a reason; nothing of it has been carried out."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason.name)
-        self.reason = reason
-
-
-def refuse_unless(condition: object, reason: Reason) -> None:
-    if not condition:
-        raise Refused(reason)
-
-
 # -- the state machine ----------------------------------------------------------------------------------------------
 
 
@@ -251,7 +233,7 @@ class Core:
         self.venue_state = MarketState.TRADING
         self.last_order_id = 0
         self.assets: dict[int, Asset] = {}
-        self.asset_numbers: dict[bytes, int] = {}
+        self.asset_names: set[bytes] = set()
         self.markets: dict[int, Market] = {}
         self.symbols: set[bytes] = set()
         self.accounts: dict[int, Account] = {HOUSE_ACCOUNT: Account(b"house")}
@@ -367,50 +349,27 @@ class Core:
             self._blobs += blob
         self._events.append(Event(**fields))  # type: ignore[arg-type]
 
-    def _parts(self, blob: bytes, count: int) -> list[bytes]:
-        """The parts of a command's blob, refused unless there are exactly `count`."""
-        try:
-            parts = unpack_parts(blob)
-        except MalformedRecord:
-            raise Refused(Reason.MALFORMED_COMMAND) from None
-        refuse_unless(len(parts) == count, Reason.MALFORMED_COMMAND)
-        return parts
-
     # -- the venue --------------------------------------------------------------------------------------------------
 
     def _epoch_start(self, command: Command, blob: bytes) -> None:
-        (packed,) = self._parts(blob, 1)
-        refuse_unless(len(packed) == EPOCH_START.size, Reason.MALFORMED_COMMAND)
-        start = EPOCH_START.unpack_from(packed)
-        if start.rules_version != RULES_VERSION:
-            raise EngineStop(
-                f"the journal asks for rules version {start.rules_version}; this engine has {RULES_VERSION}"
-            )
-        self.rules_version = start.rules_version
+        self.rules_version = read_epoch_start(blob).rules_version
         self._emit(kind=EventKind.EPOCH_STARTED, blob=blob)
 
     def _time_tick(self, command: Command, blob: bytes) -> None:
         """The stamp of its entry has done all the work: a surplus tick does nothing."""
 
     def _asset_add(self, command: Command, blob: bytes) -> None:
-        packed, name, _, _ = self._parts(blob, 4)
-        refuse_unless(len(packed) == ASSET_DEFINITION.size, Reason.MALFORMED_COMMAND)
-        definition: AssetDefinition = ASSET_DEFINITION.unpack_from(packed)
-        valid = _ASSET_NAME.fullmatch(name) and definition.scale <= SCALE_MAX
-        refuse_unless(valid, Reason.INVALID_ASSET_DEFINITION)
-        refuse_unless(name not in self.asset_numbers, Reason.ASSET_EXISTS)
+        scale, name = read_asset(blob)
+        refuse_unless(name not in self.asset_names, Reason.ASSET_EXISTS)
         number = len(self.assets) + 1
         refuse_unless(number < 1 << 16, Reason.TOO_MANY_DEFINITIONS)
-        self.assets[number] = Asset(name, definition.scale)
-        self.asset_numbers[name] = number
+        self.assets[number] = Asset(name, scale)
+        self.asset_names.add(name)
         self._emit(kind=EventKind.ASSET_ADDED, asset=number, blob=blob)
 
     def _market_add(self, command: Command, blob: bytes) -> None:
-        packed, symbol, _, _ = self._parts(blob, 4)
-        refuse_unless(len(packed) == MARKET_DEFINITION.size, Reason.MALFORMED_COMMAND)
-        definition: MarketDefinition = MARKET_DEFINITION.unpack_from(packed)
-        unit = self._notional_unit(definition)
-        refuse_unless(_SYMBOL.fullmatch(symbol) and unit, Reason.INVALID_MARKET_DEFINITION)
+        scales = {number: asset.scale for number, asset in self.assets.items()}
+        definition, symbol, unit = read_market(blob, scales)
         refuse_unless(symbol not in self.symbols, Reason.MARKET_EXISTS)
         number = len(self.markets) + 1
         refuse_unless(number < 1 << 16, Reason.TOO_MANY_DEFINITIONS)
@@ -424,31 +383,8 @@ class Core:
             blob=blob,
         )
 
-    def _notional_unit(self, definition: MarketDefinition) -> int:
-        """Quote units of one lot at one tick; 0 where the definition breaks a rule."""
-        base, quote = self.assets.get(definition.base_asset), self.assets.get(definition.quote_asset)
-        if base is None or quote is None or base is quote or definition.reserved:
-            return 0
-        if not 0 < definition.tick_e8 <= TICK_AND_LOT_MAX or not 0 < definition.lot_units <= TICK_AND_LOT_MAX:
-            return 0
-        ordered = (
-            0 < definition.price_min_ticks <= definition.price_max_ticks <= AMOUNT_MAX
-            and 0 < definition.quantity_min_lots <= definition.quantity_max_lots <= AMOUNT_MAX
-            and NOTIONAL_MIN_UNITS <= definition.notional_min <= definition.notional_max <= AMOUNT_MAX
-            and definition.quantity_max_lots * definition.lot_units <= AMOUNT_MAX
-            and max(definition.maker_fee_ppm, definition.taker_fee_ppm) <= FEE_PPM_MAX
-        )
-        if not ordered:
-            return 0
-        numerator = definition.tick_e8 * definition.lot_units * 10**quote.scale
-        unit, rest = divmod(numerator, 10 ** (PRICE_SCALE + base.scale))
-        return unit if rest == 0 and unit <= AMOUNT_MAX else 0
-
     def _fees_set(self, command: Command, blob: bytes) -> None:
-        packed, _, _ = self._parts(blob, 3)
-        refuse_unless(len(packed) == FEES.size, Reason.MALFORMED_COMMAND)
-        fees = FEES.unpack_from(packed)
-        refuse_unless(max(fees) <= FEE_PPM_MAX, Reason.INVALID_FEES)
+        fees = read_fees(blob)
         for_all_markets = command.account != HOUSE_ACCOUNT and command.market == 0
         refuse_unless(for_all_markets or command.market in self.markets, Reason.UNKNOWN_MARKET)
         if command.account == HOUSE_ACCOUNT:
@@ -459,7 +395,7 @@ class Core:
         self._emit(kind=EventKind.FEES_CHANGED, account=command.account, market=command.market, blob=blob)
 
     def _market_state_set(self, command: Command, blob: bytes) -> None:
-        self._parts(blob, 2)
+        read_parts(blob, 2)
         refuse_unless(command.state in (MarketState.TRADING, MarketState.HALTED), Reason.INVALID_STATE)
         refuse_unless(command.market == 0 or command.market in self.markets, Reason.UNKNOWN_MARKET)
         if command.market == 0:
@@ -475,8 +411,7 @@ class Core:
         return self.accounts[number]
 
     def _account_add(self, command: Command, blob: bytes) -> None:
-        name, _, _ = self._parts(blob, 3)
-        refuse_unless(_ACCOUNT_NAME.fullmatch(name), Reason.INVALID_ACCOUNT_NAME)
+        name = read_account(blob)
         refuse_unless(name not in self.account_names, Reason.ACCOUNT_EXISTS)
         number = len(self.accounts)
         self.accounts[number] = Account(name)
@@ -484,33 +419,24 @@ class Core:
         self._emit(kind=EventKind.ACCOUNT_ADDED, account=number, blob=blob)
 
     def _account_freeze(self, command: Command, blob: bytes) -> None:
-        self._parts(blob, 2)
+        read_parts(blob, 2)
         account = self._client(command.account)
         refuse_unless(not account.frozen, Reason.ACCOUNT_FROZEN)
         account.frozen = True
         self._emit(kind=EventKind.ACCOUNT_FROZEN, account=command.account, blob=blob)
-        for order in list(account.orders.values()):
+        for order in account.orders_by_market():
             self._close(order, Reason.CANCELLED_BY_FREEZE)
 
     def _account_unfreeze(self, command: Command, blob: bytes) -> None:
-        self._parts(blob, 2)
+        read_parts(blob, 2)
         account = self._client(command.account)
         refuse_unless(account.frozen, Reason.ACCOUNT_NOT_FROZEN)
         account.frozen = False
         self._emit(kind=EventKind.ACCOUNT_UNFROZEN, account=command.account, blob=blob)
 
     def _key_add(self, command: Command, blob: bytes) -> None:
-        packed, key_id, public_key, _, _ = self._parts(blob, 5)
-        refuse_unless(len(packed) == KEY_DEFINITION.size, Reason.MALFORMED_COMMAND)
-        definition: KeyDefinition = KEY_DEFINITION.unpack_from(packed)
+        definition, key_id, public_key = read_key(blob)
         account = self._client(command.account)
-        public_key_bytes = {KeyType.HMAC_SHA256: 0, KeyType.ED25519: 32}.get(definition.key_type)  # type: ignore[call-overload]
-        valid = (
-            _KEY_ID.fullmatch(key_id)
-            and len(public_key) == public_key_bytes
-            and 0 < definition.permissions <= Permission.READ | Permission.TRADE
-        )
-        refuse_unless(valid, Reason.INVALID_KEY)
         refuse_unless(key_id not in self.key_owners, Reason.KEY_EXISTS)
         refuse_unless(len(account.keys) < KEYS_PER_ACCOUNT_MAX, Reason.TOO_MANY_KEYS)
         account.keys[key_id] = Key(definition.key_type, definition.permissions, public_key)
@@ -518,7 +444,7 @@ class Core:
         self._emit(kind=EventKind.KEY_ADDED, account=command.account, blob=blob)
 
     def _key_revoke(self, command: Command, blob: bytes) -> None:
-        key_id, _, _ = self._parts(blob, 3)
+        key_id, _, _ = read_parts(blob, 3)
         account = self._client(command.account)
         refuse_unless(key_id in account.keys, Reason.UNKNOWN_KEY)
         del account.keys[key_id]
@@ -526,7 +452,7 @@ class Core:
         self._emit(kind=EventKind.KEY_REVOKED, account=command.account, blob=blob)
 
     def _deposit(self, command: Command, blob: bytes) -> None:
-        self._parts(blob, 2)
+        read_parts(blob, 2)
         account = self._client(command.account)
         refuse_unless(command.asset in self.assets, Reason.UNKNOWN_ASSET)
         asset = self.assets[command.asset]
@@ -538,7 +464,7 @@ class Core:
         )
 
     def _withdraw(self, command: Command, blob: bytes) -> None:
-        self._parts(blob, 2)
+        read_parts(blob, 2)
         account = self._client(command.account)
         refuse_unless(not account.frozen, Reason.ACCOUNT_FROZEN)
         refuse_unless(command.asset in self.assets, Reason.UNKNOWN_ASSET)
@@ -865,7 +791,7 @@ class Core:
 
     def _order_cancel(self, command: Command, blob: bytes) -> None:
         if blob:
-            (cancel_id,) = self._parts(blob, 1)
+            (cancel_id,) = read_parts(blob, 1)
             refuse_unless(len(cancel_id) <= CLIENT_ID_BYTES, Reason.INVALID_CLIENT_ID)
         refuse_unless(command.market in self.markets, Reason.UNKNOWN_MARKET)
         account = self._client(command.account)
@@ -882,7 +808,7 @@ class Core:
     def _order_cancel_all(self, command: Command, blob: bytes) -> None:
         refuse_unless(command.market == 0 or command.market in self.markets, Reason.UNKNOWN_MARKET)
         account = self._client(command.account)
-        orders = [order for order in account.orders.values() if command.market in (0, order.market.number)]
+        orders = [order for order in account.orders_by_market() if command.market in (0, order.market.number)]
         refuse_unless(orders, Reason.NO_OPEN_ORDERS)
         for order in orders:
             self._close(order, Reason.CANCELLED_BY_OWNER)

@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from engine.definitions import ASSET_NAME, SYMBOL, market_faults, notional_unit
 from engine.records import (
     AMOUNT_MAX,
     ASSET_DEFINITION,
@@ -118,16 +119,6 @@ class Market:
         return notional_unit(self.definition, self.base.scale, self.quote.scale)
 
 
-def notional_unit(definition: MarketDefinition, base_scale: int, quote_scale: int) -> int:
-    """Value of one lot at a price of one tick, in smallest units of the quote asset; 0 where it is not a whole number.
-
-    >>> notional_unit(MarketDefinition(tick_e8=1_000_00000000, lot_units=1_000), 8, 2)  # BTC/KZT: 1,000 × 0.00001
-    1
-    """
-    unit, rest = divmod(definition.tick_e8 * definition.lot_units * 10**quote_scale, 10 ** (PRICE_SCALE + base_scale))
-    return 0 if rest else unit
-
-
 @dataclass(frozen=True, slots=True)
 class VenueDefinition:
     """The content of a venue.toml, checked, in integers."""
@@ -179,7 +170,7 @@ def _asset(number: int, name: str, table: dict[str, Any]) -> Asset:
     where = f"assets.{name}"
     _refuse_unknown(where, table, {"scale"})
     scale = table.get("scale")
-    if re.fullmatch(r"[A-Z0-9]{1,10}", name) is None:
+    if ASSET_NAME.fullmatch(name.encode()) is None:
         raise VenueError(f"{where}: a name has 1 to 10 characters A-Z 0-9")
     if type(scale) is not int or not 0 <= scale <= SCALE_MAX:
         raise VenueError(f"{where}: scale must be a whole number from 0 to {SCALE_MAX}")
@@ -193,7 +184,7 @@ def _market(symbol: str, table: dict[str, Any], assets: dict[str, Asset]) -> Mar
     _refuse_unknown(where, table, required | optional)
     if missing := sorted(required - table.keys()):
         raise VenueError(f"{where}: {missing[0]} is missing")
-    if re.fullmatch(r"[A-Z0-9]{1,20}", symbol) is None:
+    if SYMBOL.fullmatch(symbol.encode()) is None:
         raise VenueError(f"{where}: a symbol has 1 to 20 characters A-Z 0-9")
     for role in ("base", "quote"):
         if table[role] not in assets:
@@ -238,12 +229,8 @@ def _market(symbol: str, table: dict[str, Any], assets: dict[str, Asset]) -> Mar
     )
     if notional_unit(definition, base.scale, quote.scale) == 0:
         raise VenueError(f"{where}: tick × lot is not a whole number of the smallest unit of {quote.name}")
-    if definition.price_min_ticks > definition.price_max_ticks or definition.notional_min > definition.notional_max:
-        raise VenueError(f"{where}: a minimum is above its maximum")
-    if definition.quantity_min_lots > definition.quantity_max_lots:
-        raise VenueError(f"{where}: a minimum is above its maximum")
-    if definition.notional_min < NOTIONAL_MIN_UNITS:
-        raise VenueError(f"{where}: notional_min is below {NOTIONAL_MIN_UNITS} smallest units of {quote.name}")
+    if faults := market_faults(definition):
+        raise VenueError(f"{where}: {faults[0]}")
     return definition
 
 
