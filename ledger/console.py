@@ -35,7 +35,7 @@ class Failure(click.ClickException):
 
     def __init__(self, exit_code: int, text: str) -> None:
         super().__init__(text)
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
         click.echo(self.format_message(), err=True)

@@ -1,0 +1,202 @@
+"""The settlement process: events -> transfers -> ledger, each entry exactly once.
+
+    python -m ledger.settlement --store unix:///run/jibek/store.sock --data jibek-data
+
+It reads the events together with their journal entries, verifies the chain, derives the transfers (`ledger.postings`),
+adds them to the balances in Python integers and writes the new balances with the cursor in one call (`ledger.store`).
+
+It may be killed between any two steps, started twice, or run beside another one: all that it knows is in the store, and
+a call is refused unless the cursor is where it was when the balances were read. Whoever is refused reads the cursor
+again and goes on from there.
+
+The counters of the slots in use are kept in memory, at most a million slots (about 200 MB); beyond that the memory is
+emptied and filled again from the store as slots are needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import redis
+
+from engine.journal import (
+    ChainBroken,
+    ChainReader,
+    PublishedEntry,
+    Store,
+    StoreRefused,
+    connect,
+    prepare_store,
+)
+from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, StopRequest, report_ready, set_up, stop_on_signals
+from engine.records import MalformedRecord
+from ledger.accounts import Account, first_negative, slot_asset, slot_owner
+from ledger.names import names_in
+from ledger.postings import PostingError, post
+from ledger.store import WRITES_PER_CALL_MAX, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
+
+ENTRIES_PER_READ = 64
+BLOCK_MS = 200
+RETRY_S_MAX = 1.0
+SLOTS_IN_MEMORY_MAX = 1_000_000
+
+
+class Settlement:
+    """Carries the ledger along the events. `cursor` is where the calls sent so far leave it."""
+
+    def __init__(self, store: LedgerStore) -> None:
+        self.store = store
+        self.counters: dict[int, int] = {}
+        """Slot -> its counters at `cursor`."""
+        self.resume()
+
+    def resume(self) -> None:
+        """Forgets everything and begins where the store stands."""
+        self.store.disconnect()
+        self.counters.clear()
+        self.cursor = self.store.cursor()
+        self.reader = ChainReader(self.store.client, self.cursor.id, self.cursor.head)
+
+    def step(self, block_ms: int) -> int:
+        """Settles the next entries and returns how many; where there is none, waits up to `block_ms` for some.
+
+        Raises:
+            CursorMoved: another settlement was first; call `resume`.
+            ChainBroken, MalformedRecord, PostingError, LedgerBroken: what is there is no ledger of a sound chain.
+            redis.ConnectionError, redis.TimeoutError: the store is away; call `resume` once it is back.
+        """
+        pairs = self.reader.read(count=ENTRIES_PER_READ)
+        if not pairs:
+            self.store.confirm_all()
+            pairs = self.reader.read(count=ENTRIES_PER_READ, block_ms=block_ms)
+        entries = [(published, writes_of(published)) for _, published in pairs]
+        self._load({slot for _, writes in entries for slot in writes.changes})
+        self._settle(entries)
+        return len(entries)
+
+    def _load(self, slots: set[int]) -> None:
+        """Brings the counters of these slots into memory."""
+        missing = slots - self.counters.keys()
+        if len(self.counters) + len(missing) > SLOTS_IN_MEMORY_MAX:
+            self.store.confirm_all()
+            self.counters.clear()
+            missing = slots
+        if missing:
+            self.counters |= self.store.load(missing)
+
+    def _settle(self, entries: list[tuple[PublishedEntry, Writes]]) -> None:
+        """Sends the calls for the next entries: as many small ones in a call as fit, a large one in parts."""
+        together = Writes()
+        last: PublishedEntry | None = None
+        for published, writes in entries:
+            is_large = len(writes) > WRITES_PER_CALL_MAX or self.cursor.part > 0
+            if last is not None and (is_large or len(together) + len(writes) > WRITES_PER_CALL_MAX):
+                self._send(together, Cursor(last.id, last.head))
+                together, last = Writes(), None
+            if is_large:
+                self._send_parts(writes, Cursor(published.id, published.head))
+            else:
+                together.add(writes)
+                last = published
+        if last is not None:
+            self._send(together, Cursor(last.id, last.head))
+
+    def _send_parts(self, writes: Writes, after: Cursor) -> None:
+        """Sends what is not in yet of a large entry."""
+        parts = writes.split()
+        if self.cursor.part and self.cursor.parts != len(parts):
+            raise LedgerBroken(
+                f"the ledger stands at part {self.cursor.part} of {self.cursor.parts} after {self.cursor.id}, "
+                f"but entry {after.id} has {len(parts)} parts: it was begun by another version"
+            )
+        for number in range(self.cursor.part + 1, len(parts) + 1):
+            is_last = number == len(parts)
+            self._send(parts[number - 1], after if is_last else self.cursor._replace(part=number, parts=len(parts)))
+
+    def _send(self, writes: Writes, after: Cursor) -> None:
+        """Adds the changes to the counters and sends one call."""
+        counters = self.counters
+        for slot, change in writes.changes.items():
+            value = counters[slot] + change
+            if (kind := first_negative(slot, value)) is not None:
+                account = Account(slot_owner(slot), slot_asset(slot), kind)
+                raise LedgerBroken(f"{account} would owe more than it has after entry {after.id}")
+            counters[slot] = value
+        self.store.send(self.cursor, after, writes, counters)
+        self.cursor = after
+
+
+def writes_of(entry: PublishedEntry) -> Writes:
+    """What an event entry leaves in the ledger.
+
+    Raises:
+        PostingError, MalformedRecord: the entry cannot be settled; the text names it.
+    """
+    try:
+        posted = post(entry.data)
+        return Writes.of_entry(entry.id, posted.transfers, posted.changes, names_in(entry.data))
+    except (PostingError, MalformedRecord) as error:
+        raise type(error)(f"entry {entry.id}: {error}") from None
+
+
+def serve(settlement: Settlement, stop: StopRequest) -> None:
+    """Runs until the stop is requested; outlives the store."""
+    retry_s = 0.0
+    is_stale = False
+    while not stop:
+        try:
+            if is_stale:
+                settlement.resume()
+                is_stale = False
+            settlement.step(BLOCK_MS)
+            retry_s = 0.0
+        except CursorMoved:
+            is_stale = True
+        except (redis.ConnectionError, redis.TimeoutError):
+            is_stale = True
+            retry_s = min(RETRY_S_MAX, 2 * retry_s or 0.02)
+            stop.wait(retry_s)
+    settlement.store.disconnect()
+
+
+def open_ledger(client: Store) -> LedgerStore:
+    """The ledger of a store whose settings and functions have been checked.
+
+    Raises:
+        StoreRefused: they are not those of this version.
+    """
+    prepare_store(client)
+    store = LedgerStore(client)
+    store.prepare()
+    return store
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="ledger.settlement", description="The settlement of a Jibek venue.")
+    parser.add_argument("--store", required=True, help="URL of the store: unix:///path or redis://host:port/0")
+    parser.add_argument("--data", required=True, type=Path, help="data folder of the venue")
+    options = parser.parse_args(arguments)
+    log = set_up("settlement")
+    stop = stop_on_signals()
+    try:
+        settlement = Settlement(open_ledger(connect(options.store)))
+        log.info("the ledger stands at %s", settlement.cursor.id)
+        report_ready(cursor=str(settlement.cursor.id))
+        serve(settlement, stop)
+    except (StoreRefused, ChainBroken, MalformedRecord, PostingError, LedgerBroken) as error:
+        log.error("%s: %s", type(error).__name__, error)
+        return EXIT_REFUSED
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        log.error("the store at %s cannot be reached: %s", options.store, error)
+        return EXIT_UNREACHABLE
+    except redis.ResponseError as error:
+        log.error("the store refused: %s", error)
+        return EXIT_REFUSED
+    log.info("stopped at %s", settlement.cursor.id)
+    return EXIT_GOOD
+
+
+if __name__ == "__main__":
+    sys.exit(main())
