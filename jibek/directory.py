@@ -36,7 +36,6 @@ from engine.records import (
     EventEntry,
     EventKind,
     KeyType,
-    Permission,
 )
 from engine.venue import Listing
 
@@ -65,7 +64,8 @@ class KeyRecord:
 
     id: str
     type: KeyType
-    permissions: Permission
+    permissions: int
+    """Permission bits."""
     added_us: int
     is_revoked: bool = False
 
@@ -114,7 +114,7 @@ class Directory:
         elif event.kind == EventKind.KEY_ADDED:
             packed, key_id, *_ = entry.parts(event)
             definition = KEY_DEFINITION.unpack_from(packed)
-            key = KeyRecord(key_id.decode(), KeyType(definition.key_type), Permission(definition.permissions), time_us)
+            key = KeyRecord(key_id.decode(), KeyType(definition.key_type), definition.permissions, time_us)
             self.accounts[event.account].keys[key.id] = key
         elif event.kind == EventKind.KEY_REVOKED:
             self.accounts[event.account].keys[entry.parts(event)[0].decode()].is_revoked = True

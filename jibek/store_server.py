@@ -11,6 +11,7 @@ watermark, and the engine refuses to start.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -77,6 +78,13 @@ def _make_private(folder: Path) -> None:
         raise StoreUnavailable(f"{folder} is not a folder of this user alone (mode 0700): remove it.")
 
 
+def forget_runtime_folder(socket: Path) -> None:
+    """Removes the folder of a socket that is no longer served, where it is empty."""
+    with contextlib.suppress(OSError):
+        socket.unlink(missing_ok=True)
+        socket.parent.rmdir()
+
+
 def memory_limit_bytes() -> int:
     """What the store may use: a share of the machine's memory, or of the container's where that is less."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -118,7 +126,7 @@ def _quoted(path: Path) -> str:
     return f'"{text}"'
 
 
-def prepare(store_folder: Path, socket: Path) -> list[str]:
+def command_line(store_folder: Path, socket: Path) -> list[str]:
     """Writes the configuration file and returns the command line of the server."""
     configuration = store_folder / "valkey.conf"
     configuration.write_text(settings(store_folder, socket, memory_limit_bytes()))

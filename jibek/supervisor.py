@@ -86,6 +86,7 @@ class Supervisor:
         self.store_url = options.store or ""
         self.children: dict[str, Child] = {}
         self._selector = selectors.DefaultSelector()
+        self._socket: Path | None = None
         self._signals = 0
         self._serving = False
         self._revive_at_s = 0.0
@@ -142,9 +143,9 @@ class Supervisor:
             if not store_server.is_serving(self.store_url):
                 raise StartFailed(f"No store answers at {self.store_url}.", EXIT_UNREACHABLE)
             return
-        socket_path = store_server.runtime_folder(self.folder.path) / store_server.SOCKET_NAME
-        self.store_url = store_server.socket_url(socket_path)
-        store = self._add("store", store_server.prepare(self.folder.store, socket_path))
+        self._socket = store_server.runtime_folder(self.folder.path) / store_server.SOCKET_NAME
+        self.store_url = store_server.socket_url(self._socket)
+        store = self._add("store", store_server.command_line(self.folder.store, self._socket))
         self._launch(store)
         self._wait_until("the store", lambda: store_server.is_serving(self.store_url), STORE_RETRY_S)
 
@@ -278,6 +279,8 @@ class Supervisor:
             child = self.children.get(name)
             if child is not None and child.is_running:
                 self._stop_child(child)
+        if self._socket is not None:
+            store_server.forget_runtime_folder(self._socket)
 
     def _stop_child(self, child: Child) -> None:
         child.signal(signal.SIGTERM)
