@@ -46,6 +46,7 @@ INDEX_BLOCK_ENTRIES = 1 << 20
 """Entries whose ids share one string of an owner's index: it ends at 16 MB, far below the 512 MB a string can have."""
 
 INDEX_LINE = struct.Struct("<QQ")
+"""The id of an entry in an index: epoch, sequence."""
 
 
 class CursorMoved(Exception):
@@ -88,6 +89,15 @@ class Cursor(NamedTuple):
             return cls(EntryId.parse(id), bytes.fromhex(head), int(part), int(parts))
         except ValueError:
             raise LedgerBroken(f"the cursor {text!r} cannot be read") from None
+
+
+class IndexBlock(NamedTuple):
+    """The part of an owner's index that is kept in one string."""
+
+    owner: int
+    epoch: int
+    block: int
+    """The sequence of its entries divided by 2^20."""
 
 
 class Writes:
@@ -308,10 +318,17 @@ class LedgerStore:
             newest = self.client.xrevrange(TRANSFERS_KEY, max=f"({block_start}", count=1)
         return found
 
-    def index_of(self, owner: int, ids: Iterable[EntryId]) -> bytes:
-        """The lines of an owner's index in the blocks of these entries, which are given in ascending order."""
-        keys = dict.fromkeys(_index_key(id) % owner for id in ids)
-        return b"".join(line or b"" for line in self.client.mget(keys)) if keys else b""
+    def index_blocks(self, blocks: Iterable[IndexBlock]) -> list[bytes]:
+        """The lines of these blocks of owners' indexes. Cost: one command for 500 blocks."""
+        keys = [_index_key(EntryId(epoch, block * INDEX_BLOCK_ENTRIES)) % owner for owner, epoch, block in blocks]
+        lines: list[bytes] = []
+        for start in range(0, len(keys), FIELDS_PER_READ):
+            lines += [line or b"" for line in self.client.mget(keys[start : start + FIELDS_PER_READ])]
+        return lines
+
+    def scan_names(self) -> Iterator[tuple[bytes, bytes]]:
+        """All fields of the hash of names, in no order, in steps."""
+        yield from self.client.hscan_iter(NAMES_KEY, count=FIELDS_PER_READ)
 
     def names(self, owners: Iterable[int]) -> Names:
         """The names of these owners and of all assets."""

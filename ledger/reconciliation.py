@@ -1,0 +1,427 @@
+"""The proof that the books are right: everything computed again from the events and compared with what is stored.
+
+`reconcile` asks the engine for a digest of its own balances, which fixes an entry; it takes the ledger's balances back to
+that entry, and walks the chain from its first entry to there. It never looks at the compiled core: what it knows of the
+rules is `ledger.postings` and the fields of the events.
+
+Each check says how many items it looked at, and a check that looked at none fails. The walk needs memory for balances
+and open orders, not for the length of the journal; it takes about 15 µs an event.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+from zlib import crc32
+
+import redis
+
+from engine.journal import (
+    EVENTS_KEY,
+    ChainBroken,
+    ChainReader,
+    EntryId,
+    Producer,
+    PublishedEntry,
+    StaleEpoch,
+    StoreTimeout,
+)
+from engine.records import (
+    HOUSE_ACCOUNT,
+    STATE_REPORT,
+    BatchBuilder,
+    Command,
+    CommandKind,
+    Event,
+    EventEntry,
+    EventKind,
+    MalformedRecord,
+    Side,
+    StateReport,
+    TradeFlag,
+)
+from engine.venue import Listing
+from ledger.accounts import (
+    Account,
+    AccountKind,
+    balance,
+    credits,
+    debits,
+    funds_kind,
+    slot_asset,
+    slot_kinds,
+    slot_of,
+    slot_owner,
+)
+from ledger.names import names_in
+from ledger.postings import TRANSFER_BYTES, PostingError, net, post, unpack_transfers
+from ledger.reports import balance_row
+from ledger.snapshot import take_snapshot, wait_until_settled
+from ledger.store import INDEX_BLOCK_ENTRIES, INDEX_LINE, IndexBlock, LedgerStore
+
+ENTRIES_PER_READ = 64
+ENGINE_TIMEOUT_S = 10.0
+
+Progress = Callable[[int, int], None]
+"""Called with how many entries were walked and how many there are."""
+
+
+class Check(NamedTuple):
+    """One thing that was compared."""
+
+    name: str
+    looked_at: int
+    """How many items were looked at."""
+    fault: str = ""
+    """What is wrong; the first of it where there is much."""
+
+    @property
+    def passed(self) -> bool:
+        return not self.fault and self.looked_at > 0
+
+    @property
+    def detail(self) -> str:
+        return self.fault or ("" if self.looked_at else "there was nothing to look at")
+
+
+class Reconciliation(NamedTuple):
+    """What `reconcile` found."""
+
+    id: EntryId
+    """The entry after which everything was compared."""
+    checks: list[Check]
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+
+def reconcile(store: LedgerStore, *, progress: Progress = lambda done, total: None) -> Reconciliation:
+    """Computes the ledger again from the events and compares it with what is stored, and with the engine.
+
+    The venue may go on trading meanwhile.
+
+    Raises:
+        NotSettled: the ledger does not reach the engine's entry within 10 s.
+    """
+    id, report, silence = _ask_engine(store)
+    if report is None:
+        id = store.cursor().id
+    wait_until_settled(store, id)
+    snapshot = take_snapshot(store)
+    snapshot.roll_back(store, id)
+    walk = Walk(store)
+    walk.run(id, progress)
+    counters = snapshot.counters
+    checks = [
+        Check("every entry has its event, and the hash chain is intact", walk.entries, walk.fault),
+        Check("transfers computed from the events equal the stored ones", walk.transfers, walk.transfer_fault),
+        check_sums(counters, walk.changes),
+        check_double_entry(counters),
+        check_negatives(counters),
+        check_clearing(counters),
+        check_holds(counters, walk.orders.holds()),
+        check_custody(counters, walk.money.deposits - walk.money.withdrawals),
+        check_fees(counters, walk.money.fees),
+        check_names(store, walk.names),
+        check_index(store, walk.index),
+        check_engine(counters, len(walk.orders), report, silence),
+    ]
+    return Reconciliation(id, checks)
+
+
+def _ask_engine(store: LedgerStore) -> tuple[EntryId, StateReport | None, str]:
+    """The entry of a STATE_REPORT and its answer; without an answer why there is none."""
+    builder = BatchBuilder()
+    builder.add(Command(kind=CommandKind.STATE_REPORT))
+    try:
+        id, entry = Producer(store.client).execute(builder, timeout_s=ENGINE_TIMEOUT_S)
+    except (StoreTimeout, StaleEpoch, redis.ResponseError) as error:
+        return store.cursor().id, None, f"the engine gave no report: {error}"
+    event = next(iter(entry), None)
+    if event is None or event.kind != EventKind.STATE_REPORTED:
+        return id, None, f"the engine gave no report at {id}"
+    return id, STATE_REPORT.unpack_from(entry.parts(event)[0]), ""
+
+
+# -- the walk through the events
+
+
+class OpenOrders:
+    """The orders that are open, as the events tell: what each can still need."""
+
+    class Order(NamedTuple):
+        slot: int
+        """Owner and the asset that the order pays in."""
+        need_per_lot: int
+        """What one lot can cost, in smallest units of that asset; 0 for a MARKET order, which holds nothing."""
+        left_lots: int
+
+    def __init__(self) -> None:
+        self._orders: dict[int, OpenOrders.Order] = {}
+        self._listing = Listing()
+
+    def __len__(self) -> int:
+        return len(self._orders)
+
+    def apply(self, entry: EventEntry, event: Event) -> None:
+        """Takes in one event."""
+        if event.kind == EventKind.TRADE:
+            flags = event.flags
+            self._reduce(event.order_id, event.left_lots, is_done=bool(flags & TradeFlag.TAKER_FILLED))
+            self._reduce(event.maker_order_id, event.maker_left_lots, is_done=bool(flags & TradeFlag.MAKER_FILLED))
+        elif event.kind == EventKind.ORDER_ACCEPTED:
+            self._orders[event.order_id] = self._accepted(event)
+        elif event.kind == EventKind.ORDER_CLOSED:
+            del self._orders[event.order_id]
+        else:
+            self._listing.apply(entry, event)
+
+    def holds(self) -> Counter[int]:
+        """Slot -> what its open orders can need together."""
+        needs: Counter[int] = Counter()
+        for slot, need_per_lot, left_lots in self._orders.values():
+            needs[slot] += need_per_lot * left_lots
+        return needs
+
+    def _accepted(self, event: Event) -> Order:
+        market = self._listing.markets[event.market]
+        if event.side == Side.BUY:
+            slot, need = slot_of(event.account, market.quote.number), event.price_ticks * market.tick_value_units
+        else:
+            slot, need = slot_of(event.account, market.base.number), market.definition.lot_units
+        return self.Order(slot, need if event.hold_change else 0, event.left_lots)
+
+    def _reduce(self, order_id: int, left_lots: int, *, is_done: bool) -> None:
+        if is_done:
+            del self._orders[order_id]
+        else:
+            self._orders[order_id] = self._orders[order_id]._replace(left_lots=left_lots)
+
+
+class MoneyFlow:
+    """What came in, went out and was charged, as the events tell, by asset."""
+
+    def __init__(self) -> None:
+        self.deposits: Counter[int] = Counter()
+        self.withdrawals: Counter[int] = Counter()
+        self.fees: Counter[int] = Counter()
+
+    def apply(self, event: Event) -> None:
+        """Takes in one event."""
+        if event.kind == EventKind.DEPOSITED:
+            self.deposits[event.asset] += event.amount
+        elif event.kind == EventKind.WITHDRAWN:
+            self.withdrawals[event.asset] += event.amount
+        elif event.kind == EventKind.TRADE:
+            taker_receives, maker_receives = event.base_asset, event.quote_asset
+            if event.side == Side.SELL:
+                taker_receives, maker_receives = maker_receives, taker_receives
+            self.fees[taker_receives] += event.fee
+            self.fees[maker_receives] += event.maker_fee
+
+
+class Walk:
+    """One pass over the chain, comparing each entry's transfers and adding up everything else."""
+
+    def __init__(self, store: LedgerStore) -> None:
+        self.store = store
+        self.entries = 0
+        self.fault = ""
+        """Why the walk ended too early."""
+        self.transfers = 0
+        self.transfer_fault = ""
+        self.changes: Counter[int] = Counter()
+        """Slot -> the sum of its stored transfers."""
+        self.orders = OpenOrders()
+        self.money = MoneyFlow()
+        self.names: dict[bytes, bytes] = {}
+        self.index: dict[IndexBlock, tuple[int, int]] = {}
+        """Block of an owner's index -> how many lines it must have, and their checksum."""
+
+    def run(self, last: EntryId, progress: Progress) -> None:
+        """Walks from the first entry to `last`; what breaks the chain ends up in `fault`."""
+        total = self.store.client.xlen(EVENTS_KEY)
+        reader = ChainReader(self.store.client)
+        try:
+            while reader.cursor < last:
+                page = [published for _, published in reader.read(count=ENTRIES_PER_READ) if published.id <= last]
+                if not page:
+                    raise ChainBroken(f"the events end at {reader.cursor}, before {last}")
+                self._take_page(page)
+                progress(self.entries, max(total, self.entries))
+        except (ChainBroken, MalformedRecord) as error:
+            self.fault = str(error)
+        except (PostingError, KeyError, struct.error) as error:
+            self.fault = f"an entry after the first {self.entries} contradicts the ones before it: {error!r}"
+
+    def _take_page(self, page: list[PublishedEntry]) -> None:
+        stored = dict(self.store.transfers(page[0].id, page[-1].id, count=len(page)))
+        for published in page:
+            self._compare(published, stored.pop(published.id, b""))
+            self._add_up(published)
+            self.entries += 1
+        if stored and not self.transfer_fault:
+            self.transfer_fault = f"the ledger has transfers for {min(stored)}, which is no entry"
+
+    def _compare(self, published: PublishedEntry, stored: bytes) -> None:
+        """Compares an entry's transfers byte for byte, and adds the stored ones to the sums."""
+        expected = post(published.data).transfers
+        if stored != expected and not self.transfer_fault:
+            self.transfer_fault = f"the stored transfers of {published.id} are not those that follow from its events"
+        self.transfers += len(expected) // TRANSFER_BYTES
+        line = INDEX_LINE.pack(*published.id)
+        changes = net(unpack_transfers(stored))
+        for slot, change in changes.items():
+            self.changes[slot] += change
+        for owner in {slot_owner(slot) for slot in changes}:
+            block = IndexBlock(owner, published.id.epoch, published.id.sequence // INDEX_BLOCK_ENTRIES)
+            count, checksum = self.index.get(block, (0, 0))
+            self.index[block] = count + 1, crc32(line, checksum)
+
+    def _add_up(self, published: PublishedEntry) -> None:
+        entry = EventEntry(published.data)
+        for event in entry:
+            self.orders.apply(entry, event)
+            self.money.apply(event)
+        self.names |= names_in(published.data)
+
+
+# -- the checks, each over the counters of all slots at one entry
+
+
+def check_sums(counters: dict[int, int], changes: Counter[int]) -> Check:
+    """Each stored balance is the sum of the stored transfers."""
+    slots = counters.keys() | changes.keys()
+    wrong = [slot for slot in slots if counters.get(slot, 0) != changes[slot]]
+    return Check("stored balances equal the sum of the stored transfers", _account_count(slots), _of_slots(wrong))
+
+
+def check_double_entry(counters: dict[int, int]) -> Check:
+    """For each asset, what was debited is what was credited."""
+    difference: Counter[int] = Counter()
+    for slot, value in counters.items():
+        for kind in slot_kinds(slot):
+            difference[slot_asset(slot)] += debits(value, kind) - credits(value, kind)
+    faults = [f"asset {asset} differs by {amount}" for asset, amount in sorted(difference.items()) if amount]
+    return Check("debits equal credits, per asset", len(difference), _first(faults))
+
+
+def check_negatives(counters: dict[int, int]) -> Check:
+    """No account owes more than it has."""
+    faults = [
+        f"{_name(slot, kind)} is at {balance(value, kind)}"
+        for slot, value in counters.items()
+        for kind in slot_kinds(slot)
+        if balance(value, kind) < 0
+    ]
+    return Check("no balance is negative", _account_count(counters), _first(faults))
+
+
+def check_clearing(counters: dict[int, int]) -> Check:
+    """Nothing is left on its way between custody and a client."""
+    house = {slot: value for slot, value in counters.items() if slot_owner(slot) == HOUSE_ACCOUNT}
+    faults = [
+        f"{_name(slot, AccountKind.CLEARING)} is at {balance(value, AccountKind.CLEARING)}"
+        for slot, value in house.items()
+        if balance(value, AccountKind.CLEARING)
+    ]
+    return Check("clearing accounts are zero", len(house), _first(faults))
+
+
+def check_holds(counters: dict[int, int], needs: Counter[int]) -> Check:
+    """What is held is what the open orders can need."""
+    faults = [
+        f"{_name(slot, AccountKind.HOLD)} holds {held}, its open orders can need {needs[slot]}"
+        for slot in sorted(counters.keys() | needs.keys())
+        if (held := balance(counters.get(slot, 0), AccountKind.HOLD)) != needs[slot]
+    ]
+    return Check("holds equal what the open orders can need", len(counters.keys() | needs.keys()), _first(faults))
+
+
+def check_custody(counters: dict[int, int], brought_in: Counter[int]) -> Check:
+    """Custody is what came in less what went out, and it is what clients, holds and fees own together."""
+    custody: Counter[int] = Counter()
+    owned: Counter[int] = Counter()
+    for slot, value in counters.items():
+        asset, owner = slot_asset(slot), slot_owner(slot)
+        owned[asset] += balance(value, funds_kind(owner)) + balance(value, AccountKind.HOLD)
+        if owner == HOUSE_ACCOUNT:
+            custody[asset] += balance(value, AccountKind.CUSTODY)
+    faults = [
+        f"asset {asset}: custody {custody[asset]}, brought in {brought_in[asset]}, owned {owned[asset]}"
+        for asset in sorted(custody.keys() | brought_in.keys() | owned.keys())
+        if not custody[asset] == brought_in[asset] == owned[asset]
+    ]
+    name = "custody is deposits less withdrawals, and what clients, holds and fees own"
+    return Check(name, len(custody), _first(faults))
+
+
+def check_fees(counters: dict[int, int], fees: Counter[int]) -> Check:
+    """The house has the fees of all trades, and nothing else."""
+    house = {slot_asset(slot): value for slot, value in counters.items() if slot_owner(slot) == HOUSE_ACCOUNT}
+    faults = [
+        f"asset {asset}: the fee account has {has}, the trades say {fees[asset]}"
+        for asset in sorted(house.keys() | fees.keys())
+        if (has := balance(house.get(asset, 0), AccountKind.FEE)) != fees[asset]
+    ]
+    return Check("fee accounts equal the fees in the trades", len(house), _first(faults))
+
+
+def check_names(store: LedgerStore, names: dict[bytes, bytes]) -> Check:
+    """Everybody is called what the events say. Names that were added after the entry of the report are left alone."""
+    missing = dict(names)
+    faults = []
+    for field, name in store.scan_names():
+        expected = missing.pop(field, name)
+        if expected != name:
+            faults.append(f"{field.decode()} is {name.decode()}, the events say {expected.decode()}")
+    faults += [f"{field.decode()} is not stored" for field in sorted(missing)]
+    return Check("names are those of the events", len(names), _first(faults))
+
+
+def check_index(store: LedgerStore, index: dict[IndexBlock, tuple[int, int]]) -> Check:
+    """Each owner's index lists the entries that touched it, in their order."""
+    faults = []
+    for block, lines in zip(index, store.index_blocks(index), strict=True):
+        count, checksum = index[block]
+        if crc32(lines[: count * INDEX_LINE.size]) != checksum or len(lines) < count * INDEX_LINE.size:
+            faults.append(f"the index of account {block.owner} is not the list of the entries that touched it")
+    lines_expected = sum(count for count, _ in index.values())
+    return Check("index lines equal the entries that touched each account", lines_expected, _first(faults))
+
+
+def check_engine(counters: dict[int, int], open_orders: int, report: StateReport | None, silence: str) -> Check:
+    """The engine has the same balances and as many open orders at the same entry."""
+    name = "the engine's own balances and open orders are the ledger's"
+    if report is None:
+        return Check(name, 0, silence)
+    rows = [balance_row(slot, counters[slot]) for slot in sorted(counters)]
+    parts = [struct.pack("<IIqq", *row) for row in rows if row.available or row.held]
+    faults = []
+    if len(parts) != report.balances or hashlib.sha256(b"".join(parts)).digest() != report.balances_hash:
+        faults.append(f"the engine has {report.balances} balances, the ledger {len(parts)}, or their amounts differ")
+    if open_orders != report.open_orders:
+        faults.append(f"the engine has {report.open_orders} open orders, the events say {open_orders}")
+    return Check(name, len(parts) + open_orders, _first(faults))
+
+
+def _account_count(slots: Iterable[int]) -> int:
+    return sum(len(slot_kinds(slot)) for slot in slots)
+
+
+def _name(slot: int, kind: AccountKind) -> str:
+    account = Account(slot_owner(slot), slot_asset(slot), kind)
+    return f"{account.kind.name.lower()} of account {account.owner} in asset {account.asset}"
+
+
+def _of_slots(slots: list[int]) -> str:
+    return _first([f"account {slot_owner(slot)}, asset {slot_asset(slot)}" for slot in sorted(slots)])
+
+
+def _first(faults: list[str]) -> str:
+    """The first fault, and how many more there are."""
+    return "" if not faults else faults[0] + (f", and {len(faults) - 1} more" if len(faults) > 1 else "")
