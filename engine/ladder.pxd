@@ -146,6 +146,10 @@ cdef inline Leaf* ladder_make_leaf(Ladder* ladder, uint64_t key) noexcept nogil:
             return NULL
         ladder.height = 1
     while key >> (6 * ladder.height):
+        if ladder.root.occupied == 0:
+            # An empty root is a root of any height; as a child it would be a dead end.
+            ladder.height += 1
+            continue
         branch = <Branch*>calloc(1, sizeof(Branch))
         if branch == NULL:
             return NULL

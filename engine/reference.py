@@ -230,7 +230,7 @@ class Core:
     def __init__(self) -> None:
         self.time_us = 0
         self.rules_version = RULES_VERSION
-        self.venue_state = MarketState.TRADING
+        self.venue_state: int = MarketState.TRADING
         self.last_order_id = 0
         self.assets: dict[int, Asset] = {}
         self.asset_names: set[bytes] = set()

@@ -1,0 +1,1311 @@
+# cython: cdivision=True
+# Divisors are never zero and operands never negative, so C's division is exact here and needs no checks.
+"""The compiled exchange core: the state machine of `engine/reference.py`, byte for byte, in C structs.
+
+Read the reference first: it says what each rule is. This module says how it is done fast. Orders, matching, balances and
+holds live in C arrays and never touch a Python object; what no order touches (names, keys, own fees, windows) stays in
+Python dicts and goes through `engine/definitions.py`, as in the reference.
+
+    MarketRecord   definition, ladder (levels and queues), ids (order id -> handle), infos (by handle)
+    AccountRecord  holdings by asset, open orders by market, each an array of the few that the account touches
+    ClientIds      (account, client id) -> market and handle, over the whole venue
+
+Cost of placing or cancelling an order: O(1), and O(1) a fill; of cancelling all: O(1) an order. Memory: about 160 bytes a
+resting order with both indexes. Nothing is allocated once the arrays have grown to the size of the venue.
+
+Amounts are below 2^62, and so is every product that is kept; intermediate products have 128 bits.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcmp, memcpy, memmove, memset
+
+from engine.client_ids cimport (
+    ClientIdSlot,
+    client_id_hash,
+    client_ids_free,
+    client_ids_init,
+    client_ids_put,
+    client_ids_remove,
+    client_ids_reserve,
+)
+from engine.ladder cimport (
+    NO_ASK,
+    Node,
+    jibek_unlikely,
+    ladder_after,
+    ladder_fill,
+    ladder_first,
+    ladder_free,
+    ladder_init,
+    ladder_is_ask,
+    ladder_level,
+    ladder_next_ask,
+    ladder_next_bid,
+    ladder_remove,
+    ladder_rest,
+)
+from engine.order_ids cimport ids_free, ids_get, ids_init, ids_put, ids_remove
+from engine.records cimport *
+
+import hashlib
+import os
+import struct
+
+from engine.definitions import (
+    RULES_VERSION,
+    Refused,
+    read_account,
+    read_asset,
+    read_epoch_start,
+    read_fees,
+    read_key,
+    read_market,
+    read_parts,
+    refuse_unless,
+)
+from engine.reasons import Reason
+from engine.records import (
+    AMOUNT_MAX,
+    BATCH_COMMANDS_MAX,
+    KEYS_PER_ACCOUNT_MAX,
+    MARKET_DEFINITION,
+    STATE_REPORT,
+    VERSION,
+    EngineStop,
+    StateReport as StateReportView,
+    pack_parts,
+)
+
+cdef extern from *:
+    """
+    typedef __int128 jibek_int128;
+    """
+    ctypedef long long int128 "jibek_int128"
+
+cdef int64_t LARGEST = AMOUNT_MAX
+cdef uint32_t COMMANDS_MAX = BATCH_COMMANDS_MAX
+cdef uint16_t RECORD_VERSION = VERSION
+cdef char NO_CLIENT_ID[36]
+memset(NO_CLIENT_ID, 0, 36)
+
+
+cdef inline int64_t value_of(const MarketRecord* market, int64_t price_ticks, int64_t lots) noexcept nogil:
+    """Price × quantity in smallest units of the quote asset; anything above 2^62 - 1 is given as 2^62."""
+    cdef int128 product = <int128>price_ticks * lots
+    if product > LARGEST:
+        return LARGEST + 1
+    product *= market.notional_unit
+    return LARGEST + 1 if product > LARGEST else <int64_t>product
+
+
+cdef inline int64_t hold_of(
+    const MarketRecord* market, bint buys, int order_type, int64_t price_ticks, int64_t lots
+) noexcept nogil:
+    """What is held for `lots` of an order: quote units for a buy, base units for a sell; nothing for a MARKET order."""
+    if order_type == ORDER_TYPE_MARKET:
+        return 0
+    return value_of(market, price_ticks, lots) if buys else lots * market.definition.lot_units
+
+
+cdef inline int64_t fee_of(int64_t received, int64_t fee_ppm) noexcept nogil:
+    """min(received, received × fee_ppm / 1,000,000 rounded up)."""
+    cdef int64_t fee = <int64_t>((<int128>received * fee_ppm + 999_999) // 1_000_000)
+    return fee if fee < received else received
+
+
+cdef inline bint is_padded(const char* client_id) noexcept nogil:
+    """Whether zero bytes only pad: the same text must not have two forms."""
+    cdef int index
+    cdef bint ended = False
+    for index in range(36):
+        if client_id[index] == 0:
+            ended = True
+        elif ended:
+            return False
+    return True
+
+
+cdef class Core:
+    """The exchange as a function from journal entries to event entries; see `engine.reference.Core`.
+
+    >>> from engine.records import BatchBuilder, Command, CommandKind, EventEntry, EventKind
+    >>> core, builder = Core(), BatchBuilder()
+    >>> _ = builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"operator", b"first client")
+    >>> [event] = EventEntry(core.execute(1_000_000, builder.build(gateway=1, boot=1, number=1)))
+    >>> EventKind(event.kind).name, event.account
+    ('ACCOUNT_ADDED', 1)
+    """
+
+    def __cinit__(self):
+        self.markets = NULL
+        self.accounts = NULL
+        self.events = NULL
+        client_ids_init(&self.client_ids, int.from_bytes(os.urandom(8), "little"))
+
+    def __init__(self):
+        self.time_us = 0
+        self.rules_version = RULES_VERSION
+        self.venue_state = MARKET_STATE_TRADING
+        self.assets = []
+        self.asset_names = set()
+        self.symbols = []
+        self.market_definitions = []
+        self.account_names = []
+        self.account_name_set = set()
+        self.account_fees = {}
+        self.account_keys = {}
+        self.key_owners = {}
+        self.windows = {}
+        self.blobs = bytearray()
+        self._add_account(b"house")
+
+    def __dealloc__(self):
+        cdef uint32_t index
+        for index in range(self.market_count):
+            ladder_free(&self.markets[index].ladder)
+            ids_free(&self.markets[index].ids)
+            free(self.markets[index].infos)
+            free(self.markets[index])
+        free(self.markets)
+        for index in range(self.account_count):
+            free(self.accounts[index].holdings)
+            free(self.accounts[index].open_orders)
+        free(self.accounts)
+        client_ids_free(&self.client_ids)
+        free(self.events)
+
+    def execute(self, int64_t time_us, bytes batch not None):
+        """Carries out one journal entry and returns its event entry.
+
+        Args:
+            time_us: the store's stamp of the entry, microseconds since 1970 UTC. Time never runs backwards.
+            batch: the entry's batch. Bytes that are no batch give an entry without events and change nothing else.
+
+        Raises:
+            EngineStop: a batch number is missing, or the journal asks for rules that this version does not know.
+        """
+        cdef const uint8_t* data = <const uint8_t*>PyBytes_AS_STRING(batch)
+        cdef const BatchHeader* header = <const BatchHeader*>data
+        cdef const Command* commands = <const Command*>(data + sizeof(BatchHeader))
+        cdef uint64_t length = len(batch)
+        cdef uint64_t blob_start
+        cdef uint32_t index
+        cdef int disposition
+        if time_us > self.time_us:
+            self.time_us = time_us
+        self.event_count = 0
+        self.blobs.clear()
+        if length < sizeof(BatchHeader):
+            return self._entry(0, 0, 0, DISPOSITION_MALFORMED)
+        blob_start = sizeof(BatchHeader) + header.command_count * sizeof(Command)
+        if (
+            header.version != RECORD_VERSION
+            or header.command_count > COMMANDS_MAX
+            or header.reserved != 0
+            or length != blob_start + header.blob_length
+        ):
+            return self._entry(0, 0, 0, DISPOSITION_MALFORMED)
+        disposition = self._admit(header.gateway, header.boot, header.number)
+        if disposition == DISPOSITION_EXECUTED:
+            for index in range(header.command_count):
+                self.command_index = index
+                self.command_kind = commands[index].kind
+                self._carry_out(&commands[index], data + blob_start, header.blob_length)
+        return self._entry(header.gateway, header.boot, header.number, disposition)
+
+    def _admit(self, uint32_t gateway, uint64_t boot, uint64_t number):
+        """Decides whether a batch is new (promise P8), and remembers it if so."""
+        last_boot, last_number = self.windows.get(gateway, (0, 0))
+        if boot < last_boot:
+            return DISPOSITION_STALE_BOOT
+        if boot == last_boot and number <= last_number:
+            return DISPOSITION_DUPLICATE
+        expected = last_number + 1 if boot == last_boot else 1
+        if number != expected:
+            raise EngineStop(f"gateway {gateway} boot {boot} sent batch {number} instead of {expected}")
+        self.windows[gateway] = (boot, number)
+        return DISPOSITION_EXECUTED
+
+    cdef bytes _entry(self, uint32_t gateway, uint64_t boot, uint64_t number, int disposition):
+        cdef uint64_t events_size = self.event_count * sizeof(Event)
+        cdef uint64_t blob_length = len(self.blobs)
+        cdef bytes entry = PyBytes_FromStringAndSize(NULL, sizeof(EventHeader) + events_size + blob_length)
+        cdef char* out = PyBytes_AS_STRING(entry)
+        cdef EventHeader header
+        cdef char* blobs
+        memset(&header, 0, sizeof(EventHeader))
+        header.version = RECORD_VERSION
+        header.disposition = <uint8_t>disposition
+        header.event_count = <uint32_t>self.event_count
+        header.gateway = gateway
+        header.boot = boot
+        header.number = number
+        header.time_us = self.time_us
+        header.blob_length = blob_length
+        memcpy(out, &header, sizeof(EventHeader))
+        memcpy(out + sizeof(EventHeader), self.events, events_size)
+        if blob_length:
+            blobs = self.blobs
+            memcpy(out + sizeof(EventHeader) + events_size, blobs, blob_length)
+        return entry
+
+    cdef int _carry_out(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except -1:
+        """Executes one command. A refusal is one REJECTED event."""
+        cdef int reason = REASON_NONE
+        cdef bytes blob
+        cdef bint blob_fits = <uint64_t>command.blob_offset + command.blob_length <= blob_length
+        if command.kind == COMMAND_KIND_ORDER_PLACE and blob_fits:
+            reason = self._place(command)
+        elif command.kind == COMMAND_KIND_ORDER_CANCEL and blob_fits and command.blob_length == 0:
+            reason = self._cancel(command, b"")
+        else:
+            try:
+                refuse_unless(command.kind in _KNOWN_KINDS, Reason.UNKNOWN_COMMAND)
+                refuse_unless(blob_fits, Reason.MALFORMED_COMMAND)
+                blob = PyBytes_FromStringAndSize(<const char*>blobs + command.blob_offset, command.blob_length)
+                self._administer(command, blob)
+            except Refused as refusal:
+                reason = refusal.reason
+        if reason != REASON_NONE:
+            self._emit_rejected(command, reason)
+        return 0
+
+    # -- the venue, accounts, keys, money: commands that no hot path takes
+
+    cdef int _administer(self, const Command* command, bytes blob) except -1:
+        cdef int kind = command.kind
+        if kind == COMMAND_KIND_ORDER_CANCEL:
+            reason = self._cancel(command, blob)
+            refuse_unless(reason == REASON_NONE, Reason(reason))
+        elif kind == COMMAND_KIND_ORDER_CANCEL_ALL:
+            self._cancel_all(command.account, command.market)
+        elif kind == COMMAND_KIND_TIME_TICK:
+            # The stamp of its entry has done all the work: a surplus tick does nothing.
+            pass
+        elif kind == COMMAND_KIND_EPOCH_START:
+            self.rules_version = read_epoch_start(blob).rules_version
+            self._attach(self._emit(EVENT_KIND_EPOCH_STARTED), blob)
+        elif kind == COMMAND_KIND_ASSET_ADD:
+            self._asset_add(blob)
+        elif kind == COMMAND_KIND_MARKET_ADD:
+            self._market_add(blob)
+        elif kind == COMMAND_KIND_FEES_SET:
+            self._fees_set(command.account, command.market, blob)
+        elif kind == COMMAND_KIND_MARKET_STATE_SET:
+            self._market_state_set(command.market, command.state, blob)
+        elif kind == COMMAND_KIND_ACCOUNT_ADD:
+            self._account_add(blob)
+        elif kind == COMMAND_KIND_ACCOUNT_FREEZE:
+            self._account_freeze(command.account, blob)
+        elif kind == COMMAND_KIND_ACCOUNT_UNFREEZE:
+            self._account_unfreeze(command.account, blob)
+        elif kind == COMMAND_KIND_KEY_ADD:
+            self._key_add(command.account, blob)
+        elif kind == COMMAND_KIND_KEY_REVOKE:
+            self._key_revoke(command.account, blob)
+        elif kind == COMMAND_KIND_DEPOSIT:
+            self._deposit(command.account, command.asset, command.amount, blob)
+        elif kind == COMMAND_KIND_WITHDRAW:
+            self._withdraw(command.account, command.asset, command.amount, blob)
+        elif kind == COMMAND_KIND_STATE_REPORT:
+            self._state_report()
+        return 0
+
+    def _asset_add(self, bytes blob):
+        scale, name = read_asset(blob)
+        refuse_unless(name not in self.asset_names, Reason.ASSET_EXISTS)
+        number = len(self.assets) + 1
+        refuse_unless(number < 1 << 16, Reason.TOO_MANY_DEFINITIONS)
+        self.assets.append([name, scale, 0])
+        self.asset_names.add(name)
+        cdef Event* event = self._emit(EVENT_KIND_ASSET_ADDED)
+        event.asset = number
+        self._attach(event, blob)
+
+    def _market_add(self, bytes blob):
+        scales = {number: scale for number, (_, scale, _) in enumerate(self.assets, start=1)}
+        definition, symbol, unit = read_market(blob, scales)
+        refuse_unless(symbol not in self.symbols, Reason.MARKET_EXISTS)
+        cdef uint32_t number = self.market_count + 1
+        refuse_unless(number < 1 << 16, Reason.TOO_MANY_DEFINITIONS)
+        cdef bytes packed = MARKET_DEFINITION.pack(definition)
+        cdef MarketRecord** markets = <MarketRecord**>realloc(self.markets, number * sizeof(MarketRecord*))
+        if markets == NULL:
+            raise MemoryError("no room for one more market")
+        self.markets = markets
+        cdef MarketRecord* market = <MarketRecord*>calloc(1, sizeof(MarketRecord))
+        if market == NULL:
+            raise MemoryError("no room for one more market")
+        memcpy(&market.definition, PyBytes_AS_STRING(packed), sizeof(MarketDefinition))
+        market.number = number
+        market.state = MARKET_STATE_TRADING
+        market.notional_unit = unit
+        ladder_init(&market.ladder)
+        ids_init(&market.ids)
+        self.markets[self.market_count] = market
+        self.market_count = number
+        self.symbols.append(symbol)
+        self.market_definitions.append(packed)
+        cdef Event* event = self._emit(EVENT_KIND_MARKET_ADDED)
+        event.market = number
+        event.base_asset = <uint16_t>market.definition.base_asset
+        event.quote_asset = <uint16_t>market.definition.quote_asset
+        self._attach(event, blob)
+
+    def _fees_set(self, uint32_t account, uint32_t market, bytes blob):
+        fees = read_fees(blob)
+        for_all_markets = account != 0 and market == 0
+        refuse_unless(for_all_markets or 0 < market <= self.market_count, Reason.UNKNOWN_MARKET)
+        if account == 0:
+            self.markets[market - 1].definition.maker_fee_ppm = fees.maker_fee_ppm
+            self.markets[market - 1].definition.taker_fee_ppm = fees.taker_fee_ppm
+        else:
+            refuse_unless(account < self.account_count, Reason.UNKNOWN_ACCOUNT)
+            self.account_fees.setdefault(account, {})[market] = (fees.maker_fee_ppm, fees.taker_fee_ppm)
+            self.accounts[account].has_own_fees = True
+        cdef Event* event = self._emit(EVENT_KIND_FEES_CHANGED)
+        event.account = account
+        event.market = market
+        self._attach(event, blob)
+
+    def _market_state_set(self, uint32_t market, uint32_t state, bytes blob):
+        read_parts(blob, 2)
+        refuse_unless(state in (MARKET_STATE_TRADING, MARKET_STATE_HALTED), Reason.INVALID_STATE)
+        refuse_unless(market <= self.market_count, Reason.UNKNOWN_MARKET)
+        if market == 0:
+            self.venue_state = state
+        else:
+            self.markets[market - 1].state = state
+        cdef Event* event = self._emit(EVENT_KIND_MARKET_STATE_CHANGED)
+        event.market = market
+        event.state = <uint8_t>state
+        self._attach(event, blob)
+
+    def _account_add(self, bytes blob):
+        name = read_account(blob)
+        refuse_unless(name not in self.account_name_set, Reason.ACCOUNT_EXISTS)
+        self._add_account(name)
+        cdef Event* event = self._emit(EVENT_KIND_ACCOUNT_ADDED)
+        event.account = self.account_count - 1
+        self._attach(event, blob)
+
+    def _add_account(self, bytes name):
+        cdef uint32_t capacity = self.account_capacity
+        cdef AccountRecord* accounts
+        if self.account_count == capacity:
+            capacity = capacity * 2 if capacity else 64
+            accounts = <AccountRecord*>realloc(self.accounts, capacity * sizeof(AccountRecord))
+            if accounts == NULL:
+                raise MemoryError("no room for one more account")
+            self.accounts = accounts
+            self.account_capacity = capacity
+        memset(&self.accounts[self.account_count], 0, sizeof(AccountRecord))
+        self.account_count += 1
+        self.account_names.append(name)
+        self.account_name_set.add(name)
+
+    def _client_exists(self, uint32_t account):
+        refuse_unless(0 < account < self.account_count, Reason.UNKNOWN_ACCOUNT)
+
+    def _account_freeze(self, uint32_t account, bytes blob):
+        read_parts(blob, 2)
+        self._client_exists(account)
+        refuse_unless(not self.accounts[account].frozen, Reason.ACCOUNT_FROZEN)
+        self.accounts[account].frozen = True
+        cdef Event* event = self._emit(EVENT_KIND_ACCOUNT_FROZEN)
+        event.account = account
+        self._attach(event, blob)
+        self._close_all(account, 0, REASON_CANCELLED_BY_FREEZE)
+
+    def _account_unfreeze(self, uint32_t account, bytes blob):
+        read_parts(blob, 2)
+        self._client_exists(account)
+        refuse_unless(self.accounts[account].frozen, Reason.ACCOUNT_NOT_FROZEN)
+        self.accounts[account].frozen = False
+        cdef Event* event = self._emit(EVENT_KIND_ACCOUNT_UNFROZEN)
+        event.account = account
+        self._attach(event, blob)
+
+    def _key_add(self, uint32_t account, bytes blob):
+        definition, key_id, public_key = read_key(blob)
+        self._client_exists(account)
+        refuse_unless(key_id not in self.key_owners, Reason.KEY_EXISTS)
+        keys = self.account_keys.setdefault(account, {})
+        refuse_unless(len(keys) < KEYS_PER_ACCOUNT_MAX, Reason.TOO_MANY_KEYS)
+        keys[key_id] = (definition.key_type, definition.permissions, public_key)
+        self.key_owners[key_id] = account
+        cdef Event* event = self._emit(EVENT_KIND_KEY_ADDED)
+        event.account = account
+        self._attach(event, blob)
+
+    def _key_revoke(self, uint32_t account, bytes blob):
+        key_id, _, _ = read_parts(blob, 3)
+        self._client_exists(account)
+        keys = self.account_keys.get(account, {})
+        refuse_unless(key_id in keys, Reason.UNKNOWN_KEY)
+        del keys[key_id]
+        del self.key_owners[key_id]
+        cdef Event* event = self._emit(EVENT_KIND_KEY_REVOKED)
+        event.account = account
+        self._attach(event, blob)
+
+    def _deposit(self, uint32_t account, uint32_t asset, int64_t amount, bytes blob):
+        read_parts(blob, 2)
+        self._client_exists(account)
+        refuse_unless(0 < asset <= len(self.assets), Reason.UNKNOWN_ASSET)
+        record = self.assets[asset - 1]
+        refuse_unless(amount > 0 and record[2] + amount <= AMOUNT_MAX, Reason.INVALID_AMOUNT)
+        record[2] += amount
+        self._holding(&self.accounts[account], asset).available += amount
+        self._emit_transfer(EVENT_KIND_DEPOSITED, account, asset, amount, blob)
+
+    def _withdraw(self, uint32_t account, uint32_t asset, int64_t amount, bytes blob):
+        read_parts(blob, 2)
+        self._client_exists(account)
+        refuse_unless(not self.accounts[account].frozen, Reason.ACCOUNT_FROZEN)
+        refuse_unless(0 < asset <= len(self.assets), Reason.UNKNOWN_ASSET)
+        refuse_unless(amount > 0, Reason.INVALID_AMOUNT)
+        cdef Holding* holding = self._holding(&self.accounts[account], asset)
+        refuse_unless(holding.available >= amount, Reason.INSUFFICIENT_FUNDS)
+        holding.available -= amount
+        self.assets[asset - 1][2] -= amount
+        self._emit_transfer(EVENT_KIND_WITHDRAWN, account, asset, amount, blob)
+
+    def _emit_transfer(self, int kind, uint32_t account, uint32_t asset, int64_t amount, bytes blob):
+        cdef Event* event = self._emit(kind)
+        event.account = account
+        event.asset = <uint16_t>asset
+        event.amount = amount
+        self._attach(event, blob)
+
+    # -- events
+
+    cdef Event* _emit(self, int kind) except NULL:
+        """The next event, all zero but for its kind and the command it answers."""
+        cdef uint64_t capacity
+        cdef Event* events
+        cdef Event* event
+        if jibek_unlikely(self.event_count == self.event_capacity):
+            capacity = self.event_capacity * 2 if self.event_capacity else 256
+            events = <Event*>realloc(self.events, capacity * sizeof(Event))
+            if events == NULL:
+                raise MemoryError("no room for the events of this entry")
+            self.events = events
+            self.event_capacity = capacity
+        event = &self.events[self.event_count]
+        self.event_count += 1
+        memset(event, 0, sizeof(Event))
+        event.kind = <uint8_t>kind
+        event.command_index = self.command_index
+        event.command = self.command_kind
+        return event
+
+    cdef int _attach(self, Event* event, bytes blob) except -1:
+        """Gives the event a blob."""
+        if blob:
+            event.blob_offset = <uint32_t>len(self.blobs)
+            event.blob_length = <uint32_t>len(blob)
+            self.blobs += blob
+        return 0
+
+    cdef int _emit_rejected(self, const Command* command, int reason) except -1:
+        cdef Event* event = self._emit(EVENT_KIND_REJECTED)
+        event.reason = <uint16_t>reason
+        event.side = command.side
+        event.order_type = command.order_type
+        event.time_in_force = command.time_in_force
+        event.self_trade_mode = command.self_trade_mode
+        event.market = command.market
+        event.account = command.account
+        event.asset = command.asset
+        event.order_id = command.order_id
+        event.price_ticks = command.price_ticks
+        event.quantity_lots = command.quantity_lots
+        event.amount = command.amount
+        memcpy(event.client_id, command.client_id, 36)
+        return 0
+
+    cdef int _emit_order(
+        self, int kind, MarketRecord* market, const Working* order, int64_t hold_change, int reason
+    ) except -1:
+        cdef Event* event = self._emit(kind)
+        event.reason = <uint16_t>reason
+        event.side = order.side
+        event.order_type = order.order_type
+        event.time_in_force = order.time_in_force
+        event.self_trade_mode = order.self_trade_mode
+        event.market = market.number
+        event.account = order.account
+        event.base_asset = <uint16_t>market.definition.base_asset
+        event.quote_asset = <uint16_t>market.definition.quote_asset
+        event.order_id = order.order_id
+        event.price_ticks = order.price_ticks
+        event.quantity_lots = order.quantity_lots
+        event.base_amount = order.quantity_lots * market.definition.lot_units
+        event.quote_amount = order.quote_amount
+        event.cumulative_lots = order.cumulative_lots
+        event.cumulative_quote = order.cumulative_quote
+        event.left_lots = order.left_lots
+        event.hold_change = hold_change
+        memcpy(event.client_id, order.client_id, 36)
+        return 0
+
+    # -- accounts and markets by number
+
+    cdef AccountRecord* _account(self, uint32_t number) noexcept:
+        """A client's account; NULL where there is none of that number."""
+        return &self.accounts[number] if 0 < number < self.account_count else NULL
+
+    cdef MarketRecord* _market(self, uint32_t number) noexcept:
+        return self.markets[number - 1] if 0 < number <= self.market_count else NULL
+
+    cdef Holding* _holding(self, AccountRecord* account, uint32_t asset) except NULL:
+        """What the account has of an asset, made where it is missing. Making one moves the others."""
+        cdef uint16_t index = 0
+        cdef uint16_t capacity
+        cdef Holding* holdings
+        while index < account.holding_count and account.holdings[index].asset < asset:
+            index += 1
+        if index < account.holding_count and account.holdings[index].asset == asset:
+            return &account.holdings[index]
+        if account.holding_count == account.holding_capacity:
+            capacity = account.holding_capacity + 4
+            holdings = <Holding*>realloc(account.holdings, capacity * sizeof(Holding))
+            if holdings == NULL:
+                raise MemoryError("no room for one more balance")
+            account.holdings = holdings
+            account.holding_capacity = capacity
+        memmove(
+            &account.holdings[index + 1], &account.holdings[index], (account.holding_count - index) * sizeof(Holding)
+        )
+        memset(&account.holdings[index], 0, sizeof(Holding))
+        account.holdings[index].asset = asset
+        account.holding_count += 1
+        return &account.holdings[index]
+
+    cdef OpenOrders* _open_orders(self, AccountRecord* account, uint32_t market) except NULL:
+        """The account's open orders in a market, made where they are missing. Making them moves the others."""
+        cdef uint16_t index = 0
+        cdef uint16_t capacity
+        cdef OpenOrders* open_orders
+        while index < account.open_count and account.open_orders[index].market < market:
+            index += 1
+        if index < account.open_count and account.open_orders[index].market == market:
+            return &account.open_orders[index]
+        if account.open_count == account.open_capacity:
+            capacity = account.open_capacity + 4
+            open_orders = <OpenOrders*>realloc(account.open_orders, capacity * sizeof(OpenOrders))
+            if open_orders == NULL:
+                raise MemoryError("no room for one more market of an account")
+            account.open_orders = open_orders
+            account.open_capacity = capacity
+        memmove(
+            &account.open_orders[index + 1],
+            &account.open_orders[index],
+            (account.open_count - index) * sizeof(OpenOrders),
+        )
+        memset(&account.open_orders[index], 0, sizeof(OpenOrders))
+        account.open_orders[index].market = market
+        account.open_count += 1
+        return &account.open_orders[index]
+
+    # -- placing an order
+
+    cdef int _place(self, const Command* command) except -1:
+        """Accepts, matches, and rests or ends an order; returns the reason where it is refused instead."""
+        cdef int reason = self._check_place(command)
+        cdef MarketRecord* market
+        cdef AccountRecord* account
+        cdef Holding* holding
+        cdef Working order
+        cdef uint64_t hash = 0
+        cdef int64_t hold
+        cdef bint may_rest
+        if reason != REASON_NONE:
+            return reason
+        market = self.markets[command.market - 1]
+        account = &self.accounts[command.account]
+        if memcmp(command.client_id, NO_CLIENT_ID, 36) != 0:
+            hash = client_id_hash(&self.client_ids, command.account, command.client_id)
+            if self._find_client_id(command.account, command.client_id, hash, NULL):
+                return REASON_DUPLICATE_CLIENT_ID
+        may_rest = command.order_type == ORDER_TYPE_LIMIT_MAKER or command.time_in_force == TIME_IN_FORCE_GTC
+        if may_rest and self._open_orders(account, market.number).count >= market.definition.open_orders_max:
+            return REASON_TOO_MANY_OPEN_ORDERS
+        if command.order_type == ORDER_TYPE_LIMIT_MAKER and crosses(market, command.side, command.price_ticks):
+            return REASON_WOULD_TAKE
+        holding = self._holding(
+            account,
+            market.definition.quote_asset if command.side == SIDE_BUY else market.definition.base_asset,
+        )
+        if not self._has_funds(command, market, holding.available):
+            return REASON_INSUFFICIENT_FUNDS
+
+        self.last_order_id += 1
+        order.order_id = self.last_order_id
+        order.price_ticks = command.price_ticks
+        order.quantity_lots = command.quantity_lots
+        order.quote_amount = command.amount
+        order.left_lots = command.quantity_lots
+        order.cumulative_lots = 0
+        order.cumulative_quote = 0
+        order.account = command.account
+        order.side = command.side
+        order.order_type = command.order_type
+        order.time_in_force = command.time_in_force
+        order.self_trade_mode = command.self_trade_mode
+        memcpy(order.client_id, command.client_id, 36)
+        hold = hold_of(market, order.side == SIDE_BUY, order.order_type, order.price_ticks, order.left_lots)
+        holding.available -= hold
+        holding.held += hold
+        self._emit_order(EVENT_KIND_ORDER_ACCEPTED, market, &order, hold, REASON_NONE)
+
+        if order.time_in_force == TIME_IN_FORCE_FOK and not self._fills_whole(market, &order):
+            self._close(market, &order, REASON_FILL_OR_KILL_EXPIRED)
+        elif self._match(market, &order):
+            self.events[self.event_count - 1].flags |= TRADE_FLAG_TAKER_FILLED
+        elif may_rest:
+            self._rest(market, &order, hash)
+        elif order.order_type == ORDER_TYPE_MARKET:
+            self._close(market, &order, REASON_MARKET_REST_EXPIRED)
+        else:
+            self._close(market, &order, REASON_IMMEDIATE_REST_EXPIRED)
+        return REASON_NONE
+
+    cdef int _check_place(self, const Command* command) noexcept:
+        """What can be judged before the account's orders and funds are looked at, in the reference's order."""
+        cdef MarketRecord* market = self._market(command.market)
+        cdef AccountRecord* account = self._account(command.account)
+        if (
+            command.flags or command.asset or command.order_id or command.trigger_ticks or command.display_lots
+            or command.expiry_us or command.group or command.blob_length or command.state
+        ):
+            return REASON_MALFORMED_COMMAND
+        if not is_padded(command.client_id):
+            return REASON_INVALID_CLIENT_ID
+        if market == NULL:
+            return REASON_UNKNOWN_MARKET
+        if account == NULL:
+            return REASON_UNKNOWN_ACCOUNT
+        if account.frozen:
+            return REASON_ACCOUNT_FROZEN
+        if self.venue_state != MARKET_STATE_TRADING:
+            return REASON_VENUE_HALTED
+        if market.state != MARKET_STATE_TRADING:
+            return REASON_MARKET_HALTED
+        if command.side != SIDE_BUY and command.side != SIDE_SELL:
+            return REASON_INVALID_SIDE
+        if command.order_type == ORDER_TYPE_LIMIT:
+            if not TIME_IN_FORCE_GTC <= command.time_in_force <= TIME_IN_FORCE_FOK:
+                return REASON_INVALID_TIME_IN_FORCE
+        elif command.order_type == ORDER_TYPE_MARKET or command.order_type == ORDER_TYPE_LIMIT_MAKER:
+            if command.time_in_force != TIME_IN_FORCE_NONE:
+                return REASON_INVALID_TIME_IN_FORCE
+        else:
+            return REASON_INVALID_ORDER_TYPE
+        if command.self_trade_mode != SELF_TRADE_MODE_NONE:
+            return REASON_INVALID_SELF_TRADE_MODE
+        if command.order_type == ORDER_TYPE_MARKET:
+            return self._check_market(command, market)
+        return self._check_limit(command, market)
+
+    cdef int _check_limit(self, const Command* command, MarketRecord* market) noexcept:
+        if command.amount != 0:
+            return REASON_INVALID_QUOTE_AMOUNT
+        if not market.definition.price_min_ticks <= command.price_ticks <= market.definition.price_max_ticks:
+            return REASON_INVALID_PRICE
+        if not market.definition.quantity_min_lots <= command.quantity_lots <= market.definition.quantity_max_lots:
+            return REASON_INVALID_QUANTITY
+        return check_value(market, value_of(market, command.price_ticks, command.quantity_lots))
+
+    cdef int _check_market(self, const Command* command, MarketRecord* market) noexcept:
+        if command.price_ticks != 0:
+            return REASON_INVALID_PRICE
+        if command.amount != 0:
+            if command.amount < 0 or command.quantity_lots != 0:
+                return REASON_INVALID_QUOTE_AMOUNT
+            return check_value(market, command.amount)
+        if not market.definition.quantity_min_lots <= command.quantity_lots <= market.definition.quantity_max_lots:
+            return REASON_INVALID_QUANTITY
+        # The value of an order without a price is taken at the best price it meets; in an empty book it has none.
+        if command.side == SIDE_BUY:
+            if market.ladder.best_ask_ticks == NO_ASK:
+                return REASON_NONE
+            return check_value(market, value_of(market, market.ladder.best_ask_ticks, command.quantity_lots))
+        if market.ladder.best_bid_ticks == 0:
+            return REASON_NONE
+        return check_value(market, value_of(market, market.ladder.best_bid_ticks, command.quantity_lots))
+
+    cdef bint _has_funds(self, const Command* command, MarketRecord* market, int64_t available) noexcept:
+        """Whether `available` covers what is then held, or for a MARKET order what its fills can cost."""
+        if command.order_type != ORDER_TYPE_MARKET:
+            return available >= hold_of(
+                market, command.side == SIDE_BUY, command.order_type, command.price_ticks, command.quantity_lots
+            )
+        if command.side == SIDE_BUY:
+            if command.amount:
+                return available >= command.amount
+            return self._can_buy(market, command.quantity_lots, available)
+        if command.amount:
+            return self._can_sell_for(market, command.amount, available)
+        return available >= command.quantity_lots * market.definition.lot_units
+
+    cdef bint _can_buy(self, MarketRecord* market, int64_t lots, int64_t available) noexcept:
+        """Whether `available` covers what buying up to `lots` at the market costs now."""
+        cdef uint32_t handle = ladder_first(&market.ladder, True)
+        cdef Node* node
+        cdef int64_t filled
+        while handle and lots:
+            node = &market.ladder.nodes[handle]
+            filled = node.left_lots if node.left_lots < lots else lots
+            available -= value_of(market, node.price_ticks, filled)
+            if available < 0:
+                return False
+            lots -= filled
+            handle = ladder_after(&market.ladder, handle)
+        return True
+
+    cdef bint _can_sell_for(self, MarketRecord* market, int64_t quote_amount, int64_t available) noexcept:
+        """Whether `available` covers the lots that a sell at the market for up to `quote_amount` gives away now."""
+        cdef uint32_t handle = ladder_first(&market.ladder, False)
+        cdef Node* node
+        cdef int64_t affordable, filled
+        while handle:
+            node = &market.ladder.nodes[handle]
+            affordable = quote_amount // value_of(market, node.price_ticks, 1)
+            filled = node.left_lots if node.left_lots < affordable else affordable
+            available -= filled * market.definition.lot_units
+            if available < 0:
+                return False
+            quote_amount -= value_of(market, node.price_ticks, filled)
+            if filled < node.left_lots:
+                return True
+            handle = ladder_after(&market.ladder, handle)
+        return True
+
+    cdef bint _fills_whole(self, MarketRecord* market, const Working* order) noexcept:
+        """Whether a FOK order can be filled entirely at once. Cost: O(levels looked at)."""
+        cdef int64_t left = order.left_lots
+        cdef int64_t price_ticks
+        if order.side == SIDE_BUY:
+            price_ticks = market.ladder.best_ask_ticks
+            while price_ticks != NO_ASK and price_ticks <= order.price_ticks:
+                left -= ladder_level(&market.ladder, price_ticks).quantity_lots
+                if left <= 0:
+                    return True
+                price_ticks = ladder_next_ask(&market.ladder, price_ticks)
+        else:
+            price_ticks = market.ladder.best_bid_ticks
+            while price_ticks != 0 and price_ticks >= order.price_ticks:
+                left -= ladder_level(&market.ladder, price_ticks).quantity_lots
+                if left <= 0:
+                    return True
+                price_ticks = ladder_next_bid(&market.ladder, price_ticks)
+        return False
+
+    cdef bint _match(self, MarketRecord* market, Working* taker) except -1:
+        """Fills `taker` against the book as far as it goes; True where nothing is left for it to do."""
+        cdef int64_t budget = taker.quote_amount
+        cdef int64_t lots, price_ticks, affordable, value
+        cdef uint32_t handle
+        while True:
+            if taker.side == SIDE_BUY:
+                price_ticks = market.ladder.best_ask_ticks
+                if price_ticks == NO_ASK:
+                    break
+                if taker.order_type != ORDER_TYPE_MARKET and price_ticks > taker.price_ticks:
+                    break
+            else:
+                price_ticks = market.ladder.best_bid_ticks
+                if price_ticks == 0 or price_ticks < taker.price_ticks:
+                    break
+            handle = ladder_level(&market.ladder, price_ticks).head
+            lots = market.ladder.nodes[handle].left_lots
+            if taker.quote_amount:
+                affordable = budget // value_of(market, price_ticks, 1)
+                if affordable < lots:
+                    lots = affordable
+                if lots == 0:
+                    # What is left of the amount does not buy one lot: done, if it bought anything at all.
+                    return taker.cumulative_lots > 0
+                value = value_of(market, price_ticks, lots)
+                budget -= value
+            else:
+                if taker.left_lots < lots:
+                    lots = taker.left_lots
+                taker.left_lots -= lots
+                value = value_of(market, price_ticks, lots)
+            self._trade(market, taker, handle, lots, value)
+            if taker.quote_amount == 0 and taker.left_lots == 0:
+                return True
+        return taker.quote_amount > 0 and budget == 0
+
+    cdef int _trade(self, MarketRecord* market, Working* taker, uint32_t handle, int64_t lots, int64_t value) except -1:
+        """One fill at the maker's price: quantities, money, fees, event."""
+        cdef Node* node = &market.ladder.nodes[handle]
+        cdef OrderInfo* maker = &market.infos[handle]
+        cdef int64_t base = lots * market.definition.lot_units
+        cdef bint taker_buys = taker.side == SIDE_BUY
+        cdef int64_t taker_released = hold_of(market, taker_buys, taker.order_type, taker.price_ticks, lots)
+        cdef int64_t maker_released = value if not taker_buys else base
+        cdef Event* event
+        taker.cumulative_lots += lots
+        taker.cumulative_quote += value
+        maker.cumulative_quote += value
+        market.trades += 1
+        event = self._emit(EVENT_KIND_TRADE)
+        event.side = taker.side
+        event.order_type = taker.order_type
+        event.time_in_force = taker.time_in_force
+        event.self_trade_mode = taker.self_trade_mode
+        event.market = market.number
+        event.account = taker.account
+        event.maker_account = maker.account
+        event.base_asset = <uint16_t>market.definition.base_asset
+        event.quote_asset = <uint16_t>market.definition.quote_asset
+        event.order_id = taker.order_id
+        event.maker_order_id = node.order_id
+        event.trade_id = market.trades
+        event.price_ticks = node.price_ticks
+        event.quantity_lots = lots
+        event.base_amount = base
+        event.quote_amount = value
+        event.cumulative_lots = taker.cumulative_lots
+        event.cumulative_quote = taker.cumulative_quote
+        event.left_lots = taker.left_lots
+        event.maker_left_lots = node.left_lots - lots
+        event.maker_cumulative_lots = maker.quantity_lots - event.maker_left_lots
+        event.maker_cumulative_quote = maker.cumulative_quote
+        event.hold_change = -taker_released
+        event.maker_hold_change = -maker_released
+        memcpy(event.client_id, taker.client_id, 36)
+        memcpy(event.maker_client_id, maker.client_id, 36)
+        event.fee = self._settle_side(market, taker.account, taker_buys, base, value, taker_released, False)
+        event.maker_fee = self._settle_side(market, maker.account, not taker_buys, base, value, maker_released, True)
+        if event.maker_left_lots == 0:
+            event.flags = TRADE_FLAG_MAKER_FILLED
+            self._forget(market, handle)
+        else:
+            ladder_fill(&market.ladder, handle, lots)
+        return 0
+
+    cdef int64_t _settle_side(
+        self,
+        MarketRecord* market,
+        uint32_t account_number,
+        bint buys,
+        int64_t base,
+        int64_t value,
+        int64_t released,
+        bint is_maker,
+    ) except -1:
+        """Moves one side's money for one fill and returns its fee, taken from what it receives."""
+        cdef AccountRecord* account = &self.accounts[account_number]
+        cdef uint32_t paid_asset = market.definition.quote_asset if buys else market.definition.base_asset
+        cdef uint32_t received_asset = market.definition.base_asset if buys else market.definition.quote_asset
+        cdef int64_t paid = value if buys else base
+        cdef int64_t received = base if buys else value
+        cdef int64_t fee = fee_of(received, self._fee_ppm(market, account_number, is_maker))
+        cdef Holding* holding = self._holding(account, paid_asset)
+        holding.held -= released
+        holding.available += released - paid
+        self._holding(account, received_asset).available += received - fee
+        if fee:
+            self._holding(&self.accounts[0], received_asset).available += fee
+        return fee
+
+    cdef int64_t _fee_ppm(self, MarketRecord* market, uint32_t account, bint is_maker) except -1:
+        """An order's fee: the account's own for the market, for all markets, or the market's."""
+        if jibek_unlikely(self.accounts[account].has_own_fees):
+            own = self.account_fees[account]
+            fees = own.get(market.number) or own.get(0)
+            if fees is not None:
+                return fees[0] if is_maker else fees[1]
+        return market.definition.maker_fee_ppm if is_maker else market.definition.taker_fee_ppm
+
+    cdef int _rest(self, MarketRecord* market, const Working* order, uint64_t hash) except -1:
+        """Puts what is left of an order into the book and into every index."""
+        cdef uint32_t handle = ladder_rest(
+            &market.ladder, order.side == SIDE_SELL, order.price_ticks, order.left_lots, order.order_id
+        )
+        cdef OpenOrders* open_orders
+        cdef OrderInfo* info
+        if handle == 0 or not ids_put(&market.ids, order.order_id, handle) or not reserve_infos(market):
+            raise MemoryError("no room for one more order")
+        info = &market.infos[handle]
+        info.quantity_lots = order.quantity_lots
+        info.cumulative_quote = order.cumulative_quote
+        info.account = order.account
+        info.order_type = order.order_type
+        info.time_in_force = order.time_in_force
+        info.self_trade_mode = order.self_trade_mode
+        memcpy(info.client_id, order.client_id, 36)
+        open_orders = self._open_orders(&self.accounts[order.account], market.number)
+        info.next = 0
+        info.previous = open_orders.tail
+        if open_orders.tail:
+            market.infos[open_orders.tail].next = handle
+        else:
+            open_orders.head = handle
+        open_orders.tail = handle
+        open_orders.count += 1
+        self.open_order_count += 1
+        if hash:
+            if not client_ids_reserve(&self.client_ids):
+                raise MemoryError("no room for one more client id")
+            client_ids_put(&self.client_ids, hash, market.number, handle)
+        return 0
+
+    cdef int _forget(self, MarketRecord* market, uint32_t handle) except -1:
+        """Takes a resting order out of the book and out of every index."""
+        cdef OrderInfo* info = &market.infos[handle]
+        cdef OpenOrders* open_orders = self._open_orders(&self.accounts[info.account], market.number)
+        if info.previous:
+            market.infos[info.previous].next = info.next
+        else:
+            open_orders.head = info.next
+        if info.next:
+            market.infos[info.next].previous = info.previous
+        else:
+            open_orders.tail = info.previous
+        open_orders.count -= 1
+        self.open_order_count -= 1
+        if memcmp(info.client_id, NO_CLIENT_ID, 36) != 0:
+            client_ids_remove(
+                &self.client_ids,
+                client_id_hash(&self.client_ids, info.account, info.client_id),
+                market.number,
+                handle,
+            )
+        ids_remove(&market.ids, market.ladder.nodes[handle].order_id)
+        ladder_remove(&market.ladder, handle)
+        return 0
+
+    cdef bint _find_client_id(
+        self, uint32_t account, const char* client_id, uint64_t hash, ClientIdSlot* found
+    ) noexcept:
+        """Whether an open order of the account has this client id; where it is, in `found` unless that is NULL."""
+        cdef uint64_t slot = hash & self.client_ids.mask
+        cdef ClientIdSlot* entry
+        cdef OrderInfo* info
+        if self.client_ids.slots == NULL:
+            return False
+        while True:
+            entry = &self.client_ids.slots[slot]
+            if entry.handle == 0:
+                return False
+            if entry.hash == hash:
+                info = &self.markets[entry.market - 1].infos[entry.handle]
+                if info.account == account and memcmp(info.client_id, client_id, 36) == 0:
+                    if found != NULL:
+                        found[0] = entry[0]
+                    return True
+            slot = (slot + 1) & self.client_ids.mask
+
+    # -- ending an order
+
+    cdef int _close(self, MarketRecord* market, const Working* order, int reason) except -1:
+        """Ends an order that is in no index any more, and releases what it still holds."""
+        cdef bint buys = order.side == SIDE_BUY
+        cdef int64_t released = hold_of(market, buys, order.order_type, order.price_ticks, order.left_lots)
+        cdef Holding* holding = self._holding(
+            &self.accounts[order.account],
+            market.definition.quote_asset if buys else market.definition.base_asset,
+        )
+        holding.held -= released
+        holding.available += released
+        return self._emit_order(EVENT_KIND_ORDER_CLOSED, market, order, -released, reason)
+
+    cdef int _close_resting(self, MarketRecord* market, uint32_t handle, int reason) except -1:
+        cdef Working order
+        cdef OrderInfo* info = &market.infos[handle]
+        cdef Node* node = &market.ladder.nodes[handle]
+        order.order_id = node.order_id
+        order.price_ticks = node.price_ticks
+        order.quantity_lots = info.quantity_lots
+        order.quote_amount = 0
+        order.left_lots = node.left_lots
+        order.cumulative_lots = info.quantity_lots - node.left_lots
+        order.cumulative_quote = info.cumulative_quote
+        order.account = info.account
+        order.side = SIDE_SELL if ladder_is_ask(&market.ladder, node.price_ticks) else SIDE_BUY
+        order.order_type = info.order_type
+        order.time_in_force = info.time_in_force
+        order.self_trade_mode = info.self_trade_mode
+        memcpy(order.client_id, info.client_id, 36)
+        self._forget(market, handle)
+        return self._close(market, &order, reason)
+
+    cdef int _cancel(self, const Command* command, bytes blob) except -1:
+        """Cancels an open order named by its id or its client id; returns the reason where it is refused."""
+        cdef MarketRecord* market = self._market(command.market)
+        cdef ClientIdSlot found
+        cdef uint32_t handle = 0
+        if blob:
+            (cancel_id,) = read_parts(blob, 1)
+            if len(cancel_id) > 36:
+                return REASON_INVALID_CLIENT_ID
+        if market == NULL:
+            return REASON_UNKNOWN_MARKET
+        if self._account(command.account) == NULL:
+            return REASON_UNKNOWN_ACCOUNT
+        if command.order_id:
+            handle = ids_get(&market.ids, command.order_id)
+        elif memcmp(command.client_id, NO_CLIENT_ID, 36) != 0:
+            hash = client_id_hash(&self.client_ids, command.account, command.client_id)
+            if self._find_client_id(command.account, command.client_id, hash, &found) and found.market == market.number:
+                handle = found.handle
+        if handle == 0 or market.infos[handle].account != command.account:
+            return REASON_UNKNOWN_ORDER
+        if (
+            memcmp(command.client_id, NO_CLIENT_ID, 36) != 0
+            and memcmp(command.client_id, market.infos[handle].client_id, 36) != 0
+        ):
+            return REASON_UNKNOWN_ORDER
+        self._close_resting(market, handle, REASON_CANCELLED_BY_OWNER)
+        self._attach(&self.events[self.event_count - 1], blob)
+        return REASON_NONE
+
+    def _cancel_all(self, uint32_t account, uint32_t market):
+        refuse_unless(market <= self.market_count, Reason.UNKNOWN_MARKET)
+        self._client_exists(account)
+        closed = self._close_all(account, market, REASON_CANCELLED_BY_OWNER)
+        refuse_unless(closed, Reason.NO_OPEN_ORDERS)
+
+    cdef uint64_t _close_all(self, uint32_t account_number, uint32_t market, int reason) except? 0:
+        """Ends the account's open orders, in one market or (0) in all: by market number, then by id. Returns how many."""
+        cdef AccountRecord* account = &self.accounts[account_number]
+        cdef uint64_t before = self.event_count
+        cdef uint16_t index
+        for index in range(account.open_count):
+            if market == 0 or account.open_orders[index].market == market:
+                while account.open_orders[index].head:
+                    self._close_resting(
+                        self.markets[account.open_orders[index].market - 1], account.open_orders[index].head, reason
+                    )
+        return self.event_count - before
+
+    # -- what the state is
+
+    def _state_report(self):
+        balances = list(self.balances())
+        digest = hashlib.sha256(b"".join(struct.pack("<IIqq", *balance) for balance in balances)).digest()
+        report = StateReportView(self.state_hash(), digest, self.account_count, self.open_order_count, len(balances))
+        self._attach(self._emit(EVENT_KIND_STATE_REPORTED), pack_parts(STATE_REPORT.pack(report)))
+
+    def balances(self):
+        """(account, asset, available, held) in ascending order, leaving out what is zero."""
+        cdef uint32_t number
+        cdef uint16_t index
+        cdef Holding* holding
+        result = []
+        for number in range(self.account_count):
+            for index in range(self.accounts[number].holding_count):
+                holding = &self.accounts[number].holdings[index]
+                if holding.available or holding.held:
+                    result.append((number, holding.asset, holding.available, holding.held))
+        return result
+
+    def depth(self, uint32_t market_number, int side):
+        """Prices and quantities of one side of a market, best first, as (price_ticks, quantity_lots)."""
+        cdef MarketRecord* market = self._market(market_number)
+        cdef uint32_t handle
+        assert market != NULL, "no such market"
+        levels = {}
+        handle = ladder_first(&market.ladder, side == SIDE_SELL)
+        while handle:
+            price_ticks = market.ladder.nodes[handle].price_ticks
+            levels[price_ticks] = levels.get(price_ticks, 0) + market.ladder.nodes[handle].left_lots
+            handle = ladder_after(&market.ladder, handle)
+        return list(levels.items())
+
+    def state_hash(self):
+        """SHA-256 of `state_dump`, 32 bytes."""
+        return hashlib.sha256(self.state_dump()).digest()
+
+    def state_dump(self):
+        """The whole state in the canonical form of `engine.reference.Core.state_dump`. Cost: linear in the state."""
+        cdef uint32_t number
+        cdef MarketRecord* market
+        out = bytearray(b"JIBEK001")
+        out += struct.pack("<qQQI", self.time_us, self.rules_version, self.last_order_id, self.venue_state)
+        out += struct.pack("<I", len(self.assets))
+        for name, scale, issued in self.assets:
+            out += pack_parts(name) + struct.pack("<Iq", scale, issued)
+        out += struct.pack("<I", self.market_count)
+        for number in range(self.market_count):
+            market = self.markets[number]
+            out += pack_parts(self.symbols[number]) + self.market_definitions[number]
+            out += struct.pack(
+                "<IIIQ", market.definition.maker_fee_ppm, market.definition.taker_fee_ppm, market.state, market.trades
+            )
+        out += struct.pack("<I", self.account_count)
+        for number in range(self.account_count):
+            out += self._dump_account(number)
+        for number in range(self.market_count):
+            out += self._dump_orders(number, False) + self._dump_orders(number, True)
+        out += struct.pack("<I", len(self.windows))
+        for gateway, (boot, batch) in sorted(self.windows.items()):
+            out += struct.pack("<IQQ", gateway, boot, batch)
+        return bytes(out)
+
+    def _dump_account(self, uint32_t number):
+        cdef AccountRecord* account = &self.accounts[number]
+        cdef uint16_t index
+        balances = []
+        for index in range(account.holding_count):
+            if account.holdings[index].available or account.holdings[index].held:
+                balances.append(
+                    struct.pack(
+                        "<Iqq",
+                        account.holdings[index].asset,
+                        account.holdings[index].available,
+                        account.holdings[index].held,
+                    )
+                )
+        fees = [struct.pack("<III", market, *fees) for market, fees in sorted(self.account_fees.get(number, {}).items())]
+        keys = [
+            pack_parts(key_id) + struct.pack("<II", key_type, permissions) + pack_parts(public_key)
+            for key_id, (key_type, permissions, public_key) in sorted(self.account_keys.get(number, {}).items())
+        ]
+        out = pack_parts(self.account_names[number]) + struct.pack("<I", account.frozen)
+        for items in (balances, fees, keys):
+            out += struct.pack("<I", len(items)) + b"".join(items)
+        return out
+
+    def _dump_orders(self, uint32_t market_index, bint asks):
+        """The orders of one side in priority, with their count in front."""
+        cdef MarketRecord* market = self.markets[market_index]
+        cdef uint32_t handle = ladder_first(&market.ladder, asks)
+        cdef Node* node
+        cdef OrderInfo* info
+        orders = []
+        while handle:
+            node = &market.ladder.nodes[handle]
+            info = &market.infos[handle]
+            orders.append(
+                struct.pack(
+                    "<QIBBBxqqqq36s",
+                    node.order_id,
+                    info.account,
+                    info.order_type,
+                    info.time_in_force,
+                    info.self_trade_mode,
+                    node.price_ticks,
+                    info.quantity_lots,
+                    node.left_lots,
+                    info.cumulative_quote,
+                    info.client_id[:36],
+                )
+            )
+            handle = ladder_after(&market.ladder, handle)
+        return struct.pack("<I", len(orders)) + b"".join(orders)
+
+    def check(self):
+        """Walks the whole state and asserts every invariant; tests call it after each command. Cost: linear."""
+        cdef MarketRecord* market
+        cdef OrderInfo* info
+        cdef Node* node
+        cdef OpenOrders* open_orders
+        cdef uint32_t number, handle
+        cdef uint16_t index
+        cdef uint64_t resting = 0
+        cdef uint64_t client_ids = 0
+        cdef bint asks
+        # No balance is negative, and each asset's sum is what came in minus what went out.
+        sums = dict.fromkeys(range(1, len(self.assets) + 1), 0)
+        held = {}
+        for account, asset, available, hold in self.balances():
+            assert available >= 0 and hold >= 0, (account, asset, available, hold)
+            sums[asset] += available + hold
+            held[account, asset] = hold
+        assert list(sums.values()) == [issued for _, _, issued in self.assets], sums
+        needed = {}
+        for number in range(self.market_count):
+            market = self.markets[number]
+            # No book is crossed.
+            assert market.ladder.best_bid_ticks < market.ladder.best_ask_ticks, number
+            for asks in (False, True):
+                last_id, last_price, level_sum = 0, 0, 0
+                handle = ladder_first(&market.ladder, asks)
+                while handle:
+                    node = &market.ladder.nodes[handle]
+                    info = &market.infos[handle]
+                    # Within a level orders stand in order of arrival; no order is empty; ids lead to it.
+                    assert node.price_ticks != last_price or node.order_id > last_id, node.order_id
+                    assert 0 < node.left_lots <= info.quantity_lots, node.order_id
+                    assert ids_get(&market.ids, node.order_id) == handle, node.order_id
+                    if memcmp(info.client_id, NO_CLIENT_ID, 36) != 0:
+                        client_ids += 1
+                        hash = client_id_hash(&self.client_ids, info.account, info.client_id)
+                        assert self._find_client_id(info.account, info.client_id, hash, NULL), node.order_id
+                    # A level's quantity is the sum of its orders.
+                    level_sum = node.left_lots + (level_sum if node.price_ticks == last_price else 0)
+                    if node.next == 0:
+                        assert level_sum == ladder_level(&market.ladder, node.price_ticks).quantity_lots, level_sum
+                    asset = market.definition.base_asset if asks else market.definition.quote_asset
+                    key = (info.account, asset)
+                    needed[key] = needed.get(key, 0) + hold_of(
+                        market, not asks, info.order_type, node.price_ticks, node.left_lots
+                    )
+                    last_id, last_price = node.order_id, node.price_ticks
+                    resting += 1
+                    handle = ladder_after(&market.ladder, handle)
+        # What is held is exactly what the open orders can need.
+        assert {key: amount for key, amount in held.items() if amount} == needed, (held, needed)
+        # Every index knows the same orders.
+        listed = 0
+        for number in range(self.account_count):
+            for index in range(self.accounts[number].open_count):
+                open_orders = &self.accounts[number].open_orders[index]
+                market = self.markets[open_orders.market - 1]
+                count = 0
+                handle = open_orders.head
+                while handle:
+                    assert market.infos[handle].account == number, handle
+                    count += 1
+                    handle = market.infos[handle].next
+                assert count == open_orders.count, (number, count, open_orders.count)
+                listed += count
+        assert resting == listed == self.open_order_count, (resting, listed, self.open_order_count)
+        assert client_ids == self.client_ids.used, (client_ids, self.client_ids.used)
+
+
+_KNOWN_KINDS = frozenset(
+    (
+        COMMAND_KIND_EPOCH_START, COMMAND_KIND_TIME_TICK, COMMAND_KIND_ASSET_ADD, COMMAND_KIND_MARKET_ADD,
+        COMMAND_KIND_FEES_SET, COMMAND_KIND_MARKET_STATE_SET, COMMAND_KIND_ACCOUNT_ADD, COMMAND_KIND_ACCOUNT_FREEZE,
+        COMMAND_KIND_ACCOUNT_UNFREEZE, COMMAND_KIND_KEY_ADD, COMMAND_KIND_KEY_REVOKE, COMMAND_KIND_DEPOSIT,
+        COMMAND_KIND_WITHDRAW, COMMAND_KIND_ORDER_PLACE, COMMAND_KIND_ORDER_CANCEL, COMMAND_KIND_ORDER_CANCEL_ALL,
+        COMMAND_KIND_STATE_REPORT,
+    )
+)
+
+
+cdef inline bint crosses(const MarketRecord* market, int side, int64_t price_ticks) noexcept:
+    """Whether a limit order of that side and price would take."""
+    if side == SIDE_BUY:
+        return market.ladder.best_ask_ticks <= price_ticks
+    return market.ladder.best_bid_ticks >= price_ticks
+
+
+cdef inline int check_value(const MarketRecord* market, int64_t value) noexcept:
+    if value < market.definition.notional_min:
+        return REASON_NOTIONAL_TOO_SMALL
+    if value > market.definition.notional_max:
+        return REASON_NOTIONAL_TOO_LARGE
+    return REASON_NONE
+
+
+cdef inline bint reserve_infos(MarketRecord* market) noexcept:
+    """Grows the infos with the ladder's nodes; False where memory is out."""
+    cdef OrderInfo* infos
+    if market.info_capacity < market.ladder.node_capacity:
+        infos = <OrderInfo*>realloc(market.infos, market.ladder.node_capacity * sizeof(OrderInfo))
+        if infos == NULL:
+            return False
+        market.infos = infos
+        market.info_capacity = market.ladder.node_capacity
+    return True
