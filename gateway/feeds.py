@@ -1,0 +1,301 @@
+"""Market data and user data: a mirror of each book, and who wants to hear what.
+
+A mirror holds one quantity per price level, in two sorted maps, so a change costs O(log n) and a snapshot of k levels
+O(k). Each change of a level takes the next update id of its market. A depth stream sends, per interval, the present
+quantity of every level that changed, as the ids `U` (last sent + 1) to `u` (now): within a stream there is never a gap,
+an interval without a change sends nothing, and a snapshot, taken from the mirror itself, is never older than what a
+stream has sent.
+
+A message is encoded once per form (plain or wrapped, milliseconds or microseconds) and the same bytes go to everybody.
+What waits for a slow reader is bounded by its connection, which is dropped when the bound is reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, Protocol
+
+from sortedcontainers import SortedDict
+
+from engine.reasons import Reason
+from engine.records import Side
+from gateway import messages
+from gateway.accounts import Account
+from gateway.messages import Levels
+from gateway.numerals import MarketNumbers
+from gateway.protocol import encode_text
+from gateway.refusals import Refusal, refuse
+
+STREAMS_PER_SESSION_MAX = 1024
+SUBSCRIPTIONS_PER_SESSION_MAX = 1000
+SUBSCRIPTION_IDS_MAX = 65535
+SNAPSHOTS_CACHED_MAX = 8
+
+DEPTH_INTERVALS_MS = {"depth": 1000, "depth@1000ms": 1000, "depth@100ms": 100}
+
+
+class Listener(Protocol):
+    """A session as the feeds see it."""
+
+    combined: bool
+    unit: int
+    streams: dict[str, None]
+    subscriptions: dict[int, Subscription]
+    next_subscription_id: int
+
+    def send(self, frame: bytes) -> None: ...
+
+
+class Subscription:
+    """A connection that follows the events of an account."""
+
+    __slots__ = ("account", "id", "key_id", "session")
+
+    def __init__(self, session: Listener, id: int, account: Account, key_id: str) -> None:
+        self.session = session
+        self.id = id
+        self.account = account
+        self.key_id = key_id
+
+
+class BookMirror:
+    """The price levels of one market as the events tell them."""
+
+    __slots__ = ("_asks", "_bids", "_snapshots", "depths", "market", "ticker", "update_id")
+
+    def __init__(self, market: MarketNumbers) -> None:
+        self.market = market
+        self.update_id = 0
+        self.depths: dict[int, DepthStream] = {}
+        """The depth streams that somebody follows, by interval in milliseconds."""
+        self.ticker: tuple[Any, Any] | None = None
+        """The best levels as last sent to the followers of @bookTicker."""
+        self._bids: SortedDict[int, int] = SortedDict()
+        """Minus price -> lots, so that the best level stands first on both sides."""
+        self._asks: SortedDict[int, int] = SortedDict()
+        self._snapshots: dict[int, str] = {}
+
+    def change(self, side: int, price_ticks: int, lots: int) -> None:
+        """Adds `lots` (or, negative, takes them away) at a price. Cost: O(log levels)."""
+        levels, key = (self._bids, -price_ticks) if side == Side.BUY else (self._asks, price_ticks)
+        left = levels.get(key, 0) + lots
+        assert left >= 0, f"{self.market.symbol}: level {price_ticks} falls below zero"
+        if left:
+            levels[key] = left
+        else:
+            del levels[key]
+        self.update_id += 1
+        if self._snapshots:
+            self._snapshots.clear()
+        for depth in self.depths.values():
+            depth.changed.add((side, price_ticks))
+
+    def quantity(self, side: int, price_ticks: int) -> int:
+        """Lots at a price; 0 where there is no level."""
+        lots: int = self._bids.get(-price_ticks, 0) if side == Side.BUY else self._asks.get(price_ticks, 0)
+        return lots
+
+    def bids(self, limit: int) -> Levels:
+        """The best bids: price in ticks, lots."""
+        return ((-key, lots) for key, lots in islice(self._bids.items(), limit))
+
+    def asks(self, limit: int) -> Levels:
+        """The best asks: price in ticks, lots."""
+        return islice(self._asks.items(), limit)
+
+    def best(self) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+        """Best bid and best ask, each (price in ticks, lots) or None. Cost: O(1)."""
+        return next(iter(self.bids(1)), None), next(iter(self.asks(1)), None)
+
+    def snapshot(self, limit: int) -> str:
+        """The depth snapshot, consistent with the depth streams. Unchanged ones are encoded once."""
+        text = self._snapshots.get(limit)
+        if text is None:
+            text = messages.depth_snapshot(self.market, self.update_id, self.bids(limit), self.asks(limit))
+            if len(self._snapshots) < SNAPSHOTS_CACHED_MAX:
+                self._snapshots[limit] = text
+        return text
+
+
+class DepthStream:
+    """One interval of one market's depth: what changed since it last sent."""
+
+    __slots__ = ("book", "changed", "sent_id")
+
+    def __init__(self, book: BookMirror) -> None:
+        self.book = book
+        self.changed: set[tuple[int, int]] = set()
+        self.sent_id = book.update_id
+
+    def take(self, time_us: int) -> Callable[[int], str] | None:
+        """The update that is due, as a function of the time unit; None where nothing changed."""
+        if not self.changed:
+            return None
+        book, first_id, last_id = self.book, self.sent_id + 1, self.book.update_id
+        bids = [(ticks, book.quantity(side, ticks)) for side, ticks in self.changed if side == Side.BUY]
+        asks = [(ticks, book.quantity(side, ticks)) for side, ticks in self.changed if side == Side.SELL]
+        bids.sort(reverse=True)
+        asks.sort()
+        self.changed.clear()
+        self.sent_id = last_id
+        return lambda unit: messages.depth_update(book.market, first_id, last_id, bids, asks, time_us, unit)
+
+
+class Feeds:
+    """All books, all streams and their followers."""
+
+    def __init__(self) -> None:
+        self.books: dict[int, BookMirror] = {}
+        self._books_by_symbol: dict[str, BookMirror] = {}
+        self._followers: dict[str, dict[Listener, None]] = {}
+        self._touched: set[BookMirror] = set()
+        self._queued: list[tuple[Listener, bytes]] = []
+
+    def add_market(self, market: MarketNumbers) -> None:
+        self.books[market.number] = self._books_by_symbol[market.lower_symbol] = BookMirror(market)
+
+    # -- who follows what
+
+    def follow(self, session: Listener, stream: str) -> Refusal | None:
+        """Subscribes a session to a stream; asking again changes nothing."""
+        symbol, _, kind = stream.partition("@")
+        book = self._books_by_symbol.get(symbol)
+        if book is None or (kind not in DEPTH_INTERVALS_MS and kind not in ("trade", "bookTicker")):
+            return refuse(Reason.UNKNOWN_STREAM, stream[:100])
+        if len(session.streams) >= STREAMS_PER_SESSION_MAX and stream not in session.streams:
+            return refuse(Reason.INVALID_STREAM_REQUEST, f"over {STREAMS_PER_SESSION_MAX} streams on one connection")
+        self._followers.setdefault(stream, {})[session] = None
+        session.streams[stream] = None
+        if kind in DEPTH_INTERVALS_MS:
+            book.depths.setdefault(DEPTH_INTERVALS_MS[kind], DepthStream(book))
+        elif kind == "bookTicker" and book.ticker is None:
+            book.ticker = book.best()
+        return None
+
+    def unfollow(self, session: Listener, stream: str) -> None:
+        """Ends a subscription; one that is not held is no error."""
+        session.streams.pop(stream, None)
+        followers = self._followers.get(stream)
+        if followers is None:
+            return
+        followers.pop(session, None)
+        if followers:
+            return
+        del self._followers[stream]
+        symbol, _, kind = stream.partition("@")
+        book = self._books_by_symbol[symbol]
+        if kind == "bookTicker":
+            book.ticker = None
+        elif kind in DEPTH_INTERVALS_MS:
+            interval_ms = DEPTH_INTERVALS_MS[kind]
+            names = [name for name, other_ms in DEPTH_INTERVALS_MS.items() if other_ms == interval_ms]
+            if not any(f"{symbol}@{name}" in self._followers for name in names):
+                del book.depths[interval_ms]
+
+    def forget(self, session: Listener) -> None:
+        """Ends all that a session follows, because its connection is gone."""
+        for stream in list(session.streams):
+            self.unfollow(session, stream)
+        for subscription in list(session.subscriptions.values()):
+            self.unsubscribe(subscription)
+
+    # -- what happens in the markets
+
+    def traded(
+        self, market: MarketNumbers, trade_id: int, price_ticks: int, lots: int, buyer_is_maker: bool, time_us: int
+    ) -> None:
+        stream = f"{market.lower_symbol}@trade"
+        if stream in self._followers:
+            self._publish(
+                stream,
+                lambda unit: messages.trade_event(market, trade_id, price_ticks, lots, buyer_is_maker, time_us, unit),
+            )
+
+    def changed(self, market: MarketNumbers, side: int, price_ticks: int, lots: int) -> None:
+        """The quantity at a price changed by `lots`."""
+        book = self.books[market.number]
+        book.change(side, price_ticks, lots)
+        if book.ticker is not None:
+            self._touched.add(book)
+
+    def end_entry(self) -> None:
+        """All events of an entry are in: tells the followers of @bookTicker where a best level moved."""
+        for book in self._touched:
+            best = book.best()
+            if best != book.ticker:
+                book.ticker = best
+                bid, ask = best
+                text = messages.book_ticker(book.market, book.update_id, bid, ask)
+                self._publish(f"{book.market.lower_symbol}@bookTicker", lambda unit, text=text: text)  # type: ignore[misc]
+        self._touched.clear()
+
+    def send_depth(self, interval_ms: int, time_us: int) -> None:
+        """Sends what is due on the depth streams of this interval."""
+        for book in self.books.values():
+            depth = book.depths.get(interval_ms)
+            make = depth.take(time_us) if depth is not None else None
+            if make is None:
+                continue
+            texts: dict[int, str] = {}
+
+            def cached(unit: int, make: Callable[[int], str] = make, texts: dict[int, str] = texts) -> str:
+                return texts[unit] if unit in texts else texts.setdefault(unit, make(unit))
+
+            for name, other_ms in DEPTH_INTERVALS_MS.items():
+                stream = f"{book.market.lower_symbol}@{name}"
+                if other_ms == interval_ms and stream in self._followers:
+                    self._publish(stream, cached)
+
+    def _publish(self, stream: str, make: Callable[[int], str]) -> None:
+        """Sends one message to all followers of a stream, encoded once per form that is wanted."""
+        frames: dict[tuple[bool, int], bytes] = {}
+        for session in self._followers[stream]:
+            form = (session.combined, session.unit)
+            frame = frames.get(form)
+            if frame is None:
+                text = make(session.unit)
+                payload = messages.combined(stream, text) if session.combined else text.encode()
+                frame = frames[form] = encode_text(payload)
+            session.send(frame)
+
+    # -- user data
+
+    def subscribe(self, session: Listener, account: Account, key_id: str) -> int | Refusal:
+        """Follows an account's events on a session; the new subscription's id."""
+        if any(other.account is account for other in session.subscriptions.values()):
+            return refuse(Reason.SUBSCRIPTION_ACTIVE)
+        id = session.next_subscription_id
+        if id >= SUBSCRIPTION_IDS_MAX or len(session.subscriptions) >= SUBSCRIPTIONS_PER_SESSION_MAX:
+            return refuse(Reason.TOO_MANY_SUBSCRIPTIONS)
+        session.next_subscription_id += 1
+        subscription = session.subscriptions[id] = Subscription(session, id, account, key_id)
+        account.subscriptions.append(subscription)
+        return id
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        del subscription.session.subscriptions[subscription.id]
+        subscription.account.subscriptions.remove(subscription)
+
+    def terminate(self, subscription: Subscription, time_us: int) -> None:
+        """Ends a subscription from this side and says so."""
+        session = subscription.session
+        text = messages.stream_terminated(time_us, session.unit)
+        self.unsubscribe(subscription)
+        session.send(encode_text(messages.user_event(subscription.id, text)))
+
+    def queue_user_event(self, account: Account, make: Callable[[int], str]) -> None:
+        """Encodes an event of an account now and sends it at `send_user_events`, behind the reply to its cause."""
+        texts: dict[int, str] = {}
+        for subscription in account.subscriptions:
+            unit = subscription.session.unit
+            text = texts.get(unit)
+            if text is None:
+                text = texts[unit] = make(unit)
+            self._queued.append((subscription.session, encode_text(messages.user_event(subscription.id, text))))
+
+    def send_user_events(self) -> None:
+        if self._queued:
+            for session, frame in self._queued:
+                session.send(frame)
+            self._queued.clear()

@@ -1,0 +1,138 @@
+"""A thin asyncio connection to the store: requests in, answers in order, no object per call.
+
+The gateway sends one append per turn and keeps one blocking read open, so what a call costs decides what an order costs.
+On the same socket redis.asyncio takes three times the CPU of this per call (`tests/gateway/measure_store.py`), because it
+creates a task, a timeout and several objects for each. What is asked and how answers are read stays in `engine.journal`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable
+from typing import Any, cast
+
+import hiredis
+from redis.connection import parse_url
+
+from engine.journal import EntryId, PublishedEntry
+
+Answered = Callable[[Any], None]
+"""Takes the answer; a `hiredis.ReplyError` where the store refused."""
+
+
+class StoreLink(asyncio.Protocol):
+    """One connection.
+
+    Args:
+        lost: called once when the connection ends; answers that did not come by then never come.
+    """
+
+    def __init__(self, lost: Callable[[], None]) -> None:
+        self._lost = lost
+        self._transport: asyncio.WriteTransport | None = None
+        self._reader = hiredis.Reader()
+        self._expected: deque[Answered] = deque()
+        self._asking: set[asyncio.Future[Any]] = set()
+        self._clock = asyncio.get_running_loop().time
+        self._heard_s = self._clock()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.WriteTransport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._expected.clear()
+        for answer in self._asking:
+            if not answer.done():
+                answer.set_exception(ConnectionError("the connection to the store is lost"))
+        self._lost()
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_s = self._clock()
+        reader = self._reader
+        reader.feed(data)
+        while self._transport is not None and (answer := reader.gets()) is not False:
+            self._expected.popleft()(answer)
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None
+
+    def send(self, arguments: tuple[Any, ...], answered: Answered) -> None:
+        """Sends a command. `answered` is called with its answer, unless the connection is lost before."""
+        assert self._transport is not None
+        if not self._expected:
+            self._heard_s = self._clock()
+        self._expected.append(answered)
+        self._transport.write(hiredis.pack_command(arguments))
+
+    async def ask(self, *arguments: Any) -> Any:
+        """Sends a command and waits for its answer.
+
+        Raises:
+            ConnectionError: the connection was lost, or the store refused; the text says which.
+        """
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def answered(value: Any) -> None:
+            if not answer.done():
+                answer.set_result(value)
+
+        if not self.is_open:
+            raise ConnectionError("the connection to the store is lost")
+        self._asking.add(answer)
+        try:
+            self.send(arguments, answered)
+            value = await asyncio.wait_for(answer, timeout=5.0)
+        finally:
+            self._asking.discard(answer)
+        if isinstance(value, hiredis.ReplyError):
+            raise ConnectionError(str(value))
+        return value
+
+    def silent_s(self) -> float:
+        """How long an answer has been waited for without a byte; 0 where none is expected."""
+        return self._clock() - self._heard_s if self._expected else 0.0
+
+    def close(self) -> None:
+        """Ends the connection; `lost` is called as for any other end."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+async def connect(url: str, lost: Callable[[], None]) -> StoreLink:
+    """Connects to `unix:///path`, `redis://[user:password@]host:port/db` or `rediss://…`, and signs in.
+
+    Raises:
+        OSError: the store cannot be reached, or refuses (as it does while it loads its file).
+    """
+    options = parse_url(url)  # type: ignore[no-untyped-call]
+    loop = asyncio.get_running_loop()
+    link = StoreLink(lost)
+    if "path" in options:
+        await asyncio.wait_for(loop.create_unix_connection(lambda: link, options["path"]), timeout=5.0)
+    else:
+        context = ssl.create_default_context() if url.startswith("rediss://") else None
+        address = (options.get("host", "localhost"), options.get("port", 6379))
+        await asyncio.wait_for(loop.create_connection(lambda: link, *address, ssl=context), timeout=5.0)
+    if "password" in options:
+        credentials = (options["username"],) if options.get("username") else ()
+        await link.ask("AUTH", *credentials, options["password"])
+    await link.ask("SELECT", str(options.get("db", 0)))
+    return link
+
+
+def parse_entries(reply: Any) -> list[PublishedEntry]:
+    """The event entries in an XREAD reply of a RESP2 connection; an empty list where the wait ended without one."""
+    if reply is None:
+        return []
+    entries = reply[0][1]
+    return [PublishedEntry(EntryId.parse(id), fields[1], fields[3]) for id, fields in entries]
+
+
+def memory_use(info: bytes) -> tuple[int, int]:
+    """Used and largest memory in bytes, from the answer of `INFO memory`."""
+    fields = dict(line.split(b":", 1) for line in info.split(b"\r\n") if b":" in line)
+    return int(fields.get(b"used_memory", 0)), int(fields.get(b"maxmemory", 0))
