@@ -47,7 +47,7 @@ local function advance_epoch(keys, args)
     local last = redis.call('XREVRANGE', keys[2], '+', '-', 'COUNT', 1)
     local last_id = last[1] and last[1][1] or '0-0'
     if last_id ~= args[4] then
-        return redis.error_reply('MOVED the last journal entry is ' .. last_id)
+        return redis.error_reply('NOTLAST the last journal entry is ' .. last_id)
     end
     redis.call('SET', keys[1], args[2])
     return redis.call('XADD', keys[2], args[2] .. '-0', 't', stamp(), 'b', args[3])

@@ -56,7 +56,8 @@ CLOCK_DIFFERENCE_MAX_S = 5.0
 class ExchangeCore(Protocol):
     """What the service needs of a core; `engine.core.Core` and `engine.reference.Core` are two."""
 
-    venue_state: int
+    @property
+    def venue_state(self) -> int: ...
 
     def execute(self, time_us: int, batch: bytes) -> bytes: ...
 

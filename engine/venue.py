@@ -190,6 +190,8 @@ def _market(symbol: str, table: dict[str, Any], assets: dict[str, Asset]) -> Mar
         if table[role] not in assets:
             raise VenueError(f"{where}: {role} names no asset of the file")
     base, quote = assets[table["base"]], assets[table["quote"]]
+    if base is quote:
+        raise VenueError(f"{where}: base and quote are the same asset")
 
     def decimal(name: str, scale: int, step: int = 1, default: int | None = None) -> int:
         if name not in table and default is not None:

@@ -42,7 +42,9 @@ def setup_batches(accounts: int) -> list[BatchBuilder]:
     """Batches that define the venue and give each of `accounts` accounts some of everything."""
     venue = BatchBuilder()
     for name, scale in ASSETS:
-        venue.add(Command(kind=CommandKind.ASSET_ADD), ASSET_DEFINITION.pack(AssetDefinition(scale)), name.encode(), *NOTE)
+        venue.add(
+            Command(kind=CommandKind.ASSET_ADD), ASSET_DEFINITION.pack(AssetDefinition(scale)), name.encode(), *NOTE
+        )
     for symbol, definition in MARKETS:
         venue.add(Command(kind=CommandKind.MARKET_ADD), MARKET_DEFINITION.pack(definition), symbol.encode(), *NOTE)
     batches = [venue]
@@ -117,7 +119,9 @@ class CommandFlow:
         side = pick.choices((Side.BUY, Side.SELL, 3), (50, 49, 1))[0]
         away = int(pick.expovariate(0.2)) * pick.choice((1, 1, 1, -1))
         price = self.middle_ticks[market] + (-away if side == Side.BUY else away)
-        quantity = pick.choice((pick.randrange(1, 10), pick.randrange(5, 60), pick.randrange(5, 60), pick.randrange(1, 3_000)))
+        quantity = pick.choice(
+            (pick.randrange(1, 10), pick.randrange(5, 60), pick.randrange(5, 60), pick.randrange(1, 3_000))
+        )
         amount = 0
         time_in_force = TimeInForce.NONE
         if order_type == OrderType.LIMIT:
@@ -141,7 +145,9 @@ class CommandFlow:
                 time_in_force=time_in_force,
                 self_trade_mode=pick.choices((0, 1), (99, 1))[0],
                 flags=pick.choices((0, 1), (199, 1))[0],
-                account=pick.randrange(0, self.accounts + 2) if pick.random() < 0.05 else pick.randrange(1, self.accounts + 1),
+                account=pick.randrange(0, self.accounts + 2)
+                if pick.random() < 0.05
+                else pick.randrange(1, self.accounts + 1),
                 market=market,
                 price_ticks=price,
                 quantity_lots=quantity,
@@ -210,7 +216,10 @@ class CommandFlow:
         if kind == CommandKind.EPOCH_START:
             return (Command(kind=kind), pick.randbytes(pick.randrange(40)))
         parts = [pick.randbytes(pick.randrange(90)) for _ in range(pick.randrange(5))]
-        return (Command(kind=kind, account=pick.randrange(4), market=pick.randrange(4), blob_offset=pick.randrange(300)), *parts)
+        return (
+            Command(kind=kind, account=pick.randrange(4), market=pick.randrange(4), blob_offset=pick.randrange(300)),
+            *parts,
+        )
 
 
 def batch_number(batch: bytes) -> int:

@@ -1,0 +1,227 @@
+"""A small language for examples: what is asked on the left of a bar, what must happen on the right.
+
+    alice sell 10 @ 100              | accepted 1, hold 10
+    bob   buy   4 @ 105              | accepted 2, hold 420; trade 2 x 1: 4 @ 100, fees 0/0
+    book                             | bid - / ask 100x6
+    balance alice                    | KZT 100400+0 BTC 990+6
+
+Every scenario has one market, BTCKZT, in which one lot at one tick is worth one tenge and the least value is 100, and the
+clients alice, bob and carol with 100,000 KZT and 1,000 BTC each. A line begins with a client or with one of the verbs of
+`Scenario._VERBS`; `#` begins a comment. Orders are numbered from 1 as they are accepted.
+
+    <client> buy|sell <lots> @ <ticks> [ioc|fok|maker] [id=<client id>]
+    <client> buy|sell <lots> market            <client> buy|sell market for <quote amount>
+    <client> cancel <order>|id=<client id>|all
+    deposit|withdraw <client> <amount> <asset>        fees [<client>] <maker ppm> <taker ppm>
+    freeze|unfreeze <client>        halt|resume [venue]        book        balance <client>
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from engine.records import (
+    ASSET_DEFINITION,
+    FEES,
+    MARKET_DEFINITION,
+    AssetDefinition,
+    BatchBuilder,
+    Command,
+    CommandKind,
+    Event,
+    EventEntry,
+    EventKind,
+    Fees,
+    MarketDefinition,
+    MarketState,
+    OrderType,
+    Reason,
+    Side,
+    TimeInForce,
+    TradeFlag,
+    client_id,
+)
+
+CLIENTS = {"alice": 1, "bob": 2, "carol": 3}
+ASSETS = {"KZT": 1, "BTC": 2}
+MARKET = MarketDefinition(
+    base_asset=2,
+    quote_asset=1,
+    tick_e8=100_000_000,
+    lot_units=1,
+    price_min_ticks=1,
+    price_max_ticks=10_000,
+    quantity_min_lots=1,
+    quantity_max_lots=100_000,
+    notional_min=100,
+    notional_max=5_000_000,
+    open_orders_max=5,
+)
+NOTE = (b"operator", b"example")
+
+
+class Engine(Protocol):
+    def execute(self, time_us: int, batch: bytes) -> bytes: ...
+
+    def balances(self) -> Iterator[tuple[int, int, int, int]]: ...
+
+    def check(self) -> None: ...
+
+
+class Scenario:
+    """One engine and the lines that are put to it."""
+
+    def __init__(self, core: Engine) -> None:
+        self.core = core
+        self.number = 0
+        self.book: dict[int, tuple[int, int, int]] = {}
+        """Open orders as the events tell them: id -> (side, price, left)."""
+        setup = BatchBuilder()
+        for name in ASSETS:
+            setup.add(
+                Command(kind=CommandKind.ASSET_ADD), ASSET_DEFINITION.pack(AssetDefinition(0)), name.encode(), *NOTE
+            )
+        setup.add(Command(kind=CommandKind.MARKET_ADD), MARKET_DEFINITION.pack(MARKET), b"BTCKZT", *NOTE)
+        for name, account in CLIENTS.items():
+            setup.add(Command(kind=CommandKind.ACCOUNT_ADD), name.encode(), *NOTE)
+            for asset, amount in ((1, 100_000), (2, 1_000)):
+                setup.add(Command(kind=CommandKind.DEPOSIT, account=account, asset=asset, amount=amount), *NOTE)
+        self.execute(setup)
+
+    def execute(self, builder: BatchBuilder) -> list[Event]:
+        self.number += 1
+        data = self.core.execute(1_000_000 * self.number, builder.build(gateway=1, boot=1, number=self.number))
+        self.core.check()
+        return list(EventEntry(data))
+
+    def run(self, line: str) -> str:
+        """What happens at a line, in the words of the right side."""
+        words = line.split()
+        if words[0] == "book":
+            return self._show_book()
+        if words[0] == "balance":
+            return self._show_balance(CLIENTS[words[1]])
+        builder = BatchBuilder()
+        builder.add(*self._command(words))
+        events = self.execute(builder)
+        for event in events:
+            self._learn(event)
+        return "; ".join(map(_describe, events)) or "nothing"
+
+    def _command(self, words: list[str]) -> tuple:
+        if words[0] in CLIENTS:
+            account = CLIENTS[words[0]]
+            if words[1] == "cancel":
+                return _cancel(account, words[2])
+            return (_order(account, words[1:]),)
+        return self._VERBS[words[0]](words[1:])
+
+    _VERBS: ClassVar[dict[str, Callable[[list[str]], tuple]]] = {
+        "deposit": lambda words: _transfer(CommandKind.DEPOSIT, words),
+        "withdraw": lambda words: _transfer(CommandKind.WITHDRAW, words),
+        "freeze": lambda words: (Command(kind=CommandKind.ACCOUNT_FREEZE, account=CLIENTS[words[0]]), *NOTE),
+        "unfreeze": lambda words: (Command(kind=CommandKind.ACCOUNT_UNFREEZE, account=CLIENTS[words[0]]), *NOTE),
+        "halt": lambda words: _set_state(MarketState.HALTED, words),
+        "resume": lambda words: _set_state(MarketState.TRADING, words),
+        "fees": lambda words: _set_fees(words),
+    }
+
+    def _learn(self, event: Event) -> None:
+        if event.kind == EventKind.ORDER_ACCEPTED:
+            self.book[event.order_id] = (event.side, event.price_ticks, event.left_lots)
+        elif event.kind == EventKind.ORDER_CLOSED:
+            del self.book[event.order_id]
+        elif event.kind == EventKind.TRADE:
+            self._fill(event.order_id, event.left_lots, event.flags & TradeFlag.TAKER_FILLED)
+            self._fill(event.maker_order_id, event.maker_left_lots, event.flags & TradeFlag.MAKER_FILLED)
+
+    def _fill(self, order_id: int, left_lots: int, filled: int) -> None:
+        side, price, _ = self.book.pop(order_id)
+        if not filled:
+            self.book[order_id] = (side, price, left_lots)
+
+    def _show_book(self) -> str:
+        sides = []
+        for side in (Side.BUY, Side.SELL):
+            levels: dict[int, int] = {}
+            for order_side, price, left in self.book.values():
+                if order_side == side:
+                    levels[price] = levels.get(price, 0) + left
+            ordered = sorted(levels.items(), reverse=side == Side.BUY)
+            sides.append(" ".join(f"{price}x{left}" for price, left in ordered) or "-")
+        return f"bid {sides[0]} / ask {sides[1]}"
+
+    def _show_balance(self, account: int) -> str:
+        has = {asset: (available, held) for number, asset, available, held in self.core.balances() if number == account}
+        return " ".join("{} {}+{}".format(name, *has.get(asset, (0, 0))) for name, asset in ASSETS.items())
+
+
+def _order(account: int, words: list[str]) -> Command:
+    side = Side[words[0].upper()]
+    options = dict(word.split("=") for word in words if "=" in word)
+    order = Command(
+        kind=CommandKind.ORDER_PLACE, account=account, market=1, side=side, client_id=client_id(options.get("id", ""))
+    )
+    if words[1:3] == ["market", "for"]:
+        return order._replace(order_type=OrderType.MARKET, amount=int(words[3]))
+    order = order._replace(quantity_lots=int(words[1]))
+    if words[2] == "market":
+        return order._replace(order_type=OrderType.MARKET)
+    order = order._replace(price_ticks=int(words[3]))
+    if "maker" in words:
+        return order._replace(order_type=OrderType.LIMIT_MAKER)
+    time_in_force = next((TimeInForce[word.upper()] for word in words if word in ("ioc", "fok")), TimeInForce.GTC)
+    return order._replace(order_type=OrderType.LIMIT, time_in_force=time_in_force)
+
+
+def _cancel(account: int, what: str) -> tuple:
+    if what == "all":
+        return (Command(kind=CommandKind.ORDER_CANCEL_ALL, account=account, market=1),)
+    command = Command(kind=CommandKind.ORDER_CANCEL, account=account, market=1)
+    if what.startswith("id="):
+        return (command._replace(client_id=client_id(what.removeprefix("id="))),)
+    return (command._replace(order_id=int(what)),)
+
+
+def _transfer(kind: CommandKind, words: list[str]) -> tuple:
+    client, amount, asset = words
+    return (Command(kind=kind, account=CLIENTS[client], asset=ASSETS[asset], amount=int(amount)), *NOTE)
+
+
+def _set_state(state: MarketState, words: list[str]) -> tuple:
+    return (Command(kind=CommandKind.MARKET_STATE_SET, market=0 if words else 1, state=state), *NOTE)
+
+
+def _set_fees(words: list[str]) -> tuple:
+    account = CLIENTS[words.pop(0)] if words[0] in CLIENTS else 0
+    return (Command(kind=CommandKind.FEES_SET, account=account, market=1), FEES.pack(Fees(*map(int, words))), *NOTE)
+
+
+def _describe(event: Event) -> str:
+    kind = EventKind(event.kind)
+    if kind == EventKind.REJECTED:
+        return f"refused {Reason(event.reason).name}"
+    if kind == EventKind.ORDER_ACCEPTED:
+        return f"accepted {event.order_id}, hold {event.hold_change}"
+    if kind == EventKind.TRADE:
+        fill = f"{event.quantity_lots} @ {event.price_ticks}, fees {event.fee}/{event.maker_fee}"
+        return f"trade {event.order_id} x {event.maker_order_id}: {fill}"
+    if kind == EventKind.ORDER_CLOSED:
+        return f"closed {event.order_id} {Reason(event.reason).name}, left {event.left_lots}, hold {event.hold_change}"
+    return kind.name.lower()
+
+
+def read_examples(path: Path) -> Iterator[tuple[str, list[tuple[int, str, str]]]]:
+    """The scenarios of a file: (title, [(line number, asked, expected)]). A title is a comment that begins with `##`."""
+    title, lines = path.stem, []
+    for number, text in enumerate(path.read_text().splitlines(), start=1):
+        if text.startswith("##"):
+            if lines:
+                yield title, lines
+            title, lines = text.strip("# "), []
+        elif text.strip() and not text.startswith("#"):
+            asked, _, expected = text.partition("|")
+            lines.append((number, asked.strip(), " ".join(expected.split())))
+    yield title, lines

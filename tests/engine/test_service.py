@@ -1,0 +1,229 @@
+"""The engine's process: replay, two engines at once, a store that goes away, comes back old, or never was."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from engine.core import Core
+from engine.journal import (
+    OPERATOR_GATEWAY,
+    ChainBroken,
+    Diverged,
+    EntryId,
+    Producer,
+    Store,
+    connect,
+    prepare_store,
+    read_events,
+    start_venue,
+)
+from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, StopRequest
+from engine.records import BatchBuilder, Command, CommandKind, EngineStop, MarketState
+from engine.reference import Core as ReferenceCore
+from engine.service import ClockGuard, EngineService, main, serve
+from engine.watermark import read_watermark, write_watermark
+from tests.engine.command_flow import CommandFlow
+from tests.ledger.support import ValkeyServer
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ValkeyServer]:
+    server = ValkeyServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def client(server: ValkeyServer) -> Iterator[Store]:
+    client = connect(server.url)
+    client.flushall()
+    client.function_flush()
+    prepare_store(client)
+    start_venue(client)
+    yield client
+    client.close()
+
+
+def append_flow(client: Store, entries: int, seed: int = 1) -> None:
+    """Appends batches of a seeded flow without waiting for an engine."""
+    flow, producer = CommandFlow(seed), Producer(client, 7, boot=1)
+    for _ in range(entries):
+        producer.append(flow.next_entry()[1])
+
+
+def work_off(service: EngineService) -> None:
+    while service.step(block_ms=1):
+        pass
+
+
+def test_another_engine_replays_to_the_same_state(client: Store, tmp_path: Path) -> None:
+    append_flow(client, 60)
+    first = EngineService(client, Core(), tmp_path)
+    first.recover()
+    work_off(first)
+    for core in (Core(), ReferenceCore()):
+        second = EngineService(client, core, tmp_path)
+        assert second.recover() == 61
+        assert (second.cursor, second.head) == (first.cursor, first.head)
+        assert core.state_hash() == first.core.state_hash()
+
+
+def test_two_engines_agree_and_either_may_be_first(client: Store, tmp_path: Path) -> None:
+    engines = [EngineService(client, Core(), tmp_path), EngineService(client, ReferenceCore(), tmp_path)]
+    flow, producer = CommandFlow(3), Producer(client, 7, boot=1)
+    for number in range(80):
+        producer.append(flow.next_entry()[1])
+        for engine in engines if number % 3 else reversed(engines):
+            engine.step(block_ms=1)
+    for engine in engines:
+        work_off(engine)
+    assert engines[0].head == engines[1].head
+    assert client.xlen("{jibek}:events") == 81
+
+
+class Tampered(ReferenceCore):
+    """An engine of another build: it gives one event entry that is not the same."""
+
+    def execute(self, time_us: int, batch: bytes) -> bytes:
+        return super().execute(time_us + 1, batch)
+
+
+def test_two_engines_that_disagree_stop(client: Store, tmp_path: Path) -> None:
+    append_flow(client, 5)
+    first, second = EngineService(client, Core(), tmp_path), EngineService(client, Tampered(), tmp_path)
+    work_off(first)
+    with pytest.raises(Diverged):
+        second.step(block_ms=1)
+    with pytest.raises(ChainBroken, match="not those that the journal gives"):
+        EngineService(client, Tampered(), tmp_path).recover()
+
+
+class LosesConnection:
+    """A client whose next pipeline breaks, before or after the store has carried it out."""
+
+    def __init__(self, client: Store, carried_out: bool) -> None:
+        self.client = client
+        self.carried_out = carried_out
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.client, name)
+
+    def pipeline(self, transaction: bool) -> object:
+        pipeline = self.client.pipeline(transaction=transaction)
+        execute = pipeline.execute
+
+        def break_once() -> list[bytes]:
+            if self.carried_out:
+                execute()
+            raise redis.ConnectionError("the answer was lost")
+
+        pipeline.execute = break_once
+        return pipeline
+
+
+@pytest.mark.parametrize("carried_out", [False, True], ids=["lost on the way", "answer lost"])
+def test_what_was_not_confirmed_is_published_again(client: Store, tmp_path: Path, carried_out: bool) -> None:
+    append_flow(client, 5)
+    service = EngineService(LosesConnection(client, carried_out), Core(), tmp_path)
+    with pytest.raises(redis.ConnectionError):
+        service.step(block_ms=1)
+    assert service.published == (0, 0)
+    service.client = client
+    service.reconnected()
+    work_off(service)
+    assert service.published == service.cursor == EntryId(1, 5)
+    assert client.xlen("{jibek}:events") == 6
+    assert EngineService(client, Core(), tmp_path).recover() == 6
+
+
+def test_a_store_that_came_back_without_what_was_published(client: Store, tmp_path: Path) -> None:
+    append_flow(client, 5)
+    service = EngineService(client, Core(), tmp_path)
+    work_off(service)
+    client.delete("{jibek}:published")
+    with pytest.raises(ChainBroken, match="came back"):
+        service.reconnected()
+
+
+def test_a_store_that_ends_before_its_watermark_is_refused(client: Store, tmp_path: Path) -> None:
+    append_flow(client, 5)
+    service = EngineService(client, Core(), tmp_path)
+    work_off(service)
+    write_watermark(tmp_path, EntryId(1, 99), bytes(32))
+    with pytest.raises(ChainBroken, match="old copy"):
+        EngineService(client, Core(), tmp_path).recover()
+    write_watermark(tmp_path, EntryId(1, 3), bytes(32))
+    with pytest.raises(ChainBroken, match="1-3"):
+        EngineService(client, Core(), tmp_path).recover()
+
+
+def test_a_watermark_comes_back_and_nonsense_does_not(tmp_path: Path) -> None:
+    assert read_watermark(tmp_path) == ((0, 0), bytes(32))
+    write_watermark(tmp_path, EntryId(4, 5), b"\x07" * 32)
+    assert read_watermark(tmp_path) == ((4, 5), b"\x07" * 32)
+    for text in ("", "[]", '{"id": "1-2"}', '{"id": "x", "head": ""}'):
+        (tmp_path / "watermark.json").write_text(text)
+        with pytest.raises(ValueError, match="not a watermark"):
+            read_watermark(tmp_path)
+
+
+def test_serving_outlives_the_store(server: ValkeyServer, client: Store, tmp_path: Path) -> None:
+    own = connect(server.url)
+    service, stop = EngineService(own, Core(), tmp_path), StopRequest()
+    thread = threading.Thread(target=serve, args=(service, ClockGuard(own, service.core), stop))
+    thread.start()
+    try:
+        producer = Producer(client, OPERATOR_GATEWAY)
+        producer.execute(BatchBuilder())
+        server.kill()
+        server.start()
+        _, entry = Producer(connect(server.url), OPERATOR_GATEWAY).execute(BatchBuilder(), timeout_s=10)
+        assert entry.header.gateway == OPERATOR_GATEWAY
+    finally:
+        stop.set()
+        thread.join()
+    assert read_watermark(tmp_path) == (service.published, service.head)
+
+
+def test_a_gap_in_the_batch_numbers_stops_the_engine_with_a_dump(client: Store, tmp_path: Path) -> None:
+    producer = Producer(client, 9, boot=1)
+    producer.append(BatchBuilder().build(gateway=9, boot=1, number=2))
+    service = EngineService(client, Core(), tmp_path)
+    with pytest.raises(EngineStop, match="batch 2 instead of 1"):
+        service.step(block_ms=1)
+    assert "1-1" in (tmp_path / "engine-stopped-at-1-1.txt").read_text()
+    assert [event.id for event in read_events(client, EntryId(0, 0))] == [], "nothing of the read was published"
+
+
+def test_clocks_that_part_halt_the_venue_until_an_operator_resumes_it(client: Store, tmp_path: Path) -> None:
+    service = EngineService(client, Core(), tmp_path)
+    guard = ClockGuard(client, service.core)
+    seconds = float(client.time()[0])
+    guard.check(0.0, seconds + 1)
+    work_off(service)
+    assert service.core.venue_state == MarketState.TRADING
+    guard.check(0.5, seconds + 100)
+    guard.check(2.0, seconds + 100)
+    work_off(service)
+    assert service.core.venue_state == MarketState.HALTED
+    resume = BatchBuilder()
+    resume.add(Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.TRADING), b"me", b"the clock is right")
+    Producer(client, OPERATOR_GATEWAY).append(resume.build(gateway=OPERATOR_GATEWAY, boot=10**6, number=1))
+    work_off(service)
+    guard.check(4.0, seconds + 100)
+    work_off(service)
+    assert service.core.venue_state == MarketState.TRADING, "the difference was accepted"
+
+
+def test_the_process_says_why_it_does_not_start(server: ValkeyServer, client: Store, tmp_path: Path) -> None:
+    assert main(["--store", "unix:///nowhere", "--data", str(tmp_path)]) == EXIT_UNREACHABLE
+    client.config_set("appendfsync", "everysec")
+    try:
+        assert main(["--store", server.url, "--data", str(tmp_path)]) == EXIT_REFUSED
+    finally:
+        client.config_set("appendfsync", "always")

@@ -1,0 +1,93 @@
+"""venue.toml: what is accepted, what is refused and how it is said; the listing that the events tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.records import EventEntry
+from engine.reference import Core
+from engine.venue import DecimalError, Listing, VenueError, format_decimal, load_venue, parse_decimal
+
+MARKET = """
+[assets]
+KZT = { scale = 2 }
+BTC = { scale = 8 }
+[markets.BTCKZT]
+base = "BTC"
+quote = "KZT"
+tick = "1000"
+lot = "0.00001"
+price_max = "1000000000"
+quantity_max = "1000"
+notional_max = "100000000000"
+"""
+
+
+def load(tmp_path: Path, text: str) -> object:
+    path = tmp_path / "venue.toml"
+    path.write_text(text)
+    return load_venue(path)
+
+
+def test_the_default_venue_lists_four_markets() -> None:
+    assert [symbol for symbol, _ in load_venue().markets] == ["BTCKZT", "ETHKZT", "USDTKZT", "BTCUSDT"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('tick = "1000"', 'tick = "100"', "not a whole number of the smallest unit of KZT"),
+        ('tick = "1000"', 'tick = "0"', "markets.BTCKZT.tick: must be positive"),
+        ('tick = "1000"', 'tick = "1e3"', "not a plain decimal"),
+        ('tick = "1000"', "", "tick is missing"),
+        ('lot = "0.00001"', 'lot = "0.000000001"', "more than 8 decimals"),
+        ('price_max = "1000000000"', 'price_max = "1000000500"', "in steps of 1000"),
+        ('base = "BTC"', 'base = "DOGE"', "base names no asset"),
+        ('quote = "KZT"', 'quote = "BTC"', "the same asset"),
+        ('quantity_max = "1000"', 'quantity_max = "1000"\nnotional_min = "0.5"', "below 100 smallest units"),
+        ('quantity_max = "1000"', 'quantity_max = "100000000000"', "below 2^62"),
+        ('quantity_max = "1000"', 'quantity_max = "1000"\nmaker_fee_ppm = 100001', "whole number from 0 to 100000"),
+        ('quantity_max = "1000"', 'quantity_max = "1000"\ncolour = 1', "colour is not known"),
+        ("scale = 2", "scale = 9", "scale must be a whole number"),
+        ("scale = 2", "scale = true", "scale must be a whole number"),
+        ("[markets.BTCKZT]", "[markets.btckzt]", "1 to 20 characters A-Z 0-9"),
+        ("[assets]", "[[assets", "venue.toml"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_by_name(tmp_path: Path, old: str, new: str, says: str) -> None:
+    assert old in MARKET
+    with pytest.raises(VenueError, match=says.replace("^", r"\^")):
+        load(tmp_path, MARKET.replace(old, new, 1))
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(VenueError, match="No such file"):
+        load_venue(tmp_path / "none.toml")
+
+
+@given(st.integers(0, 2**62), st.integers(0, 8))
+def test_decimals_come_back(amount: int, scale: int) -> None:
+    assert parse_decimal(format_decimal(amount, scale), scale) == amount
+    assert parse_decimal(format_decimal(amount, scale, 8), scale) == amount
+
+
+@pytest.mark.parametrize(
+    "text", ["", ".", "1.", ".5", "-1", "+1", "1e5", "0x10", "1_000", " 1", "١", "1,5", "NaN", "9" * 21]
+)
+def test_what_is_no_plain_decimal(text: str) -> None:
+    with pytest.raises(DecimalError):
+        parse_decimal(text, 8)
+
+
+def test_the_listing_follows_the_events() -> None:
+    core, listing, venue = Core(), Listing(), load_venue()
+    for number, builder in enumerate(venue.batches("test"), start=1):
+        entry = EventEntry(core.execute(number, builder.build(gateway=1, boot=1, number=number)))
+        assert all(listing.apply(entry, event) for event in entry)
+    assert [asset.name for asset in listing.assets.values()] == [asset.name for asset in venue.assets]
+    market = listing.market_by_symbol["BTCKZT"]
+    assert (market.base.name, market.quote.name, market.tick_value_units) == ("BTC", "KZT", 1)
