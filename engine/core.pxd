@@ -1,3 +1,4 @@
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine.client_ids cimport ClientIds, ClientIdSlot
@@ -94,7 +95,8 @@ cdef class Core:
     cdef dict account_keys
     cdef dict key_owners
     cdef dict windows
-    # The events of the entry in hand.
+    # The event entry in hand: a bytes object that only this core knows, written in place.
+    cdef PyObject* entry
     cdef Event* events
     cdef uint64_t event_capacity
     cdef uint64_t event_count
@@ -102,7 +104,9 @@ cdef class Core:
     cdef uint32_t command_index
     cdef uint8_t command_kind
 
-    cdef bytes _entry(self, uint32_t gateway, uint64_t boot, uint64_t number, int disposition)
+    cdef int _begin_entry(self, uint64_t capacity) except -1
+    cdef int _reserve_events(self, uint64_t capacity) except -1
+    cdef bytes _finish_entry(self, uint32_t gateway, uint64_t boot, uint64_t number, int disposition)
     cdef int _carry_out(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except -1
     cdef int _administer(self, const Command* command, bytes blob) except -1
     cdef Event* _emit(self, int kind) except NULL

@@ -16,7 +16,9 @@ resting order with both indexes. Nothing is allocated once the arrays have grown
 Amounts are below 2^62, and so is every product that is kept; intermediate products have 128 bits.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, _PyBytes_Resize
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset
@@ -141,7 +143,7 @@ cdef class Core:
     def __cinit__(self):
         self.markets = NULL
         self.accounts = NULL
-        self.events = NULL
+        self.entry = NULL
         client_ids_init(&self.client_ids, int.from_bytes(os.urandom(8), "little"))
 
     def __init__(self):
@@ -174,7 +176,7 @@ cdef class Core:
             free(self.accounts[index].open_orders)
         free(self.accounts)
         client_ids_free(&self.client_ids)
-        free(self.events)
+        Py_XDECREF(self.entry)
 
     def execute(self, int64_t time_us, bytes batch not None):
         """Carries out one journal entry and returns its event entry.
@@ -195,10 +197,9 @@ cdef class Core:
         cdef int disposition
         if time_us > self.time_us:
             self.time_us = time_us
-        self.event_count = 0
-        self.blobs.clear()
         if length < sizeof(BatchHeader):
-            return self._entry(0, 0, 0, DISPOSITION_MALFORMED)
+            self._begin_entry(0)
+            return self._finish_entry(0, 0, 0, DISPOSITION_MALFORMED)
         blob_start = sizeof(BatchHeader) + header.command_count * sizeof(Command)
         if (
             header.version != RECORD_VERSION
@@ -206,14 +207,17 @@ cdef class Core:
             or header.reserved != 0
             or length != blob_start + header.blob_length
         ):
-            return self._entry(0, 0, 0, DISPOSITION_MALFORMED)
+            self._begin_entry(0)
+            return self._finish_entry(0, 0, 0, DISPOSITION_MALFORMED)
+        # Two events a command is what most batches give; more make the entry grow.
+        self._begin_entry(2 * header.command_count)
         disposition = self._admit(header.gateway, header.boot, header.number)
         if disposition == DISPOSITION_EXECUTED:
             for index in range(header.command_count):
                 self.command_index = index
                 self.command_kind = commands[index].kind
                 self._carry_out(&commands[index], data + blob_start, header.blob_length)
-        return self._entry(header.gateway, header.boot, header.number, disposition)
+        return self._finish_entry(header.gateway, header.boot, header.number, disposition)
 
     def _admit(self, uint32_t gateway, uint64_t boot, uint64_t number):
         """Decides whether a batch is new (promise P8), and remembers it if so."""
@@ -228,13 +232,31 @@ cdef class Core:
         self.windows[gateway] = (boot, number)
         return DISPOSITION_EXECUTED
 
-    cdef bytes _entry(self, uint32_t gateway, uint64_t boot, uint64_t number, int disposition):
-        cdef uint64_t events_size = self.event_count * sizeof(Event)
+    cdef int _reserve_events(self, uint64_t capacity) except -1:
+        """Makes room for that many events in the entry, which is a bytes object from the beginning: nothing is copied."""
+        _PyBytes_Resize(&self.entry, sizeof(EventHeader) + capacity * sizeof(Event))
+        self.events = <Event*>(PyBytes_AS_STRING(<object>self.entry) + sizeof(EventHeader))
+        self.event_capacity = capacity
+        return 0
+
+    cdef int _begin_entry(self, uint64_t capacity) except -1:
+        Py_XDECREF(self.entry)
+        self.entry = NULL
+        entry = PyBytes_FromStringAndSize(NULL, sizeof(EventHeader) + capacity * sizeof(Event))
+        Py_INCREF(entry)
+        self.entry = <PyObject*>entry
+        self.events = <Event*>(PyBytes_AS_STRING(entry) + sizeof(EventHeader))
+        self.event_capacity = capacity
+        self.event_count = 0
+        self.blobs.clear()
+        return 0
+
+    cdef bytes _finish_entry(self, uint32_t gateway, uint64_t boot, uint64_t number, int disposition):
+        cdef uint64_t events_end = sizeof(EventHeader) + self.event_count * sizeof(Event)
         cdef uint64_t blob_length = len(self.blobs)
-        cdef bytes entry = PyBytes_FromStringAndSize(NULL, sizeof(EventHeader) + events_size + blob_length)
-        cdef char* out = PyBytes_AS_STRING(entry)
         cdef EventHeader header
         cdef char* blobs
+        _PyBytes_Resize(&self.entry, events_end + blob_length)
         memset(&header, 0, sizeof(EventHeader))
         header.version = RECORD_VERSION
         header.disposition = <uint8_t>disposition
@@ -244,11 +266,13 @@ cdef class Core:
         header.number = number
         header.time_us = self.time_us
         header.blob_length = blob_length
-        memcpy(out, &header, sizeof(EventHeader))
-        memcpy(out + sizeof(EventHeader), self.events, events_size)
+        memcpy(PyBytes_AS_STRING(<object>self.entry), &header, sizeof(EventHeader))
         if blob_length:
             blobs = self.blobs
-            memcpy(out + sizeof(EventHeader) + events_size, blobs, blob_length)
+            memcpy(PyBytes_AS_STRING(<object>self.entry) + events_end, blobs, blob_length)
+        entry = <bytes>self.entry
+        Py_XDECREF(self.entry)
+        self.entry = NULL
         return entry
 
     cdef int _carry_out(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except -1:
@@ -484,16 +508,9 @@ cdef class Core:
 
     cdef Event* _emit(self, int kind) except NULL:
         """The next event, all zero but for its kind and the command it answers."""
-        cdef uint64_t capacity
-        cdef Event* events
         cdef Event* event
         if jibek_unlikely(self.event_count == self.event_capacity):
-            capacity = self.event_capacity * 2 if self.event_capacity else 256
-            events = <Event*>realloc(self.events, capacity * sizeof(Event))
-            if events == NULL:
-                raise MemoryError("no room for the events of this entry")
-            self.events = events
-            self.event_capacity = capacity
+            self._reserve_events(2 * self.event_capacity + 2)
         event = &self.events[self.event_count]
         self.event_count += 1
         memset(event, 0, sizeof(Event))
