@@ -56,6 +56,7 @@ from ledger.store import LedgerBroken, LedgerStore
 
 JOURNAL_LIMIT = 20
 JOURNAL_LIMIT_MAX = 100_000
+TEXT_BYTES_MAX = 500
 KIND_TITLES = {
     AccountKind.CLIENT: "clients: available",
     AccountKind.HOLD: "held for open orders",
@@ -337,6 +338,8 @@ def _move_money(
         account = _account(store, account_name)
         asset = _asset(store.names(()), asset_name)
         amount = _amount(asset, amount_text)
+        if max(len(who.encode()), len(why.encode())) > TEXT_BYTES_MAX:
+            fail(EXIT_USAGE, f"Who and why have at most {TEXT_BYTES_MAX} bytes each.")
         builder = BatchBuilder()
         command = Command(kind=kind, account=account, asset=asset.number, amount=amount)
         builder.add(command, who.encode(), why.encode())

@@ -9,7 +9,7 @@ They stand in one hash, so that a report needs no walk through the events:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from engine.records import ASSET_DEFINITION, EVENT, EVENT_HEADER, HOUSE_ACCOUNT, EventEntry, EventKind
 from engine.venue import Asset
@@ -52,7 +52,7 @@ def asset_field(number: int) -> bytes:
 
 
 class Names:
-    """Accounts by number and by name, and assets by number and by name."""
+    """What accounts and assets are called."""
 
     def __init__(self, fields: Mapping[bytes, bytes]) -> None:
         """`fields` are those of the hash of names, all or some of them."""
@@ -65,16 +65,11 @@ class Names:
             elif kind == "asset":
                 scale, _, name = value.decode().partition(" ")
                 self.assets[int(key)] = Asset(int(key), name, int(scale))
-        self._numbers = {name: number for number, name in self._names.items()}
         self.asset_by_name = {asset.name: asset for asset in self.assets.values()}
 
     def account(self, number: int) -> str:
         """The name of an account, its number where it has none."""
         return self._names.get(number, f"#{number}")
-
-    def number(self, name: str) -> int | None:
-        """The number of an account, None where no account has this name."""
-        return self._numbers.get(name)
 
     def asset(self, number: int) -> Asset:
         """The asset of this number.
@@ -83,7 +78,3 @@ class Names:
             KeyError: none is listed.
         """
         return self.assets[number]
-
-    def accounts(self) -> Iterable[int]:
-        """The numbers of all accounts that have a name, ascending."""
-        return sorted(self._names)

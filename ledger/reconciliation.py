@@ -269,15 +269,14 @@ class Walk:
 
     def _compare(self, published: PublishedEntry, stored: bytes) -> None:
         """Compares an entry's transfers byte for byte, and adds the stored ones to the sums."""
-        expected = post(published.data).transfers
-        if stored != expected and not self.transfer_fault:
+        expected = post(published.data)
+        if stored != expected.transfers and not self.transfer_fault:
             self.transfer_fault = f"the stored transfers of {published.id} are not those that follow from its events"
-        self.transfers += len(expected) // TRANSFER_BYTES
-        line = INDEX_LINE.pack(*published.id)
-        changes = net(unpack_transfers(stored))
-        for slot, change in changes.items():
+        self.transfers += len(expected.transfers) // TRANSFER_BYTES
+        for slot, change in net(unpack_transfers(stored)).items():
             self.changes[slot] += change
-        for owner in {slot_owner(slot) for slot in changes}:
+        line = INDEX_LINE.pack(*published.id)
+        for owner in {slot_owner(slot) for slot in expected.changes}:
             block = IndexBlock(owner, published.id.epoch, published.id.sequence // INDEX_BLOCK_ENTRIES)
             count, checksum = self.index.get(block, (0, 0))
             self.index[block] = count + 1, crc32(line, checksum)

@@ -35,7 +35,7 @@ from engine.records import MalformedRecord
 from ledger.accounts import Account, first_negative, slot_asset, slot_owner
 from ledger.names import names_in
 from ledger.postings import PostingError, post
-from ledger.store import WRITES_PER_CALL_MAX, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
+from ledger.store import SLOTS_PER_MOMENT, WRITES_PER_CALL_MAX, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
 
 ENTRIES_PER_READ = 64
 BLOCK_MS = 200
@@ -59,8 +59,9 @@ class Settlement:
         self.cursor = self.store.cursor()
         self.reader = ChainReader(self.store.client, self.cursor.id, self.cursor.head)
 
-    def step(self, block_ms: int) -> int:
-        """Settles the next entries and returns how many; where there is none, waits up to `block_ms` for some.
+    def step(self, block_ms: int | None) -> int:
+        """Settles the next entries and returns how many; where there is none, waits up to `block_ms` for some, None not
+        at all. The last calls may still be in flight when it returns, unless it returns 0.
 
         Raises:
             CursorMoved: another settlement was first; call `resume`.
@@ -77,14 +78,22 @@ class Settlement:
         return len(entries)
 
     def _load(self, slots: set[int]) -> None:
-        """Brings the counters of these slots into memory."""
+        """Brings the counters of these slots, as they are at `cursor`, into memory.
+
+        The store may still be behind `cursor`, by calls in flight: they touch only slots that are in memory. Where it
+        has passed `cursor`, another settlement has, and what is read belongs to a later state.
+        """
         missing = slots - self.counters.keys()
         if len(self.counters) + len(missing) > SLOTS_IN_MEMORY_MAX:
             self.store.confirm_all()
             self.counters.clear()
             missing = slots
-        if missing:
-            self.counters |= self.store.load(missing)
+        wanted = list(missing)
+        for start in range(0, len(wanted), SLOTS_PER_MOMENT):
+            found, counters = self.store.load(wanted[start : start + SLOTS_PER_MOMENT])
+            if (found.id, found.part) > (self.cursor.id, self.cursor.part):
+                raise CursorMoved(f"the ledger stands at {found.id}")
+            self.counters |= counters
 
     def _settle(self, entries: list[tuple[PublishedEntry, Writes]]) -> None:
         """Sends the calls for the next entries: as many small ones in a call as fit, a large one in parts."""

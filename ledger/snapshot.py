@@ -14,11 +14,9 @@ from itertools import chain
 
 from engine.journal import EntryId
 from ledger.postings import net, unpack_transfers
-from ledger.store import Cursor, LedgerStore
+from ledger.store import SLOTS_PER_MOMENT, Cursor, LedgerStore
 
 PAGE_ENTRIES = 256
-SLOTS_PER_MOMENT = 2_000
-"""Slots that are read again together with the cursor: the store does nothing else for about a millisecond."""
 
 WAIT_S = 10.0
 POLL_S = 0.005
@@ -78,7 +76,7 @@ def read_between_entries(store: LedgerStore, slots: Iterable[int]) -> tuple[Curs
     wanted = tuple(slots)
     deadline = time.monotonic() + WAIT_S
     while True:
-        cursor, counters = store.load_with_cursor(wanted)
+        cursor, counters = store.load(wanted)
         if cursor.part == 0:
             return cursor, counters
         _pause(deadline, f"the ledger stands at part {cursor.part} of {cursor.parts} after {cursor.id}")

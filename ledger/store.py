@@ -10,7 +10,9 @@ entry go in with its last part, so whoever sees them sees all that belongs to th
 
 The cursor names the state: what the balances are at a cursor follows from the events alone, so it does not matter who
 brought the ledger there, nor who moves it on. That is why a call can be sent without waiting for the one before it: it
-expects the cursor that the one before leaves, and is right wherever it is accepted.
+expects the cursor that the one before leaves, and is right wherever it is accepted, even where the one before was refused
+because another settlement had been first. It takes one thing more: balances that are read must be those at the caller's
+cursor, so they are always read in one moment with the cursor of the store, which must not have passed it.
 """
 
 from __future__ import annotations
@@ -41,6 +43,8 @@ LIBRARY_FILE = "store.lua"
 WRITES_PER_CALL_MAX = 500
 CALLS_IN_FLIGHT_MAX = 8
 FIELDS_PER_READ = 500
+SLOTS_PER_MOMENT = 2_000
+"""Slots that are read in one moment with the cursor, while the store does nothing else."""
 ASSETS_PER_READ = 64
 INDEX_BLOCK_ENTRIES = 1 << 20
 """Entries whose ids share one string of an owner's index: it ends at 16 MB, far below the 512 MB a string can have."""
@@ -199,7 +203,12 @@ class LedgerStore:
         Raises:
             StoreRefused: the store has another text under its name.
         """
-        ensure_functions(self.client, LIBRARY_NAME, library_code("ledger", LIBRARY_FILE))
+        code = library_code("ledger", LIBRARY_FILE)
+        try:
+            ensure_functions(self.client, LIBRARY_NAME, code)
+        except redis.ResponseError:
+            # Another process loaded it between the look and the load: now there is something to compare with.
+            ensure_functions(self.client, LIBRARY_NAME, code)
 
     # -- settling
 
@@ -263,17 +272,11 @@ class LedgerStore:
         """How far the ledger has come."""
         return Cursor.parse(self.client.get(CURSOR_KEY))
 
-    def load(self, slots: Iterable[int]) -> dict[int, int]:
-        """The counters of these slots. Cost: one command for 500 slots, all in one round trip."""
-        wanted = list(slots)
-        pipeline = self.client.pipeline(transaction=False)
-        for start in range(0, len(wanted), FIELDS_PER_READ):
-            pipeline.hmget(BALANCES_KEY, [field_of(slot) for slot in wanted[start : start + FIELDS_PER_READ]])
-        values = chain.from_iterable(pipeline.execute())
-        return {slot: unpack_counters(value) for slot, value in zip(wanted, values, strict=True)}
+    def load(self, slots: Iterable[int]) -> tuple[Cursor, dict[int, int]]:
+        """The cursor and the counters of these slots at one moment.
 
-    def load_with_cursor(self, slots: Iterable[int]) -> tuple[Cursor, dict[int, int]]:
-        """The cursor and the counters of these slots at one moment. The store does nothing else meanwhile."""
+        Cost: one round trip; the store does nothing else for about a millisecond per 2,000 slots.
+        """
         wanted = list(slots)
         pipeline = self.client.pipeline(transaction=True)
         pipeline.get(CURSOR_KEY)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_support import TestVenue, ValkeyServer
 
 from engine.journal import Store
+from tests.ledger.support import TestVenue, ValkeyServer
 
 
 @pytest.fixture(scope="session")

