@@ -97,20 +97,22 @@ class Settlement:
 
     def _settle(self, entries: list[tuple[PublishedEntry, Writes]]) -> None:
         """Sends the calls for the next entries: as many small ones in a call as fit, a large one in parts."""
-        together = Writes()
-        last: PublishedEntry | None = None
+        together: Writes | None = None
+        after = self.cursor
         for published, writes in entries:
             is_large = len(writes) > WRITES_PER_CALL_MAX or self.cursor.part > 0
-            if last is not None and (is_large or len(together) + len(writes) > WRITES_PER_CALL_MAX):
-                self._send(together, Cursor(last.id, last.head))
-                together, last = Writes(), None
+            if together is not None and (is_large or len(together) + len(writes) > WRITES_PER_CALL_MAX):
+                self._send(together, after)
+                together = None
+            after = Cursor(published.id, published.head)
             if is_large:
-                self._send_parts(writes, Cursor(published.id, published.head))
+                self._send_parts(writes, after)
+            elif together is None:
+                together = writes
             else:
                 together.add(writes)
-                last = published
-        if last is not None:
-            self._send(together, Cursor(last.id, last.head))
+        if together is not None:
+            self._send(together, after)
 
     def _send_parts(self, writes: Writes, after: Cursor) -> None:
         """Sends what is not in yet of a large entry."""

@@ -249,9 +249,6 @@ class LedgerStore:
         while self._in_flight:
             self.confirm()
 
-    def has_calls_in_flight(self) -> bool:
-        return bool(self._in_flight)
-
     def disconnect(self) -> None:
         """Gives up the calls in flight and their connection; some of them may still be carried out."""
         self._in_flight.clear()

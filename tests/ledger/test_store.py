@@ -10,7 +10,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.journal import EntryId, Store, library_code
+from engine.journal import EntryId, Store, StoreRefused, library_code
 from ledger import store as store_module
 from ledger.accounts import slot_of
 from ledger.store import (
@@ -31,6 +31,26 @@ from tests.ledger.support import dump_ledger, open_ledger
 
 FIRST = Cursor(EntryId(1, 1), b"\x01" * 32)
 SECOND = Cursor(EntryId(1, 2), b"\x02" * 32)
+
+
+def test_functions_that_another_process_loads_first_are_compared(
+    client: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    look = client.function_list
+
+    def look_too_early(**options: Any) -> Any:
+        looks.append(options)
+        return look(**options) if len(looks) > 1 else []
+
+    open_ledger(client)
+    monkeypatch.setattr(client, "function_list", look_too_early)
+    LedgerStore(client).prepare()
+    assert len(looks) == 2
+
+    client.function_load("#!lua name=jibek_ledger\nredis.register_function('x', function() end)", replace=True)
+    with pytest.raises(StoreRefused, match="not those of this version"):
+        LedgerStore(client).prepare()
 
 
 @pytest.fixture
@@ -86,7 +106,7 @@ def test_a_refused_call_leaves_no_answers_behind(store: LedgerStore) -> None:
     store.send(third, Cursor(EntryId(1, 4), bytes(32)), writes(), writes().changes)
     with pytest.raises(CursorMoved):
         store.confirm()
-    assert not store.has_calls_in_flight()
+    assert not store._in_flight
     settle(store, Cursor(), FIRST, writes())
     assert store.cursor() == FIRST
 
