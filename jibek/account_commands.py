@@ -13,8 +13,8 @@ from engine.journal import EntryId, Store
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.records import KEY_DEFINITION, Command, CommandKind, KeyDefinition, KeyType, Permission
 from engine.venue import Asset, DecimalError, Listing
+from jibek.changes import change_options, execute
 from jibek.directory import AccountRecord, Directory, KeyRecord, read_directory
-from jibek.operator import change_options, execute
 from jibek.venue_commands import running_venue, urls
 from ledger.console import (
     Column,
@@ -75,21 +75,27 @@ def create(name: str, deposits: tuple[str, ...], data_dir: Path, as_json: bool, 
     """
     _, client, directory = open_directory(data_dir)
     amounts = [parse_deposit(text, directory.listing) for text in deposits]
-    event = execute(client, Command(kind=CommandKind.ACCOUNT_ADD), name.encode(), who=who, why=why)
-    for asset, amount in amounts:
-        command = Command(kind=CommandKind.DEPOSIT, account=event.account, asset=asset.number, amount=amount)
-        execute(client, command, who=who, why=why)
+    number = open_account(client, name, amounts, who=who, why=why)
     result = {
         "account": name,
-        "number": event.account,
+        "number": number,
         "deposits": [{"asset": asset.name, "amount": asset.format(amount)} for asset, amount in amounts],
     }
     if as_json:
         print_json(result)
         return
-    click.echo(f"Account {name} is open, with number {event.account}.")
+    click.echo(f"Account {name} is open, with number {number}.")
     for asset, amount in amounts:
         click.echo(f"  {asset.format(amount)} {asset.name} paid in")
+
+
+def open_account(client: Store, name: str, deposits: list[tuple[Asset, int]], *, who: str, why: str) -> int:
+    """Adds an account, pays in the amounts, and returns the account's number."""
+    number = execute(client, Command(kind=CommandKind.ACCOUNT_ADD), name.encode(), who=who, why=why).account
+    for asset, amount in deposits:
+        command = Command(kind=CommandKind.DEPOSIT, account=number, asset=asset.number, amount=amount)
+        execute(client, command, who=who, why=why)
+    return number
 
 
 def parse_deposit(text: str, listing: Listing) -> tuple[Asset, int]:

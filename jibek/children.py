@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from engine.process import PARENT_FD_VARIABLE
+from jibek.keeper import kept
 
 LOG_BYTES_MAX = 8 << 20
 """Size at which a log becomes the old log, of which one is kept."""
@@ -26,8 +26,6 @@ READY_LINE_BYTES_MAX = 64 << 10
 CRASHES_MAX = 3
 CRASH_WINDOW_S = 60.0
 LAST_LINES = 3
-
-_KEEPER = str(Path(__file__).with_name("keeper.py"))
 
 
 class LogFile:
@@ -98,13 +96,12 @@ class Child:
         return self.process is not None
 
     def start(self, lifeline: Lifeline) -> None:
-        """Starts the process. Call it on the main thread: on Linux a child dies with the thread that started it."""
+        """Starts the process. Call it on the main thread."""
         assert self.process is None
         self.ready = None
         self._output.clear()
-        keeper = [sys.executable, "-I", "-S", _KEEPER, str(os.getpid()), str(lifeline.pipe_read_fd)]
         self.process = subprocess.Popen(
-            [*keeper, *self.command],
+            kept(lifeline.pipe_read_fd, self.command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -21,6 +21,16 @@ import threading
 
 PR_SET_PDEATHSIG = 1
 EXIT_NO_PARENT = 1
+PASSED_ON = (signal.SIGTERM, signal.SIGINT)
+
+
+def kept(fd: int, command: list[str]) -> list[str]:
+    """The command line that starts `command` so that it ends with the calling process.
+
+    `fd` is the read end of a pipe that the child inherits. On Linux, call it on the main thread: a child dies with the
+    thread that started it.
+    """
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(fd), *command]
 
 
 def become(parent_pid: int, command: list[str]) -> None:
@@ -37,12 +47,16 @@ def become(parent_pid: int, command: list[str]) -> None:
 
 
 def stay_beside(fd: int, command: list[str]) -> int:
-    """Runs `command`, kills it once `fd` is at its end, passes SIGTERM and SIGINT on; returns its exit code."""
+    """Runs `command`, kills it once `fd` is at its end, passes signals on; returns its exit code."""
+    # A signal that comes before there is a handler for it waits.
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     pid = os.fork()
     if pid == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
         os.execv(command[0], command)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in PASSED_ON:
         signal.signal(number, lambda received, _: os.kill(pid, received))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     threading.Thread(target=_kill_at_end_of, args=(fd, pid), daemon=True).start()
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)

@@ -14,7 +14,7 @@ from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.records import PRICE_SCALE, Command, CommandKind, MarketState
 from engine.venue import Listing, Market, format_decimal
 from jibek.account_commands import open_directory
-from jibek.operator import change_options, execute
+from jibek.changes import change_options, execute
 from jibek.venue_commands import running_venue, urls
 from ledger.console import Column, data_option, fail, json_option, print_json, print_table
 

@@ -19,7 +19,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -34,6 +33,7 @@ from jibek.children import Child, Lifeline, exit_text
 from jibek.definition import DefinitionRefused, define_venue, differences
 from jibek.directory import read_directory
 from jibek.folder import DataFolder
+from jibek.launch import VenueOptions
 
 STOP_WAIT_S = 10.0
 """How long a child may take for an orderly end before it is killed."""
@@ -43,20 +43,6 @@ LONG_START_S = 5.0
 """After so long the supervisor says what it waits for: a replay takes its time."""
 
 STOP_ORDER = ("gateway", "engine", "settlement", "store")
-
-
-@dataclass(frozen=True)
-class VenueOptions:
-    """What `jibek up` was asked for."""
-
-    data: Path
-    venue: Path | None = None
-    """The venue.toml; None for the default venue."""
-    store: str | None = None
-    """URL of the operator's own store; None for the embedded one."""
-    host: str = "127.0.0.1"
-    port: int = 9443
-    engine: str = "compiled"
 
 
 class StartFailed(Exception):
@@ -101,6 +87,7 @@ class Supervisor:
         check_engine(self.options.engine)
         self.folder.create()
         self._lifeline = Lifeline.create(self.folder.lock())
+        self.folder.forget_venue()
         self._listen_for_signals()
         try:
             check_port(self.options.host, self.options.port)

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import click
 
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from jibek.folder import DataFolder
+from jibek.launch import LaunchFailed, VenueOptions, launch
 from ledger.console import (
     Column,
     VenueAddress,
@@ -91,18 +91,19 @@ def up(
       jibek up --data /var/lib/jibek --venue venue.toml --port 9443
       jibek up --detach
     """
+    options = VenueOptions(data_dir, venue, store, host, port, engine)
     if detach:
-        _start_in_background(data_dir, venue, store, host, port, engine)
+        _start_in_background(options)
         return
     from engine.venue import VenueError
     from jibek.folder import FolderLocked
     from jibek.store_server import StoreUnavailable
-    from jibek.supervisor import StartFailed, Supervisor, VenueOptions
+    from jibek.supervisor import StartFailed, Supervisor
 
-    supervisor = Supervisor(VenueOptions(data_dir, venue, store, host, port, engine), _say)
+    supervisor = Supervisor(options, _say)
 
     def when_ready() -> None:
-        _say(_welcome(data_dir, host, port, engine))
+        _say(_welcome(options))
         _tell(ready_fd, {"ready": True})
 
     try:
@@ -114,10 +115,10 @@ def up(
     sys.exit(code)
 
 
-def _welcome(data_dir: Path, host: str, port: int, engine: str) -> str:
-    places = urls(host, port)
+def _welcome(options: VenueOptions) -> str:
+    places = urls(options.host, options.port)
     return (
-        f"Jibek is up on {data_dir} ({engine} engine).\n"
+        f"Jibek is up on {options.data} ({options.engine} engine).\n"
         f"  orders   {places['ws_api']}\n"
         f"  streams  {places['stream']}\n"
         f"  HTTP     {places['http']}"
@@ -136,35 +137,12 @@ def _tell(ready_fd: int | None, message: dict[str, Any]) -> None:
         os.close(ready_fd)
 
 
-def _start_in_background(
-    data_dir: Path, venue: Path | None, store: str | None, host: str, port: int, engine: str
-) -> None:
-    """Starts `jibek up` in a session of its own and waits for its word."""
-    command = [sys.executable, "-m", "jibek", "up", "--data", str(data_dir), "--host", host, "--port", str(port)]
-    command += ["--engine", engine]
-    command += ["--venue", str(venue)] if venue else []
-    command += ["--store", store] if store else []
-    folder = DataFolder(data_dir)
-    folder.create()
-    read_fd, write_fd = os.pipe()
-    with (folder.logs / "up.log").open("ab") as log:
-        subprocess.Popen(
-            [*command, "--ready-fd", str(write_fd)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=(write_fd,),
-            start_new_session=True,
-        )
-    os.close(write_fd)
-    with os.fdopen(read_fd) as answer:
-        line = answer.readline()
-    if not line:
-        fail(EXIT_REFUSED, f"`jibek up` has died; see {folder.logs / 'up.log'}.")
-    message = json.loads(line)
-    if not message.get("ready"):
-        fail(message["exit_code"], message["error"])
-    _say(_welcome(data_dir, host, port, engine) + f"\n`jibek down --data {data_dir}` stops it.")
+def _start_in_background(options: VenueOptions) -> None:
+    try:
+        launch(options, tied=False).wait_until_ready()
+    except LaunchFailed as failed:
+        fail(failed.exit_code, str(failed))
+    _say(_welcome(options) + f"\n`jibek down --data {options.data}` stops it.")
 
 
 # -- down
