@@ -11,13 +11,17 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from engine.ladder cimport jibek_lowest_bit
+
 cdef extern from * nogil:
     """
     static inline uint64_t jibek_multiply_fold(uint64_t a, uint64_t b) {
         unsigned __int128 product = (unsigned __int128)a * b;
         return (uint64_t)product ^ (uint64_t)(product >> 64);
     }
+    #define jibek_fetch_ahead(address) __builtin_prefetch(address)
     """
+    void jibek_fetch_ahead(const void* address)
     uint64_t jibek_multiply_fold(uint64_t a, uint64_t b)
 
 cdef struct ClientIdSlot:
@@ -55,6 +59,34 @@ cdef inline uint64_t client_id_hash(ClientIds* ids, uint32_t account, const char
         words[4] ^ (<uint64_t>account << 32) ^ <uint64_t>0x8EBC6AF09C88C6E3,
     )
     return hash if hash else 1
+
+
+cdef inline void client_ids_prefetch(ClientIds* ids, uint64_t hash) noexcept nogil:
+    if ids.slots != NULL:
+        jibek_fetch_ahead(&ids.slots[hash & ids.mask])
+
+
+cdef inline bint client_id_is_padded(const char* client_id) noexcept nogil:
+    """Whether zero bytes only pad: the same text must not have two forms. Looks at eight bytes at a time."""
+    cdef uint64_t words[5]
+    cdef uint64_t word, zeros
+    cdef int index
+    cdef bint ended = False
+    words[4] = 0
+    memcpy(words, client_id, 36)
+    for index in range(5):
+        word = words[index]
+        if ended:
+            if word:
+                return False
+            continue
+        # The lowest set bit of `zeros` is in the first byte that is zero.
+        zeros = (word - <uint64_t>0x0101010101010101) & ~word & <uint64_t>0x8080808080808080
+        if zeros:
+            ended = True
+            if word >> (jibek_lowest_bit(zeros) & ~7):
+                return False
+    return True
 
 
 cdef inline bint client_ids_reserve(ClientIds* ids) noexcept nogil:

@@ -6,10 +6,15 @@ from engine.ladder cimport Ladder
 from engine.order_ids cimport OrderIds
 from engine.records cimport Command, Event, MarketDefinition
 
+cdef enum:
+    PREFETCH_COMMANDS = 32
+
 cdef struct OrderInfo:
     # What the core keeps of a resting order beside the ladder's node of the same handle.
     int64_t quantity_lots
     int64_t cumulative_quote
+    # Of account and client id; 0 where it has none.
+    uint64_t client_hash
     # The account's open orders in this market, oldest first.
     uint32_t next
     uint32_t previous
@@ -102,11 +107,13 @@ cdef class Core:
     cdef uint64_t event_count
     cdef bytearray blobs
     cdef uint32_t command_index
+    cdef uint64_t hashes[PREFETCH_COMMANDS]
     cdef uint8_t command_kind
 
     cdef int _begin_entry(self, uint64_t capacity) except -1
     cdef int _reserve_events(self, uint64_t capacity) except -1
     cdef bytes _finish_entry(self, uint32_t gateway, uint64_t boot, uint64_t number, int disposition)
+    cdef void _prefetch(self, const Command* commands, uint32_t count) noexcept
     cdef int _carry_out(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except -1
     cdef int _administer(self, const Command* command, bytes blob) except -1
     cdef Event* _emit(self, int kind) except NULL
