@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import itertools
@@ -18,6 +19,7 @@ from typing import Any
 
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 REPLY_TIMEOUT_S = 30.0
 """The venue answers within 10 s, if only that the result is unknown."""
@@ -98,7 +100,7 @@ class TradingClient:
 
         Raises:
             RequestRefused: the venue said no.
-            ConnectionError: the connection was lost; whether it was carried out is unknown.
+            ConnectionError, ConnectionClosed: the connection was lost; whether it was carried out is unknown.
             TimeoutError: no answer came; whether it was carried out is unknown.
         """
         if self.credentials.can_log_on:
@@ -119,13 +121,13 @@ class TradingClient:
         return reply["result"]
 
     async def _read(self) -> None:
-        try:
+        """Hands each reply to the one who waits for it, until the connection ends."""
+        with contextlib.suppress(ConnectionClosed):
             async for message in self._connection:
                 reply = orjson.loads(message)
                 future = self._waiting.get(reply.get("id"))
                 if future is not None and not future.done():
                     future.set_result(reply)
-        finally:
-            for future in self._waiting.values():
-                if not future.done():
-                    future.set_exception(ConnectionError("the connection was closed"))
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(ConnectionError("the connection was closed"))

@@ -191,7 +191,10 @@ async def play(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     tasks = [asyncio.create_task(follow(urls(options.host, options.port)["stream"], views, games))]
     tasks += [asyncio.create_task(game.walk(random.Random(game.symbol))) for game in games]
-    tasks += [asyncio.create_task(trader.run()) for trader in traders]
+    trading = [asyncio.create_task(trader.run()) for trader in traders]
+    tasks += trading
+    # Traders end by themselves only when they are cut off; without any there is nothing left to show.
+    asyncio.gather(*trading, return_exceptions=True).add_done_callback(lambda _: stop.set())
     try:
         with display() as (show, per_s):
             await show_until(stop, client, games, views, seconds, show, 1 / per_s)
@@ -218,8 +221,8 @@ async def show_until(
     show: Callable[[Moment], None],
     interval_s: float,
 ) -> None:
-    rates = {game.symbol: Rate() for game in games}
     began_s = time.monotonic()
+    rates = {game.symbol: Rate(began_s) for game in games}
     while not stop.is_set() and (seconds is None or time.monotonic() - began_s < seconds):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), interval_s)

@@ -51,10 +51,10 @@ async def watch(url: str, views: dict[str, MarketView]) -> None:
 
 
 class Rate:
-    """How fast a count grows, over the last few seconds."""
+    """How fast a count grows, over the last few seconds; it begins at zero."""
 
-    def __init__(self) -> None:
-        self._samples: deque[tuple[float, int]] = deque()
+    def __init__(self, now_s: float) -> None:
+        self._samples: deque[tuple[float, int]] = deque([(now_s, 0)])
 
     def note(self, now_s: float, count: int) -> float:
         """Takes the count as it is now; returns its growth a second."""
@@ -116,12 +116,12 @@ def median_ms(games: Iterable[Game]) -> float:
 
 
 def short(price: str) -> str:
-    """A price for people: without the zeros at its end, with separators.
+    """A price for people: without the zeros at its end, with separators. There is none where a side is empty.
 
-    >>> short("45000000.00000000"), short("505.10000000"), short("")
-    ('45,000,000', '505.1', '-')
+    >>> short("45000000.00000000"), short("505.10000000"), short("0.00000000"), short("")
+    ('45,000,000', '505.1', '-', '-')
     """
-    if not price:
+    if not price.strip("0."):
         return "-"
     whole, _, fraction = price.partition(".")
     fraction = fraction.rstrip("0")

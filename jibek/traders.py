@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -18,6 +19,8 @@ from jibek.client import RequestRefused, TradingClient
 
 LEVELS = 8
 """Orders that a maker keeps on each side."""
+TAKER_SHARE = 4
+"""A taker's order is this part of a maker's, so that there is always something to take."""
 WALK_INTERVAL_S = 0.1
 PAUSE_S_MAX = 0.004
 """A trader thinks for so long at most between two orders."""
@@ -64,8 +67,9 @@ class Game:
         """The price so many steps from the fair price, on a tick."""
         return rounded(self.price + self.step * Decimal(str(steps)), self.tick)
 
-    def random_quantity(self, randomness: random.Random) -> str:
-        return rounded(self.quantity * Decimal(randomness.randint(20, 200)) / 100, self.lot)
+    def random_quantity(self, randomness: random.Random, share: int = 1) -> str:
+        """Around a typical quantity, or a whole part of it."""
+        return rounded(self.quantity * Decimal(randomness.randint(20, 200)) / 100 / share, self.lot)
 
 
 def rounded(value: Decimal, unit: Decimal) -> str:
@@ -104,8 +108,7 @@ class Trader:
     async def place(self, **params: str) -> int | None:
         """Places an order and returns its id; None where it was refused as may happen in the game."""
         statistics = self.game.statistics
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
+        began_s = time.perf_counter()
         try:
             placed = await self.client.call("order.place", symbol=self.game.symbol, newOrderRespType="ACK", **params)
         except RequestRefused as refused:
@@ -113,7 +116,7 @@ class Trader:
             return None
         finally:
             statistics.orders += 1
-            statistics.round_trips_s.append(loop.time() - began_s)
+            statistics.round_trips_s.append(time.perf_counter() - began_s)
         return int(placed["orderId"])
 
     async def cancel(self, order_id: int) -> None:
@@ -157,7 +160,7 @@ class Taker(Trader):
 
     async def turn(self) -> None:
         side = self.randomness.choice(("BUY", "SELL"))
-        quantity = self.game.random_quantity(self.randomness)
+        quantity = self.game.random_quantity(self.randomness, share=TAKER_SHARE)
         kind = self.randomness.choice(("by quantity", "by amount", "IOC", "FOK"))
         if kind == "by quantity":
             await self.place(side=side, type="MARKET", quantity=quantity)

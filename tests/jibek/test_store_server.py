@@ -67,7 +67,9 @@ def test_a_folder_with_a_space_in_its_name_will_do(tmp_path: Path) -> None:
 
 
 def test_the_socket_has_a_short_path_however_long_the_data_folder_is(tmp_path: Path) -> None:
-    folder = runtime_folder(tmp_path / "x" * 100, {"XDG_RUNTIME_DIR": str(tmp_path / ("y" * 100))})
+    long_place = tmp_path / ("y" * 100)
+    long_place.mkdir()
+    folder = runtime_folder(tmp_path / ("x" * 100), {"XDG_RUNTIME_DIR": str(long_place)})
     try:
         assert len(os.fsencode(folder / store_server.SOCKET_NAME)) <= store_server.SOCKET_PATH_BYTES_MAX
         assert folder.stat().st_mode & 0o777 == 0o700
