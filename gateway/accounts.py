@@ -166,11 +166,6 @@ class Account:
             balance = self.balances[asset] = Balance()
         return balance
 
-    def opened(self, order: Order) -> None:
-        """Takes in a new order."""
-        self.open[order.order_id] = order
-        self.found_by_client[order.client] = order
-
     def closed_now(self, order: Order) -> None:
         """Moves an order from open to closed and forgets the oldest closed one where there are too many."""
         del self.open[order.order_id]

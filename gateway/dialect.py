@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from engine.reasons import Reason
-from engine.records import COMMAND, NO_CLIENT_ID, CommandKind, OrderType, Side, TimeInForce
+from engine.records import COMMAND, NO_CLIENT_ID, CommandKind, OrderType, Side, TimeInForce, pack_parts
 from gateway.accounts import DERIVED_PREFIX
 from gateway.messages import (
     CLIENT_ID_PATTERN,
@@ -27,7 +27,7 @@ from gateway.messages import (
     MICROSECONDS,
     MILLISECONDS,
 )
-from gateway.numerals import MarketNumbers, NumberToken, parse_e8, parse_integer
+from gateway.numerals import MarketNumbers, NumberToken, StepTexts, parse_e8, parse_integer
 from gateway.refusals import Refusal, refuse
 
 VERSION_PREFIX = "v3/"
@@ -209,10 +209,14 @@ def query_params(query: str) -> dict[str, str] | Refusal:
     return params if len(params) == len(pairs) else refuse(Reason.DUPLICATE_PARAMETER)
 
 
-def _amount_of(request: Request, name: str, step_e8: int, off_step: Reason) -> int | Refusal:
+def _amount_of(request: Request, name: str, step_e8: int, texts: StepTexts, off_step: Reason) -> int | Refusal:
     """A mandatory decimal parameter as a whole, positive number of steps of `step_e8`."""
     value = request.params.get(name)
-    if type(value) is float:
+    if type(value) is str:
+        steps = texts.get(value)
+        if steps is not None:
+            return steps
+    elif type(value) is float:
         refusal = request.use_exact_params()
         if refusal is not None:
             return refusal
@@ -223,21 +227,21 @@ def _amount_of(request: Request, name: str, step_e8: int, off_step: Reason) -> i
     if isinstance(number_e8, Reason):
         return refuse(number_e8, name, DECIMAL_RANGE)
     steps, rest = divmod(number_e8, step_e8)
-    return steps if steps > 0 and rest == 0 else refuse(off_step, name)
+    if steps <= 0 or rest:
+        return refuse(off_step, name)
+    if type(value) is str:
+        texts.remember(value, steps)
+    return steps
 
 
 # -- orders
 
 
-class PlaceOrder(NamedTuple):
-    command: bytes
-    response: str
-    """ACK, RESULT or FULL."""
+def place_order(request: Request, markets: Mapping[str, MarketNumbers], account: int) -> tuple[bytes, str] | Refusal:
+    """The command of an order.place, and the kind of reply that is wanted: ACK, RESULT or FULL.
 
-
-def place_order(request: Request, markets: Mapping[str, MarketNumbers], account: int) -> PlaceOrder | Refusal:
-    """The command of an order.place. Parameters that the dialect does not know are ignored; known ones that the venue
-    does not offer are refused by name."""
+    Parameters that the dialect does not know are ignored; known ones that the venue does not offer are refused by name.
+    """
     params = request.params
     market = market_of(params, markets)
     if isinstance(market, Refusal):
@@ -249,15 +253,11 @@ def place_order(request: Request, markets: Mapping[str, MarketNumbers], account:
     order_type = _choice(ORDER_TYPES, get("type"))
     if order_type is None:
         return _wrong_type(params)
-    if not UNSUPPORTED_PARAMETERS.keys().isdisjoint(params):
-        for name, feature in UNSUPPORTED_PARAMETERS.items():
-            if get(name) is not None:
-                return refuse(Reason.UNSUPPORTED_FEATURE, feature)
-    if get("stopPrice") is not None:
-        return refuse(Reason.PARAMETER_NOT_REQUIRED, "stopPrice")
-    if get("selfTradePreventionMode", "NONE") != "NONE":
-        return refuse(Reason.INVALID_SELF_TRADE_MODE)
-    client_id = _new_client_id(params)
+    if not _RARE_PARAMETERS.isdisjoint(params):
+        refusal = _check_rare_parameters(params)
+        if refusal is not None:
+            return refusal
+    client_id = NO_CLIENT_ID if get("newClientOrderId") is None else _new_client_id(params)
     if isinstance(client_id, Refusal):
         return client_id
     response = get("newOrderRespType")
@@ -269,11 +269,27 @@ def place_order(request: Request, markets: Mapping[str, MarketNumbers], account:
     if isinstance(terms, Refusal):
         return terms
     time_in_force, price_ticks, quantity_lots, quote_amount = terms
-    command = COMMAND.struct.pack(
-        CommandKind.ORDER_PLACE, side, order_type, time_in_force, 0, 0, 0, account, market.number, 0,
+    command = _pack_command(
+        _ORDER_PLACE, side, order_type, time_in_force, 0, 0, 0, account, market.number, 0,
         price_ticks, quantity_lots, quote_amount, 0, 0, 0, 0, client_id, 0, 0, 0,
     )  # fmt: skip
-    return PlaceOrder(command, response)
+    return command, response
+
+
+_ORDER_PLACE = int(CommandKind.ORDER_PLACE)
+_pack_command = COMMAND.struct.pack
+_RARE_PARAMETERS = frozenset({*UNSUPPORTED_PARAMETERS, "stopPrice", "selfTradePreventionMode"})
+
+
+def _check_rare_parameters(params: Mapping[str, Any]) -> Refusal | None:
+    for name, feature in UNSUPPORTED_PARAMETERS.items():
+        if params.get(name) is not None:
+            return refuse(Reason.UNSUPPORTED_FEATURE, feature)
+    if params.get("stopPrice") is not None:
+        return refuse(Reason.PARAMETER_NOT_REQUIRED, "stopPrice")
+    if params.get("selfTradePreventionMode", "NONE") not in (None, "NONE"):
+        return refuse(Reason.INVALID_SELF_TRADE_MODE)
+    return None
 
 
 _Terms = tuple[int, int, int, int]
@@ -292,10 +308,10 @@ def _limit_terms(request: Request, market: MarketNumbers, order_type: int) -> _T
         return refuse(Reason.PARAMETER_NOT_REQUIRED, "timeInForce")
     if params.get("quoteOrderQty") is not None:
         return refuse(Reason.PARAMETER_NOT_REQUIRED, "quoteOrderQty")
-    price = _amount_of(request, "price", market.tick_e8, Reason.PRICE_NOT_ON_TICK)
+    price = _amount_of(request, "price", market.tick_e8, market.price_texts, Reason.PRICE_NOT_ON_TICK)
     if isinstance(price, Refusal):
         return price
-    quantity = _amount_of(request, "quantity", market.lot_e8, Reason.QUANTITY_NOT_ON_LOT)
+    quantity = _amount_of(request, "quantity", market.lot_e8, market.quantity_texts, Reason.QUANTITY_NOT_ON_LOT)
     if isinstance(quantity, Refusal):
         return quantity
     return time_in_force, price, quantity, 0
@@ -307,18 +323,18 @@ def _market_terms(request: Request, market: MarketNumbers) -> _Terms | Refusal:
         if params.get(name) is not None:
             return refuse(Reason.PARAMETER_NOT_REQUIRED, name)
     if params.get("quoteOrderQty") is None:
-        quantity = _amount_of(request, "quantity", market.lot_e8, Reason.QUANTITY_NOT_ON_LOT)
+        quantity = _amount_of(request, "quantity", market.lot_e8, market.quantity_texts, Reason.QUANTITY_NOT_ON_LOT)
         return quantity if isinstance(quantity, Refusal) else (NO_TIME_IN_FORCE, 0, quantity, 0)
     if params.get("quantity") is not None:
         return refuse(Reason.PARAMETER_NOT_REQUIRED, "quantity")
-    amount_e8 = _amount_of(request, "quoteOrderQty", 1, Reason.INVALID_QUOTE_AMOUNT)
+    amount_e8 = _amount_of(request, "quoteOrderQty", 1, StepTexts(), Reason.INVALID_QUOTE_AMOUNT)
     if isinstance(amount_e8, Refusal):
         return amount_e8
     amount, rest = divmod(amount_e8, market.quote_e8)
     return refuse(Reason.TOO_PRECISE, "quoteOrderQty") if rest else (NO_TIME_IN_FORCE, 0, 0, amount)
 
 
-def _choice(table: Mapping[str, int], value: object) -> int | None:
+def _choice(table: dict[str, int], value: object) -> int | None:
     return table.get(value) if isinstance(value, str) else None
 
 
@@ -371,15 +387,10 @@ def order_name(params: Mapping[str, Any]) -> OrderName | Refusal:
     return OrderName(order_id, str(client) if client is not None else None)
 
 
-class CancelOrder(NamedTuple):
-    command: bytes
-    blob_parts: tuple[bytes, ...]
-
-
 def cancel_order(
     params: Mapping[str, Any], market: MarketNumbers, account: int, name: OrderName
-) -> CancelOrder | Refusal:
-    """The command of an order.cancel. `cancelRestrictions` are not offered."""
+) -> tuple[bytes, bytes] | Refusal:
+    """The command of an order.cancel and its blob. `cancelRestrictions` are not offered."""
     if params.get("cancelRestrictions") is not None:
         return refuse(Reason.INVALID_PARAMETER, "cancelRestrictions")
     client_id = _new_client_id(params)
@@ -389,16 +400,16 @@ def cancel_order(
     derived = client.removeprefix(DERIVED_PREFIX)
     if order_id == 0 and derived != client:
         order_id = parse_integer(derived) or 0
-    command = COMMAND.struct.pack(
+    command = _pack_command(
         CommandKind.ORDER_CANCEL, 0, 0, 0, 0, 0, 0, account, market.number, order_id,
         0, 0, 0, 0, 0, 0, 0, NO_CLIENT_ID if order_id else client.encode(), 0, 0, 0,
     )  # fmt: skip
-    return CancelOrder(command, () if client_id == NO_CLIENT_ID else (client_id,))
+    return command, b"" if client_id == NO_CLIENT_ID else pack_parts(client_id)
 
 
 def cancel_all(market: MarketNumbers, account: int) -> bytes:
     """The command of an openOrders.cancelAll."""
-    return COMMAND.struct.pack(
+    return _pack_command(
         CommandKind.ORDER_CANCEL_ALL, 0, 0, 0, 0, 0, 0, account, market.number, 0,
         0, 0, 0, 0, 0, 0, 0, NO_CLIENT_ID, 0, 0, 0,
     )  # fmt: skip

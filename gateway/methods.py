@@ -25,6 +25,8 @@ from gateway.projection import Projection, cancel_client_id
 from gateway.protocol import HttpRequest, encode_text
 from gateway.refusals import Refusal, refuse
 from gateway.sessions import (
+    MINUTE_MS,
+    TEN_SECONDS_MS,
     WAITING_FOR_SECRET_MAX,
     Key,
     Keys,
@@ -50,18 +52,8 @@ _REJECTED = int(EventKind.REJECTED)
 _CLOSED = int(EventKind.ORDER_CLOSED)
 
 
-class Placing(NamedTuple):
-    """What an answer to order.place is made from."""
-
-    response: str
-    account: Account
-
-
-class Cancelling(NamedTuple):
-    """What an answer to order.cancel (one order) or openOrders.cancelAll is made from."""
-
-    is_all: bool
-    account: Account
+CANCEL, CANCEL_ALL = "CANCEL", "CANCEL_ALL"
+"""What a cancel waits for; an order.place waits for ACK, RESULT or FULL."""
 
 
 class Clock(NamedTuple):
@@ -103,11 +95,15 @@ class Methods:
         self._fetch_secret = fetch_secret
         self._wake = wake
         self._replays = ReplayGuard()
+        self.now_s = clock.now_s()
+        self.now_ms = clock.now_us() // 1000
+        """The time at the beginning of the turn; what is judged by the clock in a turn is judged by the same time."""
         self._symbols: dict[str, bytes] = {}
         self._symbols_version = -1
         self._limits_text, self._order_limits_text = messages.rate_limit_templates(limits)
         keys.revoked = self._key_revoked
         projection.first_fill = self.rate_limits.first_fill
+        self._unknown_method = (1, self._unknown)
         self._methods: dict[str, tuple[int, Callable[[Session, Request], None]]] = {
             "ping": (1, self._ping),
             "time": (1, self._time),
@@ -131,8 +127,14 @@ class Methods:
 
     # -- messages
 
-    def handle_message(self, session: Session, message: bytes) -> None:
-        """A text message of a client."""
+    def handle_messages(self, session: Session, messages: Sequence[bytes]) -> None:
+        """The text messages that one read of a connection brought."""
+        self.now_s = self.clock.now_s()
+        self.now_ms = self.clock.now_us() // 1000
+        for message in messages:
+            self._handle_message(session, message)
+
+    def _handle_message(self, session: Session, message: bytes) -> None:
         if not session.is_api:
             self._handle_stream_message(session, message)
             return
@@ -141,12 +143,12 @@ class Methods:
             self._send(session, messages.failure(request.id_text, request.refusal, ""))
             return
         assert isinstance(request, Request)
-        weight, method = self._methods.get(request.method, (1, self._unknown))
-        refusal = self.rate_limits.add_weight(session.ip, weight, self.clock.now_us() // 1000)
-        if refusal is not None:
-            self._refuse(session, request, refusal, data=self._retry_after(self.rate_limits.weight.left_ms))
-            return
-        method(session, request)
+        weight, method = self._methods.get(request.method, self._unknown_method)
+        refusal = self.rate_limits.add_weight(session.usage, weight, self.now_ms)
+        if refusal is None:
+            method(session, request)
+        else:
+            self._refuse(session, request, refusal, data=self._retry_after(MINUTE_MS))
 
     def session_ended(self, session: Session) -> None:
         """The connection is gone. Commands that are on their way are carried out; nobody hears the answer."""
@@ -170,19 +172,15 @@ class Methods:
         self._send(session, messages.failure(request.id_text, refusal, limits, cancelling=cancelling, data=data))
 
     def _limits(self, session: Session) -> str:
-        return self._limits_text % self.rate_limits.weight.count(session.ip)
+        return self._limits_text % session.usage.count
 
     def _order_limits(self, session: Session, account: Account) -> str:
-        limits = self.rate_limits
-        return self._order_limits_text % (
-            limits.orders_10_s.count(account.number),
-            limits.orders_day.count(account.number),
-            limits.weight.count(session.ip),
-        )
+        orders = self.rate_limits.orders_of(account)
+        return self._order_limits_text % (orders.ten_seconds.count, orders.day.count, session.usage.count)
 
-    def _retry_after(self, left_ms: Callable[[int], int]) -> dict[str, int]:
-        now_ms = self.clock.now_us() // 1000
-        return {"serverTime": now_ms, "retryAfter": now_ms + left_ms(now_ms)}
+    def _retry_after(self, interval_ms: int) -> dict[str, int]:
+        now_ms = self.now_ms
+        return {"serverTime": now_ms, "retryAfter": now_ms - now_ms % interval_ms + interval_ms}
 
     def _unknown(self, session: Session, request: Request) -> None:
         self._refuse(session, request, refuse(Reason.UNKNOWN_METHOD, request.method[:100]))
@@ -246,7 +244,7 @@ class Methods:
 
     def _authenticate(self, session: Session, request: Request, permission: Permission) -> Key | None:
         """The key of the request, if it may do this; None where an answer was sent or the request waits for a secret."""
-        key = authenticate(session, request, self.keys, self.clock.now_us() // 1000)
+        key = authenticate(session, request, self.keys, self.now_ms)
         if type(key) is Key:
             if key.definition.permissions & permission:
                 return key
@@ -274,7 +272,7 @@ class Methods:
             if not session.is_alive:
                 continue
             if secret is not None:
-                self.handle_message(session, raw)
+                self.handle_messages(session, (raw,))
                 continue
             request = dialect.read_request(raw)
             assert isinstance(request, Request)
@@ -388,52 +386,37 @@ class Methods:
             return
         account = key.account
         placed = dialect.place_order(request, self.projection.markets_by_symbol, account.number)
-        if type(placed) is Refusal:
+        if isinstance(placed, Refusal):
             self._refuse_order(session, request, account, placed)
             return
-        assert isinstance(placed, dialect.PlaceOrder)
-        now_ms = self.clock.now_us() // 1000
-        refusal = refuse(Reason.OVERLOADED) if self.is_store_full else None
-        if refusal is None and "signature" in request.params:
-            refusal = self._replays.admit(key, request, now_ms)
-        if refusal is None:
-            refusal = self.rate_limits.add_order(account.number, now_ms)
-            data = self._retry_after(self.rate_limits.orders_10_s.left_ms) if refusal is not None else None
-            if refusal is not None:
-                self._refuse_order(session, request, account, refusal, data=data)
-                return
+        refusal = self._admit_order(key, request)
         if refusal is not None:
             self._refuse_order(session, request, account, refusal)
             return
-        self._ask(
-            session,
-            request,
-            Ask(
-                session,
-                request.id_text,
-                placed.command,
-                context=Placing(placed.response, account),
-                shows_rate_limits=wants_rate_limits(session, request.params),
-                expires_ms=request.expires_ms,
-            ),
-        )
+        command, response = placed
+        shows_limits = wants_rate_limits(session, request.params)
+        ask = Ask(session, account, request.id_text, command, response, shows_limits, request.expires_ms)
+        self._ask(session, request, ask)
 
-    def _refuse_order(
-        self,
-        session: Session,
-        request: Request,
-        account: Account,
-        refusal: Refusal,
-        *,
-        data: dict[str, int] | None = None,
-    ) -> None:
+    def _admit_order(self, key: Key, request: Request) -> Refusal | None:
+        """Judges a new order that is well formed: is there room, was it sent before, has the account sent too many."""
+        if self.is_store_full:
+            return refuse(Reason.OVERLOADED)
+        if "signature" in request.params:
+            refusal = self._replays.admit(key, request, self.now_ms)
+            if refusal is not None:
+                return refusal
+        return self.rate_limits.add_order(self.rate_limits.orders_of(key.account), self.now_ms)
+
+    def _refuse_order(self, session: Session, request: Request, account: Account, refusal: Refusal) -> None:
         limits = self._order_limits(session, account) if wants_rate_limits(session, request.params) else ""
+        data = self._retry_after(TEN_SECONDS_MS) if refusal.reason == Reason.TOO_MANY_NEW_ORDERS else None
         self._send(session, messages.failure(request.id_text, refusal, limits, data=data))
 
     def _ask(self, session: Session, request: Request, ask: Ask) -> None:
         """Sends a command on its way."""
         assert self.pipeline is not None
-        refusal = self.pipeline.add(ask, self.clock.now_s())
+        refusal = self.pipeline.add(ask, self.now_s)
         if refusal is None:
             self._wake()
         else:
@@ -448,22 +431,12 @@ class Methods:
         if isinstance(cancel, Refusal):
             self._refuse(session, request, cancel)
             return
-        self._ask(
-            session,
-            request,
-            Ask(
-                session,
-                request.id_text,
-                cancel.command,
-                context=Cancelling(False, account),
-                shows_rate_limits=wants_rate_limits(session, request.params),
-                expires_ms=request.expires_ms,
-                reduces=True,
-                blob_parts=cancel.blob_parts,
-            ),
-        )
+        command, blob = cancel
+        shows_limits = wants_rate_limits(session, request.params)
+        ask = Ask(session, account, request.id_text, command, CANCEL, shows_limits, request.expires_ms, True, blob)
+        self._ask(session, request, ask)
 
-    def _read_cancel(self, request: Request, account: Account) -> dialect.CancelOrder | Refusal:
+    def _read_cancel(self, request: Request, account: Account) -> tuple[bytes, bytes] | Refusal:
         params = request.params
         market = dialect.market_of(params, self.projection.markets_by_symbol)
         if isinstance(market, Refusal):
@@ -483,19 +456,10 @@ class Methods:
         if isinstance(market, Refusal):
             self._refuse(session, request, market)
             return
-        self._ask(
-            session,
-            request,
-            Ask(
-                session,
-                request.id_text,
-                dialect.cancel_all(market, key.account.number),
-                context=Cancelling(True, key.account),
-                shows_rate_limits=wants_rate_limits(session, request.params),
-                expires_ms=request.expires_ms,
-                reduces=True,
-            ),
-        )
+        command = dialect.cancel_all(market, key.account.number)
+        shows_limits = wants_rate_limits(session, request.params)
+        ask = Ask(session, key.account, request.id_text, command, CANCEL_ALL, shows_limits, request.expires_ms, True)
+        self._ask(session, request, ask)
 
     # -- answers
 
@@ -504,46 +468,36 @@ class Methods:
         session = ask.session
         if not session.is_alive:
             return
-        context = ask.context
-        assert isinstance(context, (Placing, Cancelling))
-        limits = self._order_limits(session, context.account) if ask.shows_rate_limits else ""
-        first = events[0]
+        limits = self._order_limits(session, ask.account) if ask.shows_rate_limits else ""
+        first, context = events[0], ask.context
         if first.kind == _REJECTED:
             refusal = refuse(Reason(first.reason))  # type: ignore[call-arg]
-            cancelling = isinstance(context, Cancelling)
-            payload = messages.failure(ask.id_text, refusal, limits, cancelling=cancelling)
-        elif isinstance(context, Placing):
-            payload = messages.success(ask.id_text, self._placed(context, first, session.unit), limits)
+            payload = messages.failure(ask.id_text, refusal, limits, cancelling=ask.reduces)
+        elif ask.reduces:
+            payload = messages.success(ask.id_text, self._cancelled(ask, events, entry), limits)
+        elif context == "ACK":
+            text = messages.order_ack(self.projection.placed, self.projection.time_us, session.unit)
+            payload = messages.success(ask.id_text, text, limits)
         else:
-            payload = messages.success(ask.id_text, self._cancelled(context, events, entry, session.unit), limits)
+            fills = self.projection.fills if context == "FULL" else None
+            text = messages.order_result(self.projection.placed, self.projection.time_us, session.unit, fills)
+            payload = messages.success(ask.id_text, text, limits)
         session.send(encode_text(payload))
 
-    def _placed(self, placing: Placing, accepted: Event, unit: int) -> str:
-        order = placing.account.find(accepted.order_id, None)
-        assert order is not None
-        time_us = self.projection.time_us
-        if placing.response == "ACK":
-            return messages.order_ack(order, time_us, unit)
-        fills = self.projection.fills if placing.response == "FULL" else None
-        return messages.order_result(order, time_us, unit, fills)
-
-    def _cancelled(self, cancelling: Cancelling, events: list[Event], entry: EventEntry, unit: int) -> str:
+    def _cancelled(self, ask: Ask, events: list[Event], entry: EventEntry) -> str:
         texts = []
         for event in events:
-            order = cancelling.account.find(event.order_id, None)
+            order = ask.account.find(event.order_id, None)
             # Of more orders than are remembered the reply names the last ones.
             if event.kind == _CLOSED and order is not None:
                 client = cancel_client_id(event, entry, order)
-                texts.append(messages.cancel_result(order, client, self.projection.time_us, unit))
-        return json_list(texts) if cancelling.is_all else texts[0]
+                texts.append(messages.cancel_result(order, client, self.projection.time_us, ask.session.unit))
+        return json_list(texts) if ask.context == CANCEL_ALL else texts[0]
 
     def refused(self, ask: Ask, refusal: Refusal) -> None:
         """A command is not carried out, or its outcome is unknown."""
-        context = ask.context
-        assert isinstance(context, (Placing, Cancelling))
-        limits = self._order_limits(ask.session, context.account) if ask.shows_rate_limits else ""
-        cancelling = isinstance(context, Cancelling)
-        self._send(ask.session, messages.failure(ask.id_text, refusal, limits, cancelling=cancelling))
+        limits = self._order_limits(ask.session, ask.account) if ask.shows_rate_limits else ""
+        self._send(ask.session, messages.failure(ask.id_text, refusal, limits, cancelling=ask.reduces))
 
     # -- queries about an account
 
@@ -665,13 +619,15 @@ class Methods:
 
     def handle_http(self, ip: str, request: HttpRequest) -> HttpAnswer:
         """Answers a GET of /api/v3: status, body, headers."""
-        now_ms = self.clock.now_us() // 1000
+        self.now_ms = self.clock.now_us() // 1000
         weight, method = _HTTP_METHODS.get(request.path, (1, None))
-        refusal = self.rate_limits.add_weight(ip, weight, now_ms)
-        headers = (("X-MBX-USED-WEIGHT-1M", str(self.rate_limits.weight.count(ip))),)
+        usage = self.rate_limits.weight_of(ip, self.now_ms)
+        refusal = self.rate_limits.add_weight(usage, weight, self.now_ms)
+        headers = (("X-MBX-USED-WEIGHT-1M", str(usage.count)),)
         if refusal is not None:
             status, body = messages.http_error(refusal)
-            return status, body, (*headers, ("Retry-After", str(self.rate_limits.weight.left_ms(now_ms) // 1000 + 1)))
+            wait_s = (MINUTE_MS - self.now_ms % MINUTE_MS) // 1000 + 1
+            return status, body, (*headers, ("Retry-After", str(wait_s)))
         if method is None:
             _, body = messages.http_error(refuse(Reason.UNKNOWN_METHOD, request.path[:100]))
             return HTTPStatus.NOT_FOUND, body, headers

@@ -116,6 +116,23 @@ def asset_unit_e8(asset: Asset) -> int:
     return _POWERS[DECIMALS - asset.scale]
 
 
+TEXTS_CACHED_MAX = 4096
+
+
+class StepTexts(dict[str, int]):
+    """Remembers which text is how many ticks (or lots): clients send the same few again and again.
+
+    Bounded by `TEXTS_CACHED_MAX` texts; when it is full it begins anew.
+    """
+
+    __slots__ = ()
+
+    def remember(self, text: str, steps: int) -> None:
+        if len(self) >= TEXTS_CACHED_MAX:
+            self.clear()
+        self[text] = steps
+
+
 class MarketNumbers:
     """A market as the dialect counts in it: its symbol and what a tick, a lot and a smallest unit are in 1e-8."""
 
@@ -126,6 +143,8 @@ class MarketNumbers:
         "lower_symbol",
         "market",
         "number",
+        "price_texts",
+        "quantity_texts",
         "quote_e8",
         "quote_name",
         "symbol",
@@ -143,6 +162,8 @@ class MarketNumbers:
         self.base_e8 = asset_unit_e8(market.base)
         self.quote_e8 = asset_unit_e8(market.quote)
         self.lot_e8 = market.definition.lot_units * self.base_e8
+        self.price_texts = StepTexts()
+        self.quantity_texts = StepTexts()
 
     def price(self, ticks: int) -> str:
         return format_e8(ticks * self.tick_e8)

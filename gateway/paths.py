@@ -7,7 +7,7 @@ from collections.abc import Callable
 from gateway.dialect import flag_of, query_params, unit_of
 from gateway.protocol import UpgradeRequest
 from gateway.refusals import Refusal
-from gateway.sessions import Session
+from gateway.sessions import Session, Usage
 
 API_PATH = "/ws-api/v3"
 RAW_PATH = "/ws"
@@ -15,7 +15,7 @@ COMBINED_PATH = "/stream"
 
 
 def session_for(
-    request: UpgradeRequest, send: Callable[[bytes], None], ip: str, now_ms: int
+    request: UpgradeRequest, send: Callable[[bytes], None], usage: Usage, now_ms: int
 ) -> tuple[Session, list[str]] | None:
     """The session of an upgrade and the streams that its URL names; None where there is nothing at the path.
 
@@ -30,11 +30,11 @@ def session_for(
     path = request.path.rstrip("/") or "/"
     if path == API_PATH:
         shows_limits = flag_of(params, "returnRateLimits", True)
-        return Session(send, unit=unit, shows_rate_limits=shows_limits, ip=ip, connected_ms=now_ms), []
+        return Session(send, usage, unit=unit, shows_rate_limits=shows_limits, connected_ms=now_ms), []
     if path == COMBINED_PATH:
         streams = [name for name in params.get("streams", "").split("/") if name]
-        return Session(send, is_api=False, combined=True, unit=unit, ip=ip, connected_ms=now_ms), streams
+        return Session(send, usage, is_api=False, combined=True, unit=unit, connected_ms=now_ms), streams
     if path == RAW_PATH or path.startswith(RAW_PATH + "/"):
         streams = [name for name in path[len(RAW_PATH) + 1 :].split("/") if name]
-        return Session(send, is_api=False, unit=unit, ip=ip, connected_ms=now_ms), streams
+        return Session(send, usage, is_api=False, unit=unit, connected_ms=now_ms), streams
     return None

@@ -25,8 +25,8 @@ from engine.records import (
     Command,
     Disposition,
     EventHeader,
-    pack_parts,
 )
+from gateway.accounts import Account
 from gateway.refusals import Refusal, refuse
 from gateway.sessions import Session
 
@@ -45,10 +45,10 @@ class Superseded(Exception):
 
 
 class Ask:
-    """A command and who waits for its answer."""
+    """A command and who waits for its answer. `context` is what the answer is to be made from."""
 
     __slots__ = (
-        "answer",
+        "account",
         "blob",
         "command",
         "context",
@@ -63,26 +63,26 @@ class Ask:
     def __init__(
         self,
         session: Session,
+        account: Account,
         id_text: str,
         command: bytes,
-        *,
-        context: object,
+        context: str,
         shows_rate_limits: bool,
-        expires_ms: int = 0,
+        expires_ms: int,
         reduces: bool = False,
-        blob_parts: tuple[bytes, ...] = (),
+        blob: bytes = b"",
     ) -> None:
         self.session = session
+        self.account = account
         self.id_text = id_text
         self.command = command
         self.context = context
-        """What the answer is to be made from."""
         self.shows_rate_limits = shows_rate_limits
         self.expires_ms = expires_ms
         """The command is refused if it cannot leave by then; 0: no such limit."""
         self.reduces = reduces
         """Whether the command makes the venue hold less, so that a full store takes it."""
-        self.blob = pack_parts(*blob_parts) if blob_parts else b""
+        self.blob = blob
         self.queued_s = 0.0
 
 
@@ -123,6 +123,8 @@ class Pipeline:
         self._waiting: dict[int, Batch] = {}
         """Batches without events, oldest first; the one being sent is among them."""
         self._open = 0
+        self._is_stalled = False
+        """Whether the engine has been silent for so long that new orders would only pile up in the journal."""
 
     @property
     def open_commands(self) -> int:
@@ -132,7 +134,7 @@ class Pipeline:
     def add(self, ask: Ask, now_s: float) -> Refusal | None:
         """Queues a command. Refused where the gateway or the session has as many open as are allowed."""
         session = ask.session
-        if self._is_stalled(now_s) and not ask.reduces:
+        if self._is_stalled and not ask.reduces:
             return refuse(Reason.OVERLOADED)
         if self._open >= COMMANDS_MAX or session.waiting >= COMMANDS_PER_SESSION_MAX:
             return refuse(Reason.OVERLOADED)
@@ -141,12 +143,6 @@ class Pipeline:
         self._open += 1
         self._queue.append(ask)
         return None
-
-    def _is_stalled(self, now_s: float) -> bool:
-        """Whether the engine has been silent for so long that new orders would only pile up in the journal."""
-        for batch in self._waiting.values():
-            return now_s - batch.sent_s >= ANSWER_TIMEOUT_S
-        return False
 
     def next_batch(self, now_s: float, now_ms: int) -> Batch | None:
         """The batch to send now; None while one is unconfirmed or there is nothing to send."""
@@ -243,6 +239,7 @@ class Pipeline:
             raise Superseded(f"gateway {self.gateway} was started again elsewhere (boot {header.boot})")
         if header.boot != self.boot or header.disposition == Disposition.DUPLICATE:
             return None
+        self._is_stalled = False
         batch = self._waiting.pop(header.number, None)
         if batch is not None and batch is self._sending:
             self._sending = None
@@ -261,9 +258,11 @@ class Pipeline:
         """Answers those who have waited too long. Called about once a second."""
         while self._queue and now_s - self._queue[0].queued_s >= ANSWER_TIMEOUT_S:
             self._finish(self._queue.popleft(), refuse(Reason.OVERLOADED))
+        self._is_stalled = False
         for batch in self._waiting.values():
             if now_s - batch.sent_s < ANSWER_TIMEOUT_S:
                 break
+            self._is_stalled = True
             asks, batch.asks = batch.asks, []
             for ask in asks:
                 self._finish(ask, refuse(Reason.OUTCOME_UNKNOWN))

@@ -15,6 +15,7 @@ from engine.records import (
     FEES,
     HOUSE_ACCOUNT,
     KEY_DEFINITION,
+    NO_CLIENT_ID,
     Event,
     EventEntry,
     EventKind,
@@ -52,6 +53,7 @@ _TRADE, _ACCEPTED, _CLOSED, _REJECTED = (
     int(EventKind.ORDER_CLOSED),
     int(EventKind.REJECTED),
 )
+_LIMIT, _LIMIT_MAKER, _GTC = int(OrderType.LIMIT), int(OrderType.LIMIT_MAKER), int(TimeInForce.GTC)
 _TAKER_FILLED, _MAKER_FILLED = int(TradeFlag.TAKER_FILLED), int(TradeFlag.MAKER_FILLED)
 
 
@@ -83,7 +85,10 @@ class Projection:
         """Called when an order is filled for the first time: it counts no longer against the limit of new orders."""
         self._execution_id = 0
         self._resting: Order | None = None
-        self._fills: list[OwnTrade] = []
+        self.fills: list[OwnTrade] = []
+        """While `answer` is called: the taker's fills of the command that it answers."""
+        self.placed: Order
+        """While `answer` is called for an accepted order: that order."""
         self._moved: dict[Account, set[int]] = {}
 
     def account(self, number: int) -> Account:
@@ -93,13 +98,8 @@ class Projection:
             account = self.accounts[number] = Account(number)
         return account
 
-    @property
-    def fills(self) -> list[OwnTrade]:
-        """While `answer` is called: the taker's fills of the command that it answers."""
-        return self._fills
-
     def apply(self, entry: EventEntry, answer: Answer | None = None) -> None:
-        """Takes in one entry. Cost: about 10 µs an event."""
+        """Takes in one entry. Cost: about 5 µs an event."""
         self.time_us = entry.header.time_us
         index = -1
         events: list[Event] = []
@@ -107,7 +107,8 @@ class Projection:
             if event.command_index != index:
                 if events:
                     self._end_command(index, events, entry, answer)
-                index, events = event.command_index, []
+                index = event.command_index
+                events = []
             events.append(event)
             kind = event.kind
             if kind == _TRADE:
@@ -127,29 +128,30 @@ class Projection:
         order = self._resting
         if order is not None:
             self._resting = None
-            if order.left_lots:
-                order.rests = True
-                self.feeds.changed(order.market, order.side, order.price_ticks, order.left_lots)
+            order.rests = True
+            self.feeds.changed(order.market, order.side, order.price_ticks, order.left_lots)
         if answer is not None:
             answer(index, events, entry)
-        if self._fills:
-            self._fills.clear()
+        if self.fills:
+            self.fills = []
         if self._moved:
             self._report_positions()
-        self.feeds.send_user_events()
+            self.feeds.send_user_events()
 
     # -- orders
 
     def _accept(self, event: Event) -> None:
         account = self.accounts[event.account]
         market = self.markets[event.market]
-        client = safe_client_id(event.client_id) or f"{DERIVED_PREFIX}{event.order_id}"
+        order_id, side, order_type = event.order_id, event.side, event.order_type
+        client_id = event.client_id
+        client = f"{DERIVED_PREFIX}{order_id}" if client_id == NO_CLIENT_ID else safe_client_id(client_id)
         order = Order(
-            event.order_id,
+            order_id,
             account,
             market,
-            event.side,
-            event.order_type,
+            side,
+            order_type,
             event.time_in_force,
             event.price_ticks,
             event.quantity_lots,
@@ -157,12 +159,14 @@ class Projection:
             client,
             self.time_us,
         )
-        self.orders[event.order_id] = order
-        account.opened(order)
+        self.placed = self.orders[order_id] = account.open[order_id] = account.found_by_client[client] = order
         account.updated_us = self.time_us
-        self._hold(order, event.hold_change)
-        is_limit = event.order_type == OrderType.LIMIT and event.time_in_force == TimeInForce.GTC
-        if is_limit or event.order_type == OrderType.LIMIT_MAKER:
+        hold = event.hold_change
+        if hold:
+            balance = account.balance(event.quote_asset if side == _BUY else event.base_asset)
+            balance.available -= hold
+            balance.held += hold
+        if order_type == _LIMIT_MAKER or (order_type == _LIMIT and event.time_in_force == _GTC):
             self._resting = order
         self._execution_id += 1
         if account.subscriptions:
@@ -170,15 +174,6 @@ class Projection:
             order.rests = self._resting is order
             self._report(order, "NEW")
             order.rests = False
-
-    def _hold(self, order: Order, change: int) -> None:
-        """Moves `change` from available to held (back, where it is negative)."""
-        if change:
-            definition = order.market.market.definition
-            asset = definition.quote_asset if order.side == _BUY else definition.base_asset
-            balance = order.account.balance(asset)
-            balance.available -= change
-            balance.held += change
 
     def _trade(self, event: Event) -> None:
         market = self.markets[event.market]
@@ -197,7 +192,7 @@ class Projection:
             self._end(taker, FILLED)
         taker_buys = event.side == _BUY
         self._fill(maker, event, event.maker_fee, not taker_buys, True)
-        self._fills.append(self._fill(taker, event, event.fee, taker_buys, False))
+        self.fills.append(self._fill(taker, event, event.fee, taker_buys, False))
         self.feeds.traded(market, event.trade_id, event.price_ticks, lots, not taker_buys, time_us)
 
     def _settle(self, order: Order, event: Event, hold_change: int, fee: int) -> None:
@@ -260,7 +255,11 @@ class Projection:
         order.left_lots = event.left_lots
         is_cancelled = event.reason in _CANCEL_REASONS
         self._end(order, CANCELED if is_cancelled else EXPIRED)
-        self._hold(order, event.hold_change)
+        if event.hold_change:
+            asset = event.quote_asset if event.side == _BUY else event.base_asset
+            balance = order.account.balance(asset)
+            balance.available -= event.hold_change
+            balance.held += event.hold_change
         order.account.updated_us = self.time_us
         self._execution_id += 1
         if order.account.subscriptions:

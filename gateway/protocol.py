@@ -7,9 +7,13 @@ Nothing here knows a socket, a clock or a thread. Whoever drives it
     3. calls `on_time(now_s)` about once a second,
     4. writes what `data_to_send()` gives, and then looks at `finished` and `aborted`.
 
-Plain HTTP goes through h11. At an upgrade the raw request head, and after the handshake whatever came behind it, go to
-`websockets.server.ServerProtocol`, which parses frames and does the closing handshake. The rest is done here: joining
-fragments under a limit, UTF-8, pings and pongs, timeouts, and a bound on what waits for a slow reader.
+Plain HTTP goes through h11. At an upgrade the raw request head goes to `websockets.server.ServerProtocol`, which does the
+opening and closing handshakes and judges frames. The rest is done here: joining fragments under a limit, UTF-8, pings and
+pongs, timeouts, and a bound on what waits for a slow reader.
+
+Nearly every frame is a whole text message. Such frames are unmasked right here, which costs a fifth of a pass through
+ServerProtocol; all others (control frames, fragments, whatever breaks a rule) go to it, always whole, so that it stands
+at the beginning of a frame whenever a plain one is taken past it.
 
     state       ends by
     HTTP        upgrade · an error answer · open or idle timeout
@@ -18,7 +22,7 @@ fragments under a limit, UTF-8, pings and pongs, timeouts, and a bound on what w
     CLOSING     close frame of the client · close timeout
     ENDED
 
-Cost of a text message of 200 bytes: about 4 µs in, under 1 µs out.
+Cost of a text message of 200 bytes: about 1 µs in, under 1 µs out.
 """
 
 from __future__ import annotations
@@ -34,8 +38,15 @@ from websockets.http11 import Request
 from websockets.protocol import State as WebSocketState
 from websockets.server import ServerProtocol
 
+try:
+    from websockets.speedups import apply_mask
+except ImportError:
+    from websockets.utils import apply_mask
+
 CONTROL_FRAME_BYTES_MAX = 125
-TEXT = Opcode.TEXT
+FRAGMENTS_MAX = 1024
+_WHOLE_TEXT = 0x81
+"""First byte of a frame that is a complete text message: FIN, no reserved bit, opcode 1."""
 
 
 class Limits(NamedTuple):
@@ -110,9 +121,11 @@ class Connection:
         "_fragments",
         "_fragments_bytes",
         "_http",
+        "_in_fragments",
         "_last_activity_s",
         "_next_ping",
         "_next_ping_s",
+        "_partial",
         "_pings",
         "_raw",
         "_request",
@@ -147,6 +160,9 @@ class Connection:
         self._websocket: ServerProtocol | None = None
         self._fragments: list[bytes] = []
         self._fragments_bytes = 0
+        self._in_fragments = False
+        self._partial = b""
+        """The beginning of a frame whose end has not come."""
         self._last_activity_s = now_s
         self._next_ping_s = 0.0
         self._next_ping = 0
@@ -162,7 +178,7 @@ class Connection:
         events.
         """
         if self._websocket is not None and self.state is not ConnectionState.UPGRADING:
-            return self._receive_frames(data, now_s)
+            return self._receive_frames(data)
         if self.state is ConnectionState.UPGRADING:
             self._trailing += data
             if len(self._trailing) > self.limits.message_bytes_max:
@@ -279,8 +295,8 @@ class Connection:
         Where the handshake itself is wrong (key, version), the answer is its HTTP error and the connection ends.
         """
         assert self.state is ConnectionState.UPGRADING
-        # Our own limit is exact. ServerProtocol counts control frames between fragments against its limit, so it gets
-        # room for one more.
+        # The limit for joined fragments is ours and exact. ServerProtocol counts control frames between fragments
+        # against its own, so it gets room for one more.
         websocket = ServerProtocol(max_size=self.limits.message_bytes_max + CONTROL_FRAME_BYTES_MAX)
         websocket.receive_data(self._request_head)
         requests = websocket.events_received()
@@ -296,61 +312,77 @@ class Connection:
         self._collect()
         trailing, self._trailing, self._raw = self._trailing, b"", bytearray()
         self._request_head = b""
-        return self._receive_frames(trailing, now_s) if trailing else []
+        return self._receive_frames(trailing) if trailing else []
 
-    def _receive_frames(self, data: bytes, now_s: float) -> list[Event]:
+    def _receive_frames(self, data: bytes) -> list[Event]:
+        if self._partial:
+            data = self._partial + data
+        messages: list[Event] = []
+        position, size = 0, len(data)
+        while size - position >= 2 and self.state is ConnectionState.WEBSOCKET:
+            start, length = position + 6, data[position + 1] & 127
+            if length >= 126:
+                start += 2 if length == 126 else 8
+                if size < start:
+                    break
+                length = int.from_bytes(data[position + 2 : start - 4], "big")
+            if data[position + 1] < 128 or length > self.limits.message_bytes_max:
+                # Not masked, or too large: that is told at once, without waiting for the rest.
+                if data[position + 1] >= 128:
+                    self._fail(CloseCode.MESSAGE_TOO_BIG, f"over {self.limits.message_bytes_max} bytes")
+                else:
+                    self._receive_unusual(data[position:], messages)
+                break
+            stop = start + length
+            if size < stop:
+                break
+            if data[position] == _WHOLE_TEXT and not self._in_fragments:
+                message = apply_mask(data[start:stop], data[start - 4 : start])
+                if message.isascii() or self._is_utf8(message):
+                    messages.append(message)
+            else:
+                self._receive_unusual(data[position:stop], messages)
+            position = stop
+        self._partial = data[position:] if self.state is ConnectionState.WEBSOCKET else b""
+        return messages
+
+    def _receive_unusual(self, data: bytes, messages: list[Event]) -> None:
+        """Passes a frame through ServerProtocol; appends the message that it completes, if it does."""
         websocket = self._websocket
         assert websocket is not None
-        if self.state is ConnectionState.ENDED:
-            return []
         websocket.receive_data(data)
-        messages: list[Event] = []
         for frame in websocket.events_received():
             assert isinstance(frame, Frame)
-            if frame.opcode is TEXT and frame.fin:
-                message = bytes(frame.data)
-                if self._is_valid(message):
-                    messages.append(message)
-                    continue
-                break
             if frame.opcode is Opcode.PONG:
                 self._receive_pong(bytes(frame.data))
             elif frame.opcode is Opcode.BINARY:
                 self._fail(CloseCode.UNSUPPORTED_DATA, "one JSON request per text message")
-                break
-            elif frame.opcode is TEXT or frame.opcode is Opcode.CONT:
+            elif frame.opcode is Opcode.TEXT or frame.opcode is Opcode.CONT:
                 joined = self._join(bytes(frame.data), frame.fin)
                 if joined is not None:
                     messages.append(joined)
-                elif self.state is not ConnectionState.WEBSOCKET:
-                    break
         self._collect()
-        return messages
 
     def _join(self, data: bytes, is_last: bool) -> bytes | None:
         """Adds a fragment; the whole message once it is complete and valid."""
         self._fragments.append(data)
         self._fragments_bytes += len(data)
+        self._in_fragments = not is_last
         if self._fragments_bytes > self.limits.message_bytes_max:
             self._fail(CloseCode.MESSAGE_TOO_BIG, f"over {self.limits.message_bytes_max} bytes")
             return None
-        if len(self._fragments) > 1024:
-            self._fail(CloseCode.POLICY_VIOLATION, "more than 1024 fragments")
+        if len(self._fragments) > FRAGMENTS_MAX:
+            self._fail(CloseCode.POLICY_VIOLATION, f"more than {FRAGMENTS_MAX} fragments")
             return None
         if not is_last:
             return None
         message = b"".join(self._fragments)
         self._fragments.clear()
         self._fragments_bytes = 0
-        return message if self._is_valid(message) else None
+        return message if self._is_utf8(message) else None
 
-    def _is_valid(self, message: bytes) -> bool:
-        """Checks size and UTF-8 of a complete message; fails the connection where one is wrong."""
-        if len(message) > self.limits.message_bytes_max:
-            self._fail(CloseCode.MESSAGE_TOO_BIG, f"over {self.limits.message_bytes_max} bytes")
-            return False
-        if message.isascii():
-            return True
+    def _is_utf8(self, message: bytes) -> bool:
+        """Checks a complete message; fails the connection where it is not UTF-8."""
         try:
             message.decode()
         except UnicodeDecodeError as error:
@@ -369,7 +401,10 @@ class Connection:
     def send(self, frame: bytes) -> None:
         """Sends an encoded message (`encode_text`). Does nothing on a connection that is closing."""
         if self.state is ConnectionState.WEBSOCKET:
-            self._write(frame)
+            self.output.append(frame)
+            self.output_bytes += len(frame)
+            if self.output_bytes > self.limits.output_bytes_max:
+                self.abort()
 
     def close(self, code: int, reason: str, now_s: float) -> None:
         """Begins the closing handshake; a connection that is not yet a WebSocket just ends."""

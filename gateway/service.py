@@ -23,7 +23,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -261,15 +261,17 @@ class Service:
         return self.methods.handle_http(client.ip, request)
 
     def open_session(self, client: Client, request: UpgradeRequest) -> Session | None:
-        opened = session_for(request, client.send, client.ip, self._clock.now_us() // 1000)
+        now_ms = self._clock.now_us() // 1000
+        usage = self.methods.rate_limits.weight_of(client.ip, now_ms)
+        opened = session_for(request, client.send, usage, now_ms)
         if opened is None:
             return None
         session, streams = opened
         self.methods.follow_url(session, streams)
         return session
 
-    def handle_message(self, session: Session, message: bytes) -> None:
-        self.methods.handle_message(session, message)
+    def handle_messages(self, session: Session, messages: Sequence[bytes]) -> None:
+        self.methods.handle_messages(session, messages)
 
     def _flush(self) -> None:
         """Writes what this turn has queued for clients."""

@@ -34,11 +34,12 @@ MICROSECOND_TIMESTAMP_MIN = 10**14
 API_KEY_LENGTH_MAX = 64
 WAITING_FOR_SECRET_MAX = 100
 REPLAYS_MAX = 1_000_000
-RATE_WINDOWS_MAX = 1_000_000
+ADDRESSES_MAX = 100_000
+"""Addresses whose request weight is remembered; those of past minutes go first."""
 
 
 class Session:
-    """One WebSocket connection as the dialect sees it.
+    """One WebSocket connection as the dialect sees it. `usage` is that of its address.
 
     Args:
         send: sends an encoded frame to the client.
@@ -51,7 +52,6 @@ class Session:
         "authorized_ms",
         "combined",
         "connected_ms",
-        "ip",
         "is_alive",
         "is_api",
         "key",
@@ -61,26 +61,27 @@ class Session:
         "streams",
         "subscriptions",
         "unit",
+        "usage",
         "waiting",
     )
 
     def __init__(
         self,
         send: Callable[[bytes], None],
+        usage: Usage,
         *,
         is_api: bool = True,
         combined: bool = False,
         unit: int = MILLISECONDS,
         shows_rate_limits: bool = True,
-        ip: str = "",
         connected_ms: int = 0,
     ) -> None:
         self.send = send
+        self.usage = usage
         self.is_api = is_api
         self.combined = combined
         self.unit = unit
         self.shows_rate_limits = shows_rate_limits
-        self.ip = ip
         self.connected_ms = connected_ms
         self.key: Key | None = None
         self.authorized_ms = 0
@@ -277,12 +278,13 @@ def check_window(request: Request, now_ms: int) -> Refusal | None:
         if value in (None, ""):
             return refuse(Reason.MISSING_PARAMETER, "timestamp")
         return refuse(Reason.ILLEGAL_CHARACTERS, "timestamp", INTEGER_RANGE)
-    window_ms = WINDOW_MS_DEFAULT
-    if "recvWindow" in params:
-        window = _window_ms(request)
-        if isinstance(window, Refusal):
-            return window
-        window_ms = window
+    window_ms = params.get("recvWindow")
+    if window_ms is None:
+        window_ms = WINDOW_MS_DEFAULT
+    elif type(window_ms) is not int or not 0 <= window_ms <= WINDOW_MS_MAX:
+        window_ms = _window_ms(request)
+        if isinstance(window_ms, Refusal):
+            return window_ms
     if timestamp >= MICROSECOND_TIMESTAMP_MIN:
         timestamp //= 1000
     if timestamp >= now_ms + AHEAD_MS_MAX:
@@ -301,8 +303,6 @@ def _window_ms(request: Request) -> int | Refusal:
         if refusal is not None:
             return refusal
         value = request.params["recvWindow"]
-    if value is None:
-        return WINDOW_MS_DEFAULT
     window_e8 = parse_e8(value)
     if isinstance(window_e8, Reason):
         return refuse(Reason.ILLEGAL_CHARACTERS, "recvWindow", r"^[0-9]{1,5}(\.[0-9]{1,3})?$")
@@ -350,71 +350,88 @@ class RateLimitSettings(NamedTuple):
     orders_per_day: int = 2_000_000_000
 
 
-class RateWindow:
-    """Counts per name within the present interval. Cost of a call: one dictionary look-up."""
+class Usage:
+    """What one name (an address, an account) has used within the present interval. Cost of `add`: a few additions."""
 
-    __slots__ = ("_counts", "_current", "_interval_ms", "limit")
+    __slots__ = ("count", "interval")
 
-    def __init__(self, interval_ms: int, limit: int) -> None:
-        self.limit = limit
-        self._interval_ms = interval_ms
-        self._current = -1
-        self._counts: dict[object, int] = {}
+    def __init__(self) -> None:
+        self.interval = -1
+        self.count = 0
 
-    def add(self, name: object, weight: int, now_ms: int) -> bool:
-        """Counts `weight`; False, and nothing is counted, where that would pass the limit."""
-        self._turn(now_ms)
-        count = self._counts.get(name, 0) + weight
-        if count > self.limit or (name not in self._counts and len(self._counts) >= RATE_WINDOWS_MAX):
+    def add(self, weight: int, interval: int, limit: int) -> bool:
+        """Counts `weight` in the interval of this number; False, and nothing is counted, where that passes the limit."""
+        if interval != self.interval:
+            self.interval = interval
+            self.count = 0
+        count = self.count + weight
+        if count > limit:
             return False
-        self._counts[name] = count
+        self.count = count
         return True
 
-    def give_back(self, name: object) -> None:
-        count = self._counts.get(name, 0)
-        if count:
-            self._counts[name] = count - 1
 
-    def count(self, name: object) -> int:
-        return self._counts.get(name, 0)
+class OrderUsage:
+    """The new orders of an account that were not filled, in the present ten seconds and on the present day."""
 
-    def left_ms(self, now_ms: int) -> int:
-        """Until the next interval."""
-        return self._interval_ms - now_ms % self._interval_ms
+    __slots__ = ("day", "ten_seconds")
 
-    def _turn(self, now_ms: int) -> None:
-        """All intervals begin at the same instant, so the counts of the last one are dropped at once."""
-        current = now_ms // self._interval_ms
-        if current != self._current:
-            self._current = current
-            self._counts.clear()
+    def __init__(self) -> None:
+        self.ten_seconds = Usage()
+        self.day = Usage()
+
+    def first_fill(self) -> None:
+        """An order was filled, at least in part: it does not count as unfilled any more."""
+        for usage in (self.ten_seconds, self.day):
+            if usage.count:
+                usage.count -= 1
+
+
+MINUTE_MS, TEN_SECONDS_MS, DAY_MS = 60_000, 10_000, 86_400_000
 
 
 class RateLimits:
-    """The dialect's limits: request weight by address, new orders by account."""
+    """The dialect's limits: request weight by address, new orders by account. All intervals begin at whole multiples."""
 
     def __init__(self, settings: RateLimitSettings) -> None:
         self.settings = settings
-        self.weight = RateWindow(60_000, settings.weight_per_minute)
-        self.orders_10_s = RateWindow(10_000, settings.orders_per_10_s)
-        self.orders_day = RateWindow(86_400_000, settings.orders_per_day)
+        self._weights: dict[str, Usage] = {}
+        self._orders: dict[int, OrderUsage] = {}
 
-    def add_weight(self, ip: str, weight: int, now_ms: int) -> Refusal | None:
-        if self.weight.add(ip, weight, now_ms):
+    def weight_of(self, ip: str, now_ms: int) -> Usage:
+        """The weight that an address has used. Outdated ones are forgotten when there are too many."""
+        usage = self._weights.get(ip)
+        if usage is None:
+            if len(self._weights) >= ADDRESSES_MAX:
+                minute = now_ms // MINUTE_MS
+                self._weights = {ip: usage for ip, usage in self._weights.items() if usage.interval == minute}
+            usage = self._weights[ip] = Usage()
+        return usage
+
+    def orders_of(self, account: Account) -> OrderUsage:
+        usage = self._orders.get(account.number)
+        if usage is None:
+            usage = self._orders[account.number] = OrderUsage()
+        return usage
+
+    def add_weight(self, usage: Usage, weight: int, now_ms: int) -> Refusal | None:
+        limit = self.settings.weight_per_minute
+        if usage.add(weight, now_ms // MINUTE_MS, limit):
             return None
-        return refuse(Reason.TOO_MANY_REQUESTS, str(self.weight.limit))
+        return refuse(Reason.TOO_MANY_REQUESTS, str(limit))
 
-    def add_order(self, account: int, now_ms: int) -> Refusal | None:
-        if not self.orders_10_s.add(account, 1, now_ms):
-            return refuse(Reason.TOO_MANY_NEW_ORDERS, str(self.orders_10_s.limit), "10 SECOND")
-        if not self.orders_day.add(account, 1, now_ms):
-            return refuse(Reason.TOO_MANY_NEW_ORDERS, str(self.orders_day.limit), "1 DAY")
+    def add_order(self, usage: OrderUsage, now_ms: int) -> Refusal | None:
+        settings = self.settings
+        if not usage.ten_seconds.add(1, now_ms // TEN_SECONDS_MS, settings.orders_per_10_s):
+            return refuse(Reason.TOO_MANY_NEW_ORDERS, str(settings.orders_per_10_s), "10 SECOND")
+        if not usage.day.add(1, now_ms // DAY_MS, settings.orders_per_day):
+            return refuse(Reason.TOO_MANY_NEW_ORDERS, str(settings.orders_per_day), "1 DAY")
         return None
 
     def first_fill(self, account: Account) -> None:
-        """An order was filled, at least in part: it does not count as unfilled any more."""
-        self.orders_10_s.give_back(account.number)
-        self.orders_day.give_back(account.number)
+        usage = self._orders.get(account.number)
+        if usage is not None:
+            usage.first_fill()
 
 
 def wants_rate_limits(session: Session, params: Mapping[str, Any]) -> bool:

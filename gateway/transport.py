@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol as Interface
 from typing import cast
 
@@ -26,7 +27,7 @@ class Application(Interface):
 
     def open_session(self, client: Client, request: UpgradeRequest) -> Session | None: ...
 
-    def handle_message(self, session: Session, message: bytes) -> None: ...
+    def handle_messages(self, session: Session, messages: Sequence[bytes]) -> None: ...
 
 
 class Client(asyncio.Protocol):
@@ -76,12 +77,11 @@ class Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         events = self.connection.receive_data(data, self.loop.time())
         session = self.session
-        if session is not None:
-            handle_message = self.application.handle_message
-            for event in events:
-                handle_message(session, event)  # type: ignore[arg-type]
-        elif events:
+        if session is None:
             self._handle(events)
+        elif events:
+            # Once there is a session, all that comes is messages.
+            self.application.handle_messages(session, cast("list[bytes]", events))
         self.flush()
 
     def eof_received(self) -> bool:
@@ -158,7 +158,7 @@ class Client(asyncio.Protocol):
                 elif isinstance(event, UpgradeRequest):
                     following += self._upgrade(event)
                 elif self.session is not None:
-                    self.application.handle_message(self.session, event)
+                    self.application.handle_messages(self.session, (event,))
             events = following
 
     def _upgrade(self, request: UpgradeRequest) -> list[Event]:

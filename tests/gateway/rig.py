@@ -176,12 +176,14 @@ class RigClient:
     def __init__(self, rig: Rig, **options: Any) -> None:
         self.rig = rig
         self.frames: list[bytes] = []
-        self.session = Session(self.frames.append, ip="ip", connected_ms=rig.now_ms, **options)
+        self.session = Session(
+            self.frames.append, rig.methods.rate_limits.weight_of("ip", rig.now_ms), connected_ms=rig.now_ms, **options
+        )
         self._ids = itertools.count(1)
 
     def send(self, frame: object) -> None:
         data = frame if isinstance(frame, bytes) else json.dumps(frame).encode()
-        self.rig.methods.handle_message(self.session, data)
+        self.rig.methods.handle_messages(self.session, (data,))
 
     def take(self) -> list[Any]:
         """What came since the last call."""
