@@ -24,7 +24,7 @@ class Reason(IntEnum):
 
     text: str
 
-    def __new__(cls, number: int, text: str) -> Reason:
+    def __new__(cls, number: int, text: str = "") -> Reason:
         member = int.__new__(cls, number)
         member._value_ = number
         member.text = text

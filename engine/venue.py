@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -160,7 +160,9 @@ def load_venue(path: Path | None = None) -> VenueDefinition:
         _asset(number, name, table) for number, (name, table) in enumerate(document.get("assets", {}).items(), start=1)
     ]
     by_name = {asset.name: asset for asset in assets}
-    markets = [(symbol, _market(symbol, table, by_name)) for symbol, table in document.get("markets", {}).items()]
+    markets = [
+        (symbol, market_definition(symbol, table, by_name)) for symbol, table in document.get("markets", {}).items()
+    ]
     if not markets:
         raise VenueError("the file defines no market")
     return VenueDefinition(assets, markets)
@@ -177,10 +179,17 @@ def _asset(number: int, name: str, table: dict[str, Any]) -> Asset:
     return Asset(number, name, scale)
 
 
-def _market(symbol: str, table: dict[str, Any], assets: dict[str, Asset]) -> MarketDefinition:
+def market_definition(symbol: str, table: Mapping[str, Any], assets: Mapping[str, Asset]) -> MarketDefinition:
+    """The definition of a market from its table: base, quote, tick and lot, and limits, each as wide as the numbers allow
+    where it is left out.
+
+    Raises:
+        VenueError: an entry is missing, unknown or out of range; the text names it.
+    """
     where = f"markets.{symbol}"
-    required = {"base", "quote", "tick", "lot", "price_max", "quantity_max", "notional_max"}
-    optional = {"price_min", "quantity_min", "notional_min", "maker_fee_ppm", "taker_fee_ppm", "open_orders_max"}
+    required = {"base", "quote", "tick", "lot"}
+    limits = {f"{what}_{end}" for what in ("price", "quantity", "notional") for end in ("min", "max")}
+    optional = limits | {"maker_fee_ppm", "taker_fee_ppm", "open_orders_max"}
     _refuse_unknown(where, table, required | optional)
     if missing := sorted(required - table.keys()):
         raise VenueError(f"{where}: {missing[0]} is missing")
@@ -220,11 +229,11 @@ def _market(symbol: str, table: dict[str, Any], assets: dict[str, Asset]) -> Mar
         tick_e8=tick_e8,
         lot_units=lot_units,
         price_min_ticks=decimal("price_min", PRICE_SCALE, tick_e8, 1),
-        price_max_ticks=decimal("price_max", PRICE_SCALE, tick_e8),
+        price_max_ticks=decimal("price_max", PRICE_SCALE, tick_e8, AMOUNT_MAX),
         quantity_min_lots=decimal("quantity_min", base.scale, lot_units, 1),
-        quantity_max_lots=decimal("quantity_max", base.scale, lot_units),
+        quantity_max_lots=decimal("quantity_max", base.scale, lot_units, AMOUNT_MAX // lot_units),
         notional_min=decimal("notional_min", quote.scale, 1, NOTIONAL_MIN_UNITS),
-        notional_max=decimal("notional_max", quote.scale),
+        notional_max=decimal("notional_max", quote.scale, 1, AMOUNT_MAX),
         maker_fee_ppm=whole("maker_fee_ppm", 0, FEE_PPM_MAX),
         taker_fee_ppm=whole("taker_fee_ppm", 0, FEE_PPM_MAX),
         open_orders_max=whole("open_orders_max", OPEN_ORDERS_MAX_DEFAULT, 1_000_000),
