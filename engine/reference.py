@@ -828,6 +828,11 @@ class Core:
                 if balance.available or balance.held:
                     yield number, asset, balance.available, balance.held
 
+    def depth(self, market_number: int, side: int) -> list[tuple[int, int]]:
+        """Prices and quantities of one side of a market, best first, as (price_ticks, quantity_lots)."""
+        levels = self.markets[market_number].levels(side)
+        return [(abs(key), sum(order.left_lots for order in level.values())) for key, level in levels.items()]
+
     def state_hash(self) -> bytes:
         """SHA-256 of `state_dump`, 32 bytes."""
         return hashlib.sha256(self.state_dump()).digest()
