@@ -7,6 +7,8 @@ import random
 import signal
 import subprocess
 import sys
+import traceback
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +33,32 @@ from tests.ledger.support import (
     settle_all,
     wait_until,
 )
+
+
+class LateStore(LedgerStore):
+    """A ledger's store whose calls arrive as late as they may: when somebody waits for their answers."""
+
+    def __init__(self, client: Store) -> None:
+        super().__init__(client)
+        self.waiting: deque[tuple[Cursor, Cursor, Writes, dict[int, int]]] = deque()
+
+    def send(self, before: Cursor, after: Cursor, writes: Writes, counters: dict[int, int]) -> None:
+        if len(self.waiting) == store_module.CALLS_IN_FLIGHT_MAX:
+            self.confirm()
+        self.waiting.append((before, after, writes, {slot: counters[slot] for slot in writes.changes}))
+
+    def confirm(self) -> None:
+        super().send(*self.waiting.popleft())
+        super().confirm()
+
+    def confirm_all(self) -> None:
+        while self.waiting:
+            self.confirm()
+
+    def disconnect(self) -> None:
+        self.waiting.clear()
+        super().disconnect()
+
 
 # -- what is settled
 
@@ -99,15 +127,15 @@ def test_a_second_run_changes_nothing(venue: TestVenue, client: Store) -> None:
 def test_memory_is_bounded_and_filled_again_from_the_store(
     venue: TestVenue, client: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    venue.trade_at_random(seed=5, entries=20)
+    venue.trade_at_random(seed=5, entries=60, commands_per_entry=4, accounts=30)
     settle_all(client)
     expected = dump_ledger(client)
     clear_ledger(client)
-    monkeypatch.setattr(settlement_module, "SLOTS_IN_MEMORY_MAX", 30)
-    monkeypatch.setattr(settlement_module, "ENTRIES_PER_READ", 2)
-    settlement = Settlement(open_ledger(client))
+    monkeypatch.setattr(settlement_module, "SLOTS_IN_MEMORY_MAX", 40)
+    monkeypatch.setattr(settlement_module, "ENTRIES_PER_READ", 1)
+    settlement = Settlement(LateStore(client))
     while settlement.step(block_ms=None):
-        assert len(settlement.counters) <= 30
+        assert len(settlement.counters) <= 40
     assert dump_ledger(client) == expected
 
 
@@ -176,18 +204,29 @@ for _name in ("cursor", "load", "send", "confirm"):
     setattr(SteppedStore, _name, _stepped(_name))
 
 
+def start_child(work: Callable[[], object]) -> int:
+    """Does the work in a process of its own, a copy of this one; its process id."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        work()
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+
 def settle_in_child(server: ValkeyServer, kill_at: int) -> bool:
     """Settles everything in a process of its own, which is killed at a step; True where it came to its end."""
-    child = os.fork()
-    if child == 0:
-        try:
-            settlement = Settlement(SteppedStore(server.client(), kill_at))
-            while settlement.step(block_ms=None):
-                pass
-            os._exit(0)
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
+
+    def work() -> None:
+        settlement = Settlement(SteppedStore(server.client(), kill_at))
+        while settlement.step(block_ms=None):
+            pass
+
+    _, status = os.waitpid(start_child(work), 0)
     killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     assert killed or status == 0, f"the settlement failed at step {kill_at}"
     return not killed
@@ -235,9 +274,9 @@ def test_killed_again_and_again_it_still_gets_there(
 def test_two_that_take_turns_give_the_result_of_one(
     settled: LedgerDump, client: Store, server: ValkeyServer, seed: int
 ) -> None:
-    """Every interleaving of two settlements, drawn by the seed, each with calls in flight while the other goes on."""
+    """Some interleaving of two settlements, drawn by the seed, each with calls in flight while the other goes on."""
     source = random.Random(seed)
-    both = [Settlement(LedgerStore(server.client())) for _ in range(2)]
+    both = [Settlement(source.choice((LedgerStore, LateStore))(server.client())) for _ in range(2)]
     refusals = 0
     going_on = set(both)
     while going_on:
@@ -258,16 +297,14 @@ def test_three_processes_at_once_give_the_result_of_one(
     settled: LedgerDump, client: Store, server: ValkeyServer
 ) -> None:
     last = read_events(client, BEGINNING, count=10_000)[-1].id
-    children = []
-    for _ in range(3):
-        child = os.fork()
-        if child == 0:
-            settlement = Settlement(LedgerStore(server.client()))
-            stop = StopRequest()
-            _stop_at(settlement, last, stop)
-            serve(settlement, stop)
-            os._exit(0)
-        children.append(child)
+
+    def work() -> None:
+        settlement = Settlement(LedgerStore(server.client()))
+        stop = StopRequest()
+        _stop_at(settlement, last, stop)
+        serve(settlement, stop)
+
+    children = [start_child(work) for _ in range(3)]
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
     assert dump_ledger(client) == settled
 
