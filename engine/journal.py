@@ -25,6 +25,8 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from engine.definitions import RULES_VERSION
 from engine.records import (
@@ -149,9 +151,11 @@ def check_follows(cursor: EntryId, entry: JournalEntry) -> None:
 def connect(url: str, *, timeout_s: float | None = 15.0) -> Store:
     """A connection to the store at `url` (`unix:///path`, `redis://host:port/0`), bytes in and bytes out.
 
-    `timeout_s` bounds each answer; a blocking read must block for less.
+    `timeout_s` bounds each answer; a blocking read must block for less. A lost connection is told at once: whoever can
+    wait for the store has a back-off of its own.
     """
-    return redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=5.0)
+    retry = Retry(NoBackoff(), 0)
+    return redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=5.0, retry=retry)
 
 
 def check_settings(client: Store) -> None:
@@ -187,8 +191,13 @@ def ensure_functions(client: Store, name: str, code: str) -> None:
     """
     loaded = client.function_list(library=name, withcode=True)
     if not loaded:
-        client.function_load(code)
-        return
+        try:
+            client.function_load(code)
+        except redis.ResponseError:
+            # Another process has loaded them since; whether they are ours is judged as for any that were there.
+            if not client.function_list(library=name):
+                raise
+        loaded = client.function_list(library=name, withcode=True)
     fields = dict(zip(loaded[0][::2], loaded[0][1::2], strict=True)) if isinstance(loaded[0], list) else loaded[0]
     if fields[b"library_code"] != code.encode():
         raise StoreRefused(f"the functions `{name}` in the store are not those of this version")

@@ -222,3 +222,23 @@ def test_foreign_functions_are_refused(client: Store) -> None:
 def test_reading_waits_no_longer_than_asked(client: Store) -> None:
     assert read_events(client, BEGINNING, block_ms=5) == []
     assert read_journal(client, EntryId(1, 0), block_ms=5) == []
+
+
+def test_processes_that_start_together_load_the_functions_once(server: ValkeyServer, client: Store) -> None:
+    client.function_flush()
+    failures: list[Exception] = []
+
+    def start() -> None:
+        try:
+            prepare_store(connect(server.url))
+        except Exception as failure:
+            failures.append(failure)
+
+    for _ in range(5):
+        client.function_flush()
+        threads = [threading.Thread(target=start) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failures == []
