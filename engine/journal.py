@@ -193,11 +193,12 @@ def ensure_functions(client: Store, name: str, code: str) -> None:
     if not loaded:
         try:
             client.function_load(code)
+            return
         except redis.ResponseError:
             # Another process has loaded them since; whether they are ours is judged as for any that were there.
-            if not client.function_list(library=name):
+            loaded = client.function_list(library=name, withcode=True)
+            if not loaded:
                 raise
-        loaded = client.function_list(library=name, withcode=True)
     fields = dict(zip(loaded[0][::2], loaded[0][1::2], strict=True)) if isinstance(loaded[0], list) else loaded[0]
     if fields[b"library_code"] != code.encode():
         raise StoreRefused(f"the functions `{name}` in the store are not those of this version")

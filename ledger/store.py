@@ -203,12 +203,7 @@ class LedgerStore:
         Raises:
             StoreRefused: the store has another text under its name.
         """
-        code = library_code("ledger", LIBRARY_FILE)
-        try:
-            ensure_functions(self.client, LIBRARY_NAME, code)
-        except redis.ResponseError:
-            # Another process loaded it between the look and the load: now there is something to compare with.
-            ensure_functions(self.client, LIBRARY_NAME, code)
+        ensure_functions(self.client, LIBRARY_NAME, library_code("ledger", LIBRARY_FILE))
 
     # -- settling
 
