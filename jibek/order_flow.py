@@ -70,16 +70,18 @@ def read_order_flow(path: Path) -> Iterator[Row]:
     line = 0
     try:
         with _open(path) as lines:
-            for line, row in read_rows(lines):
+            for number, row in read_rows(lines):
+                line = number
                 yield row
     except (lzma.LZMAError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise OrderFlowError(f"after line {line}: the file is damaged or no CSV ({error})") from None
 
 
 def _open(path: Path) -> IO[str]:
+    """The text of the file, without the mark that some programs put at the beginning of UTF-8."""
     if path.suffix == ".xz":
-        return lzma.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
+        return lzma.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
 
 
 def read_rows(lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
