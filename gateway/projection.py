@@ -12,6 +12,8 @@ from typing import Protocol
 
 from engine.reasons import Reason
 from engine.records import (
+    EVENT,
+    EVENT_HEADER,
     FEES,
     HOUSE_ACCOUNT,
     KEY_DEFINITION,
@@ -43,6 +45,9 @@ from gateway.numerals import MarketNumbers
 
 Answer = Callable[[int, list[Event], EventEntry], None]
 """Called once per command with its index and its events, after they are applied."""
+
+_make_event = Event._make
+_unpack_events = EVENT.struct.iter_unpack
 
 _CANCEL_REASONS = {Reason.CANCELLED_BY_OWNER, Reason.CANCELLED_BY_FREEZE}
 
@@ -103,7 +108,8 @@ class Projection:
         self.time_us = entry.header.time_us
         index = -1
         events: list[Event] = []
-        for event in entry:
+        stop = EVENT_HEADER.size + entry.header.event_count * EVENT.size
+        for event in map(_make_event, _unpack_events(entry.data[EVENT_HEADER.size : stop])):
             if event.command_index != index:
                 if events:
                     self._end_command(index, events, entry, answer)
