@@ -115,7 +115,7 @@ class Child:
         assert self.process is not None and self.process.stdout is not None and self.process.stderr is not None
         return self.process.stdout, self.process.stderr
 
-    def take_output(self, pipe: IO[bytes]) -> bool:
+    def take_output(self, pipe: Any) -> bool:
         """Moves what has come through `pipe` into the log; False once the pipe is at its end."""
         data = os.read(pipe.fileno(), 1 << 16)
         self.log.write(data)

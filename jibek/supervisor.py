@@ -20,7 +20,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
 
 import redis
 
@@ -134,7 +133,14 @@ class Supervisor:
         self.store_url = store_server.socket_url(self._socket)
         store = self._add("store", store_server.command_line(self.folder.store, self._socket))
         self._launch(store)
-        self._wait_until("the store", lambda: store_server.is_serving(self.store_url), STORE_RETRY_S)
+        self._wait_until("the store", self._store_is_ready, STORE_RETRY_S)
+
+    def _store_is_ready(self) -> bool:
+        """Whether the embedded store serves. It says so by answering, not by a line on its standard output."""
+        store = self.children["store"]
+        if store.is_running and store.ready is None and store_server.is_serving(self.store_url):
+            store.ready = {"ready": True}
+        return store.ready is not None
 
     def _start_services(self, *names: str) -> None:
         children = [self._add(name, self._service_command(name)) for name in names]
@@ -173,15 +179,22 @@ class Supervisor:
     # -- watching
 
     def _watch(self) -> None:
+        was_ready = self._ready_names()
         while True:
-            self._pump(1.0 if self._all_stand() else RESTART_DELAY_S)
+            standing = all(child.down or child.ready for child in self.children.values())
+            self._pump(1.0 if standing else RESTART_DELAY_S)
             self._revive()
+            is_ready = self._ready_names()
+            for name in is_ready - was_ready:
+                self.say(f"The {name} is back (process {self.children[name].pid}).")
+            if is_ready != was_ready:
+                self._write_venue()
+            was_ready = is_ready
 
-    def _all_stand(self) -> bool:
-        return all(
-            child.down or child.ready or (child.name == "store" and child.is_running)
-            for child in self.children.values()
-        )
+    def _ready_names(self) -> set[str]:
+        if "store" in self.children:
+            self._store_is_ready()
+        return {name for name, child in self.children.items() if child.ready}
 
     def _pump(self, timeout_s: float) -> None:
         """Waits for one round of output, ends and signals, and takes them in.
@@ -192,7 +205,7 @@ class Supervisor:
         """
         for key, _ in self._selector.select(timeout_s):
             if isinstance(key.data, Child):
-                self._take_output(key.data, key.fileobj)  # type: ignore[arg-type]
+                self._take_output(key)
             else:
                 os.read(key.fd, 4096)
         for child in self.children.values():
@@ -203,13 +216,11 @@ class Supervisor:
         if self._signals:
             raise StopAsked
 
-    def _take_output(self, child: Child, pipe: IO[bytes]) -> None:
-        was_ready = bool(child.ready)
+    def _take_output(self, key: selectors.SelectorKey) -> None:
+        child, pipe = key.data, key.fileobj
+        assert isinstance(child, Child) and not isinstance(pipe, int)
         if not child.take_output(pipe):
             self._selector.unregister(pipe)
-        if self._serving and child.ready and not was_ready:
-            self.say(f"The {child.name} is back (process {child.pid}).")
-            self._write_venue()
 
     def _child_ended(self, child: Child, code: int) -> None:
         text = f"the {child.name} {exit_text(code)}"
@@ -218,9 +229,9 @@ class Supervisor:
         if code == EXIT_UNREACHABLE and not store_server.is_serving(self.store_url):
             return  # The store is away; this child is started again when the store is back.
         if child.note_crash(time.monotonic(), text):
-            self.say(f"{text[0].upper()}{text[1:]}: it is started again.")
+            self.say(f"T{text[1:]}: it is started again.")
         else:
-            self.say(f"{text[0].upper()}{text[1:]}: {child.down}. See {child.log.path}.")
+            self.say(f"T{child.down[1:]}. Its log, {child.log.path}, ends:\n{child.log.last_lines()}")
         self._revive_at_s = time.monotonic() + RESTART_DELAY_S
         self._write_venue()
 
@@ -255,7 +266,7 @@ class Supervisor:
     def _state(self, child: Child) -> str:
         if child.down:
             return f"down: {child.down}; see {child.log.path}"
-        return "ready" if child.ready or child.name == "store" else "starting"
+        return "ready" if child.ready else "starting"
 
     # -- ending
 
@@ -277,8 +288,8 @@ class Supervisor:
             if self._signals or time.monotonic() > deadline:
                 child.signal(signal.SIGKILL)
             for key, _ in self._selector.select(0.05):
-                if isinstance(key.data, Child) and not key.data.take_output(key.fileobj):  # type: ignore[arg-type]
-                    self._selector.unregister(key.fileobj)
+                if isinstance(key.data, Child):
+                    self._take_output(key)
             if child.poll() is not None:
                 self._forget_pipes(child)
                 child.bury()
