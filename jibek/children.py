@@ -24,6 +24,7 @@ LOG_BYTES_MAX = 8 << 20
 """Size at which a log becomes the old log, of which one is kept."""
 READY_LINE_BYTES_MAX = 64 << 10
 CRASHES_MAX = 3
+"""A child that crashes so often within `CRASH_WINDOW_S` stays down, unless `jibek up` is told another number."""
 CRASH_WINDOW_S = 60.0
 LAST_LINES = 3
 
@@ -75,7 +76,7 @@ class Child:
     (`down` says why, and it is not started again).
     """
 
-    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
+    def __init__(self, name: str, command: Sequence[str], log: Path, crashes_max: int = CRASHES_MAX) -> None:
         self.name = name
         self.command = list(command)
         self.log = LogFile(log)
@@ -83,7 +84,7 @@ class Child:
         self.ready: dict[str, Any] | None = None
         self.down = ""
         self.restarts = 0
-        self._crash_times_s: deque[float] = deque(maxlen=CRASHES_MAX)
+        self._crash_times_s: deque[float] = deque(maxlen=crashes_max)
         self._output = bytearray()
 
     @property
@@ -163,9 +164,10 @@ class Child:
     def note_crash(self, now_s: float, text: str) -> bool:
         """Remembers a crash; says whether the child may be started again. If not, `down` says why."""
         self._crash_times_s.append(now_s)
-        too_often = len(self._crash_times_s) == CRASHES_MAX and now_s - self._crash_times_s[0] <= CRASH_WINDOW_S
+        crashes_max = self._crash_times_s.maxlen
+        too_often = len(self._crash_times_s) == crashes_max and now_s - self._crash_times_s[0] <= CRASH_WINDOW_S
         if too_often:
-            self.down = f"{text}; {CRASHES_MAX} times within {CRASH_WINDOW_S:.0f} s, so it stays down"
+            self.down = f"{text}; {crashes_max} times within {CRASH_WINDOW_S:.0f} s, so it stays down"
         else:
             self.restarts += 1
         return not too_often

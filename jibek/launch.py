@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.process import EXIT_REFUSED
+from jibek.children import CRASHES_MAX
 from jibek.folder import DataFolder
 from jibek.keeper import kept
 
@@ -27,6 +28,8 @@ class VenueOptions:
     host: str = "127.0.0.1"
     port: int = 9443
     engine: str = "compiled"
+    crashes_max: int = CRASHES_MAX
+    """Crashes of one process within a minute after which it stays down."""
 
     def command_line(self) -> list[str]:
         """The command that starts such a venue."""
@@ -34,6 +37,7 @@ class VenueOptions:
         command += ["--host", self.host, "--port", str(self.port)]
         command += ["--venue", str(self.venue)] if self.venue else []
         command += ["--store", self.store] if self.store else []
+        command += ["--crashes-max", str(self.crashes_max)]
         return command
 
 

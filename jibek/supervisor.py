@@ -3,8 +3,8 @@
     store → engine → (the venue's definition, once) → settlement and gateway        stopped the other way round
 
 One thread waits for whatever comes: output of a child, the end of a child, a signal. A child that ends unasked is
-started again; after three crashes within a minute it stays down, and the rest of the venue goes on without it: nothing
-can be lost by that, since each of them only follows the store.
+started again; after three crashes within a minute (`--crashes-max`) it stays down, and the rest of the venue goes on
+without it: nothing can be lost by that, since each of them only follows the store.
 
 However this process dies, its children end with it (`keeper`), and the data folder stays locked until they have.
 """
@@ -158,7 +158,7 @@ class Supervisor:
         return command
 
     def _add(self, name: str, command: Sequence[str]) -> Child:
-        self.children[name] = Child(name, command, self.folder.logs / f"{name}.log")
+        self.children[name] = Child(name, command, self.folder.logs / f"{name}.log", self.options.crashes_max)
         return self.children[name]
 
     def _launch(self, child: Child) -> None:

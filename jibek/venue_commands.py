@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import click
 
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
+from jibek.children import CRASHES_MAX
 from jibek.folder import DataFolder
 from jibek.launch import LaunchFailed, VenueOptions, launch
 from ledger.console import (
@@ -69,6 +70,13 @@ def running_venue(data_dir: Path) -> VenueAddress:
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=9443, show_default=True, help="The port to listen on.")
 @click.option("--engine", type=click.Choice(["compiled", "reference"]), default="compiled", show_default=True)
+@click.option(
+    "--crashes-max",
+    type=click.IntRange(2),
+    default=CRASHES_MAX,
+    show_default=True,
+    help="Crashes of one process within a minute after which it stays down.",
+)
 @click.option("--detach", is_flag=True, help="Return when the venue is ready, and leave it running.")
 @click.option("--ready-fd", type=int, hidden=True)
 def up(
@@ -78,20 +86,21 @@ def up(
     host: str,
     port: int,
     engine: str,
+    crashes_max: int,
     detach: bool,
     ready_fd: int | None,
 ) -> None:
     """Start the venue and watch its processes until Ctrl-C or `jibek down`.
 
     A new data folder gets the markets of --venue, else the default ones; after that they change by command only. What
-    has crashed is started again; after three crashes within a minute it stays down, and the exit code is then 1.
+    has crashed is started again; what crashes too often stays down, and the exit code is then 1.
 
     \b
       jibek up
       jibek up --data /var/lib/jibek --venue venue.toml --port 9443
       jibek up --detach
     """
-    options = VenueOptions(data_dir, venue, store, host, port, engine)
+    options = VenueOptions(data_dir, venue, store, host, port, engine, crashes_max)
     if detach:
         _start_in_background(options)
         return

@@ -80,3 +80,9 @@ def test_three_crashes_within_a_minute_are_the_end(tmp_path: Path, times_s: list
     child = Child("probe", [], tmp_path / "probe.log")
     assert [child.note_crash(time_s, "it crashed") for time_s in times_s] == expected
     assert bool(child.down) == (not expected[-1])
+
+
+def test_the_number_of_crashes_can_be_chosen(tmp_path: Path) -> None:
+    child = Child("probe", [], tmp_path / "probe.log", crashes_max=5)
+    assert [child.note_crash(time_s, "it crashed") for time_s in range(5)] == [True, True, True, True, False]
+    assert child.down == "it crashed; 5 times within 60 s, so it stays down"
