@@ -24,6 +24,9 @@ from websockets.exceptions import ConnectionClosed
 REPLY_TIMEOUT_S = 30.0
 """The venue answers within 10 s, if only that the result is unknown."""
 MESSAGE_BYTES_MAX = 16 << 20
+KEY_WAIT_S = 10.0
+KEY_RETRY_S = 0.02
+UNKNOWN_KEY_CODE = -2015
 
 
 class RequestRefused(Exception):
@@ -85,9 +88,21 @@ class TradingClient:
             f"{self.url}?returnRateLimits=false", compression=None, max_size=MESSAGE_BYTES_MAX
         )
         self._reader = asyncio.create_task(self._read())
-        if self.credentials.can_log_on:
-            await self._request("session.logon", self.credentials.signed({}))
+        await self._introduce()
         return self
+
+    async def _introduce(self) -> None:
+        """Logs on, or else asks for something, until the venue knows the key: of a new one it learns a moment later."""
+        method = "session.logon" if self.credentials.can_log_on else "account.status"
+        deadline_s = time.monotonic() + KEY_WAIT_S
+        while True:
+            try:
+                await self._request(method, self.credentials.signed({}))
+                return
+            except RequestRefused as refused:
+                if refused.code != UNKNOWN_KEY_CODE or time.monotonic() > deadline_s:
+                    raise
+            await asyncio.sleep(KEY_RETRY_S)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import shutil
 import signal
-import socket
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,9 +24,10 @@ from jibek.account_commands import PERMISSIONS, KeyAdder, open_account
 from jibek.client import Credentials, TradingClient
 from jibek.demo_view import MarketView, Moment, Rate, watch
 from jibek.directory import read_directory
-from jibek.launch import LaunchFailed, VenueOptions, launch
+from jibek.launch import VenueOptions
 from jibek.market_commands import fetch
 from jibek.positions import read_positions
+from jibek.temporary_venue import free_port, launched_venue, temporary_folder
 from jibek.traders import Game, Maker, Taker, Trader
 from jibek.venue_commands import urls
 from ledger.admin import print_reconciliation, print_trial_balance
@@ -76,9 +74,10 @@ def demo(seconds: float | None, data_dir: Path | None, port: int | None, engine:
       jibek demo --seconds 20
       jibek demo --data ./demo-data --port 9443
     """
-    with demo_folder(data_dir) as folder:
+    with temporary_folder("demo") if data_dir is None else contextlib.nullcontext(data_dir) as folder:
         options = VenueOptions(folder, port=port or free_port(), engine=engine)
-        with running(options):
+        with launched_venue(options):
+            click.echo(f"The venue is up: {urls(options.host, options.port)['ws_api']} ({engine} engine).")
             client = connect(find_venue(folder).store)
             games, traders = set_up(options, client)
             views = {game.symbol: MarketView(game.symbol) for game in games}
@@ -86,44 +85,6 @@ def demo(seconds: float | None, data_dir: Path | None, port: int | None, engine:
                 uvloop.run(play(options, client, games, traders, views, seconds))
                 passed = prove(client)
         judge(games, views, passed)
-
-
-@contextlib.contextmanager
-def demo_folder(data_dir: Path | None) -> Iterator[Path]:
-    """The data folder; a temporary one is deleted at the end, unless something went wrong."""
-    if data_dir is not None:
-        yield data_dir
-        return
-    folder = Path(tempfile.mkdtemp(prefix="jibek-demo-"))
-    try:
-        yield folder
-    except Exception:
-        click.echo(f"The venue's data and logs are kept in {folder}.", err=True)
-        raise
-    except KeyboardInterrupt:
-        shutil.rmtree(folder)
-        raise
-    shutil.rmtree(folder)
-
-
-@contextlib.contextmanager
-def running(options: VenueOptions) -> Iterator[None]:
-    """A venue that ends with the block, and with this process, however that ends."""
-    launched = launch(options, tied=True)
-    try:
-        launched.wait_until_ready()
-        click.echo(f"The venue is up: {urls(options.host, options.port)['ws_api']} ({options.engine} engine).")
-        yield
-    except LaunchFailed as failed:
-        fail(failed.exit_code, str(failed))
-    finally:
-        launched.stop()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # -- accounts, keys and traders

@@ -1,4 +1,4 @@
-"""A venue on a temporary folder, for commands that need one for as long as they run."""
+"""A venue for as long as a command needs it, on a folder of its own where none is given."""
 
 from __future__ import annotations
 
@@ -17,21 +17,33 @@ from ledger.console import fail
 
 @contextmanager
 def temporary_venue(purpose: str) -> Iterator[Path]:
-    """The data folder of a new venue with the default markets, which runs as long as the block.
+    """The data folder of a new venue with the default markets, which runs as long as the block."""
+    with temporary_folder(purpose) as folder, launched_venue(VenueOptions(folder, port=free_port())):
+        yield folder
 
-    It ends with this process, however that ends. The folder is deleted, unless the block failed: then its data and logs
-    are kept, and where they are is said on standard error. Fails with the exit code of `jibek up` where that fails.
+
+@contextmanager
+def launched_venue(options: VenueOptions) -> Iterator[None]:
+    """A venue that runs as long as the block. It ends with this process, too, however that ends.
+
+    Fails with the exit code of `jibek up` where that fails.
     """
+    launched = launch(options, tied=True)
+    try:
+        launched.wait_until_ready()
+        yield
+    except LaunchFailed as failed:
+        fail(failed.exit_code, str(failed))
+    finally:
+        launched.stop()
+
+
+@contextmanager
+def temporary_folder(purpose: str) -> Iterator[Path]:
+    """A new folder that is deleted at the end, unless the block failed: then it is said on standard error where it is."""
     folder = Path(tempfile.mkdtemp(prefix=f"jibek-{purpose}-"))
     try:
-        launched = launch(VenueOptions(folder, port=free_port()), tied=True)
-        try:
-            launched.wait_until_ready()
-            yield folder
-        except LaunchFailed as failed:
-            fail(failed.exit_code, str(failed))
-        finally:
-            launched.stop()
+        yield folder
     except Exception:
         click.echo(f"The venue's data and logs are kept in {folder}.", err=True)
         raise

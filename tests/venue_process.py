@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,15 +19,10 @@ from engine.journal import Store, connect
 from jibek.folder import DataFolder
 from jibek.launch import Launched, VenueOptions, launch
 from jibek.positions import read_positions
+from jibek.temporary_venue import free_port
 
 WAIT_S = 60.0
 """Far longer than anything takes; a test that waits so long fails."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
