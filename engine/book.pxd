@@ -1,64 +1,37 @@
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from engine.ladder cimport Ladder
-from engine.order_ids cimport OrderIds
+from engine.matching cimport BookEventRecord, BookOperationRecord, BookState
 
-cdef enum:
-    EVENT_REJECTED = 1
-    EVENT_ACCEPTED = 2
-    EVENT_TRADE = 3
-    EVENT_CANCELLED = 4
-    EVENT_EXPIRED = 5
-
-    OPERATION_PLACE = 1
-    OPERATION_MARKET = 2
-    OPERATION_CANCEL = 3
-    OPERATION_REPLACE = 4
-
-cdef struct BookOperationRecord:
-    uint8_t kind
-    uint8_t side
-    uint8_t time_in_force
-    uint8_t reserved
-    uint32_t reserved_2
-    uint64_t order_id
-    uint64_t new_order_id
+cdef struct SavedOrder:
+    uint64_t side
     int64_t price_ticks
-    int64_t quantity_lots
-
-cdef struct BookEventRecord:
-    uint8_t kind
-    uint8_t side
-    uint16_t reason
-    uint32_t operation
-    uint64_t order_id
-    uint64_t maker_order_id
-    int64_t price_ticks
-    int64_t quantity_lots
     int64_t left_lots
+    uint64_t order_id
+
+
+cdef class EventBlock:
+    cdef BookEventRecord* records
+    cdef uint64_t capacity
+    cdef uint64_t count
+    # The one dimension of a buffer, in bytes, and how many buffers are held.
+    cdef Py_ssize_t size
+    cdef Py_ssize_t exports
+
+    cdef int reserve(self, uint64_t capacity) except -1
 
 
 cdef class Book:
-    cdef Ladder ladder
-    cdef OrderIds ids
-    # The events of the last call; the buffer is used again and grows as needed.
-    cdef BookEventRecord* events_buffer
-    cdef uint64_t events_capacity
-    cdef uint64_t events_count
-    # The index of the operation that is carried out, for its events.
-    cdef uint32_t operation
+    cdef BookState state
+    # The events of the last call of one operation.
+    cdef EventBlock last
+    # Blocks of earlier batches, used again as soon as nobody else holds them.
+    cdef list blocks
 
-    cdef int _reserve_events(self, uint64_t more) except -1
-    cdef BookEventRecord* _emit(self, int kind, int side, uint64_t order_id, int64_t price_ticks, int64_t quantity_lots) except NULL
-    cdef int _reject(self, int side, uint64_t order_id, int reason) except -1
-    cdef int _place(
-        self, uint64_t order_id, int side, int64_t price_ticks, int64_t quantity_lots, int time_in_force
-    ) except -1
-    cdef int _market(self, uint64_t order_id, int side, int64_t quantity_lots) except -1
-    cdef int _cancel(self, uint64_t order_id) except -1
-    cdef int _replace(
-        self, uint64_t order_id, uint64_t new_order_id, int64_t price_ticks, int64_t quantity_lots
-    ) except -1
-    cdef int64_t _match(self, uint64_t order_id, int side, int64_t limit_ticks, int64_t left_lots) except -1
-    cdef bint _fills_whole(self, int side, int64_t limit_ticks, int64_t quantity_lots) noexcept
-    cdef int _carry_out(self, const BookOperationRecord* operation) except -1
+    cdef BookEventRecord* _begin(self) except NULL
+    cdef _end(self, BookEventRecord* event)
+    cdef EventBlock _apply(self, const BookOperationRecord* records, uint64_t count)
+    cdef EventBlock _free_block(self, uint64_t capacity)
+    cdef uint32_t _handle(self, uint64_t order_id)
+    cdef _resting(self, uint32_t handle)
+    cdef int _load(self, const unsigned char[::1] data) except -1
+    cdef int _load_order(self, const SavedOrder* saved, uint64_t index) except -1

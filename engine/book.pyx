@@ -1,52 +1,87 @@
 """An order book with price-time priority, on its own: no accounts, no money, no store.
 
-Levels and queues are `engine/ladder.pxd`, the map from order id to order is `engine/order_ids.pxd`; both say how they
-work and what they cost. This module adds the rules of matching and a Python face: one call an order, or one call for a
-whole array of operations.
+Levels and queues are `engine/ladder.pxd`, the map from order id to order is `engine/order_ids.pxd`, the rules of matching
+`engine/matching.pxd`; each says how it works and what it costs. This module is their Python face: one call an order, or
+one call for a whole array of operations. docs/book.md shows how to use it.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from cpython.buffer cimport PyBUF_ND, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.ref cimport Py_REFCNT
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy, memset
 
 from engine.ladder cimport (
+    EMPTY_KEY,
     NO_ASK,
+    Ladder,
+    LadderSide,
     Node,
-    jibek_unlikely,
     ladder_after,
-    ladder_fill,
+    ladder_best_ask,
+    ladder_best_bid,
+    ladder_crosses,
     ladder_first,
-    ladder_free,
-    ladder_init,
     ladder_is_ask,
-    ladder_level,
-    ladder_next_ask,
-    ladder_next_bid,
+    ladder_key,
+    ladder_level_of_key,
     ladder_quantity,
-    ladder_remove,
     ladder_rest,
+    ladder_worse_key,
 )
-from engine.order_ids cimport ids_free, ids_get, ids_init, ids_put, ids_remove
-from engine.records cimport (
-    REASON_INVALID_PRICE,
-    REASON_INVALID_QUANTITY,
-    REASON_INVALID_SIDE,
-    REASON_INVALID_TIME_IN_FORCE,
-    REASON_ORDER_ID_IN_USE,
-    REASON_UNKNOWN_COMMAND,
-    REASON_UNKNOWN_ORDER,
-    SIDE_BUY,
-    SIDE_SELL,
-    TIME_IN_FORCE_FOK,
-    TIME_IN_FORCE_GTC,
+from engine.matching cimport (
+    EVENT_ACCEPTED,
+    EVENT_AMENDED,
+    EVENT_CANCELLED,
+    EVENT_EXPIRED,
+    EVENT_REJECTED,
+    EVENT_TRADE,
+    EVENTS_PER_OPERATION,
+    OPERATION_AMEND,
+    OPERATION_CANCEL,
+    OPERATION_MARKET,
+    OPERATION_PLACE,
+    OPERATION_REPLACE,
+    VALUE_MAX,
+    BookEventRecord,
+    BookOperationRecord,
+    BookState,
+    book_amend,
+    book_apply,
+    book_cancel,
+    book_free,
+    book_init,
+    book_market,
+    book_place,
+    book_replace,
+    events_use,
+    is_value,
 )
+from engine.order_ids cimport ids_get, ids_hash, ids_put
+from engine.records cimport SIDE_BUY, SIDE_SELL, TIME_IN_FORCE_GTC
 
+import os
 from enum import IntEnum
 from typing import NamedTuple
 
 from engine.reasons import Reason
-from engine.records import Side, TimeInForce
+from engine.records import Side
 
-cdef int64_t VALUE_MAX = (<int64_t>1 << 62) - 1
+assert sizeof(BookOperationRecord) == 40
+assert sizeof(BookEventRecord) == 48
+assert sizeof(Node) == 32
+
+
+cdef enum:
+    # Room for the events of one operation; where one needs more, the block grows and stays so.
+    SINGLE_EVENTS = 256
+    # A block larger than this is not kept after its batch: 3 MB.
+    KEPT_EVENTS_MAX = 65536
+    # An array that is being read and one that is being written.
+    KEPT_BLOCKS_MAX = 2
+
+STATE_MAGIC = b"JBK1"
 
 
 class BookEventKind(IntEnum):
@@ -57,6 +92,7 @@ class BookEventKind(IntEnum):
     TRADE = EVENT_TRADE
     CANCELLED = EVENT_CANCELLED
     EXPIRED = EVENT_EXPIRED
+    AMENDED = EVENT_AMENDED
 
 
 class OperationKind(IntEnum):
@@ -66,18 +102,31 @@ class OperationKind(IntEnum):
     MARKET = OPERATION_MARKET
     CANCEL = OPERATION_CANCEL
     REPLACE = OPERATION_REPLACE
+    AMEND = OPERATION_AMEND
 
 
 class BookEvent(NamedTuple):
     """One thing that happened in a book.
 
-    In a TRADE `order_id` is the taker, `price_ticks` the maker's price, `quantity_lots` what was filled and `left_lots`
-    what the maker has left. In ACCEPTED `quantity_lots` is what was asked for, in CANCELLED and EXPIRED what was left.
+    ======== ====================== ============================ ============================
+    kind     price_ticks            quantity_lots                left_lots
+    ======== ====================== ============================ ============================
+    REJECTED 0                      0                            0
+    ACCEPTED the limit, 0 if MARKET what was asked for           0
+    TRADE    the maker's            what was filled              what the maker has left
+    CANCELLED that of the order     what was left                0
+    EXPIRED  the limit, 0 if MARKET what was left                0
+    AMENDED  that of the order      what was taken away          what the order has left
+    ======== ====================== ============================ ============================
+
+    In a TRADE `order_id` and `side` are the taker's; `maker_order_id` is 0 in all others. `side` is None where a refused
+    operation named none.
     """
 
     kind: BookEventKind
-    side: Side
+    side: Side | None
     reason: Reason
+    operation: int
     order_id: int
     maker_order_id: int
     price_ticks: int
@@ -94,6 +143,20 @@ class RestingOrder(NamedTuple):
     left_lots: int
 
 
+class DepthLevel(NamedTuple):
+    """One price of a side and the sum of what rests there."""
+
+    price_ticks: int
+    quantity_lots: int
+
+
+class QueuePlace(NamedTuple):
+    """How many orders, and how many lots of them, are filled before an order at its own price."""
+
+    orders_ahead: int
+    lots_ahead: int
+
+
 OPERATION_FIELDS = [
     ("kind", "u1"), ("side", "u1"), ("time_in_force", "u1"), ("reserved", "u1"), ("reserved_2", "<u4"),
     ("order_id", "<u8"), ("new_order_id", "<u8"), ("price_ticks", "<i8"), ("quantity_lots", "<i8"),
@@ -104,13 +167,94 @@ EVENT_FIELDS = [
 ]
 
 
+cdef event_of(const BookEventRecord* record):
+    cdef uint64_t side = record.head >> 8 & 255
+    return BookEvent(
+        BookEventKind(record.head & 255),
+        Side(side) if side else None,
+        Reason(record.head >> 16 & 0xFFFF),
+        record.head >> 32,
+        record.order_id,
+        record.maker_order_id,
+        record.price_ticks,
+        record.quantity_lots,
+        record.left_lots,
+    )
+
+
+cdef class EventBlock:
+    """Events in a block of memory that it owns: a sequence of BookEvent, and a buffer of `event_dtype()` records.
+
+    >>> book = Book()
+    >>> _ = book.place(1, Side.BUY, 100, 5)
+    >>> block = book.last_events
+    >>> len(block), block[0].quantity_lots, memoryview(block).nbytes
+    (1, 5, 48)
+    """
+
+    def __cinit__(self):
+        self.records = NULL
+
+    def __dealloc__(self):
+        free(self.records)
+
+    cdef int reserve(self, uint64_t capacity) except -1:
+        """Makes the block at least that large; what it held may be lost."""
+        cdef void* records
+        assert self.exports == 0, "the memory of a block that is being read does not move"
+        if capacity > self.capacity:
+            records = realloc(self.records, capacity * sizeof(BookEventRecord))
+            if records == NULL:
+                raise MemoryError("no room for the events")
+            self.records = <BookEventRecord*>records
+            self.capacity = capacity
+        return 0
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [event_of(&self.records[at]) for at in range(*index.indices(self.count))]
+        cdef int64_t at_index = index
+        if at_index < 0:
+            at_index += self.count
+        if not 0 <= at_index < <int64_t>self.count:
+            raise IndexError("event index out of range")
+        return event_of(&self.records[at_index])
+
+    def __iter__(self):
+        return iter(self[:])
+
+    def __repr__(self):
+        return f"<EventBlock: {self.count} event{'' if self.count == 1 else 's'}>"
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        self.size = self.count * sizeof(BookEventRecord)
+        self.exports += 1
+        view.obj = self
+        view.buf = self.records
+        view.len = self.size
+        view.itemsize = 1
+        view.readonly = 0
+        view.format = "B"
+        view.ndim = 1
+        view.shape = &self.size
+        view.strides = &view.itemsize
+        view.suboffsets = NULL
+        view.internal = NULL
+
+    def __releasebuffer__(self, Py_buffer* view):
+        self.exports -= 1
+
+
 cdef class Book:
     """A limit order book with price-time priority.
 
-    Order ids are 64-bit numbers that the caller chooses, unique among the resting orders. Prices are whole ticks from 1,
-    quantities whole lots from 1, both below 2^62. A refusal is an event, not an exception.
+    Order ids are 64-bit numbers that the caller chooses, unique among the resting orders. Prices are whole ticks and
+    quantities whole lots, both from 1 to 2^62 - 1. A refusal is an event, not an exception. After a MemoryError the book
+    may have done a part of the operation. A book is used by one thread at a time.
 
-    >>> from engine.records import Side, TimeInForce
     >>> book = Book()
     >>> book.place(1, Side.SELL, price_ticks=101, quantity_lots=5)
     1
@@ -119,20 +263,19 @@ cdef class Book:
     >>> [(event.kind.name, event.price_ticks, event.quantity_lots) for event in book.events()]
     [('ACCEPTED', 102, 3), ('TRADE', 101, 3)]
     >>> book.best_ask, book.depth(Side.SELL)
-    (101, [(101, 2)])
+    (101, [DepthLevel(price_ticks=101, quantity_lots=2)])
     >>> book
     <Book: 1 order, bid none, ask 101>
     """
 
     def __cinit__(self):
-        self.events_buffer = NULL
-        ladder_init(&self.ladder)
-        ids_init(&self.ids)
+        book_init(&self.state)
+        self.last = EventBlock.__new__(EventBlock)
+        self.last.reserve(SINGLE_EVENTS)
+        self.blocks = []
 
     def __dealloc__(self):
-        ladder_free(&self.ladder)
-        ids_free(&self.ids)
-        free(self.events_buffer)
+        book_free(&self.state)
 
     # -- one operation a call
 
@@ -154,51 +297,70 @@ cdef class Book:
             time_in_force: GTC rests what is left, IOC lets it expire, FOK fills all or nothing.
 
         Returns:
-            The number of events, which `events` gives: ACCEPTED, then a TRADE a fill, then EXPIRED for a rest that does
-            not stay; or REJECTED alone.
+            The number of events, which `events` gives: ACCEPTED, then a TRADE for each fill, then EXPIRED for a rest that
+            does not stay; or REJECTED alone.
 
-        Complexity: O(1) and O(1) a fill.
+        Complexity: O(1), and O(1) for each fill; FOK looks at each level it would need first.
         """
-        self.events_count = 0
-        self._place(order_id, side, price_ticks, quantity_lots, time_in_force)
-        return self.events_count
+        return self._end(
+            book_place(
+                &self.state, self._begin(), 0, order_id, ids_hash(order_id), side, price_ticks, quantity_lots, time_in_force
+            )
+        )
 
     def market(self, uint64_t order_id, int side, int64_t quantity_lots):
         """Fills up to `quantity_lots` at whatever price there is; the rest expires. Returns the number of events."""
-        self.events_count = 0
-        self._market(order_id, side, quantity_lots)
-        return self.events_count
+        return self._end(book_market(&self.state, self._begin(), 0, order_id, side, quantity_lots))
 
     def cancel(self, uint64_t order_id):
         """Removes a resting order. Returns 1: CANCELLED, or REJECTED with UNKNOWN_ORDER where there is none."""
-        self.events_count = 0
-        self._cancel(order_id)
-        return self.events_count
+        return self._end(book_cancel(&self.state, self._begin(), 0, order_id, ids_hash(order_id)))
 
     def replace(self, uint64_t order_id, uint64_t new_order_id, int64_t price_ticks, int64_t quantity_lots):
         """Cancels a resting order and places a new one on its side, which matches at once where it crosses.
 
-        The new order loses the place in the queue. Where there is no such order, or the new one is not valid, nothing
-        changes and the only event is REJECTED. Returns the number of events.
+        The new order, whose id may be the same, is the last in its queue. Where there is no such order, or the new one is
+        not valid, nothing changes and the only event is REJECTED. Returns the number of events.
         """
-        self.events_count = 0
-        self._replace(order_id, new_order_id, price_ticks, quantity_lots)
-        return self.events_count
+        return self._end(
+            book_replace(
+                &self.state, self._begin(), 0, order_id, ids_hash(order_id), new_order_id, price_ticks, quantity_lots
+            )
+        )
+
+    def amend(self, uint64_t order_id, int64_t quantity_lots):
+        """Leaves `quantity_lots` of a resting order, fewer than it has; it keeps its place in the queue.
+
+        Returns 1: AMENDED, or REJECTED with UNKNOWN_ORDER or, where it does not have more than that, INVALID_QUANTITY.
+        """
+        return self._end(book_amend(&self.state, self._begin(), 0, order_id, ids_hash(order_id), quantity_lots))
 
     def events(self):
-        """The events of the last call as a list of BookEvent, in the order in which they happened."""
-        cdef uint64_t index
-        cdef BookEventRecord* event
-        result = []
-        for index in range(self.events_count):
-            event = &self.events_buffer[index]
-            result.append(
-                BookEvent(
-                    BookEventKind(event.kind), Side(event.side), Reason(event.reason), event.order_id,
-                    event.maker_order_id, event.price_ticks, event.quantity_lots, event.left_lots,
-                )
-            )
-        return result
+        """The events of the last call of one operation as a list of BookEvent, in the order in which they happened."""
+        return self.last[:]
+
+    @property
+    def last_events(self):
+        """The same events as an EventBlock, which the next call uses again unless a view on its memory is held."""
+        return self.last
+
+    cdef BookEventRecord* _begin(self) except NULL:
+        """Where the first event of an operation goes."""
+        if self.last.exports:
+            self.last = EventBlock.__new__(EventBlock)
+            self.last.reserve(SINGLE_EVENTS)
+        events_use(&self.state.events, self.last.records, self.last.capacity)
+        return self.last.records
+
+    cdef _end(self, BookEventRecord* event):
+        """The number of events of an operation, whose last one stands before `event`."""
+        self.last.records = self.state.events.records
+        self.last.capacity = self.state.events.capacity
+        if event == NULL:
+            self.last.count = 0
+            raise MemoryError("the book cannot hold one more order or event")
+        self.last.count = event - self.last.records
+        return self.last.count
 
     # -- many operations a call
 
@@ -206,93 +368,279 @@ cdef class Book:
         """Carries out an array of operations and returns the array of all their events.
 
         Args:
-            operations: a NumPy structured array of `operation_dtype()`, or any contiguous buffer of such records:
-                kind (OperationKind), side, time in force, order id, new order id (REPLACE), price, quantity.
+            operations: a NumPy structured array of `operation_dtype()`, or what NumPy makes one of, such as a list of
+                tuples. Its fields are the kind (OperationKind), side, time in force, two reserved ones, order id, new
+                order id (REPLACE), price and quantity; what a kind of operation does not need is ignored.
 
         Returns:
-            A NumPy structured array of `event_dtype()`; its field `operation` is the index of the operation answered.
+            A NumPy structured array of `event_dtype()`, shape (events,); its field `operation` is the index of the
+            operation that is answered. It is the caller's: memory is used again only once nobody holds it.
 
         Raises:
-            ValueError: the buffer is not a whole number of operation records.
+            ValueError: the array's fields are not those of `operation_dtype()`.
 
-        Complexity: no Python object is made for an operation or an event.
+        Complexity: O(1) for each operation and fill; no Python object is made for any of them.
         """
         import numpy
 
-        cdef const uint8_t[::1] data = numpy.ascontiguousarray(operations).view(numpy.uint8).reshape(-1)
-        cdef uint64_t count = data.shape[0] // sizeof(BookOperationRecord)
-        cdef uint64_t index
-        cdef const BookOperationRecord* records
-        if count * sizeof(BookOperationRecord) != <uint64_t>data.shape[0]:
-            raise ValueError(f"operations must be records of {sizeof(BookOperationRecord)} bytes")
-        self.events_count = 0
-        if count:
-            records = <const BookOperationRecord*>&data[0]
-            for index in range(count):
-                self.operation = <uint32_t>index
-                self._carry_out(&records[index])
-            self.operation = 0
-        taken = (<uint8_t*>self.events_buffer)[: self.events_count * sizeof(BookEventRecord)]
-        return numpy.frombuffer(taken, dtype=event_dtype())
+        dtype = operation_dtype()
+        if getattr(operations, "dtype", dtype).names != dtype.names:
+            raise ValueError(f"the fields of operations must be {', '.join(dtype.names)}")
+        return numpy.frombuffer(self.apply_buffer(numpy.ascontiguousarray(operations, dtype)), event_dtype())
+
+    def apply_buffer(self, operations):
+        """As `apply`, without NumPy.
+
+        Args:
+            operations: any contiguous buffer of records as OPERATION_FIELDS has them, 40 bytes each, little-endian.
+
+        Returns:
+            An EventBlock, a sequence of BookEvent whose memory holds records as EVENT_FIELDS has them, 48 bytes each.
+
+        Raises:
+            ValueError: the buffer is not a whole number of records.
+        """
+        cdef Py_buffer view
+        PyObject_GetBuffer(operations, &view, PyBUF_ND)
+        try:
+            if view.len % sizeof(BookOperationRecord):
+                raise ValueError(f"operations must be records of {sizeof(BookOperationRecord)} bytes")
+            return self._apply(<const BookOperationRecord*>view.buf, view.len // sizeof(BookOperationRecord))
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef EventBlock _apply(self, const BookOperationRecord* records, uint64_t count):
+        # Two events an operation are more than flow of any kind has needed; a batch that has more makes the block grow.
+        cdef EventBlock block = self._free_block(2 * count + EVENTS_PER_OPERATION)
+        cdef BookEventRecord* event
+        events_use(&self.state.events, block.records, block.capacity)
+        event = book_apply(&self.state, block.records, records, count)
+        block.records = self.state.events.records
+        block.capacity = self.state.events.capacity
+        if event == NULL:
+            raise MemoryError("the book cannot hold one more order or event")
+        block.count = event - block.records
+        return block
+
+    cdef EventBlock _free_block(self, uint64_t capacity):
+        """A block that nobody reads."""
+        cdef EventBlock block
+        for block in self.blocks:
+            # The list holds one reference, the loop's variable another.
+            if Py_REFCNT(block) == 2:
+                block.reserve(capacity)
+                return block
+        block = EventBlock.__new__(EventBlock)
+        block.reserve(capacity)
+        if capacity <= KEPT_EVENTS_MAX and len(self.blocks) < KEPT_BLOCKS_MAX:
+            self.blocks.append(block)
+        return block
 
     # -- what is in the book
 
     @property
     def best_bid(self):
         """The highest price bid in ticks; None where there is no bid."""
-        return self.ladder.best_bid_ticks or None
+        return ladder_best_bid(&self.state.ladder) or None
 
     @property
     def best_ask(self):
         """The lowest price asked in ticks; None where there is no ask."""
-        return None if self.ladder.best_ask_ticks == NO_ASK else self.ladder.best_ask_ticks
+        cdef int64_t price_ticks = ladder_best_ask(&self.state.ladder)
+        return None if price_ticks == NO_ASK else price_ticks
 
     def __len__(self):
         """The number of resting orders."""
-        return self.ladder.live
+        return self.state.ladder.live
 
     def __contains__(self, uint64_t order_id):
-        return ids_get(&self.ids, order_id) != 0
+        return self._handle(order_id) != 0
+
+    def __iter__(self):
+        """The resting orders: bids, then asks, each in the order in which they would be filled. Cost: O(orders) at once."""
+        return iter(self.orders(SIDE_BUY) + self.orders(SIDE_SELL))
 
     def __repr__(self):
         bid = self.best_bid or "none"
         ask = self.best_ask or "none"
-        return f"<Book: {self.ladder.live} order{'' if self.ladder.live == 1 else 's'}, bid {bid}, ask {ask}>"
+        count = len(self)
+        return f"<Book: {count} order{'' if count == 1 else 's'}, bid {bid}, ask {ask}>"
 
     def order(self, uint64_t order_id):
         """The resting order of that id; None where there is none."""
-        cdef uint32_t handle = ids_get(&self.ids, order_id)
+        cdef uint32_t handle = self._handle(order_id)
         return self._resting(handle) if handle else None
 
-    def depth(self, int side, uint64_t levels=0):
-        """Prices and the quantities resting there, best first, as (price_ticks, quantity_lots); 0 levels gives all."""
-        cdef int64_t price_ticks
-        result = []
-        price_ticks = self.ladder.best_bid_ticks if side == SIDE_BUY else self.ladder.best_ask_ticks
-        while price_ticks != 0 and price_ticks != NO_ASK:
-            result.append((price_ticks, ladder_level(&self.ladder, price_ticks).quantity_lots))
-            if levels and <uint64_t>len(result) == levels:
-                break
-            if side == SIDE_BUY:
-                price_ticks = ladder_next_bid(&self.ladder, price_ticks)
-            else:
-                price_ticks = ladder_next_ask(&self.ladder, price_ticks)
-        return result
-
     def orders(self, int side):
-        """The resting orders of a side as RestingOrder, in the order in which they would be filled."""
-        cdef uint32_t handle = ladder_first(&self.ladder, side == SIDE_SELL)
+        """The resting orders of a side (L3) as RestingOrder, in the order in which they would be filled."""
+        cdef uint32_t handle = ladder_first(&self.state.ladder, is_sell(side))
         result = []
         while handle:
             result.append(self._resting(handle))
-            handle = ladder_after(&self.ladder, handle)
+            handle = ladder_after(&self.state.ladder, handle)
         return result
 
+    def depth(self, int side, uint64_t levels=0):
+        """Prices and what rests there (L2) as DepthLevel, best first; at most `levels` of them, 0 gives all."""
+        cdef bint ask = is_sell(side)
+        cdef LadderSide* ladder_side = &self.state.ladder.sides[ask]
+        cdef int64_t key = ladder_side.best_key
+        result = []
+        while key != EMPTY_KEY:
+            result.append(DepthLevel(ladder_key(ask, key), ladder_level_of_key(ladder_side, key).quantity_lots))
+            if <uint64_t>len(result) == levels:
+                break
+            key = ladder_worse_key(ladder_side, key)
+        return result
+
+    def quantity(self, int side, int64_t price_ticks):
+        """The lots that rest on a side at a price; 0 where nothing does. Cost: O(1)."""
+        if not is_value(price_ticks):
+            return 0
+        return ladder_quantity(&self.state.ladder, is_sell(side), price_ticks)
+
+    def queue_place(self, uint64_t order_id):
+        """What is filled before a resting order at its price, as QueuePlace; None where there is no such order.
+
+        Complexity: O(orders ahead).
+        """
+        cdef uint32_t handle = self._handle(order_id)
+        cdef uint64_t orders_ahead = 0
+        cdef int64_t lots_ahead = 0
+        if handle == 0:
+            return None
+        while True:
+            handle = self.state.ladder.nodes[handle].previous
+            if handle == 0:
+                return QueuePlace(orders_ahead, lots_ahead)
+            orders_ahead += 1
+            lots_ahead += self.state.ladder.nodes[handle].left_lots
+
+    cdef uint32_t _handle(self, uint64_t order_id):
+        return ids_get(&self.state.ids, self.state.ladder.nodes, order_id)
+
+    cdef _resting(self, uint32_t handle):
+        cdef Node* node = &self.state.ladder.nodes[handle]
+        side = Side.SELL if ladder_is_ask(&self.state.ladder, node.price_ticks) else Side.BUY
+        return RestingOrder(node.order_id, side, node.price_ticks, node.left_lots)
+
+    # -- the whole state
+
+    def clear(self):
+        """Forgets all orders and gives back their memory, without events."""
+        book_free(&self.state)
+
+    def copy(self):
+        """Another book with the same orders in the same queues. Cost: O(orders)."""
+        return Book.from_bytes(self.to_bytes())
+
+    def __copy__(self):
+        return self.copy()
+
+    def __deepcopy__(self, memo):
+        return self.copy()
+
+    def __reduce__(self):
+        return Book.from_bytes, (self.to_bytes(),)
+
+    def __eq__(self, other):
+        """Whether the other book has the same orders in the same queues. Cost: O(orders)."""
+        return self.to_bytes() == other.to_bytes() if isinstance(other, Book) else NotImplemented
+
+    __hash__ = None
+
+    def to_bytes(self):
+        """The state of the book, for `from_bytes`: the same bytes for the same orders in the same queues, anywhere.
+
+        Each order takes 32 bytes, little-endian: side, price, quantity left, id, all 64 bits; bids before asks, each in the
+        order in which they would be filled, after the four bytes JBK1 and four that are zero.
+        """
+        cdef uint64_t count = self.state.ladder.live
+        cdef uint32_t handle
+        cdef SavedOrder* saved
+        data = PyBytes_FromStringAndSize(NULL, 8 + count * sizeof(SavedOrder))
+        cdef char* start = data
+        memset(start, 0, 8)
+        memcpy(start, b"JBK1", 4)
+        saved = <SavedOrder*>(start + 8)
+        for ask in (False, True):
+            handle = ladder_first(&self.state.ladder, ask)
+            while handle:
+                saved.side = SIDE_SELL if ask else SIDE_BUY
+                saved.price_ticks = self.state.ladder.nodes[handle].price_ticks
+                saved.left_lots = self.state.ladder.nodes[handle].left_lots
+                saved.order_id = self.state.ladder.nodes[handle].order_id
+                saved += 1
+                handle = ladder_after(&self.state.ladder, handle)
+        return data
+
+    @staticmethod
+    def from_bytes(data):
+        """The book of which `data` is the state.
+
+        Raises:
+            ValueError: these are not bytes of `to_bytes`, or no book could have that state.
+        """
+        cdef Book book = Book()
+        book._load(data)
+        return book
+
+    def save(self, path):
+        """Writes the state of the book to a file, which appears whole or not at all."""
+        temporary = f"{os.fspath(path)}.new"
+        with open(temporary, "wb") as file:
+            file.write(self.to_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+
+    @staticmethod
+    def load(path):
+        """The book that was saved to a file.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: it is not a saved book.
+        """
+        with open(path, "rb") as file:
+            return Book.from_bytes(file.read())
+
+    cdef int _load(self, const unsigned char[::1] data) except -1:
+        cdef uint64_t count
+        cdef uint64_t index
+        cdef SavedOrder saved
+        if data.shape[0] < 8 or bytes(data[:4]) != STATE_MAGIC or (data.shape[0] - 8) % sizeof(SavedOrder):
+            raise ValueError("these bytes are not the state of a book")
+        count = (data.shape[0] - 8) // sizeof(SavedOrder)
+        for index in range(count):
+            memcpy(&saved, &data[8 + index * sizeof(SavedOrder)], sizeof(SavedOrder))
+            self._load_order(&saved, index)
+        return 0
+
+    cdef int _load_order(self, const SavedOrder* saved, uint64_t index) except -1:
+        cdef Ladder* ladder = &self.state.ladder
+        cdef bint ask = saved.side == SIDE_SELL
+        cdef uint32_t handle
+        if (
+            saved.side - SIDE_BUY > 1
+            or not is_value(saved.price_ticks)
+            or not is_value(saved.left_lots)
+            or ladder_crosses(ladder, ask, ladder_key(ask, saved.price_ticks))
+            or ladder_quantity(ladder, ask, saved.price_ticks) > VALUE_MAX - saved.left_lots
+            or self._handle(saved.order_id)
+        ):
+            raise ValueError(f"order {index} of the saved state does not fit the ones before it")
+        self.state.quantity_bits |= <uint64_t>saved.left_lots
+        handle = ladder_rest(ladder, ask, saved.price_ticks, saved.left_lots, saved.order_id)
+        if handle == 0 or not ids_put(&self.state.ids, ladder.nodes, saved.order_id, handle):
+            raise MemoryError("the book cannot hold one more order")
+        return 0
+
     def check(self):
-        """Walks the whole book and asserts every invariant. Cost: linear in the book."""
+        """Walks the whole book and asserts every invariant. Cost: O(orders)."""
         # The book is never crossed.
-        assert self.ladder.best_bid_ticks < self.ladder.best_ask_ticks, repr(self)
-        cdef uint64_t seen = 0
+        assert ladder_best_bid(&self.state.ladder) < ladder_best_ask(&self.state.ladder), repr(self)
+        seen = 0
         for side in (Side.BUY, Side.SELL):
             levels = {}
             for order in self.orders(side):
@@ -303,208 +651,34 @@ cdef class Book:
             # A level's quantity is the sum of its orders; prices are in order.
             assert list(levels.items()) == self.depth(side), (levels, self.depth(side))
             assert list(levels) == sorted(levels, reverse=side == Side.BUY), levels
-        # No order is outside the levels.
-        assert seen == self.ladder.live, (seen, self.ladder.live)
+        # No order is outside the levels, and no id outside the orders.
+        assert seen == self.state.ladder.live == self.state.ids.count, (seen, self.state.ladder.live, self.state.ids.count)
 
-    def _resting(self, uint32_t handle):
-        cdef Node* node = &self.ladder.nodes[handle]
-        side = Side.SELL if ladder_is_ask(&self.ladder, node.price_ticks) else Side.BUY
-        return RestingOrder(node.order_id, side, node.price_ticks, node.left_lots)
 
-    # -- matching
-
-    cdef int _carry_out(self, const BookOperationRecord* operation) except -1:
-        if operation.kind == OPERATION_PLACE:
-            return self._place(
-                operation.order_id, operation.side, operation.price_ticks, operation.quantity_lots,
-                operation.time_in_force,
-            )
-        if operation.kind == OPERATION_CANCEL:
-            return self._cancel(operation.order_id)
-        if operation.kind == OPERATION_MARKET:
-            return self._market(operation.order_id, operation.side, operation.quantity_lots)
-        if operation.kind == OPERATION_REPLACE:
-            return self._replace(
-                operation.order_id, operation.new_order_id, operation.price_ticks, operation.quantity_lots
-            )
-        return self._reject(operation.side, operation.order_id, REASON_UNKNOWN_COMMAND)
-
-    cdef int _place(
-        self, uint64_t order_id, int side, int64_t price_ticks, int64_t quantity_lots, int time_in_force
-    ) except -1:
-        cdef uint32_t handle
-        cdef int64_t left
-        if side != SIDE_BUY and side != SIDE_SELL:
-            return self._reject(0, order_id, REASON_INVALID_SIDE)
-        if not TIME_IN_FORCE_GTC <= time_in_force <= TIME_IN_FORCE_FOK:
-            return self._reject(side, order_id, REASON_INVALID_TIME_IN_FORCE)
-        if not 0 < price_ticks <= VALUE_MAX:
-            return self._reject(side, order_id, REASON_INVALID_PRICE)
-        if not 0 < quantity_lots <= VALUE_MAX:
-            return self._reject(side, order_id, REASON_INVALID_QUANTITY)
-        if ids_get(&self.ids, order_id):
-            return self._reject(side, order_id, REASON_ORDER_ID_IN_USE)
-        # The sum of a level must not overflow. An order that matches rests on an empty level, so this is the only check.
-        if ladder_quantity(&self.ladder, price_ticks) > VALUE_MAX - quantity_lots:
-            return self._reject(side, order_id, REASON_INVALID_QUANTITY)
-        self._emit(EVENT_ACCEPTED, side, order_id, price_ticks, quantity_lots)
-        left = quantity_lots
-        if time_in_force != TIME_IN_FORCE_FOK or self._fills_whole(side, price_ticks, quantity_lots):
-            left = self._match(order_id, side, price_ticks, quantity_lots)
-        if left == 0:
-            return 0
-        if time_in_force != TIME_IN_FORCE_GTC:
-            self._emit(EVENT_EXPIRED, side, order_id, price_ticks, left)
-            return 0
-        handle = ladder_rest(&self.ladder, side == SIDE_SELL, price_ticks, left, order_id)
-        if jibek_unlikely(handle == 0 or not ids_put(&self.ids, order_id, handle)):
-            raise MemoryError("the book cannot take one more order")
-        return 0
-
-    cdef int _market(self, uint64_t order_id, int side, int64_t quantity_lots) except -1:
-        cdef int64_t left
-        if side != SIDE_BUY and side != SIDE_SELL:
-            return self._reject(0, order_id, REASON_INVALID_SIDE)
-        if not 0 < quantity_lots <= VALUE_MAX:
-            return self._reject(side, order_id, REASON_INVALID_QUANTITY)
-        self._emit(EVENT_ACCEPTED, side, order_id, 0, quantity_lots)
-        left = self._match(order_id, side, VALUE_MAX if side == SIDE_BUY else 0, quantity_lots)
-        if left:
-            self._emit(EVENT_EXPIRED, side, order_id, 0, left)
-        return 0
-
-    cdef int _cancel(self, uint64_t order_id) except -1:
-        cdef uint32_t handle = ids_get(&self.ids, order_id)
-        cdef Node* node
-        if handle == 0:
-            return self._reject(0, order_id, REASON_UNKNOWN_ORDER)
-        node = &self.ladder.nodes[handle]
-        self._emit(
-            EVENT_CANCELLED, SIDE_SELL if ladder_is_ask(&self.ladder, node.price_ticks) else SIDE_BUY, order_id,
-            node.price_ticks, node.left_lots,
-        )
-        ladder_remove(&self.ladder, handle)
-        ids_remove(&self.ids, order_id)
-        return 0
-
-    cdef int _replace(
-        self, uint64_t order_id, uint64_t new_order_id, int64_t price_ticks, int64_t quantity_lots
-    ) except -1:
-        cdef uint32_t handle = ids_get(&self.ids, order_id)
-        cdef int side
-        if handle == 0:
-            return self._reject(0, order_id, REASON_UNKNOWN_ORDER)
-        side = SIDE_SELL if ladder_is_ask(&self.ladder, self.ladder.nodes[handle].price_ticks) else SIDE_BUY
-        if not 0 < price_ticks <= VALUE_MAX:
-            return self._reject(side, order_id, REASON_INVALID_PRICE)
-        if not 0 < quantity_lots <= VALUE_MAX:
-            return self._reject(side, order_id, REASON_INVALID_QUANTITY)
-        if new_order_id != order_id and ids_get(&self.ids, new_order_id):
-            return self._reject(side, order_id, REASON_ORDER_ID_IN_USE)
-        self._cancel(order_id)
-        return self._place(new_order_id, side, price_ticks, quantity_lots, TIME_IN_FORCE_GTC)
-
-    cdef int64_t _match(self, uint64_t order_id, int side, int64_t limit_ticks, int64_t left_lots) except -1:
-        """Fills up to `left_lots` at `limit_ticks` or better; returns what is left."""
-        cdef bint asks = side == SIDE_BUY
-        cdef uint32_t handle
-        cdef uint64_t maker_id
-        cdef int64_t price_ticks, lots
-        cdef BookEventRecord* event
-        while left_lots:
-            if asks:
-                price_ticks = self.ladder.best_ask_ticks
-                if price_ticks > limit_ticks:
-                    break
-            else:
-                price_ticks = self.ladder.best_bid_ticks
-                if price_ticks < limit_ticks or price_ticks == 0:
-                    break
-            handle = ladder_level(&self.ladder, price_ticks).head
-            lots = self.ladder.nodes[handle].left_lots
-            maker_id = self.ladder.nodes[handle].order_id
-            event = self._emit(EVENT_TRADE, side, order_id, price_ticks, lots if lots < left_lots else left_lots)
-            event.maker_order_id = maker_id
-            if lots <= left_lots:
-                left_lots -= lots
-                ladder_remove(&self.ladder, handle)
-                ids_remove(&self.ids, maker_id)
-            else:
-                event.left_lots = lots - left_lots
-                ladder_fill(&self.ladder, handle, left_lots)
-                left_lots = 0
-        return left_lots
-
-    cdef bint _fills_whole(self, int side, int64_t limit_ticks, int64_t quantity_lots) noexcept:
-        """Whether that much rests at `limit_ticks` or better on the other side. Cost: O(levels looked at)."""
-        cdef int64_t price_ticks
-        if side == SIDE_BUY:
-            price_ticks = self.ladder.best_ask_ticks
-            while price_ticks <= limit_ticks:
-                quantity_lots -= ladder_level(&self.ladder, price_ticks).quantity_lots
-                if quantity_lots <= 0:
-                    return True
-                price_ticks = ladder_next_ask(&self.ladder, price_ticks)
-        else:
-            price_ticks = self.ladder.best_bid_ticks
-            while price_ticks >= limit_ticks and price_ticks != 0:
-                quantity_lots -= ladder_level(&self.ladder, price_ticks).quantity_lots
-                if quantity_lots <= 0:
-                    return True
-                price_ticks = ladder_next_bid(&self.ladder, price_ticks)
-        return False
-
-    # -- events
-
-    cdef int _reserve_events(self, uint64_t more) except -1:
-        cdef uint64_t capacity = self.events_capacity
-        cdef BookEventRecord* buffer
-        if self.events_count + more <= capacity:
-            return 0
-        capacity = capacity * 2 if capacity else 64
-        while capacity < self.events_count + more:
-            capacity *= 2
-        buffer = <BookEventRecord*>realloc(self.events_buffer, capacity * sizeof(BookEventRecord))
-        if buffer == NULL:
-            raise MemoryError("no room for the events")
-        self.events_buffer = buffer
-        self.events_capacity = capacity
-        return 0
-
-    cdef BookEventRecord* _emit(
-        self, int kind, int side, uint64_t order_id, int64_t price_ticks, int64_t quantity_lots
-    ) except NULL:
-        cdef BookEventRecord* event
-        if jibek_unlikely(self.events_count == self.events_capacity):
-            self._reserve_events(1)
-        event = &self.events_buffer[self.events_count]
-        self.events_count += 1
-        event.kind = <uint8_t>kind
-        event.side = <uint8_t>side
-        event.reason = 0
-        event.operation = self.operation
-        event.order_id = order_id
-        event.maker_order_id = 0
-        event.price_ticks = price_ticks
-        event.quantity_lots = quantity_lots
-        event.left_lots = 0
-        return event
-
-    cdef int _reject(self, int side, uint64_t order_id, int reason) except -1:
-        cdef BookEventRecord* event = self._emit(EVENT_REJECTED, side, order_id, 0, 0)
-        event.reason = <uint16_t>reason
-        return 0
+cdef bint is_sell(int side) except -1:
+    """Which side a question is about. Unlike an operation, a question of no side is the caller's mistake."""
+    if side != SIDE_BUY and side != SIDE_SELL:
+        raise ValueError(f"the side must be Side.BUY or Side.SELL, not {side}")
+    return side == SIDE_SELL
 
 
 def operation_dtype():
     """The NumPy dtype of one operation of `Book.apply`, 40 bytes."""
-    import numpy
-
-    return numpy.dtype(OPERATION_FIELDS)
+    return _dtype("operation", OPERATION_FIELDS)
 
 
 def event_dtype():
     """The NumPy dtype of one event of `Book.apply`, 48 bytes."""
-    import numpy
+    return _dtype("event", EVENT_FIELDS)
 
-    return numpy.dtype(EVENT_FIELDS)
+
+# Made when first asked for, because NumPy need not be there.
+_dtypes = {}
+
+
+def _dtype(name, fields):
+    if name not in _dtypes:
+        import numpy
+
+        _dtypes[name] = numpy.dtype(fields)
+    return _dtypes[name]

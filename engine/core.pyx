@@ -40,6 +40,8 @@ from engine.ladder cimport (
     Node,
     jibek_unlikely,
     ladder_after,
+    ladder_best_ask,
+    ladder_best_bid,
     ladder_fill,
     ladder_first,
     ladder_free,
@@ -286,7 +288,7 @@ cdef class Core:
             handles[index] = 0
             if commands[index].kind == COMMAND_KIND_ORDER_CANCEL and commands[index].order_id:
                 market = self._market(commands[index].market)
-                handle = ids_get(&market.ids, commands[index].order_id) if market != NULL else 0
+                handle = ids_get(&market.ids, market.ladder.nodes, commands[index].order_id) if market != NULL else 0
                 if handle:
                     handles[index] = handle
                     jibek_fetch_ahead(&market.ladder.nodes[handle])
@@ -786,12 +788,12 @@ cdef class Core:
             return REASON_INVALID_QUANTITY
         # The value of an order without a price is taken at the best price it meets; in an empty book it has none.
         if command.side == SIDE_BUY:
-            if market.ladder.best_ask_ticks == NO_ASK:
+            if ladder_best_ask(&market.ladder) == NO_ASK:
                 return REASON_NONE
-            return check_value(market, value_of(market, market.ladder.best_ask_ticks, command.quantity_lots))
-        if market.ladder.best_bid_ticks == 0:
+            return check_value(market, value_of(market, ladder_best_ask(&market.ladder), command.quantity_lots))
+        if ladder_best_bid(&market.ladder) == 0:
             return REASON_NONE
-        return check_value(market, value_of(market, market.ladder.best_bid_ticks, command.quantity_lots))
+        return check_value(market, value_of(market, ladder_best_bid(&market.ladder), command.quantity_lots))
 
     cdef bint _has_funds(self, const Command* command, MarketRecord* market, int64_t available) noexcept:
         """Whether `available` covers what is then held, or for a MARKET order what its fills can cost."""
@@ -845,14 +847,14 @@ cdef class Core:
         cdef int64_t left = order.left_lots
         cdef int64_t price_ticks
         if order.side == SIDE_BUY:
-            price_ticks = market.ladder.best_ask_ticks
+            price_ticks = ladder_best_ask(&market.ladder)
             while price_ticks != NO_ASK and price_ticks <= order.price_ticks:
                 left -= ladder_level(&market.ladder, price_ticks).quantity_lots
                 if left <= 0:
                     return True
                 price_ticks = ladder_next_ask(&market.ladder, price_ticks)
         else:
-            price_ticks = market.ladder.best_bid_ticks
+            price_ticks = ladder_best_bid(&market.ladder)
             while price_ticks != 0 and price_ticks >= order.price_ticks:
                 left -= ladder_level(&market.ladder, price_ticks).quantity_lots
                 if left <= 0:
@@ -867,13 +869,13 @@ cdef class Core:
         cdef uint32_t handle
         while True:
             if taker.side == SIDE_BUY:
-                price_ticks = market.ladder.best_ask_ticks
+                price_ticks = ladder_best_ask(&market.ladder)
                 if price_ticks == NO_ASK:
                     break
                 if taker.order_type != ORDER_TYPE_MARKET and price_ticks > taker.price_ticks:
                     break
             else:
-                price_ticks = market.ladder.best_bid_ticks
+                price_ticks = ladder_best_bid(&market.ladder)
                 if price_ticks == 0 or price_ticks < taker.price_ticks:
                     break
             handle = ladder_level(&market.ladder, price_ticks).head
@@ -987,7 +989,9 @@ cdef class Core:
         )
         cdef OpenOrders* open_orders
         cdef OrderInfo* info
-        if handle == 0 or not ids_put(&market.ids, order.order_id, handle) or not reserve_infos(market):
+        cdef bint placed
+        placed = handle != 0 and ids_put(&market.ids, market.ladder.nodes, order.order_id, handle)
+        if not placed or not reserve_infos(market):
             raise MemoryError("no room for one more order")
         info = &market.infos[handle]
         info.quantity_lots = order.quantity_lots
@@ -1030,7 +1034,7 @@ cdef class Core:
         self.open_order_count -= 1
         if info.client_hash:
             client_ids_remove(&self.client_ids, info.client_hash, market.number, handle)
-        ids_remove(&market.ids, market.ladder.nodes[handle].order_id)
+        ids_remove(&market.ids, market.ladder.nodes, market.ladder.nodes[handle].order_id)
         ladder_remove(&market.ladder, handle)
         return 0
 
@@ -1103,7 +1107,7 @@ cdef class Core:
         if self._account(command.account) == NULL:
             return REASON_UNKNOWN_ACCOUNT
         if command.order_id:
-            handle = ids_get(&market.ids, command.order_id)
+            handle = ids_get(&market.ids, market.ladder.nodes, command.order_id)
         elif command.client_id[0]:
             hash = self.hashes[self.command_index % PREFETCH_COMMANDS]
             if self._find_client_id(command.account, command.client_id, hash, &found) and found.market == market.number:
@@ -1277,7 +1281,7 @@ cdef class Core:
         for number in range(self.market_count):
             market = self.markets[number]
             # No book is crossed.
-            assert market.ladder.best_bid_ticks < market.ladder.best_ask_ticks, number
+            assert ladder_best_bid(&market.ladder) < ladder_best_ask(&market.ladder), number
             for asks in (False, True):
                 last_id, last_price, level_sum = 0, 0, 0
                 handle = ladder_first(&market.ladder, asks)
@@ -1287,7 +1291,7 @@ cdef class Core:
                     # Within a level orders stand in order of arrival; no order is empty; ids lead to it.
                     assert node.price_ticks != last_price or node.order_id > last_id, node.order_id
                     assert 0 < node.left_lots <= info.quantity_lots, node.order_id
-                    assert ids_get(&market.ids, node.order_id) == handle, node.order_id
+                    assert ids_get(&market.ids, market.ladder.nodes, node.order_id) == handle, node.order_id
                     if info.client_hash:
                         client_ids += 1
                         hash = client_id_hash(&self.client_ids, info.account, info.client_id)
@@ -1339,8 +1343,8 @@ _KNOWN_KINDS = frozenset(
 cdef inline bint crosses(const MarketRecord* market, int side, int64_t price_ticks) noexcept:
     """Whether a limit order of that side and price would take."""
     if side == SIDE_BUY:
-        return market.ladder.best_ask_ticks <= price_ticks
-    return market.ladder.best_bid_ticks >= price_ticks
+        return ladder_best_ask(&market.ladder) <= price_ticks
+    return ladder_best_bid(&market.ladder) >= price_ticks
 
 
 cdef inline int check_value(const MarketRecord* market, int64_t value) noexcept:

@@ -1,22 +1,25 @@
 """The price ladder: the levels and queues of one order book, as C structs and inline functions.
 
-**Structure.** One 64-ary radix tree over the prices serves both sides. A leaf holds 64 neighbouring prices as an array of
-levels with a 64-bit occupancy word, a branch 64 children with another; so the next occupied price in either direction is
-a bit scan in the leaf or, rarely, a few steps up and down the tree. A book is never crossed, so every occupied price from
-the best ask upwards is an ask and every other one a bid: a level needs no side. A small direct-mapped cache leads from a
-price to its leaf without touching the tree.
+**Structure.** Each side has its prices in leaves of 64 neighbours: an array of levels and a 64-bit occupancy word. A
+64-ary radix tree holds the leaves, and a direct-mapped cache leads from a price to its leaf without touching the tree.
+A level is the head and tail of an intrusive doubly linked queue of orders and the sum of what they have left. Orders live
+in one pool and are named by 32-bit handles; handle 0 is nobody, and its node takes the writes that would otherwise need
+a test for "no neighbour". Freed handles are used again, last freed first, while they are in the processor's cache.
 
-A level is the head and tail of an intrusive doubly linked queue of orders, and the sum of what they have left. Orders
-live in one pool and are named by 32-bit handles; handle 0 is nobody. Freed handles are used again, last freed first,
-while they are still in the processor's cache.
+A price has a *key* on its side: itself for a bid, its negative for an ask. The better price has the higher key on either
+side, and two orders cross where their keys add up to 0 or more. So one code serves both sides without a branch, which a
+processor would guess wrong every second time.
 
 **Why this one.** Prices cluster around the touch, where a plain array is unbeatable, but may wander over any range, where
 an array is out of memory. The leaves are that array, cut into pieces that exist only where there are orders: a crash to
-one tick and back, or levels spread over a million ticks, touch a handful of leaves more and cost no more.
+one tick and back, or levels spread over a million ticks, touch some leaves more. Sorted vectors of levels and a moving
+window were measured beside it; docs/performance.md has the figures.
 
-**Cost.** Add, cancel, reduce, best price, first order: O(1), with at most one tree walk of (bits of the highest price - 6)
-/ 6 steps when a leaf appears or disappears, or when the next best price is outside the leaf. Memory: 32 bytes an order,
-1 KB for 64 neighbouring prices of which at least one has an order; spare leaves beyond 256 are given back.
+**Cost.** Add, remove, fill, best price, first order: O(1). A leaf that appears or disappears, and a next best price that
+is outside the leaf, walk the tree: at most (bits of the highest price - 6) / 6 steps, 2 or 3 in practice. Growing the pool or the
+cache copies it, which is O(1) amortised. Memory: 32 bytes an order with at most a quarter spare, 1 KB for 64 neighbouring
+prices of which at least one has an order. Spare leaves beyond 256 are given back; the pool keeps the size of the most orders that
+ever rested at once.
 
 **Source.** The intrusive queues and the pool with 32-bit indices are those of the known fast books (exchange-core's direct
 book, CppTrader, itch-order-book), the occupancy words those of geseq/cpp-orderbook's bitmap, hung into a radix tree as
@@ -24,29 +27,59 @@ Linux does for its page cache.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memset
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
 
 cdef extern from * nogil:
     """
+    #include <stdlib.h>
+    #include <string.h>
+    #if defined(__linux__)
+    #include <sys/mman.h>
+    #endif
+
     #define jibek_lowest_bit(word) __builtin_ctzll(word)
     #define jibek_highest_bit(word) (63 - __builtin_clzll(word))
+    #define jibek_likely(condition) __builtin_expect(!!(condition), 1)
     #define jibek_unlikely(condition) __builtin_expect(!!(condition), 0)
-    #define JIBEK_NO_ASK INT64_MAX
+    #define jibek_prefetch(address) __builtin_prefetch(address)
+    #define JIBEK_EMPTY_KEY (-((int64_t)1 << 62))
+    #define JIBEK_NO_ASK ((int64_t)1 << 62)
+
+    /* A cache of one slot that is never filled: it lets a side without leaves be looked up like any other. */
+    static void *jibek_no_leaves[1];
+
+    /* Memory that starts on a cache line, in huge pages where it is large: random access then misses the TLB less. */
+    static inline void *jibek_allocate(size_t size) {
+        const size_t huge = (size_t)2 << 20;
+        void *memory = NULL;
+        if (posix_memalign(&memory, size >= huge ? huge : 64, size) != 0) return NULL;
+    #if defined(MADV_HUGEPAGE)
+        if (size >= huge) madvise(memory, size, MADV_HUGEPAGE);
+    #endif
+        return memory;
+    }
     """
     # Best ask of a book without asks; no price reaches it. A book without bids has the best bid 0.
     const int64_t NO_ASK "JIBEK_NO_ASK"
+    # Best key of a side without orders; no key of an order reaches it.
+    const int64_t EMPTY_KEY "JIBEK_EMPTY_KEY"
+    void* NO_LEAVES "jibek_no_leaves"[1]
     int jibek_lowest_bit(uint64_t word)
     int jibek_highest_bit(uint64_t word)
+    bint jibek_likely(bint condition)
     bint jibek_unlikely(bint condition)
+    void jibek_prefetch(const void* address)
+    void* jibek_allocate(size_t size)
 
 cdef enum:
-    LEAF_CACHE_SLOTS = 256
+    LEAF_CACHE_SLOTS_MIN = 32
+    LEAF_CACHE_SLOTS_MAX = 65536
     SPARE_LEAVES_MAX = 256
     TREE_HEIGHT_MAX = 10
 
 cdef struct Node:
-    # One resting order.
+    # One resting order; two of them fill a cache line.
     int64_t left_lots
     int64_t price_ticks
     uint64_t order_id
@@ -61,7 +94,8 @@ cdef struct Level:
 
 cdef struct Leaf:
     uint64_t occupied
-    uint64_t key
+    # The upper bits of the keys of its levels. A spare leaf has the next spare one instead.
+    int64_t number
     Level levels[64]
 
 cdef struct Branch:
@@ -69,24 +103,37 @@ cdef struct Branch:
     uint64_t occupied
     void* children[64]
 
+cdef struct LadderSide:
+    int64_t best_key
+    # The level of the best key; meaningful only where the side has orders.
+    Level* best_level
+    Leaf** cache
+    uint64_t cache_mask
+    Branch* root
+    int height
+    uint32_t leaves
+
 cdef struct Ladder:
-    int64_t best_bid_ticks
-    int64_t best_ask_ticks
+    # Bids, then asks.
+    LadderSide sides[2]
     Node* nodes
     uint32_t node_capacity
     uint32_t nodes_used
     uint32_t free_head
     uint32_t live
-    Branch* root
-    int height
-    uint32_t spare_leaves
     Leaf* spare
-    Leaf* cache[LEAF_CACHE_SLOTS]
+    uint32_t spare_leaves
+
+
+cdef inline void ladder_init_side(LadderSide* side) noexcept nogil:
+    side.best_key = EMPTY_KEY
+    side.cache = <Leaf**>NO_LEAVES
 
 
 cdef inline void ladder_init(Ladder* ladder) noexcept nogil:
     memset(ladder, 0, sizeof(Ladder))
-    ladder.best_ask_ticks = NO_ASK
+    ladder_init_side(&ladder.sides[0])
+    ladder_init_side(&ladder.sides[1])
     ladder.nodes_used = 1
 
 
@@ -103,133 +150,247 @@ cdef inline void ladder_free_branch(Branch* branch, int height) noexcept nogil:
     free(branch)
 
 
+cdef inline void ladder_free_side(LadderSide* side) noexcept nogil:
+    if side.root != NULL:
+        ladder_free_branch(side.root, side.height)
+    if side.cache_mask:
+        free(side.cache)
+
+
 cdef inline void ladder_free(Ladder* ladder) noexcept nogil:
     """Gives back all memory; the ladder is as before `ladder_init`."""
     cdef Leaf* leaf
-    if ladder.root != NULL:
-        ladder_free_branch(ladder.root, ladder.height)
+    ladder_free_side(&ladder.sides[0])
+    ladder_free_side(&ladder.sides[1])
     while ladder.spare != NULL:
         leaf = ladder.spare
-        ladder.spare = <Leaf*>leaf.key
+        ladder.spare = <Leaf*>leaf.number
         free(leaf)
     free(ladder.nodes)
     memset(ladder, 0, sizeof(Ladder))
 
 
+# -- prices and keys
+
+
+cdef inline int64_t ladder_key(bint ask, int64_t price_ticks) noexcept nogil:
+    """The key of a price; given a key, the price. Two's complement: x ^ -1 + 1 is -x."""
+    cdef int64_t sign = -<int64_t>ask
+    return (price_ticks ^ sign) - sign
+
+
+cdef inline int64_t ladder_best_bid(const Ladder* ladder) noexcept nogil:
+    """The highest price bid; 0 where there is none."""
+    cdef int64_t key = ladder.sides[0].best_key
+    return key if key > 0 else 0
+
+
+cdef inline int64_t ladder_best_ask(const Ladder* ladder) noexcept nogil:
+    """The lowest price asked; NO_ASK where there is none."""
+    return -ladder.sides[1].best_key
+
+
+cdef inline bint ladder_is_ask(const Ladder* ladder, int64_t price_ticks) noexcept nogil:
+    """Which side an occupied price belongs to: a book is never crossed."""
+    return price_ticks >= -ladder.sides[1].best_key
+
+
+cdef inline bint ladder_crosses(const Ladder* ladder, bint ask, int64_t key) noexcept nogil:
+    """Whether an order of that side and key would trade."""
+    return ladder.sides[not ask].best_key + key >= 0
+
+
 # -- the tree of leaves
 
 
-cdef inline Leaf* ladder_leaf(Ladder* ladder, int64_t price_ticks) noexcept nogil:
-    """The leaf of a price that has one."""
-    cdef uint64_t key = <uint64_t>price_ticks >> 6
-    cdef Leaf* leaf = ladder.cache[key & (LEAF_CACHE_SLOTS - 1)]
-    cdef Branch* branch
+cdef inline uint64_t ladder_path(int64_t number) noexcept nogil:
+    """A leaf's place in the tree, small for small prices: the number, or its complement where it is negative."""
+    return <uint64_t>(number ^ (number >> 63))
+
+
+cdef inline int ladder_step(uint64_t path, int height) noexcept nogil:
+    """Which child of a branch of that height leads to a path."""
+    return (path >> (6 * (height - 1))) & 63
+
+
+cdef inline void ladder_cache_leaf(LadderSide* side, Leaf* leaf) noexcept nogil:
+    if side.cache_mask:
+        side.cache[<uint64_t>leaf.number & side.cache_mask] = leaf
+
+
+cdef inline void ladder_grow_cache(LadderSide* side) noexcept nogil:
+    """Gives the cache a slot a leaf. It only saves time, so where memory is out it stays as it is."""
+    cdef uint64_t slots = side.cache_mask + 1
+    cdef Leaf** old = side.cache
+    cdef Leaf** cache
+    cdef uint64_t index
+    if side.leaves < slots or slots == LEAF_CACHE_SLOTS_MAX:
+        return
+    slots = slots * 2 if slots > 1 else LEAF_CACHE_SLOTS_MIN
+    cache = <Leaf**>calloc(slots, sizeof(Leaf*))
+    if cache == NULL:
+        return
+    for index in range(side.cache_mask + 1):
+        if old[index] != NULL:
+            cache[<uint64_t>old[index].number & (slots - 1)] = old[index]
+    if side.cache_mask:
+        free(old)
+    side.cache = cache
+    side.cache_mask = slots - 1
+
+
+cdef inline Leaf* ladder_find_leaf(LadderSide* side, int64_t number) noexcept nogil:
+    """The leaf of that number in the tree; NULL where there is none."""
+    cdef uint64_t path = ladder_path(number)
+    cdef Branch* branch = side.root
     cdef int height
-    if jibek_unlikely(leaf == NULL or leaf.key != key):
-        branch = ladder.root
-        for height in range(ladder.height, 1, -1):
-            branch = <Branch*>branch.children[(key >> (6 * (height - 1))) & 63]
-        leaf = <Leaf*>branch.children[key & 63]
-        ladder.cache[key & (LEAF_CACHE_SLOTS - 1)] = leaf
+    cdef Leaf* leaf
+    if branch == NULL or path >> (6 * side.height):
+        return NULL
+    for height in range(side.height, 1, -1):
+        branch = <Branch*>branch.children[ladder_step(path, height)]
+        if branch == NULL:
+            return NULL
+    leaf = <Leaf*>branch.children[path & 63]
+    if leaf != NULL:
+        ladder_cache_leaf(side, leaf)
     return leaf
 
 
-cdef inline Leaf* ladder_make_leaf(Ladder* ladder, uint64_t key) noexcept nogil:
-    """The leaf of a key, grown into the tree where it is missing; NULL where memory is out."""
+cdef inline Leaf* ladder_leaf(LadderSide* side, int64_t number) noexcept nogil:
+    """The leaf of that number; NULL where there is none."""
+    cdef Leaf* leaf = side.cache[<uint64_t>number & side.cache_mask]
+    if jibek_unlikely(leaf == NULL or leaf.number != number):
+        leaf = ladder_find_leaf(side, number)
+    return leaf
+
+
+cdef inline bint ladder_heighten(LadderSide* side, uint64_t path) noexcept nogil:
+    """Makes the tree high enough for a path; False where memory is out."""
+    cdef Branch* branch
+    if side.root == NULL:
+        side.root = <Branch*>calloc(1, sizeof(Branch))
+        if side.root == NULL:
+            return False
+        side.height = 1
+    while path >> (6 * side.height):
+        # An empty root is a root of any height; as a child it would be a dead end.
+        if side.root.occupied:
+            branch = <Branch*>calloc(1, sizeof(Branch))
+            if branch == NULL:
+                return False
+            branch.occupied = 1
+            branch.children[0] = side.root
+            side.root = branch
+        side.height += 1
+    return True
+
+
+cdef inline void ladder_prune(LadderSide* side, uint64_t path) noexcept nogil:
+    """Takes the child at a path out of the tree, with the branches that this leaves empty; the root stays."""
+    cdef Branch* branches[TREE_HEIGHT_MAX + 1]
+    cdef int height
+    cdef int lowest = 1
+    branches[side.height] = side.root
+    for height in range(side.height, 1, -1):
+        branches[height - 1] = <Branch*>branches[height].children[ladder_step(path, height)]
+        if branches[height - 1] == NULL:
+            # The path was not finished because memory was out: its lowest branch is an empty one.
+            lowest = height
+            break
+    for height in range(lowest, side.height + 1):
+        branches[height].children[ladder_step(path, height)] = NULL
+        branches[height].occupied &= ~(<uint64_t>1 << ladder_step(path, height))
+        if branches[height].occupied or height == side.height:
+            break
+        free(branches[height])
+
+
+cdef inline Leaf* ladder_new_leaf(Ladder* ladder, int64_t number) noexcept nogil:
+    """An empty leaf outside the tree; NULL where memory is out."""
+    cdef Leaf* leaf = ladder.spare
+    if leaf != NULL:
+        ladder.spare = <Leaf*>leaf.number
+        ladder.spare_leaves -= 1
+    else:
+        leaf = <Leaf*>jibek_allocate(sizeof(Leaf))
+        if leaf == NULL:
+            return NULL
+    leaf.occupied = 0
+    leaf.number = number
+    return leaf
+
+
+cdef inline Leaf* ladder_make_leaf(Ladder* ladder, LadderSide* side, int64_t number) noexcept nogil:
+    """The leaf of that number, grown into the tree where it is missing; NULL where memory is out."""
+    cdef uint64_t path = ladder_path(number)
+    cdef Leaf* leaf = ladder_find_leaf(side, number)
     cdef Branch* branch
     cdef Branch* child
-    cdef Leaf* leaf
-    cdef int height, index
-    if ladder.root == NULL:
-        ladder.root = <Branch*>calloc(1, sizeof(Branch))
-        if ladder.root == NULL:
-            return NULL
-        ladder.height = 1
-    while key >> (6 * ladder.height):
-        if ladder.root.occupied == 0:
-            # An empty root is a root of any height; as a child it would be a dead end.
-            ladder.height += 1
-            continue
-        branch = <Branch*>calloc(1, sizeof(Branch))
-        if branch == NULL:
-            return NULL
-        branch.occupied = 1
-        branch.children[0] = ladder.root
-        ladder.root = branch
-        ladder.height += 1
-    branch = ladder.root
-    for height in range(ladder.height, 1, -1):
-        index = (key >> (6 * (height - 1))) & 63
-        child = <Branch*>branch.children[index]
+    cdef int height
+    if leaf != NULL:
+        return leaf
+    if not ladder_heighten(side, path):
+        return NULL
+    branch = side.root
+    for height in range(side.height, 1, -1):
+        child = <Branch*>branch.children[ladder_step(path, height)]
         if child == NULL:
             child = <Branch*>calloc(1, sizeof(Branch))
             if child == NULL:
+                ladder_prune(side, path)
                 return NULL
-            branch.children[index] = child
-            branch.occupied |= <uint64_t>1 << index
+            branch.children[ladder_step(path, height)] = child
+            branch.occupied |= <uint64_t>1 << ladder_step(path, height)
         branch = child
-    leaf = <Leaf*>branch.children[key & 63]
+    leaf = ladder_new_leaf(ladder, number)
     if leaf == NULL:
-        leaf = ladder.spare
-        if leaf != NULL:
-            ladder.spare = <Leaf*>leaf.key
-            ladder.spare_leaves -= 1
-        else:
-            leaf = <Leaf*>malloc(sizeof(Leaf))
-            if leaf == NULL:
-                return NULL
-        leaf.occupied = 0
-        leaf.key = key
-        branch.children[key & 63] = leaf
-        branch.occupied |= <uint64_t>1 << (key & 63)
-    ladder.cache[key & (LEAF_CACHE_SLOTS - 1)] = leaf
+        ladder_prune(side, path)
+        return NULL
+    branch.children[path & 63] = leaf
+    branch.occupied |= <uint64_t>1 << (path & 63)
+    side.leaves += 1
+    ladder_grow_cache(side)
+    ladder_cache_leaf(side, leaf)
     return leaf
 
 
-cdef inline void ladder_drop_leaf(Ladder* ladder, Leaf* leaf) noexcept nogil:
-    """Takes an empty leaf out of the tree, with the branches that it leaves empty; the root stays."""
-    cdef Branch* path[TREE_HEIGHT_MAX + 1]
-    cdef uint64_t key = leaf.key
-    cdef int height
-    cdef int top = ladder.height
-    path[top] = ladder.root
-    for height in range(top, 1, -1):
-        path[height - 1] = <Branch*>path[height].children[(key >> (6 * (height - 1))) & 63]
-    for height in range(1, top + 1):
-        path[height].children[(key >> (6 * (height - 1))) & 63] = NULL
-        path[height].occupied &= ~(<uint64_t>1 << ((key >> (6 * (height - 1))) & 63))
-        if path[height].occupied or height == top:
-            break
-        free(path[height])
-    if ladder.cache[key & (LEAF_CACHE_SLOTS - 1)] == leaf:
-        ladder.cache[key & (LEAF_CACHE_SLOTS - 1)] = NULL
+cdef inline void ladder_drop_leaf(Ladder* ladder, LadderSide* side, Leaf* leaf) noexcept nogil:
+    """Takes an empty leaf out of the tree."""
+    ladder_prune(side, ladder_path(leaf.number))
+    side.leaves -= 1
+    if side.cache[<uint64_t>leaf.number & side.cache_mask] == leaf:
+        side.cache[<uint64_t>leaf.number & side.cache_mask] = NULL
     if ladder.spare_leaves < SPARE_LEAVES_MAX:
-        leaf.key = <uint64_t>ladder.spare
+        leaf.number = <int64_t>ladder.spare
         ladder.spare = leaf
         ladder.spare_leaves += 1
     else:
         free(leaf)
 
 
-cdef inline Leaf* ladder_neighbour_leaf(Ladder* ladder, uint64_t key, bint upwards) noexcept nogil:
-    """The nearest leaf strictly above or below a key, whether or not the key has a leaf; NULL where there is none."""
-    cdef Branch* path[TREE_HEIGHT_MAX + 1]
-    cdef Branch* branch = ladder.root
+cdef inline Leaf* ladder_worse_leaf(LadderSide* side, int64_t number) noexcept nogil:
+    """The nearest leaf of a lower number, whether or not this number has a leaf; NULL where there is none."""
+    cdef Branch* branches[TREE_HEIGHT_MAX + 1]
+    cdef uint64_t path = ladder_path(number)
+    # Worse asks are higher prices, which are further up the path.
+    cdef bint upwards = number < 0
+    cdef Branch* branch = side.root
     cdef uint64_t candidates
-    cdef int height = ladder.height
+    cdef int height = side.height
     cdef int index
     if branch == NULL:
         return NULL
-    path[height] = branch
+    branches[height] = branch
     while height > 1:
-        branch = <Branch*>branch.children[(key >> (6 * (height - 1))) & 63]
+        branch = <Branch*>branch.children[ladder_step(path, height)]
         if branch == NULL:
             break
         height -= 1
-        path[height] = branch
-    while height <= ladder.height:
-        branch = path[height]
-        index = (key >> (6 * (height - 1))) & 63
+        branches[height] = branch
+    while height <= side.height:
+        branch = branches[height]
+        index = ladder_step(path, height)
         # The shift is split because shifting a 64-bit word by 64 is undefined.
         if upwards:
             candidates = branch.occupied >> index >> 1 << index << 1
@@ -247,136 +408,163 @@ cdef inline Leaf* ladder_neighbour_leaf(Ladder* ladder, uint64_t key, bint upwar
     return NULL
 
 
-cdef inline int64_t ladder_next_ask(Ladder* ladder, int64_t price_ticks) noexcept nogil:
-    """The lowest occupied price above `price_ticks` in its leaf or beyond; NO_ASK where there is none."""
-    cdef Leaf* leaf = ladder_leaf(ladder, price_ticks)
-    cdef int index = price_ticks & 63
-    cdef uint64_t above = leaf.occupied >> index >> 1 << index << 1
-    if not above:
-        leaf = ladder_neighbour_leaf(ladder, leaf.key, True)
+# -- levels
+
+
+cdef inline int64_t ladder_worse_key(LadderSide* side, int64_t key) noexcept nogil:
+    """The highest occupied key below an occupied one; EMPTY_KEY where there is none."""
+    cdef Leaf* leaf = ladder_leaf(side, key >> 6)
+    cdef uint64_t worse = leaf.occupied & ((<uint64_t>1 << (key & 63)) - 1)
+    if not worse:
+        leaf = ladder_worse_leaf(side, leaf.number)
         if leaf == NULL:
-            return NO_ASK
-        above = leaf.occupied
-    return <int64_t>(leaf.key << 6) + jibek_lowest_bit(above)
+            return EMPTY_KEY
+        worse = leaf.occupied
+    return leaf.number * 64 + jibek_highest_bit(worse)
+
+
+cdef inline int64_t ladder_next_ask(Ladder* ladder, int64_t price_ticks) noexcept nogil:
+    """The lowest price asked above an occupied one; NO_ASK where there is none."""
+    return -ladder_worse_key(&ladder.sides[1], -price_ticks)
 
 
 cdef inline int64_t ladder_next_bid(Ladder* ladder, int64_t price_ticks) noexcept nogil:
-    """The highest occupied price below `price_ticks` in its leaf or beyond; 0 where there is none."""
-    cdef Leaf* leaf = ladder_leaf(ladder, price_ticks)
-    cdef uint64_t below = leaf.occupied & ((<uint64_t>1 << (price_ticks & 63)) - 1)
-    if not below:
-        leaf = ladder_neighbour_leaf(ladder, leaf.key, False)
+    """The highest price bid below an occupied one; 0 where there is none."""
+    cdef int64_t key = ladder_worse_key(&ladder.sides[0], price_ticks)
+    return key if key > 0 else 0
+
+
+cdef inline Level* ladder_level_of_key(LadderSide* side, int64_t key) noexcept nogil:
+    """The level of an occupied key."""
+    return &ladder_leaf(side, key >> 6).levels[key & 63]
+
+
+cdef inline Level* ladder_level(Ladder* ladder, int64_t price_ticks) noexcept nogil:
+    """The level of an occupied price."""
+    cdef bint ask = ladder_is_ask(ladder, price_ticks)
+    return ladder_level_of_key(&ladder.sides[ask], ladder_key(ask, price_ticks))
+
+
+cdef inline int64_t ladder_quantity(Ladder* ladder, bint ask, int64_t price_ticks) noexcept nogil:
+    """What rests on a side at any price; 0 where nothing does."""
+    cdef int64_t key = ladder_key(ask, price_ticks)
+    cdef Leaf* leaf = ladder_leaf(&ladder.sides[ask], key >> 6)
+    if leaf != NULL and leaf.occupied >> (key & 63) & 1:
+        return leaf.levels[key & 63].quantity_lots
+    return 0
+
+
+cdef inline void ladder_best_is_gone(LadderSide* side, Leaf* leaf) noexcept nogil:
+    """Finds the new best level after the bit of the best one, in `leaf`, was cleared."""
+    cdef int index
+    if jibek_unlikely(leaf.occupied == 0):
+        leaf = ladder_worse_leaf(side, leaf.number)
         if leaf == NULL:
-            return 0
-        below = leaf.occupied
-    return <int64_t>(leaf.key << 6) + jibek_highest_bit(below)
+            side.best_key = EMPTY_KEY
+            return
+    index = jibek_highest_bit(leaf.occupied)
+    side.best_key = leaf.number * 64 + index
+    side.best_level = &leaf.levels[index]
+
+
+cdef inline void ladder_level_is_empty(Ladder* ladder, LadderSide* side, int64_t key) noexcept nogil:
+    """Forgets a level whose last order has gone."""
+    cdef Leaf* leaf = ladder_leaf(side, key >> 6)
+    leaf.occupied &= ~(<uint64_t>1 << (key & 63))
+    if key == side.best_key:
+        ladder_best_is_gone(side, leaf)
+    if jibek_unlikely(leaf.occupied == 0):
+        ladder_drop_leaf(ladder, side, leaf)
 
 
 # -- orders
 
 
-cdef inline Level* ladder_level(Ladder* ladder, int64_t price_ticks) noexcept nogil:
-    """The level of an occupied price."""
-    return &ladder_leaf(ladder, price_ticks).levels[price_ticks & 63]
-
-
-cdef inline int64_t ladder_quantity(Ladder* ladder, int64_t price_ticks) noexcept nogil:
-    """What rests at any price; 0 where nothing does. A price whose leaf is not in the cache is looked up in the tree."""
-    cdef uint64_t key = <uint64_t>price_ticks >> 6
-    cdef Leaf* leaf = ladder.cache[key & (LEAF_CACHE_SLOTS - 1)]
-    cdef Branch* branch
-    cdef int height
-    if jibek_unlikely(leaf == NULL or leaf.key != key):
-        branch = ladder.root
-        if branch == NULL or key >> (6 * ladder.height):
-            return 0
-        for height in range(ladder.height, 1, -1):
-            branch = <Branch*>branch.children[(key >> (6 * (height - 1))) & 63]
-            if branch == NULL:
-                return 0
-        leaf = <Leaf*>branch.children[key & 63]
-        if leaf == NULL:
-            return 0
-    if leaf.occupied >> (price_ticks & 63) & 1:
-        return leaf.levels[price_ticks & 63].quantity_lots
-    return 0
-
-
-cdef inline bint ladder_is_ask(Ladder* ladder, int64_t price_ticks) noexcept nogil:
-    """Which side an occupied price belongs to."""
-    return price_ticks >= ladder.best_ask_ticks
-
-
-cdef inline uint32_t ladder_first(Ladder* ladder, bint asks) noexcept nogil:
+cdef inline uint32_t ladder_first(Ladder* ladder, bint ask) noexcept nogil:
     """The order that is first in line on a side; 0 where the side is empty."""
-    if asks:
-        if ladder.best_ask_ticks == NO_ASK:
-            return 0
-        return ladder_level(ladder, ladder.best_ask_ticks).head
-    if ladder.best_bid_ticks == 0:
-        return 0
-    return ladder_level(ladder, ladder.best_bid_ticks).head
+    cdef LadderSide* side = &ladder.sides[ask]
+    return 0 if side.best_key == EMPTY_KEY else side.best_level.head
 
 
 cdef inline uint32_t ladder_after(Ladder* ladder, uint32_t handle) noexcept nogil:
     """The order that is served after `handle` on its side; 0 where it is the last."""
     cdef Node* node = &ladder.nodes[handle]
-    cdef int64_t price_ticks
+    cdef bint ask
+    cdef int64_t key
     if node.next:
         return node.next
-    if ladder_is_ask(ladder, node.price_ticks):
-        price_ticks = ladder_next_ask(ladder, node.price_ticks)
-        return 0 if price_ticks == NO_ASK else ladder_level(ladder, price_ticks).head
-    price_ticks = ladder_next_bid(ladder, node.price_ticks)
-    return 0 if price_ticks == 0 else ladder_level(ladder, price_ticks).head
+    ask = ladder_is_ask(ladder, node.price_ticks)
+    key = ladder_worse_key(&ladder.sides[ask], ladder_key(ask, node.price_ticks))
+    return 0 if key == EMPTY_KEY else ladder_level_of_key(&ladder.sides[ask], key).head
 
 
-cdef inline bint ladder_reserve(Ladder* ladder) noexcept nogil:
-    """Makes sure that the next order has a node; False where memory is out."""
-    cdef uint32_t capacity
+cdef inline bint ladder_grow_nodes(Ladder* ladder) noexcept nogil:
+    """A larger pool, by a quarter where it is large; False where memory is out."""
+    cdef uint64_t capacity = ladder.node_capacity
     cdef Node* nodes
-    if ladder.free_head or ladder.nodes_used < ladder.node_capacity:
-        return True
-    if ladder.node_capacity >= <uint32_t>1 << 31:
+    if capacity >= <uint64_t>1 << 31:
         return False
-    capacity = ladder.node_capacity * 2 if ladder.node_capacity else 64
-    nodes = <Node*>realloc(ladder.nodes, capacity * sizeof(Node))
+    capacity = 64 if capacity == 0 else capacity * 2 if capacity < 4096 else capacity + capacity // 4
+    nodes = <Node*>jibek_allocate(capacity * sizeof(Node))
     if nodes == NULL:
         return False
+    if ladder.nodes == NULL:
+        memset(nodes, 0, sizeof(Node))
+    else:
+        memcpy(nodes, ladder.nodes, ladder.nodes_used * sizeof(Node))
+        free(ladder.nodes)
     ladder.nodes = nodes
-    ladder.node_capacity = capacity
+    ladder.node_capacity = <uint32_t>capacity
     return True
+
+
+cdef inline uint32_t ladder_take_node(Ladder* ladder) noexcept nogil:
+    """A node for one more order; 0 where memory is out."""
+    cdef uint32_t handle = ladder.free_head
+    if handle:
+        ladder.free_head = ladder.nodes[handle].next
+    else:
+        if jibek_unlikely(ladder.nodes_used >= ladder.node_capacity) and not ladder_grow_nodes(ladder):
+            return 0
+        handle = ladder.nodes_used
+        ladder.nodes_used += 1
+    ladder.live += 1
+    return handle
+
+
+cdef inline void ladder_give_node(Ladder* ladder, uint32_t handle) noexcept nogil:
+    ladder.nodes[handle].next = ladder.free_head
+    ladder.free_head = handle
+    ladder.live -= 1
 
 
 cdef inline uint32_t ladder_rest(
     Ladder* ladder, bint ask, int64_t price_ticks, int64_t quantity_lots, uint64_t order_id
 ) noexcept nogil:
     """Puts an order at the end of the queue of its price, which must not cross; its handle, 0 where memory is out."""
-    cdef uint64_t key = <uint64_t>price_ticks >> 6
-    cdef uint64_t bit = <uint64_t>1 << (price_ticks & 63)
-    cdef Leaf* leaf = ladder.cache[key & (LEAF_CACHE_SLOTS - 1)]
+    cdef int64_t key = ladder_key(ask, price_ticks)
+    cdef LadderSide* side = &ladder.sides[ask]
+    cdef Leaf* leaf = side.cache[<uint64_t>(key >> 6) & side.cache_mask]
+    cdef uint64_t bit = <uint64_t>1 << (key & 63)
+    cdef uint32_t handle
     cdef Level* level
     cdef Node* node
-    cdef uint32_t handle
-    if jibek_unlikely(not ladder_reserve(ladder)):
-        return 0
-    if jibek_unlikely(leaf == NULL or leaf.key != key):
-        leaf = ladder_make_leaf(ladder, key)
+    if jibek_unlikely(leaf == NULL or leaf.number != key >> 6):
+        leaf = ladder_make_leaf(ladder, side, key >> 6)
         if leaf == NULL:
             return 0
-    if ladder.free_head:
-        handle = ladder.free_head
-        ladder.free_head = ladder.nodes[handle].next
-    else:
-        handle = ladder.nodes_used
-        ladder.nodes_used += 1
+    handle = ladder_take_node(ladder)
+    if jibek_unlikely(handle == 0):
+        if leaf.occupied == 0:
+            ladder_drop_leaf(ladder, side, leaf)
+        return 0
+    level = &leaf.levels[key & 63]
     node = &ladder.nodes[handle]
     node.left_lots = quantity_lots
     node.price_ticks = price_ticks
     node.order_id = order_id
     node.next = 0
-    level = &leaf.levels[price_ticks & 63]
-    if leaf.occupied & bit:
+    if jibek_likely(leaf.occupied & bit):
         node.previous = level.tail
         ladder.nodes[level.tail].next = handle
         level.quantity_lots += quantity_lots
@@ -385,42 +573,31 @@ cdef inline uint32_t ladder_rest(
         node.previous = 0
         level.head = handle
         level.quantity_lots = quantity_lots
-        if ask:
-            if price_ticks < ladder.best_ask_ticks:
-                ladder.best_ask_ticks = price_ticks
-        elif price_ticks > ladder.best_bid_ticks:
-            ladder.best_bid_ticks = price_ticks
+        if key > side.best_key:
+            side.best_key = key
+            side.best_level = level
     level.tail = handle
-    ladder.live += 1
     return handle
 
 
 cdef inline void ladder_remove(Ladder* ladder, uint32_t handle) noexcept nogil:
     """Takes an order out of its queue and frees its handle."""
     cdef Node* node = &ladder.nodes[handle]
-    cdef int64_t price_ticks = node.price_ticks
-    cdef Leaf* leaf = ladder_leaf(ladder, price_ticks)
-    cdef Level* level = &leaf.levels[price_ticks & 63]
+    cdef bint ask = ladder_is_ask(ladder, node.price_ticks)
+    cdef LadderSide* side = &ladder.sides[ask]
+    cdef int64_t key = ladder_key(ask, node.price_ticks)
+    cdef Level* level = ladder_level_of_key(side, key)
+    cdef uint32_t next = node.next
+    cdef uint32_t previous = node.previous
     level.quantity_lots -= node.left_lots
-    if node.previous:
-        ladder.nodes[node.previous].next = node.next
-    else:
-        level.head = node.next
-    if node.next:
-        ladder.nodes[node.next].previous = node.previous
-    else:
-        level.tail = node.previous
-    node.next = ladder.free_head
-    ladder.free_head = handle
-    ladder.live -= 1
-    if level.head == 0:
-        leaf.occupied &= ~(<uint64_t>1 << (price_ticks & 63))
-        if price_ticks == ladder.best_ask_ticks:
-            ladder.best_ask_ticks = ladder_next_ask(ladder, price_ticks)
-        elif price_ticks == ladder.best_bid_ticks:
-            ladder.best_bid_ticks = ladder_next_bid(ladder, price_ticks)
-        if leaf.occupied == 0:
-            ladder_drop_leaf(ladder, leaf)
+    # Where there is no neighbour these write to node 0, which nobody reads.
+    ladder.nodes[previous].next = next
+    ladder.nodes[next].previous = previous
+    level.head = level.head if previous else next
+    level.tail = level.tail if next else previous
+    ladder_give_node(ladder, handle)
+    if jibek_unlikely((next | previous) == 0):
+        ladder_level_is_empty(ladder, side, key)
 
 
 cdef inline void ladder_fill(Ladder* ladder, uint32_t handle, int64_t lots) noexcept nogil:
