@@ -19,7 +19,7 @@ async def call(venue, method, **params):
 
 
 async def main():
-    async with connect(os.environ.get("JIBEK_URL", "ws://127.0.0.1:9443/ws-api/v3")) as venue:
+    async with connect(os.getenv("JIBEK_URL", "ws://127.0.0.1:9443/ws-api/v3") + "?returnRateLimits=false") as venue:
         limit = {"side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "40000000", "quantity": "0.001"}
         order = await call(venue, "order.place", symbol="BTCKZT", **limit)
         await call(venue, "order.status", symbol="BTCKZT", orderId=order["orderId"])

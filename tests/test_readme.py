@@ -56,7 +56,8 @@ def same(expected: str, actual: str) -> bool:
 
 def test_the_session(tmp_path: Path) -> None:
     port = str(free_port())
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    url = f"ws://127.0.0.1:{port}/ws-api/v3"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JIBEK_URL": url}
     try:
         for command, expected in session():
             if command.startswith((".", "export")):
@@ -66,8 +67,6 @@ def test_the_session(tmp_path: Path) -> None:
                 environment |= {"JIBEK_KEY": key["key"], "JIBEK_SECRET": key["secret"]}
                 continue
             actual = command.replace("jibek up", f"jibek up --port {port}")
-            if "place_order" in command:
-                actual += f" ws://127.0.0.1:{port}/ws-api/v3"
             output = run(actual, tmp_path, environment).replace(port, "9443")
             assert same(expected, output) or not expected, f"$ {command}\n{output}\ninstead of\n{expected}"
     finally:
