@@ -70,6 +70,7 @@ class Methods:
 
     Args:
         fetch_secret: asks the store for the sealed secret of a key; `secret_arrived` takes the answer.
+        read_up: calls back when all that stands in the store now has been read; False where that cannot be waited for.
         wake: tells that the pipeline has something to send.
     """
 
@@ -82,6 +83,7 @@ class Methods:
         limits: RateLimitSettings,
         *,
         fetch_secret: Callable[[Key], None],
+        read_up: Callable[[Callable[[], None]], bool],
         wake: Callable[[], None],
     ) -> None:
         self.projection = projection
@@ -93,6 +95,8 @@ class Methods:
         """Whether the store is so full that only what makes it smaller is taken."""
         self.pipeline: Pipeline | None = None
         self._fetch_secret = fetch_secret
+        self._read_up = read_up
+        self._is_second_look = False
         self._wake = wake
         self._replays = ReplayGuard()
         self.now_s = clock.now_s()
@@ -253,8 +257,26 @@ class Methods:
             self._wait_for_secret(session, request, key.key)
         else:
             assert isinstance(key, Refusal)
-            self._refuse(session, request, key)
+            if key.reason != Reason.UNAUTHORIZED or not self._look_again_later(session, request):
+                self._refuse(session, request, key)
         return None
+
+    def _look_again_later(self, session: Session, request: Request) -> bool:
+        """A key that is not known may be a moment old: its owner has seen it in the store before this gateway has.
+
+        So the request is judged once more when what stands in the store now has been read.
+        """
+        if self._is_second_look:
+            return False
+
+        def look_again() -> None:
+            self._is_second_look = True
+            try:
+                self.handle_messages(session, (request.raw,))
+            finally:
+                self._is_second_look = False
+
+        return self._read_up(look_again)
 
     def _wait_for_secret(self, session: Session, request: Request, key: Key) -> None:
         if len(key.waiting) >= WAITING_FOR_SECRET_MAX:
@@ -471,7 +493,7 @@ class Methods:
         limits = self._order_limits(session, ask.account) if ask.shows_rate_limits else ""
         first, context = events[0], ask.context
         if first.kind == _REJECTED:
-            refusal = refuse(Reason(first.reason))  # type: ignore[call-arg]
+            refusal = refuse(Reason(first.reason))
             payload = messages.failure(ask.id_text, refusal, limits, cancelling=ask.reduces)
         elif ask.reduces:
             payload = messages.success(ask.id_text, self._cancelled(ask, events, entry), limits)

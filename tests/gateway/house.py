@@ -223,7 +223,7 @@ class Client:
     """A WebSocket client of the `websockets` library."""
 
     def __init__(self, url: str) -> None:
-        self.socket: ClientConnection = connect(url, max_size=None, open_timeout=10)
+        self.socket: ClientConnection = connect(url, max_size=None, open_timeout=10).__enter__()
         self.events: list[Any] = []
         """What came that was not the reply waited for."""
         self._ids = itertools.count(1)

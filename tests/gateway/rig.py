@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -69,6 +70,7 @@ class Rig:
             Clock(lambda: self.now_ms / 1000, lambda: self.now_ms * 1000),
             limits or RateLimitSettings(),
             fetch_secret=self._fetch_secret,
+            read_up=self._read_up,
             wake=lambda: None,
         )
         self.pipeline = self.methods.pipeline = Pipeline(GATEWAY, 1, self.methods.refused)
@@ -85,6 +87,11 @@ class Rig:
         self.secrets_asked.append(key)
         if self.answers_secrets:
             self.methods.secret_arrived(key, self.secrets.get(key.id))
+
+    def _read_up(self, read: Callable[[], None]) -> bool:
+        """The rig has always read all there is."""
+        read()
+        return True
 
     # -- the engine's side
 

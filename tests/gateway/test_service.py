@@ -1,0 +1,349 @@
+"""The gateway's process with real sockets, a real store and the engine's process."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
+
+from engine.journal import EVENTS_KEY, JOURNAL_KEY
+from tests.gateway.house import Client, Venue, limit_order, now_ms, wait_until
+
+UPGRADE = (
+    b"GET /ws-api/v3 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+RICH = {"BTC": "1000", "KZT": "100000000000"}
+
+
+@pytest.fixture(scope="module")
+def venue() -> Iterator[Venue]:
+    venue = Venue()
+    yield venue
+    venue.close()
+
+
+@pytest.fixture
+def own_venue() -> Iterator[Venue]:
+    """A venue that the test may break."""
+    venue = Venue()
+    yield venue
+    venue.close()
+
+
+def get(venue: Venue, path: str) -> tuple[int, Any]:
+    connection = HTTPConnection("127.0.0.1", venue.port, timeout=10)
+    connection.request("GET", path)
+    response = connection.getresponse()
+    body = json.loads(response.read())
+    connection.close()
+    return response.status, body
+
+
+class TestWire:
+    def test_an_order_is_placed_seen_and_cancelled(self, venue: Venue) -> None:
+        client = venue.trader(**RICH)
+        client.result("userDataStream.subscribe")
+        placed = client.place("ETHKZT", "BUY", "0.5", "1000000", newClientOrderId="mine")
+        assert placed["status"] == "NEW"
+        assert client.event()["event"]["x"] == "NEW"
+        assert client.event()["event"]["e"] == "outboundAccountPosition"
+        shown = client.result("order.status", symbol="ETHKZT", origClientOrderId="mine", timestamp=now_ms())
+        assert shown["orderId"] == placed["orderId"]
+        cancelled = client.result("order.cancel", symbol="ETHKZT", orderId=placed["orderId"], timestamp=now_ms())
+        assert cancelled["status"] == "CANCELED"
+        assert client.event()["event"]["X"] == "CANCELED"
+        client.close()
+
+    def test_two_clients_trade_and_everybody_watching_hears_it(self, venue: Venue) -> None:
+        watcher = venue.stream("/stream?streams=ethkzt@trade/ethkzt@bookTicker/ethkzt@depth@100ms")
+        maker, taker = venue.trader(**RICH), venue.api()
+        key = venue.hmac_key(venue.account(**RICH))
+        maker.result("userDataStream.subscribe")
+        taker.result("userDataStream.subscribe.signature", **taker.signed(key))
+        maker.place("BTCKZT", "SELL", "0.5", "50000000")
+        maker.place("ETHKZT", "BUY", "0.5", "1500000")
+        order = limit_order("ETHKZT", "SELL", "0.2", "1500000")
+        refused = taker.ask("order.place", **taker.signed(key, **order))
+        assert refused["error"]["code"] == -2010
+        order = limit_order("BTCKZT", "BUY", "0.2", "50000000")
+        assert taker.result("order.place", **taker.signed(key, **order))["status"] == "FILLED"
+        reports = [taker.event()["event"] for _ in range(3)]
+        assert [report.get("x") for report in reports] == ["NEW", "TRADE", None]
+        seen = {watcher.receive()["stream"] for _ in range(2)}
+        assert seen == {"ethkzt@bookTicker", "ethkzt@depth@100ms"}
+        for client in (watcher, maker, taker):
+            client.close()
+
+    def test_many_orders_in_flight_are_all_answered_in_order(self, venue: Venue) -> None:
+        client = venue.trader(**RICH)
+        count = 1000
+        sender = threading.Thread(
+            target=lambda: [
+                client.send({"id": id, "method": "order.place",
+                             "params": limit_order("BTCKZT", "BUY", "0.001", "1000000", newOrderRespType="ACK")})
+                for id in range(count)
+            ]
+        )  # fmt: skip
+        sender.start()
+        replies = [client.receive() for _ in range(count)]
+        sender.join()
+        assert [reply["id"] for reply in replies] == list(range(count))
+        assert {reply["status"] for reply in replies} == {200}
+        order_ids = [reply["result"]["orderId"] for reply in replies]
+        assert order_ids == sorted(order_ids)
+        cancelled = client.result("openOrders.cancelAll", symbol="BTCKZT", timestamp=now_ms())
+        assert [order["orderId"] for order in cancelled] == order_ids
+        client.close()
+
+    @pytest.mark.parametrize("path", ["/ws", "/ws/0", "/ws/btckzt@trade", "/ws/whatever@else", "/stream", "/stream?streams=",
+                                      "/stream?streams=btckzt@trade/nope@x", "/ws-api/v3", "/ws-api/v3?timeUnit=MICROSECOND"])  # fmt: skip
+    def test_paths_that_open(self, venue: Venue, path: str) -> None:
+        client = venue.stream(path)
+        client.send({"method": "LIST_SUBSCRIPTIONS", "id": 1})
+        assert client.receive()["id"] == 1
+        client.close()
+
+    @pytest.mark.parametrize("path", ["/", "/ws-api", "/wss", "/ws-api/v3?timeUnit=HOUR"])
+    def test_paths_that_do_not(self, venue: Venue, path: str) -> None:
+        with pytest.raises(InvalidStatus) as caught:
+            Client(venue.url(path))
+        assert caught.value.response.status_code == 404
+
+    def test_http_on_the_same_port(self, venue: Venue) -> None:
+        connection = HTTPConnection("127.0.0.1", venue.port, timeout=10)
+        for path in ("/api/v3/ping", "/api/v3/time", "/api/v3/exchangeInfo", "/api/v3/depth?symbol=BTCKZT"):
+            connection.request("GET", path)
+            response = connection.getresponse()
+            assert response.status == 200
+            assert response.headers["Content-Type"].startswith("application/json")
+            json.loads(response.read())
+        connection.request("POST", "/api/v3/order", body="symbol=BTCKZT")
+        response = connection.getresponse()
+        assert (response.status, json.loads(response.read())["code"]) == (404, -1020)
+        connection.close()
+
+    @pytest.mark.parametrize(("message", "code"), [("x" * 70_000, 1009), (b"\xff", 1003)])
+    def test_a_broken_rule_closes_the_connection(self, venue: Venue, message: str | bytes, code: int) -> None:
+        client = venue.api()
+        client.socket.send(message)
+        with pytest.raises(ConnectionClosed) as caught:
+            client.receive()
+        assert caught.value.rcvd is not None
+        assert caught.value.rcvd.code == code
+
+    def test_rubbish_on_the_socket_does_no_harm(self, venue: Venue) -> None:
+        for data in (b"\x00" * 100, b"GET\r\n\r\n", b"\x16\x03\x01", b"A" * 100_000):
+            with socket.create_connection(("127.0.0.1", venue.port), timeout=10) as raw:
+                raw.sendall(data)
+                raw.shutdown(socket.SHUT_WR)
+                try:
+                    while raw.recv(65536):
+                        pass
+                except ConnectionError:
+                    pass
+        assert get(venue, "/api/v3/ping") == (200, {})
+
+
+class TestSlowReader:
+    def test_it_is_dropped_and_others_are_served(self) -> None:
+        venue = Venue("--output-bytes-max", "200000")
+        try:
+            other = venue.trader(**RICH)
+            request = Frame(Opcode.TEXT, b'{"id":1,"method":"exchangeInfo"}').serialize(mask=True)
+            with socket.socket() as slow:
+                slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                slow.settimeout(10)
+                slow.connect(("127.0.0.1", venue.port))
+                slow.sendall(UPGRADE)
+                # It asks for some kilobytes again and again and never reads them.
+                with pytest.raises(ConnectionError):
+                    for _ in range(100_000):
+                        slow.sendall(request)
+            assert other.place("BTCKZT", "BUY", "0.001", "40000000")["status"] == "NEW"
+        finally:
+            venue.close()
+
+
+class TestRestarts:
+    def test_a_gateway_that_is_started_again_knows_everything(self, own_venue: Venue) -> None:
+        venue = own_venue
+        account = venue.account(**RICH)
+        key = venue.ed25519_key(account)
+        client = venue.api()
+        client.logon(key)
+        client.place("BTCKZT", "BUY", "0.5", "40000000", newClientOrderId="stays")
+        client.place("BTCKZT", "SELL", "0.5", "60000000")
+        client.result("order.cancel", symbol="BTCKZT", orderId=2, timestamp=now_ms())
+        depth = client.result("depth", symbol="BTCKZT")
+        status = client.result("account.status", timestamp=now_ms())
+        venue.processes["gateway"].kill()
+        venue.start_gateway()
+        client = venue.api()
+        client.logon(key)
+        assert client.result("depth", symbol="BTCKZT") == depth
+        again = client.result("account.status", timestamp=now_ms())
+        assert again == status
+        assert client.result("order.status", symbol="BTCKZT", orderId=2, timestamp=now_ms())["status"] == "CANCELED"
+        params = {"symbol": "BTCKZT", "origClientOrderId": "stays", "timestamp": now_ms()}
+        assert client.result("order.cancel", **params)["status"] == "CANCELED"
+
+    def test_a_store_that_is_killed_and_comes_back(self, own_venue: Venue) -> None:
+        venue = own_venue
+        client = venue.trader(**RICH)
+        assert client.place("BTCKZT", "BUY", "0.5", "40000000")["orderId"] == 1
+        venue.store.kill()
+        ids = list(range(100, 120))
+        for id in ids:
+            order = limit_order("BTCKZT", "BUY", "0.01", "40000000", newClientOrderId=f"c{id}", recvWindow=60000)
+            client.send({"id": id, "method": "order.place", "params": order})
+        venue.store.start()
+        replies = {id: client.reply_to(id) for id in ids}
+        assert {reply["status"] for reply in replies.values()} == {200}
+        open_orders = client.result("openOrders.status", timestamp=now_ms())
+        assert len(open_orders) == 1 + len(ids)
+        assert len({order["clientOrderId"] for order in open_orders}) == 1 + len(ids)
+
+    def test_killed_stores_under_load_lose_and_double_nothing(self, own_venue: Venue) -> None:
+        venue = own_venue
+        client = venue.trader(**RICH)
+        count, kills = 600, 3
+        replies: dict[int, Any] = {}
+
+        def receive() -> None:
+            while len(replies) < count:
+                reply = client.receive(60)
+                replies[reply["id"]] = reply
+
+        receiver = threading.Thread(target=receive)
+        receiver.start()
+        for id in range(count):
+            order = limit_order("BTCKZT", "BUY", "0.001", "40000000", newClientOrderId=f"n{id}", recvWindow=60000)
+            client.send({"id": id, "method": "order.place", "params": order})
+            if id % (count // kills) == count // kills // 2:
+                venue.store.kill()
+                venue.store.start()
+        receiver.join()
+        assert {reply["status"] for reply in replies.values()} == {200}
+        order_ids = [replies[id]["result"]["orderId"] for id in range(count)]
+        assert order_ids == list(range(1, count + 1))
+
+    def test_an_engine_that_is_killed_keeps_nobody_from_being_answered(self, own_venue: Venue) -> None:
+        venue = own_venue
+        client = venue.trader(**RICH)
+        venue.processes["engine"].kill()
+        client.send({"id": 7, "method": "order.place", "params": limit_order("BTCKZT", "BUY", "0.01", "40000000")})
+        wait_until(lambda: venue.store.client.xlen(JOURNAL_KEY) > venue.store.client.xlen(EVENTS_KEY), "the append")
+        venue.start_engine()
+        assert client.reply_to(7)["status"] == 200
+
+    def test_a_full_store_takes_cancels_but_no_orders(self) -> None:
+        venue = Venue(maxmemory="16mb")
+        try:
+            client = venue.trader(**RICH)
+            client.place("BTCKZT", "BUY", "0.5", "40000000")
+            venue.store.client.config_set("maxmemory", venue.store.client.info("memory")["used_memory"])
+            code = client.refusal("order.place", **limit_order("BTCKZT", "BUY", "0.5", "40000000"))[0]
+            assert code == -1008
+            cancelled = client.result("order.cancel", symbol="BTCKZT", orderId=1, timestamp=now_ms())
+            assert cancelled["status"] == "CANCELED"
+            venue.store.client.config_set("maxmemory", "512mb")
+            wait_until(
+                lambda: client.ask("order.place", **limit_order("BTCKZT", "BUY", "0.5", "40000000"))["status"] == 200,
+                "orders to be taken again",
+            )
+        finally:
+            venue.close()
+
+
+class TestEnd:
+    def test_a_planned_stop_is_announced(self, own_venue: Venue) -> None:
+        clients = [own_venue.api(), own_venue.stream("/ws"), own_venue.stream("/stream")]
+        assert own_venue.processes["gateway"].stop() == 0
+        api, raw, combined = (client.receive() for client in clients)
+        assert api["event"]["e"] == raw["e"] == combined["data"]["e"] == "serverShutdown"
+        assert combined["stream"] == "!serverShutdown"
+        for client in clients:
+            with pytest.raises(ConnectionClosed) as caught:
+                client.receive()
+            assert caught.value.rcvd is not None
+            assert caught.value.rcvd.code == 1001
+
+    def test_a_second_gateway_of_the_same_number_ends_the_first(self, own_venue: Venue) -> None:
+        first = own_venue.processes["gateway"]
+        client = own_venue.trader(**RICH)
+        own_venue.start_gateway()
+        other = own_venue.trader(**RICH)
+        other.place("BTCKZT", "BUY", "0.5", "40000000")
+        assert first.process.wait(timeout=10) == 1
+        assert "was started again elsewhere" in first.log.read_text()
+        with pytest.raises(ConnectionClosed):
+            client.receive()
+
+    def test_two_gateways_of_different_numbers_serve_one_venue(self, own_venue: Venue) -> None:
+        first_port = own_venue.port
+        first = own_venue.trader(**RICH)
+        own_venue.processes["first"] = own_venue.processes["gateway"]
+        own_venue.gateway_options = ("--gateway", "17")
+        own_venue.start_gateway()
+        assert own_venue.port != first_port
+        second = own_venue.trader(**RICH)
+        first.result("userDataStream.subscribe")
+        first.place("BTCKZT", "SELL", "0.5", "40000000")
+        assert second.place("BTCKZT", "BUY", "0.5", "40000000")["status"] == "FILLED"
+        events = [first.event()["event"] for _ in range(4)]
+        assert [event.get("X") for event in events] == ["NEW", None, "FILLED", None]
+
+    @pytest.mark.parametrize("damage", ["a gap", "an end before the cursor"])
+    def test_a_store_that_forgets_ends_the_process(self, own_venue: Venue, damage: str) -> None:
+        venue = own_venue
+        venue.account(**RICH)
+        gateway = venue.processes["gateway"]
+        client = venue.store.client
+        venue.processes["engine"].kill()
+        if damage == "a gap":
+            last = client.xrevrange(EVENTS_KEY, count=1)[0]
+            epoch, _, sequence = last[0].decode().partition("-")
+            client.xadd(EVENTS_KEY, {"h": last[1][b"h"], "b": last[1][b"b"]}, id=f"{epoch}-{int(sequence) + 2}")
+        else:
+            client.set("{jibek}:published", "1-0")
+            client.client_kill_filter(_type="normal", skipme=True)
+        assert gateway.process.wait(timeout=10) == 1
+        assert "ERROR" in gateway.log.read_text()
+
+    def test_without_a_secret_key_it_says_what_is_missing(self, venue: Venue, tmp_path: Path) -> None:
+        finished = subprocess.run(
+            [sys.executable, "-m", "gateway.service", "--store", venue.store.url, "--data", str(tmp_path), "--port", "0"],
+            capture_output=True, text=True, timeout=30, cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        assert finished.returncode == 1
+        assert "secret.key cannot be read" in finished.stderr
+
+    def test_a_taken_port_is_named(self, venue: Venue) -> None:
+        finished = subprocess.run(
+            [sys.executable, "-m", "gateway.service", "--store", venue.store.url, "--data", str(venue.data),
+             "--port", str(venue.port), "--gateway", "99"],
+            capture_output=True, text=True, timeout=30, cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        assert finished.returncode == 3
+        assert f"cannot listen on 127.0.0.1:{venue.port}" in finished.stderr
+
+    def test_secrets_do_not_appear_in_the_log(self, venue: Venue) -> None:
+        key = venue.hmac_key(venue.account())
+        client = venue.api()
+        signed = client.signed(key)
+        client.result("account.status", **signed)
+        client.refusal("account.status", **{**signed, "signature": "00"})
+        log = venue.processes["gateway"].log.read_text()
+        assert key.secret not in log
+        assert signed["signature"] not in log
