@@ -561,9 +561,8 @@ class EventEntry:
         return self.header.event_count
 
     def __iter__(self) -> Iterator[Event]:
-        make, unpack_from, data = Event._make, EVENT.struct.unpack_from, self.data
-        for position in range(EVENT_HEADER.size, EVENT_HEADER.size + self.header.event_count * EVENT.size, EVENT.size):
-            yield make(unpack_from(data, position))
+        end = EVENT_HEADER.size + self.header.event_count * EVENT.size
+        return map(Event._make, EVENT.struct.iter_unpack(memoryview(self.data)[EVENT_HEADER.size : end]))
 
     def parts(self, event: Event) -> list[bytes]:
         """The parts of the event's blob, in the order in which the command gave them."""
