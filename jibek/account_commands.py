@@ -13,9 +13,9 @@ from engine.journal import EntryId, Store
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.records import KEY_DEFINITION, Command, CommandKind, KeyDefinition, KeyType, Permission
 from engine.venue import Asset, DecimalError, Listing
-from jibek.changes import change_options, execute
 from jibek.directory import AccountRecord, Directory, KeyRecord, read_directory
 from jibek.venue_commands import running_venue, urls
+from ledger.changes import execute, who_and_why
 from ledger.console import (
     Column,
     Failure,
@@ -65,7 +65,7 @@ def find_account(directory: Directory, name: str) -> AccountRecord:
 @click.option("--deposit", "deposits", multiple=True, metavar="ASSET=AMOUNT", help="What is paid in. May be repeated.")
 @data_option
 @json_option
-@change_options
+@who_and_why(why_required=False)
 def create(name: str, deposits: tuple[str, ...], data_dir: Path, as_json: bool, who: str, why: str) -> None:
     """Open an account, and pay into it.
 
@@ -91,11 +91,11 @@ def create(name: str, deposits: tuple[str, ...], data_dir: Path, as_json: bool, 
 
 def open_account(client: Store, name: str, deposits: list[tuple[Asset, int]], *, who: str, why: str) -> int:
     """Adds an account, pays in the amounts, and returns the account's number."""
-    number = execute(client, Command(kind=CommandKind.ACCOUNT_ADD), name.encode(), who=who, why=why).account
+    _, added = execute(client, Command(kind=CommandKind.ACCOUNT_ADD), name.encode(), who=who, why=why)
     for asset, amount in deposits:
-        command = Command(kind=CommandKind.DEPOSIT, account=number, asset=asset.number, amount=amount)
+        command = Command(kind=CommandKind.DEPOSIT, account=added.account, asset=asset.number, amount=amount)
         execute(client, command, who=who, why=why)
-    return number
+    return added.account
 
 
 def parse_deposit(text: str, listing: Listing) -> tuple[Asset, int]:
@@ -241,7 +241,7 @@ def permission_names(permissions: int) -> list[str]:
 @click.option("--revoke", "revoked_id", metavar="KEY", help="Revoke this key instead of making one.")
 @data_option
 @json_option
-@change_options
+@who_and_why(why_required=False)
 def key(
     name: str,
     type_name: str | None,
@@ -387,7 +387,7 @@ def _revoke_key(client: Store, record: AccountRecord, key_id: str, *, who: str, 
 @click.argument("name")
 @data_option
 @json_option
-@change_options
+@who_and_why(why_required=False)
 def freeze(name: str, data_dir: Path, as_json: bool, who: str, why: str) -> None:
     """Freeze an account: its open orders are cancelled, and it can place none.
 
@@ -401,7 +401,7 @@ def freeze(name: str, data_dir: Path, as_json: bool, who: str, why: str) -> None
 @click.argument("name")
 @data_option
 @json_option
-@change_options
+@who_and_why(why_required=False)
 def unfreeze(name: str, data_dir: Path, as_json: bool, who: str, why: str) -> None:
     """Lift the freeze of an account.
 

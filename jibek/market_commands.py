@@ -14,8 +14,8 @@ from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.records import PRICE_SCALE, Command, CommandKind, MarketState
 from engine.venue import Listing, Market, format_decimal
 from jibek.account_commands import open_directory
-from jibek.changes import change_options, execute
 from jibek.venue_commands import running_venue, urls
+from ledger.changes import execute, who_and_why
 from ledger.console import Column, data_option, fail, json_option, print_json, print_table
 
 HTTP_TIMEOUT_S = 10.0
@@ -199,7 +199,7 @@ def target_options(command: Any) -> Any:
 @target_options
 @data_option
 @json_option
-@change_options
+@who_and_why(why_required=False)
 def halt(symbol: str | None, whole_venue: bool, data_dir: Path, as_json: bool, who: str, why: str) -> None:
     """Halt a market, or the whole venue: no order can be placed, orders can still be cancelled.
 
@@ -214,7 +214,7 @@ def halt(symbol: str | None, whole_venue: bool, data_dir: Path, as_json: bool, w
 @target_options
 @data_option
 @json_option
-@change_options
+@who_and_why(why_required=False)
 def resume(symbol: str | None, whole_venue: bool, data_dir: Path, as_json: bool, who: str, why: str) -> None:
     """Resume a market, or the whole venue. A market that was halted by itself stays so when the venue is resumed.
 

@@ -14,21 +14,19 @@ from typing import Any, TypeVar
 
 import click
 
-from engine.journal import EntryId, Producer
+from engine.journal import EntryId
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
-from engine.reasons import Reason
-from engine.records import AMOUNT_MAX, BatchBuilder, Command, CommandKind, EventKind
+from engine.records import AMOUNT_MAX, Command, CommandKind
 from engine.venue import Asset, DecimalError
 from ledger.accounts import AccountKind
+from ledger.changes import execute, who_and_why
 from ledger.console import (
     Column,
-    CommandT,
     data_option,
     fail,
     find_venue,
     json_option,
     open_store,
-    operator_name,
     print_json,
     print_table,
     store_errors,
@@ -56,7 +54,6 @@ from ledger.store import LedgerBroken, LedgerStore
 
 JOURNAL_LIMIT = 20
 JOURNAL_LIMIT_MAX = 100_000
-TEXT_BYTES_MAX = 500
 KIND_TITLES = {
     AccountKind.CLIENT: "clients: available",
     AccountKind.HOLD: "held for open orders",
@@ -96,7 +93,12 @@ def opened(data_dir: Path) -> Iterator[LedgerStore]:
 @json_option
 @data_option
 def balances(data_dir: Path, account: str | None, asset_name: str | None, nonzero: bool, as_json: bool) -> None:
-    """What each account has: available, held for open orders, and both together."""
+    """What each account has: available, held for open orders, and both together.
+
+    \b
+      jibek ledger balances --nonzero
+      jibek ledger balances --account alice --asset BTC --json
+    """
     with opened(data_dir) as store:
         id, rows = _balance_rows(store, account)
         names = store.names({row.owner for row in rows})
@@ -136,7 +138,12 @@ def _balance_json(row: BalanceRow, names: Names) -> dict[str, str]:
 @json_option
 @data_option
 def trial_balance_command(data_dir: Path, asset_name: str | None, as_json: bool) -> None:
-    """The sum of all accounts of each kind; debits equal credits in every asset."""
+    """The sum of all accounts of each kind; debits equal credits in every asset.
+
+    \b
+      jibek ledger trial-balance
+      jibek ledger trial-balance --asset KZT --json
+    """
     with opened(data_dir) as store:
         snapshot = take_snapshot(store)
         names = store.names(())
@@ -199,7 +206,12 @@ def trial_balance_json(id: EntryId, rows: list[TrialRow], names: Names) -> dict[
 @json_option
 @data_option
 def journal_command(data_dir: Path, account: str | None, entry_text: str | None, limit: int, as_json: bool) -> None:
-    """The transfers, oldest first, in the form that hledger reads: debits positive, credits negative."""
+    """The transfers, oldest first, in the form that hledger reads: debits positive, credits negative.
+
+    \b
+      jibek ledger journal --account alice --limit 5
+      jibek ledger journal --entry 1-20
+    """
     entry = None if entry_text is None else _entry_id(entry_text)
     with opened(data_dir) as store:
         owner = None if account is None else _account(store, account)
@@ -242,7 +254,12 @@ def _transaction_json(transaction: Transaction, names: Names) -> dict[str, Any]:
 @json_option
 @data_option
 def reconcile_command(data_dir: Path, as_json: bool) -> None:
-    """Computes the books again from the events and compares everything; exit code 0 only if every check passed."""
+    """Computes the books again from the events and compares everything; exit code 0 only if every check passed.
+
+    \b
+      jibek ledger reconcile
+      jibek ledger reconcile --json
+    """
     with opened(data_dir) as store, progress_shown("walking through the events") as progress:
         result = reconcile(store, progress=progress)
     if as_json:
@@ -290,24 +307,19 @@ def progress_shown(text: str) -> Iterator[Progress]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def who_and_why(command: CommandT) -> CommandT:
-    """Adds `--who` and `--why`, which stand in the journal beside the command."""
-    who = click.option(
-        "--who", default=operator_name, metavar="NAME", help="Who does it.  [default: $JIBEK_OPERATOR, or you]"
-    )
-    why = click.option("--why", required=True, metavar="TEXT", help="The reason.")
-    return who(why(command))
-
-
 @ledger.command()
 @click.argument("account")
 @click.argument("amount")
 @click.argument("asset")
-@who_and_why
+@who_and_why(why_required=True)
 @json_option
 @data_option
 def deposit(data_dir: Path, account: str, amount: str, asset: str, who: str, why: str, as_json: bool) -> None:
-    """Credits AMOUNT of ASSET to ACCOUNT."""
+    """Credits AMOUNT of ASSET to ACCOUNT.
+
+    \b
+      jibek ledger deposit alice 10 BTC --why "transfer 4711"
+    """
     _move_money(CommandKind.DEPOSIT, data_dir, account, amount, asset, who, why, as_json)
 
 
@@ -315,11 +327,15 @@ def deposit(data_dir: Path, account: str, amount: str, asset: str, who: str, why
 @click.argument("account")
 @click.argument("amount")
 @click.argument("asset")
-@who_and_why
+@who_and_why(why_required=True)
 @json_option
 @data_option
 def withdraw(data_dir: Path, account: str, amount: str, asset: str, who: str, why: str, as_json: bool) -> None:
-    """Takes AMOUNT of ASSET from what ACCOUNT has available."""
+    """Takes AMOUNT of ASSET from what ACCOUNT has available.
+
+    \b
+      jibek ledger withdraw alice 2.5 BTC --why "asked for by letter"
+    """
     _move_money(CommandKind.WITHDRAW, data_dir, account, amount, asset, who, why, as_json)
 
 
@@ -338,15 +354,8 @@ def _move_money(
         account = _account(store, account_name)
         asset = _asset(store.names(()), asset_name)
         amount = _amount(asset, amount_text)
-        if max(len(who.encode()), len(why.encode())) > TEXT_BYTES_MAX:
-            fail(EXIT_USAGE, f"Who and why have at most {TEXT_BYTES_MAX} bytes each.")
-        builder = BatchBuilder()
         command = Command(kind=kind, account=account, asset=asset.number, amount=amount)
-        builder.add(command, who.encode(), why.encode())
-        id, entry = Producer(store.client).execute(builder)
-    event = next(iter(entry))
-    if event.kind == EventKind.REJECTED:
-        fail(EXIT_REFUSED, next(reason.text for reason in Reason if reason == event.reason))
+        id, _ = execute(store.client, command, who=who, why=why)
     if as_json:
         print_json({"id": str(id), "account": account_name, "asset": asset.name, "amount": asset.format(amount)})
         return
