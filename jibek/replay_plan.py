@@ -70,7 +70,7 @@ class Funds:
 
 @dataclass
 class Plan:
-    """The commands of a replay in file order, and what became of the rows. Memory: about 250 bytes an order."""
+    """The commands of a replay in file order, and what became of the rows. Memory: about 400 bytes an order."""
 
     market: Market
     commands: list[ReplayCommand] = field(default_factory=list)

@@ -57,6 +57,13 @@ def test_columns_may_stand_in_any_order_among_others(tmp_path: Path) -> None:
     assert list(read_order_flow(path)) == [Row(5, 1, 236_47000000, 200000000, Action.CREATED, Side.BUY)]
 
 
+def test_the_file_in_the_documentation_is_read(tmp_path: Path) -> None:
+    text = (Path(__file__).parent.parent.parent / "docs" / "replay.md").read_text()
+    block = next(block for block in text.split("```") if HEADING in block)
+    actions = [row.action for row in read_order_flow(write(tmp_path, *block.split()))]
+    assert actions == [Action.CREATED, Action.CHANGED, Action.DELETED]
+
+
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_line_ends_and_byte_order_marks_of_other_systems_are_read(tmp_path: Path, mark: str, ending: str) -> None:
