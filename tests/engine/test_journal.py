@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 import redis
@@ -37,25 +36,7 @@ from engine.journal import (
 )
 from engine.records import BatchBuilder, Command, CommandKind
 from engine.reference import Core
-from tests.ledger.support import ValkeyServer
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ValkeyServer]:
-    server = ValkeyServer()
-    yield server
-    server.remove()
-
-
-@pytest.fixture
-def client(server: ValkeyServer) -> Iterator[Store]:
-    client = connect(server.url)
-    client.flushall()
-    client.function_flush()
-    prepare_store(client)
-    start_venue(client)
-    yield client
-    client.close()
+from tests.store_process import StoreProcess
 
 
 def a_batch(number: int = 1) -> bytes:
@@ -166,7 +147,7 @@ def test_an_entry_out_of_order_is_no_successor() -> None:
     check_follows(EntryId(1, 5), JournalEntry(EntryId(1, 6), 0, a_batch()))
 
 
-def test_a_newer_boot_makes_a_producer_draw_another(server: ValkeyServer, client: Store) -> None:
+def test_a_newer_boot_makes_a_producer_draw_another(server: StoreProcess, client: Store) -> None:
     core, stop = Core(), threading.Event()
 
     def engine() -> None:
@@ -224,7 +205,7 @@ def test_reading_waits_no_longer_than_asked(client: Store) -> None:
     assert read_journal(client, EntryId(1, 0), block_ms=5) == []
 
 
-def test_processes_that_start_together_load_the_functions_once(server: ValkeyServer, client: Store) -> None:
+def test_processes_that_start_together_load_the_functions_once(server: StoreProcess, client: Store) -> None:
     client.function_flush()
     failures: list[Exception] = []
 

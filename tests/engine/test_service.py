@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,9 +17,7 @@ from engine.journal import (
     Producer,
     Store,
     connect,
-    prepare_store,
     read_events,
-    start_venue,
 )
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, StopRequest
 from engine.records import BatchBuilder, Command, CommandKind, EngineStop, MarketState
@@ -28,25 +25,7 @@ from engine.reference import Core as ReferenceCore
 from engine.service import ClockGuard, EngineService, main, serve
 from engine.watermark import read_watermark, write_watermark
 from tests.engine.command_flow import CommandFlow
-from tests.ledger.support import ValkeyServer
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ValkeyServer]:
-    server = ValkeyServer()
-    yield server
-    server.remove()
-
-
-@pytest.fixture
-def client(server: ValkeyServer) -> Iterator[Store]:
-    client = connect(server.url)
-    client.flushall()
-    client.function_flush()
-    prepare_store(client)
-    start_venue(client)
-    yield client
-    client.close()
+from tests.store_process import StoreProcess
 
 
 def append_flow(client: Store, entries: int, seed: int = 1) -> None:
@@ -172,7 +151,7 @@ def test_a_watermark_comes_back_and_nonsense_does_not(tmp_path: Path) -> None:
             read_watermark(tmp_path)
 
 
-def test_serving_outlives_the_store(server: ValkeyServer, client: Store, tmp_path: Path) -> None:
+def test_serving_outlives_the_store(server: StoreProcess, client: Store, tmp_path: Path) -> None:
     own = connect(server.url)
     service, stop = EngineService(own, Core(), tmp_path), StopRequest()
     thread = threading.Thread(target=serve, args=(service, ClockGuard(own, service.core), stop))
@@ -220,7 +199,7 @@ def test_clocks_that_part_halt_the_venue_until_an_operator_resumes_it(client: St
     assert service.core.venue_state == MarketState.TRADING, "the difference was accepted"
 
 
-def test_the_process_says_why_it_does_not_start(server: ValkeyServer, client: Store, tmp_path: Path) -> None:
+def test_the_process_says_why_it_does_not_start(server: StoreProcess, client: Store, tmp_path: Path) -> None:
     assert main(["--store", "unix:///nowhere", "--data", str(tmp_path)]) == EXIT_UNREACHABLE
     client.config_set("appendfsync", "everysec")
     try:

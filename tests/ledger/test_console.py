@@ -25,7 +25,7 @@ from ledger.console import (
     print_table,
     store_errors,
 )
-from tests.ledger.support import ValkeyServer
+from tests.store_process import StoreProcess
 
 CONTENT = {
     "pid": 1,
@@ -69,7 +69,7 @@ def test_a_venue_knows_whether_its_supervisor_lives(tmp_path: Path) -> None:
     assert not venue._replace(pid=2**22 + 1).is_running()
 
 
-def test_a_store_is_opened(server: ValkeyServer, client: Store, tmp_path: Path) -> None:
+def test_a_store_is_opened(server: StoreProcess, client: Store, tmp_path: Path) -> None:
     assert open_store(VenueAddress(tmp_path, 1, server.url, "", 0, "", {})).ping()
 
 

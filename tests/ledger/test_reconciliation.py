@@ -19,11 +19,11 @@ from tests.ledger.support import (
     EngineThread,
     SettlementThread,
     TestVenue,
-    ValkeyServer,
     process_environment,
     settle_all,
-    wait_until,
 )
+from tests.store_process import StoreProcess
+from tests.venue_process import wait_until
 
 CHAIN = "every entry has its event, and the hash chain is intact"
 TRANSFERS = "transfers computed from the events equal the stored ones"
@@ -46,7 +46,7 @@ def failed(result: Reconciliation) -> set[str]:
 
 
 @pytest.fixture
-def traded(venue: TestVenue, client: Store, server: ValkeyServer) -> Iterator[LedgerStore]:
+def traded(venue: TestVenue, client: Store, server: StoreProcess) -> Iterator[LedgerStore]:
     """A venue that has traded, its engine and its settlement at work."""
     venue.trade_at_random(seed=1, entries=20)
     settlement = settle_all(client)
@@ -66,7 +66,7 @@ def test_sound_books_pass_every_check(traded: LedgerStore, venue: TestVenue) -> 
     assert venue.core.orders, "orders are open"
 
 
-def test_an_empty_venue_has_nothing_to_look_at(client: Store, venue: TestVenue, server: ValkeyServer) -> None:
+def test_an_empty_venue_has_nothing_to_look_at(client: Store, venue: TestVenue, server: StoreProcess) -> None:
     with EngineThread(venue, server.url), SettlementThread(settle_all(client)):
         result = reconcile(LedgerStore(server.client()))
     assert not result.passed
@@ -209,7 +209,7 @@ def test_a_missing_event_breaks_the_chain_and_is_named(traded: LedgerStore) -> N
     assert "do not hold the same ids" in result.checks[0].detail
 
 
-def test_it_is_right_while_the_venue_goes_on_trading(client: Store, venue: TestVenue, server: ValkeyServer) -> None:
+def test_it_is_right_while_the_venue_goes_on_trading(client: Store, venue: TestVenue, server: StoreProcess) -> None:
     """Entries are executed and settled between and during the steps of the reconciliation."""
     venue.trade_at_random(seed=3, entries=5)
     settlement = settle_all(client)

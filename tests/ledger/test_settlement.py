@@ -26,13 +26,13 @@ from ledger.store import CURSOR_KEY, Cursor, CursorMoved, LedgerBroken, LedgerSt
 from tests.ledger.support import (
     LedgerDump,
     TestVenue,
-    ValkeyServer,
     clear_ledger,
     dump_ledger,
     process_environment,
     settle_all,
-    wait_until,
 )
+from tests.store_process import StoreProcess
+from tests.venue_process import wait_until
 
 
 class LateStore(LedgerStore):
@@ -218,7 +218,7 @@ def start_child(work: Callable[[], object]) -> int:
         os._exit(1)
 
 
-def settle_in_child(server: ValkeyServer, kill_at: int) -> bool:
+def settle_in_child(server: StoreProcess, kill_at: int) -> bool:
     """Settles everything in a process of its own, which is killed at a step; True where it came to its end."""
 
     def work() -> None:
@@ -244,7 +244,7 @@ def settled(venue: TestVenue, client: Store, monkeypatch: pytest.MonkeyPatch) ->
     return expected
 
 
-def test_killed_at_any_step_the_next_one_finishes(settled: LedgerDump, server: ValkeyServer, client: Store) -> None:
+def test_killed_at_any_step_the_next_one_finishes(settled: LedgerDump, server: StoreProcess, client: Store) -> None:
     steps = 0
     while not settle_in_child(server, kill_at=steps):
         assert settle_in_child(server, kill_at=-1)
@@ -257,7 +257,7 @@ def test_killed_at_any_step_the_next_one_finishes(settled: LedgerDump, server: V
 
 @pytest.mark.parametrize("steps", [6, 7, 12])
 def test_killed_again_and_again_it_still_gets_there(
-    settled: LedgerDump, server: ValkeyServer, client: Store, steps: int
+    settled: LedgerDump, server: StoreProcess, client: Store, steps: int
 ) -> None:
     kills = 0
     while not settle_in_child(server, kill_at=steps):
@@ -272,7 +272,7 @@ def test_killed_again_and_again_it_still_gets_there(
 
 @pytest.mark.parametrize("seed", range(20))
 def test_two_that_take_turns_give_the_result_of_one(
-    settled: LedgerDump, client: Store, server: ValkeyServer, seed: int
+    settled: LedgerDump, client: Store, server: StoreProcess, seed: int
 ) -> None:
     """Some interleaving of two settlements, drawn by the seed, each with calls in flight while the other goes on."""
     source = random.Random(seed)
@@ -294,7 +294,7 @@ def test_two_that_take_turns_give_the_result_of_one(
 
 
 def test_three_processes_at_once_give_the_result_of_one(
-    settled: LedgerDump, client: Store, server: ValkeyServer
+    settled: LedgerDump, client: Store, server: StoreProcess
 ) -> None:
     last = read_events(client, BEGINNING, count=10_000)[-1].id
 
@@ -328,7 +328,7 @@ def _stop_at(settlement: Settlement, last: EntryId, stop: StopRequest) -> None:
 class SettlementProcess:
     """`python -m ledger.settlement` against a store; ready once constructed."""
 
-    def __init__(self, server: ValkeyServer) -> None:
+    def __init__(self, server: StoreProcess) -> None:
         command = [sys.executable, "-m", "ledger.settlement", "--store", server.url, "--data", str(server.folder)]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=process_environment()
@@ -344,7 +344,7 @@ class SettlementProcess:
 
 
 def test_the_process_survives_kills_company_and_a_store_that_dies(
-    venue: TestVenue, client: Store, server: ValkeyServer
+    venue: TestVenue, client: Store, server: StoreProcess
 ) -> None:
     """Two real processes settle while the venue trades; one is killed each time, and once the store is."""
     processes = [SettlementProcess(server), SettlementProcess(server)]
@@ -371,7 +371,7 @@ def test_the_process_survives_kills_company_and_a_store_that_dies(
 
 
 def test_the_process_ends_with_one_clear_line_where_a_promise_is_broken(
-    venue: TestVenue, client: Store, server: ValkeyServer
+    venue: TestVenue, client: Store, server: StoreProcess
 ) -> None:
     venue.trade_at_random(seed=10, entries=2)
     settle_all(client)
@@ -383,7 +383,7 @@ def test_the_process_ends_with_one_clear_line_where_a_promise_is_broken(
     assert "Traceback" not in log
 
 
-def test_a_store_that_is_not_there_is_named(server: ValkeyServer, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_store_that_is_not_there_is_named(server: StoreProcess, capfd: pytest.CaptureFixture[str]) -> None:
     command = [sys.executable, "-m", "ledger.settlement", "--store", "redis://127.0.0.1:1/0", "--data", "/tmp"]
     done = subprocess.run(command, capture_output=True, text=True, env=process_environment(), timeout=60, check=False)
     assert done.returncode == EXIT_UNREACHABLE
