@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from engine import Book
 from engine.book import BookEventKind
-from engine.reasons import Reason
 from engine.records import Side
 from engine.venue import Market
 from jibek.market_commands import price_text, quantity_text
@@ -62,11 +61,10 @@ def outcomes_in_book(commands: Iterable[ReplayCommand]) -> tuple[list[Outcome], 
     outcomes = []
     count = 0
     for command in commands:
-        if not isinstance(command, PlaceOrder):
-            outcomes.append(Outcome("" if command.order_id in book else Reason.UNKNOWN_ORDER.text))
+        if isinstance(command, PlaceOrder):
+            book.place(command.order_id, command.side, command.price_ticks, command.quantity_lots)
+        else:
             book.cancel(command.order_id)
-            continue
-        book.place(command.order_id, command.side, command.price_ticks, command.quantity_lots)
         refusal, trades = "", []
         for event in book.events():
             if event.kind == BookEventKind.REJECTED:
