@@ -16,15 +16,11 @@ from typing import Any, NamedTuple
 
 from engine.records import PRICE_SCALE, Side
 from engine.venue import Market, parse_decimal
-from jibek.client import Credentials, RequestRefused
+from jibek.client import KEY_RETRY_S, KEY_WAIT_S, UNKNOWN_KEY_CODE, Credentials, RequestRefused
 from jibek.market_commands import price_text, quantity_text
 from jibek.pipeline_client import PipelineClient, Reply, refusal_of
 from jibek.replay_plan import PlaceOrder, Plan, ReplayCommand, lot_e8
 
-KEY_WAIT_S = 10.0
-"""A gateway learns of a new key from the events, so it may do so a moment after the one who added it."""
-KEY_RETRY_S = 0.02
-UNAUTHORIZED_CODE = -2015
 CANCEL_REFUSED_CODE = -2011
 SIDES = {Side.BUY: "BUY", Side.SELL: "SELL"}
 REPLIES_PER_PROGRESS = 100
@@ -81,14 +77,14 @@ async def play(
 
 
 async def follow_account(client: PipelineClient, credentials: Credentials) -> None:
-    """Subscribes to the events of an account. From then on the gateway has the key's secret, too."""
+    """Subscribes to the events of an account, as soon as the venue knows its key. Then the gateway has its secret, too."""
     deadline_s = time.monotonic() + KEY_WAIT_S
     while True:
         try:
             await client.request(credentials, "userDataStream.subscribe.signature")
             return
         except RequestRefused as refused:
-            if refused.code != UNAUTHORIZED_CODE or time.monotonic() > deadline_s:
+            if refused.code != UNKNOWN_KEY_CODE or time.monotonic() > deadline_s:
                 raise
         await asyncio.sleep(KEY_RETRY_S)
 
