@@ -17,7 +17,7 @@ TEST_LONG_SECONDS_MAX ?= 7200
 EXTENSION_SOURCES := setup.py $(wildcard engine/*.pyx engine/*.pxd)
 PYTEST_COMMAND := $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: help build demo test test-long style clean
+.PHONY: help build demo test test-long kill-test style clean
 
 help:  ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -32,6 +32,9 @@ test: build  ## Runs the tests.
 
 test-long: build  ## Runs the tests that take minutes each.
 	@$(BIN)/python .ci/bounded $(TEST_LONG_SECONDS_MAX) $(PYTEST_COMMAND) -m long $(PYTEST)
+
+kill-test: build  ## Kills processes of a venue under load: make kill-test N=200 SEED=7
+	@$(BIN)/python -m tests.faults $(if $(N),--kills $(N)) $(if $(SEED),--seed $(SEED))
 
 style: build  ## Checks style and types.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
