@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,8 @@ def book(symbol: str, limit: int, data_dir: Path, as_json: bool) -> None:
       jibek market book BTCKZT --limit 100 --json
     """
     address = running_venue(data_dir)
-    depth = fetch(f"{urls(address.host, address.port)['http']}/depth?symbol={symbol}&limit={limit}")
+    query = urllib.parse.urlencode({"symbol": symbol, "limit": limit})
+    depth = fetch(f"{urls(address.host, address.port)['http']}/depth?{query}")
     if as_json:
         print_json(depth)
         return

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from engine.journal import JOURNAL_KEY, VENUE_GATEWAY, Producer, Store, prepare_store, start_venue
 from engine.records import MarketState
 from engine.venue import Asset, Listing, Market, VenueDefinition, load_venue
-from jibek.definition import differences, is_beginning_of
+from jibek.definition import define_venue, differences, is_beginning_of
+from jibek.directory import read_directory
+from tests.store_process import StoreProcess
 
 
 def listing_of(definition: VenueDefinition, assets: int | None = None, markets: int | None = None) -> Listing:
@@ -58,3 +65,56 @@ def test_each_difference_is_one_sentence() -> None:
         "venue.toml gives ETHKZT maker_fee_ppm = 500, the venue 7.",
         "The venue has the market BTCUSDT, venue.toml has not.",
     ]
+
+
+# -- on a venue
+
+
+@pytest.fixture
+def store() -> Iterator[StoreProcess]:
+    store = StoreProcess()
+    yield store
+    store.remove()
+
+
+@pytest.fixture
+def client(store: StoreProcess, tmp_path: Path) -> Iterator[Store]:
+    """A connection to the store of a venue that has an engine and no definition yet."""
+    client = store.client()
+    prepare_store(client)
+    start_venue(client)
+    command = [sys.executable, "-m", "engine.service", "--engine", "reference", "--store", store.url]
+    engine = subprocess.Popen([*command, "--data", str(tmp_path)], stdout=subprocess.DEVNULL)
+    yield client
+    engine.kill()
+    engine.wait()
+    client.close()
+
+
+def large_definition() -> VenueDefinition:
+    """More than one entry of the journal holds."""
+    definition = load_venue()
+    more = [Asset(number, f"A{number}", 2) for number in range(len(definition.assets) + 1, 300)]
+    return replace(definition, assets=definition.assets + more)
+
+
+def test_a_start_that_died_on_the_way_is_gone_on_with(client: Store, tmp_path: Path) -> None:
+    definition = large_definition()
+    first, *rest = definition.batches("test")
+    assert rest
+    producer = Producer(client, VENUE_GATEWAY, boot=1)
+    producer.number = 1
+    producer.execute(first)
+    assert is_beginning_of(definition, read_directory(client, tmp_path).listing)
+    for _ in range(2):
+        define_venue(client, tmp_path, definition)
+        listing = read_directory(client, tmp_path).listing
+        assert (list(listing.assets.values()), len(listing.markets)) == (definition.assets, 4)
+        assert list(differences(definition, listing)) == []
+
+
+def test_a_venue_that_is_defined_is_left_alone(client: Store, tmp_path: Path) -> None:
+    define_venue(client, tmp_path, load_venue())
+    entries = client.xlen(JOURNAL_KEY)
+    define_venue(client, tmp_path, load_venue())
+    assert client.xlen(JOURNAL_KEY) == entries

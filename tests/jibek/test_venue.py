@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from engine.journal import BEGINNING, read_journal
 from engine.reference import Core
 from jibek.children import CRASHES_MAX
 from jibek.client import Credentials, TradingClient
+from tests.store_process import StoreProcess
 from tests.venue_process import WAIT_S, VenueProcess, is_running, wait_until
 
 NewVenue = Callable[..., VenueProcess]
@@ -165,18 +167,50 @@ def test_a_store_that_is_not_there_is_named(new_venue: NewVenue) -> None:
     assert result.stderr.startswith("No store answers at unix://")
 
 
-def test_a_store_of_ones_own_with_unsafe_settings_is_refused(new_venue: NewVenue, running_venue: VenueProcess) -> None:
-    client = running_venue.store()
+@pytest.fixture
+def own_store() -> Iterator[StoreProcess]:
+    store = StoreProcess()
+    yield store
+    store.remove()
+
+
+def test_a_store_of_ones_own_carries_a_venue(new_venue: NewVenue, own_store: StoreProcess) -> None:
+    venue = new_venue(store=own_store.url).start()
+    assert list(venue.pids()) == ["engine", "settlement", "gateway"]
+    trade_a_little(venue)
+    before = state(venue)
+    own_store.kill()
+    own_store.start()
+    assert state(venue) == before
+    assert venue.stop() == 0
+    assert own_store.client().ping()
+
+
+def test_a_store_of_ones_own_with_unsafe_settings_is_refused(new_venue: NewVenue, own_store: StoreProcess) -> None:
+    own_store.client().config_set("appendfsync", "everysec")
     venue = new_venue()
-    client.config_set("appendfsync", "everysec")
-    try:
-        url = running_venue.facts()["store"]
-        result = venue.jibek("up", "--port", str(venue.options.port), "--store", url)
-    finally:
-        client.config_set("appendfsync", "always")
-        client.close()
+    result = venue.jibek("up", "--port", str(venue.options.port), "--store", own_store.url)
     assert result.returncode == 1
-    assert "appendfsync" in result.stderr
+    assert "`appendfsync everysec`, and Jibek needs `appendfsync always`" in result.stderr
+
+
+def test_a_store_that_has_lost_what_was_published_is_refused(new_venue: NewVenue) -> None:
+    venue = new_venue().start()
+    venue.json("account", "create", "alice")
+    venue.stop()
+    shutil.rmtree(venue.folder.store / "appendonlydir")
+    result = venue.jibek("up", "--port", str(venue.options.port))
+    assert result.returncode == 1
+    assert "this is an old copy of the store" in result.stderr
+    assert not venue.folder.is_locked()
+
+
+def test_it_can_be_stopped_while_it_starts(new_venue: NewVenue) -> None:
+    venue = new_venue()
+    venue.launch()
+    wait_until(lambda: (venue.folder.logs / "engine.log").exists(), "the engine is started")
+    assert venue.stop() == 0
+    assert not venue.folder.is_locked()
 
 
 def test_a_venue_file_that_cannot_be_used_is_refused(new_venue: NewVenue, tmp_path: Path) -> None:
