@@ -2,7 +2,7 @@
 
 orjson reads every frame. It loses how a number was written, so two kinds of frame are read again, by the standard
 library with hooks that keep each number's text: signed ones, because the signature is over that text, and those in
-which orjson makes an amount a float. Signed frames with a name twice are refused: two readers could read them differently.
+which orjson makes an amount a float. Frames with a name twice are refused: two readers could read them differently.
 
 What a client sends wrongly is a `Refusal`, never an exception.
 """
@@ -61,7 +61,7 @@ class Request:
     `params` are as orjson read them until `use_exact_params` puts those with the numbers' own text in their place.
     """
 
-    __slots__ = ("expires_ms", "id_text", "method", "params", "raw")
+    __slots__ = ("expires_ms", "id_text", "method", "params", "raw", "timestamp_ms")
 
     def __init__(self, raw: bytes, id_text: str, method: str, params: dict[str, Any]) -> None:
         self.raw = raw
@@ -70,6 +70,7 @@ class Request:
         self.method = method
         """Without a version prefix."""
         self.params = params
+        self.timestamp_ms = 0
         self.expires_ms = 0
         """When the window of the request's timestamp ends; 0 where it has none."""
 
@@ -101,6 +102,24 @@ _EXACT = json.JSONDecoder(
 )
 
 
+def _check_names(raw: bytes, names: int) -> Refusal | None:
+    """Refuses a JSON object, which orjson has read as `names` names, that has one of them twice.
+
+    Every name is followed by a colon, so where there are no more colons than names, each stands once. That is so for
+    nearly every frame, and costs 50 ns; others (a text with a colon, an object in an object) are read again.
+    """
+    if raw.count(b":") == names:
+        return None
+    try:
+        _EXACT.decode(raw.decode())
+    except _DuplicateName:
+        return refuse(Reason.DUPLICATE_PARAMETER)
+    except (ValueError, RecursionError):
+        # Nested so deep that only orjson reads it; nothing that is asked for lies that deep.
+        return refuse(Reason.INVALID_JSON)
+    return None
+
+
 class Unreadable(NamedTuple):
     """A frame that is no request, and the id to refuse it under."""
 
@@ -125,6 +144,9 @@ def read_request(raw: bytes) -> Request | Unreadable:
         params = {}
     elif type(params) is not dict:
         return Unreadable(id_text, refuse(Reason.INVALID_JSON))
+    refusal = _check_names(raw, len(frame) + len(params))
+    if refusal is not None:
+        return Unreadable(id_text, refusal)
     return Request(raw, id_text, method.removeprefix(VERSION_PREFIX), params)
 
 
@@ -190,7 +212,8 @@ def symbols_of(params: Mapping[str, Any]) -> list[str] | Refusal | None:
         return None
     if type(symbols) is not list or not all(type(name) is str for name in symbols):
         return refuse(Reason.INVALID_PARAMETER, "symbols")
-    return symbols
+    # A name again and again would make a long answer out of a short question.
+    return symbols if len(set(symbols)) == len(symbols) else refuse(Reason.DUPLICATE_PARAMETER)
 
 
 def unit_of(name: str | None) -> int | Refusal:
@@ -442,4 +465,6 @@ def read_stream_request(raw: bytes) -> StreamRequest | Unreadable:
         params = []
     if type(params) is not list:
         return Unreadable(id_text, refuse(Reason.INVALID_STREAM_REQUEST, "params must be an array"))
+    if _check_names(raw, len(frame)) is not None:
+        return Unreadable(id_text, refuse(Reason.INVALID_STREAM_REQUEST, "a name stands twice"))
     return StreamRequest(id_text, method, params)

@@ -12,7 +12,7 @@ What waits for a slow reader is bounded by its connection, which is dropped when
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import islice
 from typing import Any, Protocol
 
@@ -157,21 +157,28 @@ class Feeds:
 
     # -- who follows what
 
-    def follow(self, session: Listener, stream: str) -> Refusal | None:
-        """Subscribes a session to a stream; asking again changes nothing."""
-        symbol, _, kind = stream.partition("@")
-        book = self._books_by_symbol.get(symbol)
-        if book is None or (kind not in DEPTH_INTERVALS_MS and kind not in ("trade", "bookTicker")):
-            return refuse(Reason.UNKNOWN_STREAM, stream[:100])
-        if len(session.streams) >= STREAMS_PER_SESSION_MAX and stream not in session.streams:
+    def check_follow(self, session: Listener, streams: Collection[str]) -> Refusal | None:
+        """Whether a session may follow all of these: each is offered, and there is room for them."""
+        for stream in streams:
+            symbol, _, kind = stream.partition("@")
+            if symbol not in self._books_by_symbol or not (
+                kind in DEPTH_INTERVALS_MS or kind in ("trade", "bookTicker")
+            ):
+                return refuse(Reason.UNKNOWN_STREAM, stream[:100])
+        if len(session.streams.keys() | set(streams)) > STREAMS_PER_SESSION_MAX:
             return refuse(Reason.INVALID_STREAM_REQUEST, f"over {STREAMS_PER_SESSION_MAX} streams on one connection")
+        return None
+
+    def follow(self, session: Listener, stream: str) -> None:
+        """Subscribes a session to a stream that `check_follow` has allowed; asking again changes nothing."""
+        symbol, _, kind = stream.partition("@")
+        book = self._books_by_symbol[symbol]
         self._followers.setdefault(stream, {})[session] = None
         session.streams[stream] = None
         if kind in DEPTH_INTERVALS_MS:
             book.depths.setdefault(DEPTH_INTERVALS_MS[kind], DepthStream(book))
         elif kind == "bookTicker" and book.ticker is None:
             book.ticker = book.best()
-        return None
 
     def unfollow(self, session: Listener, stream: str) -> None:
         """Ends a subscription; one that is not held is no error."""

@@ -98,7 +98,7 @@ class Methods:
         self._read_up = read_up
         self._is_second_look = False
         self._wake = wake
-        self._replays = ReplayGuard()
+        self.replays = ReplayGuard()
         self.now_s = clock.now_s()
         self.now_ms = clock.now_us() // 1000
         """The time at the beginning of the turn; what is judged by the clock in a turn is judged by the same time."""
@@ -425,7 +425,7 @@ class Methods:
         if self.is_store_full:
             return refuse(Reason.OVERLOADED)
         if "signature" in request.params:
-            refusal = self._replays.admit(key, request, self.now_ms)
+            refusal = self.replays.admit(key, request, self.now_ms)
             if refusal is not None:
                 return refusal
         return self.rate_limits.add_order(self.rate_limits.orders_of(key.account), self.now_ms)
@@ -623,19 +623,22 @@ class Methods:
             return refuse(Reason.INVALID_STREAM_REQUEST, f"method {method[:50]} or its params are not supported")
         if not params or not all(type(stream) is str for stream in params):
             return refuse(Reason.INVALID_STREAM_REQUEST, "params must be stream names")
-        for stream in params:
-            if method == "UNSUBSCRIBE":
+        if method == "UNSUBSCRIBE":
+            for stream in params:
                 self.feeds.unfollow(session, stream)
-                continue
-            refusal = self.feeds.follow(session, stream)
-            if refusal is not None:
-                return refusal
+            return (None,)
+        refusal = self.feeds.check_follow(session, params)
+        if refusal is not None:
+            return refusal
+        for stream in params:
+            self.feeds.follow(session, stream)
         return (None,)
 
     def follow_url(self, session: Session, streams: Sequence[str]) -> None:
         """Subscribes to the streams that a URL names. Unknown names are passed over: some clients connect to any path."""
         for stream in streams:
-            self.feeds.follow(session, stream)
+            if self.feeds.check_follow(session, (stream,)) is None:
+                self.feeds.follow(session, stream)
 
     # -- HTTP
 

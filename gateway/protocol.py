@@ -186,7 +186,8 @@ class Connection:
             return []
         if self.state is not ConnectionState.HTTP:
             return []
-        self._raw += data
+        if self._http.their_state is not h11.SEND_BODY:
+            self._raw += data
         return self._receive_http(data, now_s)
 
     def receive_eof(self) -> None:
@@ -221,6 +222,7 @@ class Connection:
                 self._request_body.clear()
                 unread = len(self._http.trailing_data[0])
                 self._request_head = bytes(self._raw[: len(self._raw) - unread])
+                self._raw.clear()
             elif isinstance(event, h11.Data):
                 self._request_body += event.data
                 if len(self._request_body) > self.limits.body_bytes_max:

@@ -59,7 +59,7 @@ from engine.process import (
     stop_on_signals,
 )
 from engine.reasons import Reason
-from engine.records import EPOCH_START, Event, EventEntry, EventKind
+from engine.records import EPOCH_START, Event, EventEntry, EventHeader, EventKind
 from gateway import messages
 from gateway.feeds import Feeds
 from gateway.methods import Clock, HttpAnswer, Methods
@@ -103,6 +103,8 @@ class Knowledge:
         self.feeds = Feeds()
         self.projection = Projection(self.feeds, self.keys)
         self.cursor = BEGINNING
+        self.last_entry_us: dict[int, int] = {}
+        """Gateway number -> the time of its last entry."""
 
     def take(self, published: PublishedEntry, pipeline: Pipeline | None, methods: Methods | None) -> None:
         """Applies one entry and answers the commands in it that are this gateway's own.
@@ -116,9 +118,18 @@ class Knowledge:
         batch = pipeline.answered(entry.header) if pipeline is not None else None
         if batch is None or methods is None or pipeline is None:
             self.projection.apply(entry)
+            self._note_producer(entry.header, pipeline, methods)
         else:
             self._take_own(entry, batch, pipeline, methods)
         self.cursor = published.id
+
+    def _note_producer(self, header: EventHeader, pipeline: Pipeline | None, methods: Methods | None) -> None:
+        """Notes until when each producer has sent something: an earlier process of this gateway is one of them."""
+        self.last_entry_us[header.gateway] = header.time_us
+        if methods is None or pipeline is None:
+            return
+        if header.gateway == pipeline.gateway and header.boot != pipeline.boot:
+            methods.replays.seen_by_another(header.time_us)
 
     def _take_own(self, entry: EventEntry, batch: Batch, pipeline: Pipeline, methods: Methods) -> None:
         asks = batch.asks
@@ -206,6 +217,7 @@ class Service:
             wake=self._wake,
         )
         self.pipeline = self.methods.pipeline = Pipeline(arguments.gateway, boot, self.methods.refused)
+        self.methods.replays.seen_by_another(knowledge.last_entry_us.get(arguments.gateway, 0))
 
     # -- the life of the process
 

@@ -173,6 +173,7 @@ def test_depth_in_both_names_of_one_interval(rig: Rig) -> None:
         ({"method": "SUBSCRIBE", "id": 1.5}, "id must be"),
         (b"{", "invalid JSON"),
         (b"[]", "expected an object"),
+        (b'{"method":"LIST_SUBSCRIPTIONS","id":1,"id":2}', "a name stands twice"),
     ],
     ids=repr,
 )
@@ -184,6 +185,13 @@ def test_stream_requests(rig: Rig, frame: object, reply: object) -> None:
     else:
         assert answer["error"]["code"] == 2
         assert reply in answer["error"]["msg"]
+
+
+def test_a_refused_subscribe_subscribes_to_nothing(rig: Rig) -> None:
+    client = rig.client(is_api=False)
+    answer = client.ask_frame({"method": "SUBSCRIBE", "params": ["btckzt@trade", "nope@trade"], "id": 1})
+    assert answer["error"]["code"] == 2
+    assert client.ask_frame({"method": "LIST_SUBSCRIPTIONS", "id": 2})["result"] == []
 
 
 def test_the_number_of_streams_is_bounded(rig: Rig) -> None:

@@ -48,6 +48,22 @@ def test_what_is_no_request_is_refused_and_the_session_lives(rig: Rig, frame: by
     assert client.result("ping") == {}
 
 
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (b'{"id":1,"id":1,"method":"ping"}', -1101),
+        (b'{"id":1,"method":"ping","method":"time"}', -1101),
+        (b'{"id":1,"method":"depth","params":{"symbol":"BTCKZT","symbol":"ETHKZT"}}', -1101),
+        (b'{"id":1,"method":"depth","params":{"symbol":"BTCKZT","x":{"a":1,"a":2}}}', -1101),
+        (b'{"id":1,"method":"depth","params":{"symbol":"BTCKZT","x":{"a":1,"b":":"},"y":":"}}', None),
+        (b'{"id":"a:b","method" : "depth","params":{"symbol":"BTCKZT","x":' + b"[" * 1000 + b"]" * 1000 + b"}}", -1135),
+        (b'{"id":1,"method":"exchangeInfo","params":{"symbols":["BTCKZT","BTCKZT"]}}', -1101),
+    ],
+)
+def test_a_name_twice_is_refused(rig: Rig, frame: bytes, code: int | None) -> None:
+    assert rig.client().ask_frame(frame).get("error", {}).get("code") == code
+
+
 @pytest.mark.parametrize("method", ["order.amend.keepPriority", "orderList.place", "nonsense", "", "v3/nonsense"])
 def test_an_unknown_method_is_refused_by_name(rig: Rig, method: str) -> None:
     client = rig.client()

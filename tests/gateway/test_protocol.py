@@ -97,6 +97,18 @@ class TestHttp:
         assert isinstance(request, HttpRequest)
         assert request.body == b"abc"
 
+    def test_what_surrounds_the_pieces_of_a_body_is_not_kept(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        connection.receive_data(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", 0.0)
+        for _ in range(50):
+            assert connection.receive_data(b"1;" + b"x" * 1000 + b"\r\na\r\n", 0.0) == []
+        assert len(connection._raw) == 0
+        (request,) = connection.receive_data(b"0\r\n\r\n" + UPGRADE, 0.0)
+        assert isinstance(request, HttpRequest)
+        assert connection.respond(200, b"{}", 0.0) == [UpgradeRequest("/ws-api/v3", "timeUnit=MICROSECOND")]
+        connection.accept(0.0)
+        assert b"101 Switching Protocols" in sent(connection)
+
     @pytest.mark.parametrize(("requests", "limit_s"), [(0, 10.0), (1, 60.0)], ids=["open timeout", "idle timeout"])
     def test_a_silent_connection_ends(self, requests: int, limit_s: float) -> None:
         connection = Connection(0.0, LIMITS)

@@ -152,6 +152,29 @@ class TestSignedRequests:
         assert result["uid"] == other
         assert client.refusal("account.status", **{**client.signed(rig.hmac_key(other)), "signature": "00"})[0] == -1022
 
+    def test_a_copy_whose_signature_is_written_otherwise_is_still_a_copy(self, rig: Rig) -> None:
+        client, key = rig.client(), rig.ed25519_key(rig.account(**RICH))
+        params = client.signed(key, **client.limit("BTCKZT", "BUY", "0.01", "50000000"))
+        client.result("order.place", **params)
+        signature = params["signature"]
+        # The last character before the padding has four bits to spare.
+        other = signature[:-3] + chr(ord(signature[-3]) + 1) + "=="
+        assert base64.b64decode(other) == base64.b64decode(signature)
+        refusal = client.refusal("order.place", **{**params, "signature": other})
+        assert refusal == (-2010, "Duplicate order sent.")
+
+    @pytest.mark.parametrize(("offset_ms", "code"), [(-1, -1021), (999, -1021), (1000, None)])
+    def test_an_order_that_an_earlier_process_may_have_taken_is_refused(
+        self, rig: Rig, offset_ms: int, code: int | None
+    ) -> None:
+        client, key = rig.client(), rig.hmac_key(rig.account(**RICH))
+        ended_ms = rig.now_ms
+        rig.methods.replays.seen_by_another(ended_ms * 1000)
+        rig.now_ms += 1500
+        params = client.limit("BTCKZT", "BUY", "0.01", "50000000", timestamp=ended_ms + offset_ms)
+        reply = client.ask("order.place", **client.signed(key, **params))
+        assert reply.get("error", {}).get("code") == code
+
     def test_a_copied_order_is_not_carried_out_twice(self, rig: Rig) -> None:
         key = rig.hmac_key(rig.account(**RICH))
         client = rig.client()
@@ -238,12 +261,12 @@ def test_the_replay_guard_is_bounded() -> None:
         request.expires_ms = expires_ms
         return guard.admit(key, request, now_ms)
 
-    for name in "abc":
+    for name in ("aa", "bb", "cc"):
         assert admit(name, 100, 50) is None
-    assert admit("d", 100, 50) is not None
-    assert admit("a", 100, 100) is not None
-    assert admit("d", 200, 101) is None
-    assert admit("a", 200, 101) is None
+    assert admit("dd", 100, 50) is not None
+    assert admit("aa", 100, 100) is not None
+    assert admit("dd", 200, 101) is None
+    assert admit("aa", 200, 101) is None
 
 
 def test_limits_begin_anew_with_each_interval() -> None:
