@@ -24,9 +24,9 @@ from pathlib import Path
 import redis
 
 from engine.journal import FIRST_GATEWAY, StoreRefused, StoreTimeout, connect, prepare_store, start_venue
-from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE
+from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from engine.venue import VenueDefinition, load_venue
-from gateway.secrets import create_secret_key
+from gateway.secrets import SecretError, create_secret_key
 from jibek import store_server
 from jibek.children import Child, Lifeline, exit_text
 from jibek.definition import DefinitionRefused, define_venue, differences
@@ -105,7 +105,10 @@ class Supervisor:
     # -- starting
 
     def _start(self, definition: VenueDefinition) -> None:
-        create_secret_key(self.folder.path)
+        try:
+            create_secret_key(self.folder.path)
+        except SecretError as error:
+            raise StartFailed(f"{error}.") from None
         self._start_store()
         client = connect(self.store_url)
         try:
@@ -121,13 +124,14 @@ class Supervisor:
             raise StartFailed(f"The store went away: {error}", EXIT_UNREACHABLE) from None
         except (StoreRefused, StoreTimeout, DefinitionRefused) as error:
             raise StartFailed(f"{error}.") from None
+        except redis.ResponseError as error:
+            raise StartFailed(f"The store cannot hold a venue: {error}.") from None
         finally:
             client.close()
 
     def _start_store(self) -> None:
         if self.options.store is not None:
-            if not store_server.is_serving(self.store_url):
-                raise StartFailed(f"No store answers at {self.store_url}.", EXIT_UNREACHABLE)
+            check_store_answers(self.store_url)
             return
         self._socket = store_server.runtime_folder(self.folder.path) / store_server.SOCKET_NAME
         self.store_url = store_server.socket_url(self._socket)
@@ -314,6 +318,22 @@ class Supervisor:
 
     def _note_signal(self, *_: object) -> None:
         self._signals += 1
+
+
+def check_store_answers(url: str) -> None:
+    """
+    Raises:
+        StartFailed: the URL is none, or no store answers there. A password in it is not repeated.
+    """
+    place = url.rpartition("@")[2]
+    try:
+        if store_server.is_serving(url):
+            return
+    except ValueError:
+        raise StartFailed(
+            f"{place} is no URL of a store: it is redis://host:port/0 or unix:///path.", EXIT_USAGE
+        ) from None
+    raise StartFailed(f"No store answers at {place}.", EXIT_UNREACHABLE)
 
 
 def check_port(host: str, port: int) -> None:

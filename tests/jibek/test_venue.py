@@ -160,11 +160,31 @@ def test_a_taken_port_is_named(new_venue: NewVenue) -> None:
     assert not venue.folder.is_locked()
 
 
-def test_a_store_that_is_not_there_is_named(new_venue: NewVenue) -> None:
+# URL of a store that cannot be used, the exit code, and how the sentence begins.
+STORES = [
+    ("unix:///nowhere/no.sock", 3, "No store answers at unix:///nowhere/no.sock."),
+    ("redis://:hidden@127.0.0.1:1/0", 3, "No store answers at 127.0.0.1:1/0."),
+    ("nonsense", 2, "nonsense is no URL of a store"),
+]
+
+
+@pytest.mark.parametrize(("url", "code", "sentence"), STORES, ids=[row[0] for row in STORES])
+def test_a_store_that_is_not_there_is_named(new_venue: NewVenue, url: str, code: int, sentence: str) -> None:
     venue = new_venue()
-    result = venue.jibek("up", "--port", str(venue.options.port), "--store", f"unix://{venue.data}/no.sock")
-    assert result.returncode == 3
-    assert result.stderr.startswith("No store answers at unix://")
+    result = venue.jibek("up", "--port", str(venue.options.port), "--store", url)
+    assert result.returncode == code
+    assert result.stderr.startswith(sentence)
+
+
+def test_a_secret_key_that_others_can_read_is_refused(new_venue: NewVenue) -> None:
+    venue = new_venue()
+    venue.folder.create()
+    key = venue.data / "secret.key"
+    key.write_bytes(bytes(32))
+    key.chmod(0o644)
+    result = venue.jibek("up", "--port", str(venue.options.port))
+    assert result.returncode == 1
+    assert "is readable by others" in result.stderr
 
 
 @pytest.fixture
