@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,6 +85,8 @@ class Child:
         self.ready: dict[str, Any] | None = None
         self.down = ""
         self.restarts = 0
+        self.started_s = 0.0
+        """When it was started last, by the monotonic clock."""
         self._crash_times_s: deque[float] = deque(maxlen=crashes_max)
         self._output = bytearray()
 
@@ -100,6 +103,7 @@ class Child:
         """Starts the process. Call it on the main thread."""
         assert self.process is None
         self.ready = None
+        self.started_s = time.monotonic()
         self._output.clear()
         self.process = subprocess.Popen(
             kept(lifeline.pipe_read_fd, self.command),

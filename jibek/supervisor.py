@@ -230,14 +230,20 @@ class Supervisor:
         text = f"the {child.name} {exit_text(code)}"
         if not self._serving:
             raise StartFailed(f"The venue did not start: {text}. Its log says:\n{child.log.last_lines()}")
-        if code == EXIT_UNREACHABLE and not store_server.is_serving(self.store_url):
-            return  # The store is away; this child is started again when the store is back.
+        if code == EXIT_UNREACHABLE and self._lost_its_store(child):
+            return  # That is no crash; it is started again once the store is back.
         if child.note_crash(time.monotonic(), text):
             self.say(f"T{text[1:]}: it is started again.")
         else:
             self.say(f"T{child.down[1:]}. Its log, {child.log.path}, ends:\n{child.log.last_lines()}")
         self._revive_at_s = time.monotonic() + RESTART_DELAY_S
         self._write_venue()
+
+    def _lost_its_store(self, child: Child) -> bool:
+        """Whether the store is away, or was away at some time since the child was started."""
+        store = self.children.get("store")
+        is_newer = store is not None and store.started_s > child.started_s
+        return is_newer or not store_server.is_serving(self.store_url)
 
     def _revive(self) -> None:
         """Starts again what has crashed: the store first, the others once it serves."""
