@@ -9,7 +9,7 @@ from cpython.buffer cimport PyBUF_ND, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.ref cimport Py_REFCNT
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from engine.ladder cimport (
@@ -18,6 +18,7 @@ from engine.ladder cimport (
     Ladder,
     LadderSide,
     Node,
+    jibek_allocate,
     ladder_after,
     ladder_best_ask,
     ladder_best_bid,
@@ -199,13 +200,15 @@ cdef class EventBlock:
         free(self.records)
 
     cdef int reserve(self, uint64_t capacity) except -1:
-        """Makes the block at least that large; what it held may be lost."""
+        """Makes the block at least that large; what it held is lost."""
         cdef void* records
         assert self.exports == 0, "the memory of a block that is being read does not move"
         if capacity > self.capacity:
-            records = realloc(self.records, capacity * sizeof(BookEventRecord))
+            # Large ones in huge pages: the first touch of a page costs more than the events that fit on it.
+            records = jibek_allocate(capacity * sizeof(BookEventRecord))
             if records == NULL:
                 raise MemoryError("no room for the events")
+            free(self.records)
             self.records = <BookEventRecord*>records
             self.capacity = capacity
         return 0

@@ -42,7 +42,8 @@ cdef extern from * nogil:
     #define jibek_highest_bit(word) (63 - __builtin_clzll(word))
     #define jibek_likely(condition) __builtin_expect(!!(condition), 1)
     #define jibek_unlikely(condition) __builtin_expect(!!(condition), 0)
-    #define jibek_prefetch(address) __builtin_prefetch(address)
+    /* The empty statement keeps gcc from taking a function that only prefetches for one that does nothing. */
+    #define jibek_prefetch(address) __extension__ ({ __builtin_prefetch(address); __asm__ volatile (""); })
     #define JIBEK_EMPTY_KEY (-((int64_t)1 << 62))
     #define JIBEK_NO_ASK ((int64_t)1 << 62)
 
@@ -76,6 +77,7 @@ cdef enum:
     LEAF_CACHE_SLOTS_MIN = 32
     LEAF_CACHE_SLOTS_MAX = 65536
     SPARE_LEAVES_MAX = 256
+    STOCKED_LEAVES_MAX = 64
     TREE_HEIGHT_MAX = 10
 
 cdef struct Node:
@@ -306,16 +308,33 @@ cdef inline void ladder_prune(LadderSide* side, uint64_t path) noexcept nogil:
         free(branches[height])
 
 
-cdef inline Leaf* ladder_new_leaf(Ladder* ladder, int64_t number) noexcept nogil:
-    """An empty leaf outside the tree; NULL where memory is out."""
-    cdef Leaf* leaf = ladder.spare
-    if leaf != NULL:
-        ladder.spare = <Leaf*>leaf.number
-        ladder.spare_leaves -= 1
-    else:
+cdef inline void ladder_spare_leaf(Ladder* ladder, Leaf* leaf) noexcept nogil:
+    leaf.number = <int64_t>ladder.spare
+    ladder.spare = leaf
+    ladder.spare_leaves += 1
+
+
+cdef inline void ladder_stock_leaves(Ladder* ladder) noexcept nogil:
+    """Spare leaves for half as many as are in use, so that a book that has warmed up allocates none as its prices move."""
+    cdef uint32_t wanted = 1 + (ladder.sides[0].leaves + ladder.sides[1].leaves) // 2
+    cdef Leaf* leaf
+    while ladder.spare_leaves < wanted and ladder.spare_leaves < STOCKED_LEAVES_MAX:
         leaf = <Leaf*>jibek_allocate(sizeof(Leaf))
         if leaf == NULL:
-            return NULL
+            return
+        ladder_spare_leaf(ladder, leaf)
+
+
+cdef inline Leaf* ladder_new_leaf(Ladder* ladder, int64_t number) noexcept nogil:
+    """An empty leaf outside the tree; NULL where memory is out."""
+    cdef Leaf* leaf
+    if ladder.spare == NULL:
+        ladder_stock_leaves(ladder)
+    leaf = ladder.spare
+    if leaf == NULL:
+        return NULL
+    ladder.spare = <Leaf*>leaf.number
+    ladder.spare_leaves -= 1
     leaf.occupied = 0
     leaf.number = number
     return leaf
@@ -362,9 +381,7 @@ cdef inline void ladder_drop_leaf(Ladder* ladder, LadderSide* side, Leaf* leaf) 
     if side.cache[<uint64_t>leaf.number & side.cache_mask] == leaf:
         side.cache[<uint64_t>leaf.number & side.cache_mask] = NULL
     if ladder.spare_leaves < SPARE_LEAVES_MAX:
-        leaf.number = <int64_t>ladder.spare
-        ladder.spare = leaf
-        ladder.spare_leaves += 1
+        ladder_spare_leaf(ladder, leaf)
     else:
         free(leaf)
 

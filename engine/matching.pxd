@@ -8,7 +8,8 @@ out. Before an operation there is room for EVENTS_PER_OPERATION, and each trade 
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport realloc
+from libc.stdlib cimport free
+from libc.string cimport memcpy
 
 
 from engine.ladder cimport (
@@ -16,6 +17,7 @@ from engine.ladder cimport (
     LadderSide,
     Level,
     Node,
+    jibek_allocate,
     jibek_lowest_bit,
     jibek_prefetch,
     jibek_unlikely,
@@ -182,21 +184,24 @@ cdef inline BookEventRecord* event_reject(
     )
 
 
+cdef inline void events_use(EventBuffer* events, BookEventRecord* records, uint64_t capacity) noexcept nogil:
+    """Lends an owner's memory to the operations that come."""
+    events.records = records
+    events.capacity = capacity
+    events.limit = records + capacity - EVENTS_PER_OPERATION
+
+
 cdef inline BookEventRecord* events_grow(EventBuffer* events, BookEventRecord* event) noexcept nogil:
     """Doubles the buffer; where the next event goes in it, NULL where memory is out."""
     cdef uint64_t count = event - events.records
     cdef uint64_t capacity = events.capacity * 2
-    cdef void* records = realloc(events.records, capacity * sizeof(BookEventRecord))
+    cdef BookEventRecord* records = <BookEventRecord*>jibek_allocate(capacity * sizeof(BookEventRecord))
     if records == NULL:
         return NULL
-    events_use(events, <BookEventRecord*>records, capacity)
-    return events.records + count
-
-
-cdef inline void events_use(EventBuffer* events, BookEventRecord* records, uint64_t capacity) noexcept nogil:
-    events.records = records
-    events.capacity = capacity
-    events.limit = records + capacity - EVENTS_PER_OPERATION
+    memcpy(records, events.records, count * sizeof(BookEventRecord))
+    free(events.records)
+    events_use(events, records, capacity)
+    return records + count
 
 
 # -- matching
