@@ -23,6 +23,8 @@ SUBCOMMANDS = {
     "reset": Subcommand("jibek.venue_commands:reset", "Delete the venue's data."),
     "demo": Subcommand("jibek.demo:demo", "Run a venue with traders on it, and prove that its books balance."),
     "replay": Subcommand("jibek.replay:replay", "Send recorded order flow through a venue, and compare each trade."),
+    "load": Subcommand("jibek.load:load", "Load a venue with orders, and tell how it stood that."),
+    "bench": Subcommand("jibek.bench_commands:bench", "Measure a part of the venue, beside what it is compared with."),
     "account": Subcommand("jibek.account_commands:account", "Open, list, freeze accounts; give them API keys."),
     "market": Subcommand("jibek.market_commands:market", "List and show markets; halt and resume them."),
     "ledger": Subcommand("ledger.admin:ledger", "Inspect the ledger; deposit and withdraw; reconcile."),
