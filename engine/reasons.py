@@ -147,6 +147,7 @@ class Reason(IntEnum):
     INVALID_STREAM_REQUEST = 734, "A stream request has a method, a list of params, and an id."
     TOO_MANY_REQUESTS = 740, "The request weight of this minute is used up. Wait, and use streams instead of polling."
     TOO_MANY_NEW_ORDERS = 741, "The account has placed as many orders as are allowed in this interval. Wait."
+    TOO_MANY_CONNECTIONS = 742, "The address has opened as many connections as are allowed in five minutes. Wait."
     OVERLOADED = 750, "The gateway has as much to do as it may queue, or the store is nearly full. Nothing was done."
     OUTCOME_UNKNOWN = 751, "No answer came in time. The order may have been carried out: ask order.status."
     UNAVAILABLE = 752, "The request cannot be served at the moment. Nothing was done; try again."

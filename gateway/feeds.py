@@ -7,14 +7,17 @@ an interval without a change sends nothing, and a snapshot, taken from the mirro
 stream has sent.
 
 A message is encoded once per form (plain or wrapped, milliseconds or microseconds) and the same bytes go to everybody.
-What waits for a slow reader is bounded by its connection, which is dropped when the bound is reached.
+
+A reader that is behind gets no depth until it has caught up, and then one update for all that it missed, of the same
+form: each level that changed, with its present quantity, and ids without a gap. All else waits for it in its connection;
+when that is full it is closed (code 1008).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sortedcontainers import SortedDict
 
@@ -31,6 +34,9 @@ STREAMS_PER_SESSION_MAX = 1024
 SUBSCRIPTIONS_PER_SESSION_MAX = 1000
 SUBSCRIPTION_IDS_MAX = 65535
 SNAPSHOTS_CACHED_MAX = 8
+LEVELS_MISSED_MAX = 10_000
+"""Levels whose changes are kept for a reader that is behind, by stream; with more it is closed."""
+CLOSE_POLICY_VIOLATION = 1008
 
 DEPTH_INTERVALS_MS = {"depth": 1000, "depth@1000ms": 1000, "depth@100ms": 100}
 
@@ -43,8 +49,9 @@ class Listener(Protocol):
     streams: dict[str, None]
     subscriptions: dict[int, Subscription]
     next_subscription_id: int
-
-    def send(self, frame: bytes) -> None: ...
+    send: Callable[[bytes], None]
+    close: Callable[[int, str], None]
+    is_behind: Callable[[], bool]
 
 
 class Subscription:
@@ -118,28 +125,60 @@ class BookMirror:
         return text
 
 
-class DepthStream:
-    """One interval of one market's depth: what changed since it last sent."""
+class Changes(NamedTuple):
+    """The levels (side, price in ticks) that changed with the updates `first_id` and later."""
 
-    __slots__ = ("book", "changed", "sent_id")
+    first_id: int
+    levels: set[tuple[int, int]]
+
+
+class DepthStream:
+    """One interval of one market's depth: what changed since it last sent, and what readers that are behind missed."""
+
+    __slots__ = ("book", "changed", "missed", "sent_id")
 
     def __init__(self, book: BookMirror) -> None:
         self.book = book
         self.changed: set[tuple[int, int]] = set()
         self.sent_id = book.update_id
+        self.missed: dict[tuple[str, Listener], Changes] = {}
+        """Changes that were not sent, by stream name and session."""
 
-    def take(self, time_us: int) -> Callable[[int], str] | None:
-        """The update that is due, as a function of the time unit; None where nothing changed."""
+    def take(self) -> Changes | None:
+        """What is due; None where nothing changed."""
         if not self.changed:
             return None
-        book, first_id, last_id = self.book, self.sent_id + 1, self.book.update_id
-        bids = [(ticks, book.quantity(side, ticks)) for side, ticks in self.changed if side == Side.BUY]
-        asks = [(ticks, book.quantity(side, ticks)) for side, ticks in self.changed if side == Side.SELL]
+        changes = Changes(self.sent_id + 1, self.changed)
+        self.changed = set()
+        self.sent_id = self.book.update_id
+        return changes
+
+    def miss(self, stream: str, session: Listener, changes: Changes) -> None:
+        """Keeps changes for a session that is behind; closes one that has missed too many levels."""
+        missed = self.missed.setdefault((stream, session), Changes(changes.first_id, set()))
+        missed.levels.update(changes.levels)
+        if len(missed.levels) > LEVELS_MISSED_MAX:
+            del self.missed[stream, session]
+            session.close(CLOSE_POLICY_VIOLATION, "reading too slowly")
+
+    def update(self, changes: Changes, time_us: int) -> Callable[[int], str]:
+        """The message of these changes, with present quantities, as a function of the time unit."""
+        book, last_id = self.book, self.sent_id
+        bids = [(ticks, book.quantity(side, ticks)) for side, ticks in changes.levels if side == Side.BUY]
+        asks = [(ticks, book.quantity(side, ticks)) for side, ticks in changes.levels if side == Side.SELL]
         bids.sort(reverse=True)
         asks.sort()
-        self.changed.clear()
-        self.sent_id = last_id
-        return lambda unit: messages.depth_update(book.market, first_id, last_id, bids, asks, time_us, unit)
+        return lambda unit: messages.depth_update(book.market, changes.first_id, last_id, bids, asks, time_us, unit)
+
+
+def _once_per_unit(make: Callable[[int], str]) -> Callable[[int], str]:
+    """`make`, which is called once for each time unit."""
+    texts: dict[int, str] = {}
+
+    def cached(unit: int) -> str:
+        return texts[unit] if unit in texts else texts.setdefault(unit, make(unit))
+
+    return cached
 
 
 class Feeds:
@@ -187,11 +226,13 @@ class Feeds:
         if followers is None:
             return
         followers.pop(session, None)
+        symbol, _, kind = stream.partition("@")
+        book = self._books_by_symbol[symbol]
+        if kind in DEPTH_INTERVALS_MS:
+            book.depths[DEPTH_INTERVALS_MS[kind]].missed.pop((stream, session), None)
         if followers:
             return
         del self._followers[stream]
-        symbol, _, kind = stream.partition("@")
-        book = self._books_by_symbol[symbol]
         if kind == "bookTicker":
             book.ticker = None
         elif kind in DEPTH_INTERVALS_MS:
@@ -241,23 +282,41 @@ class Feeds:
         """Sends what is due on the depth streams of this interval."""
         for book in self.books.values():
             depth = book.depths.get(interval_ms)
-            make = depth.take(time_us) if depth is not None else None
-            if make is None:
+            if depth is None or not (depth.changed or depth.missed):
                 continue
-            texts: dict[int, str] = {}
-
-            def cached(unit: int, make: Callable[[int], str] = make, texts: dict[int, str] = texts) -> str:
-                return texts[unit] if unit in texts else texts.setdefault(unit, make(unit))
-
+            changes = depth.take()
+            make = _once_per_unit(depth.update(changes, time_us)) if changes is not None else None
             for name, other_ms in DEPTH_INTERVALS_MS.items():
                 stream = f"{book.market.lower_symbol}@{name}"
-                if other_ms == interval_ms and stream in self._followers:
-                    self._publish(stream, cached)
+                if other_ms != interval_ms or stream not in self._followers:
+                    continue
+                prompt = self._serve_those_behind(stream, depth, changes, time_us)
+                if make is not None:
+                    self._publish(stream, make, prompt)
 
-    def _publish(self, stream: str, make: Callable[[int], str]) -> None:
-        """Sends one message to all followers of a stream, encoded once per form that is wanted."""
+    def _serve_those_behind(
+        self, stream: str, depth: DepthStream, changes: Changes | None, time_us: int
+    ) -> list[Listener]:
+        """Keeps the changes for followers that are behind, sends to those that have caught up; who gets them as usual."""
+        prompt = []
+        for session in list(self._followers[stream]):
+            if session.is_behind():
+                if changes is not None:
+                    depth.miss(stream, session, changes)
+                continue
+            missed = depth.missed.pop((stream, session), None)
+            if missed is None:
+                prompt.append(session)
+                continue
+            if changes is not None:
+                missed.levels.update(changes.levels)
+            self._publish(stream, depth.update(missed, time_us), (session,))
+        return prompt
+
+    def _publish(self, stream: str, make: Callable[[int], str], sessions: Iterable[Listener] | None = None) -> None:
+        """Sends one message to all followers of a stream, or to some, encoded once per form that is wanted."""
         frames: dict[tuple[bool, int], bytes] = {}
-        for session in self._followers[stream]:
+        for session in self._followers[stream] if sessions is None else sessions:
             form = (session.combined, session.unit)
             frame = frames.get(form)
             if frame is None:

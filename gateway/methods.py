@@ -17,7 +17,7 @@ from engine.records import Event, EventEntry, EventKind, Permission
 from gateway import dialect, messages
 from gateway.accounts import Account, Order
 from gateway.dialect import OrderName, Request, Unreadable
-from gateway.feeds import Feeds
+from gateway.feeds import CLOSE_POLICY_VIOLATION, Feeds
 from gateway.messages import json_list
 from gateway.numerals import MarketNumbers
 from gateway.pipeline import Ask, Pipeline
@@ -599,6 +599,9 @@ class Methods:
     # -- streams
 
     def _handle_stream_message(self, session: Session, message: bytes) -> None:
+        if not self.rate_limits.may_control(session, self.now_ms):
+            session.close(CLOSE_POLICY_VIOLATION, "too many requests in a second")
+            return
         request = dialect.read_stream_request(message)
         if isinstance(request, Unreadable):
             self._send(session, messages.stream_error(request.id_text, request.refusal))

@@ -6,7 +6,7 @@ All commands of one turn of the event loop go into one batch; while a batch is n
 the next. Nothing here does I/O: the service sends what `next_batch` gives and reports what became of it.
 
 A batch whose fate is unknown (the connection was lost) is sent again, byte for byte: the engine drops a number that it
-has seen (promise P8). Whoever waits longer than `ANSWER_TIMEOUT_S` for a batch that left is told that the outcome is
+has seen (promise P8). Whoever waits longer than `answer_timeout_s` for a batch that left is told that the outcome is
 unknown, never that it failed; commands that did not leave in time are taken back and told so.
 """
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from engine.reasons import Reason
 from engine.records import (
@@ -34,6 +35,15 @@ ANSWER_TIMEOUT_S = 10.0
 COMMANDS_MAX = 65_536
 """Commands without an answer in the whole gateway; one more is refused as overloaded."""
 COMMANDS_PER_SESSION_MAX = 8_192
+
+
+class PipelineLimits(NamedTuple):
+    """How much may be on its way, and for how long."""
+
+    commands_max: int = COMMANDS_MAX
+    commands_per_session_max: int = COMMANDS_PER_SESSION_MAX
+    answer_timeout_s: float = ANSWER_TIMEOUT_S
+
 
 _BLOB = struct.Struct("<III")
 assert Command._fields[-3:] == ("blob_offset", "blob_length", "state")
@@ -113,7 +123,8 @@ class Pipeline:
         refused: tells an ask that its command is not carried out, or that its outcome is unknown.
     """
 
-    def __init__(self, gateway: int, boot: int, refused: Refuse) -> None:
+    def __init__(self, gateway: int, boot: int, refused: Refuse, limits: PipelineLimits | None = None) -> None:
+        self._limits = limits if limits is not None else PipelineLimits()
         self.gateway = gateway
         self.boot = boot
         self._refused = refused
@@ -136,7 +147,7 @@ class Pipeline:
         session = ask.session
         if self._is_stalled and not ask.reduces:
             return refuse(Reason.OVERLOADED)
-        if self._open >= COMMANDS_MAX or session.waiting >= COMMANDS_PER_SESSION_MAX:
+        if self._open >= self._limits.commands_max or session.waiting >= self._limits.commands_per_session_max:
             return refuse(Reason.OVERLOADED)
         ask.queued_s = now_s
         session.waiting += 1
@@ -256,11 +267,12 @@ class Pipeline:
 
     def expire(self, now_s: float) -> None:
         """Answers those who have waited too long. Called about once a second."""
-        while self._queue and now_s - self._queue[0].queued_s >= ANSWER_TIMEOUT_S:
+        timeout_s = self._limits.answer_timeout_s
+        while self._queue and now_s - self._queue[0].queued_s >= timeout_s:
             self._finish(self._queue.popleft(), refuse(Reason.OVERLOADED))
         self._is_stalled = False
         for batch in self._waiting.values():
-            if now_s - batch.sent_s < ANSWER_TIMEOUT_S:
+            if now_s - batch.sent_s < timeout_s:
                 break
             self._is_stalled = True
             asks, batch.asks = batch.asks, []

@@ -18,7 +18,8 @@ at the beginning of a frame whenever a plain one is taken past it.
     state       ends by
     HTTP        upgrade · an error answer · open or idle timeout
     UPGRADING   accept · respond (a refusal closes the connection)
-    WEBSOCKET   close frame of the client · a broken rule (1002, 1003, 1007, 1009) · no pong (1011) · slow reader
+    WEBSOCKET   close frame of the client · a broken rule (1002, 1003, 1007, 1009) · no pong (1011) · slow reader (1008)
+                · 24 hours (1001)
     CLOSING     close frame of the client · close timeout
     ENDED
 
@@ -56,8 +57,8 @@ class Limits(NamedTuple):
     head_bytes_max: int = 16 * 1024
     body_bytes_max: int = 64 * 1024
     output_bytes_max: int = 8 * 1024 * 1024
-    """What may wait for a slow reader. A reader that is slower is disconnected without a close frame, because that
-    would have to wait behind the rest."""
+    """What may wait for a slow reader. Of a reader that is slower all that waits is dropped; what it still gets is the
+    close frame with code 1008, if it takes that within `close_timeout_s`."""
     open_timeout_s: float = 10.0
     """From connecting to a complete first request."""
     idle_timeout_s: float = 60.0
@@ -65,6 +66,8 @@ class Limits(NamedTuple):
     ping_interval_s: float = 20.0
     pong_timeout_s: float = 60.0
     close_timeout_s: float = 5.0
+    life_s: float = 24 * 3600.0
+    """A WebSocket is closed when it has been open for that long."""
 
 
 class HttpRequest(NamedTuple):
@@ -125,6 +128,7 @@ class Connection:
         "_last_activity_s",
         "_next_ping",
         "_next_ping_s",
+        "_opened_s",
         "_partial",
         "_pings",
         "_raw",
@@ -165,6 +169,7 @@ class Connection:
         """The beginning of a frame whose end has not come."""
         self._last_activity_s = now_s
         self._next_ping_s = 0.0
+        self._opened_s = 0.0
         self._next_ping = 0
         self._pings: dict[bytes, float] = {}
         """Pings without a pong: payload -> when it was sent. At most pong_timeout / ping_interval + 1 of them."""
@@ -275,11 +280,17 @@ class Connection:
         self._http.start_next_cycle()
         return self._receive_http(b"", now_s)
 
-    def _refuse_http(self, status: HTTPStatus) -> None:
+    def turn_away(self, status: int, body: bytes) -> None:
+        """Answers a connection that is not wanted before it asks for anything, and closes."""
+        self._refuse_http(status, body)
+
+    def _refuse_http(self, status: int, body: bytes = b"") -> None:
         """Answers what could not be read as a request, and closes."""
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            headers = [("Content-Length", "0"), ("Connection", "close")]
+            headers = [("Content-Type", "application/json;charset=UTF-8")] if body else []
+            headers += [("Content-Length", str(len(body))), ("Connection", "close")]
             self._send_http(h11.Response(status_code=int(status), headers=headers))
+            self._send_http(h11.Data(data=body))
             self._send_http(h11.EndOfMessage())
         self.finished = True
         self.state = ConnectionState.ENDED
@@ -311,6 +322,7 @@ class Connection:
         self._websocket = websocket
         self.state = ConnectionState.WEBSOCKET
         self._next_ping_s = now_s + self.limits.ping_interval_s
+        self._opened_s = now_s
         self._collect()
         trailing, self._trailing, self._raw = self._trailing, b"", bytearray()
         self._request_head = b""
@@ -406,7 +418,7 @@ class Connection:
             self.output.append(frame)
             self.output_bytes += len(frame)
             if self.output_bytes > self.limits.output_bytes_max:
-                self.abort()
+                self._overflow()
 
     def close(self, code: int, reason: str, now_s: float) -> None:
         """Begins the closing handshake; a connection that is not yet a WebSocket just ends."""
@@ -456,6 +468,8 @@ class Connection:
             oldest = next(iter(self._pings.values()), now_s)
             if now_s - oldest >= limits.pong_timeout_s:
                 self._fail(CloseCode.INTERNAL_ERROR, "no pong in time")
+            elif now_s - self._opened_s >= limits.life_s:
+                self.close(CloseCode.GOING_AWAY, "open for too long", now_s)
             elif now_s >= self._next_ping_s:
                 payload = b"%d" % self._next_ping
                 self._next_ping += 1
@@ -476,6 +490,15 @@ class Connection:
         self.output.append(data)
         self.output_bytes += len(data)
         if self.output_bytes > self.limits.output_bytes_max:
+            self._overflow()
+
+    def _overflow(self) -> None:
+        """Too much waits for the reader. All that is queued are whole frames, so a close frame may stand in their place."""
+        if self.state is ConnectionState.WEBSOCKET:
+            self.output.clear()
+            self.output_bytes = 0
+            self._fail(CloseCode.POLICY_VIOLATION, "reading too slowly")
+        else:
             self.abort()
 
     def data_to_send(self) -> list[bytes]:

@@ -89,7 +89,7 @@ WORDINGS: dict[Reason, Wording] = {
     Reason.INVALID_API_KEY_FORMAT: Wording(401, -2014, "API-key format invalid."),
     Reason.UNAUTHORIZED: Wording(401, -2015, "Invalid API-key, IP, or permissions for action."),
     Reason.LOGON_REQUIRED: Wording(
-        400, -1193, "WebSocket session not authenticated. Recommendation: use session.logon"
+        400, -1193, "WebSocket session not authenticated. Recommendation: use `session.logon`"
     ),
     Reason.INVALID_SIGNATURE: Wording(400, -1022, "Signature for this request is not valid."),
     Reason.OUTSIDE_WINDOW: Wording(400, -1021, "Timestamp for this request is outside of the recvWindow."),
@@ -109,6 +109,9 @@ WORDINGS: dict[Reason, Wording] = {
         "Please use WebSocket Streams for live updates to avoid polling the API.",
     ),
     Reason.TOO_MANY_NEW_ORDERS: Wording(429, -1015, "Too many new orders; current limit is {} orders per {}."),
+    Reason.TOO_MANY_CONNECTIONS: Wording(
+        429, -1034, "Too many connection attempts from IP; current limit is {} per '{}'."
+    ),
     Reason.OVERLOADED: Wording(
         503, -1008, "Server is currently overloaded with other requests. Please try again in a few minutes."
     ),

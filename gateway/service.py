@@ -64,10 +64,10 @@ from gateway import messages
 from gateway.feeds import Feeds
 from gateway.methods import Clock, HttpAnswer, Methods
 from gateway.paths import session_for
-from gateway.pipeline import Batch, Pipeline, Superseded
+from gateway.pipeline import Batch, Pipeline, PipelineLimits, Superseded
 from gateway.projection import Projection
 from gateway.protocol import HttpRequest, Limits, UpgradeRequest, encode_text
-from gateway.refusals import refuse
+from gateway.refusals import Refusal, refuse
 from gateway.secrets import SECRETS_KEY, SecretError, load_secret_key, unseal
 from gateway.sessions import Key, Keys, RateLimitSettings, Session
 from gateway.store import StoreLink, memory_use, parse_entries
@@ -75,7 +75,7 @@ from gateway.store import connect as connect_link
 from gateway.transport import Client
 
 CONNECTIONS_MAX = 10_000
-"""Open connections; one more is dropped at once."""
+"""Open connections; one more is turned away with 503."""
 ENTRIES_PER_READ = 64
 ENTRIES_PER_REBUILD_READ = 256
 BLOCK_MS = 5000
@@ -183,6 +183,7 @@ class Service:
     ) -> None:
         self.limits = Limits(output_bytes_max=arguments.output_bytes_max)
         self.failure: BaseException | None = None
+        self._connections_max: int = arguments.connections_max
         self._url: str = arguments.store
         self._epoch = epoch
         self._secret_key = secret_key
@@ -204,7 +205,16 @@ class Service:
         self._fetching: set[Key] = set()
         """Keys whose secret the store was asked for."""
         clock = Clock(self._loop.time, lambda: time.time_ns() // 1000)
-        settings = RateLimitSettings(arguments.weight_per_minute, arguments.orders_per_10_s, arguments.orders_per_day)
+        settings = RateLimitSettings(
+            arguments.weight_per_minute,
+            arguments.orders_per_10_s,
+            arguments.orders_per_day,
+            arguments.connections_per_5_min,
+            arguments.stream_messages_per_s,
+        )
+        pipeline_limits = PipelineLimits(
+            arguments.commands_max, arguments.commands_per_session_max, arguments.answer_timeout_s
+        )
         self._clock = clock
         self.methods = Methods(
             knowledge.projection,
@@ -216,7 +226,7 @@ class Service:
             read_up=self._read_up,
             wake=self._wake,
         )
-        self.pipeline = self.methods.pipeline = Pipeline(arguments.gateway, boot, self.methods.refused)
+        self.pipeline = self.methods.pipeline = Pipeline(arguments.gateway, boot, self.methods.refused, pipeline_limits)
         self.methods.replays.seen_by_another(knowledge.last_entry_us.get(arguments.gateway, 0))
 
     # -- the life of the process
@@ -266,11 +276,13 @@ class Service:
 
     # -- clients
 
-    def connected(self, client: Client) -> bool:
-        if len(self._clients) >= CONNECTIONS_MAX:
-            return False
-        self._clients[client] = None
-        return True
+    def connected(self, client: Client) -> Refusal | None:
+        if len(self._clients) >= self._connections_max:
+            return refuse(Reason.OVERLOADED)
+        refusal = self.methods.rate_limits.add_connection(client.ip, self._clock.now_us() // 1000)
+        if refusal is None:
+            self._clients[client] = None
+        return refusal
 
     def disconnected(self, client: Client) -> None:
         self._clients.pop(client, None)
@@ -287,6 +299,7 @@ class Service:
         if opened is None:
             return None
         session, streams = opened
+        session.close, session.is_behind = client.close, client.is_behind
         self.methods.follow_url(session, streams)
         return session
 
@@ -590,7 +603,7 @@ async def serve(
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    limits = RateLimitSettings()
+    limits, pipeline = RateLimitSettings(), PipelineLimits()
     parser = argparse.ArgumentParser(prog="python -m gateway.service", description="The WebSocket gateway of a venue.")
     parser.add_argument("--store", required=True, help="URL of the store: unix:///path or redis://host:port/0")
     parser.add_argument("--data", required=True, type=Path, help="data folder of the venue, with its secret.key")
@@ -600,6 +613,12 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--weight-per-minute", default=limits.weight_per_minute, type=int, help="request weight of an address (default: %(default)s)")  # fmt: skip
     parser.add_argument("--orders-per-10-s", default=limits.orders_per_10_s, type=int, help="unfilled new orders of an account (default: %(default)s)")  # fmt: skip
     parser.add_argument("--orders-per-day", default=limits.orders_per_day, type=int, help="unfilled new orders of an account (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--connections-per-5-min", default=limits.connections_per_5_min, type=int, help="new connections of an address (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--stream-messages-per-s", default=limits.stream_messages_per_s, type=int, help="requests on one stream connection (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--connections-max", default=CONNECTIONS_MAX, type=int, help="open connections (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--commands-max", default=pipeline.commands_max, type=int, help="commands without an answer (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--commands-per-session-max", default=pipeline.commands_per_session_max, type=int, help="commands of a connection without an answer (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--answer-timeout-s", default=pipeline.answer_timeout_s, type=float, help="after this a command is answered as unknown (default: %(default)s)")  # fmt: skip
     parser.add_argument("--output-bytes-max", default=Limits().output_bytes_max, type=int, help="what may wait for a slow reader (default: %(default)s)")  # fmt: skip
     return parser.parse_args(arguments)
 

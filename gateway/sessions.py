@@ -50,10 +50,13 @@ class Session:
 
     __slots__ = (
         "authorized_ms",
+        "close",
         "combined",
         "connected_ms",
+        "control",
         "is_alive",
         "is_api",
+        "is_behind",
         "key",
         "next_subscription_id",
         "send",
@@ -77,7 +80,13 @@ class Session:
         connected_ms: int = 0,
     ) -> None:
         self.send = send
+        self.close: Callable[[int, str], None] = lambda code, reason: None
+        """Ends the connection with a code."""
+        self.is_behind: Callable[[], bool] = lambda: False
+        """Whether something waits for the client because it does not read fast enough."""
         self.usage = usage
+        self.control = Usage()
+        """The requests of a stream connection in the present second."""
         self.is_api = is_api
         self.combined = combined
         self.unit = unit
@@ -364,6 +373,10 @@ class RateLimitSettings(NamedTuple):
     orders_per_10_s: int = 1_000_000
     """New orders of an account that were not filled."""
     orders_per_day: int = 2_000_000_000
+    connections_per_5_min: int = 30_000
+    """New connections of an address."""
+    stream_messages_per_s: int = 100
+    """Requests on one stream connection; one that sends more is closed."""
 
 
 class Usage:
@@ -403,7 +416,24 @@ class OrderUsage:
                 usage.count -= 1
 
 
-MINUTE_MS, TEN_SECONDS_MS, DAY_MS = 60_000, 10_000, 86_400_000
+SECOND_MS, TEN_SECONDS_MS, MINUTE_MS, FIVE_MINUTES_MS, DAY_MS = 1_000, 10_000, 60_000, 300_000, 86_400_000
+
+
+class UsageByAddress:
+    """What each address has used. Bounded by `ADDRESSES_MAX`: when there are more, those of past intervals go."""
+
+    def __init__(self, interval_ms: int) -> None:
+        self._interval_ms = interval_ms
+        self._usages: dict[str, Usage] = {}
+
+    def of(self, ip: str, now_ms: int) -> Usage:
+        usage = self._usages.get(ip)
+        if usage is None:
+            if len(self._usages) >= ADDRESSES_MAX:
+                present = now_ms // self._interval_ms
+                self._usages = {ip: usage for ip, usage in self._usages.items() if usage.interval == present}
+            usage = self._usages[ip] = Usage()
+        return usage
 
 
 class RateLimits:
@@ -411,18 +441,13 @@ class RateLimits:
 
     def __init__(self, settings: RateLimitSettings) -> None:
         self.settings = settings
-        self._weights: dict[str, Usage] = {}
+        self._weights = UsageByAddress(MINUTE_MS)
+        self._connections = UsageByAddress(FIVE_MINUTES_MS)
         self._orders: dict[int, OrderUsage] = {}
 
     def weight_of(self, ip: str, now_ms: int) -> Usage:
-        """The weight that an address has used. Outdated ones are forgotten when there are too many."""
-        usage = self._weights.get(ip)
-        if usage is None:
-            if len(self._weights) >= ADDRESSES_MAX:
-                minute = now_ms // MINUTE_MS
-                self._weights = {ip: usage for ip, usage in self._weights.items() if usage.interval == minute}
-            usage = self._weights[ip] = Usage()
-        return usage
+        """The request weight that an address has used in the present minute."""
+        return self._weights.of(ip, now_ms)
 
     def orders_of(self, account: Account) -> OrderUsage:
         usage = self._orders.get(account.number)
@@ -435,6 +460,16 @@ class RateLimits:
         if usage.add(weight, now_ms // MINUTE_MS, limit):
             return None
         return refuse(Reason.TOO_MANY_REQUESTS, str(limit))
+
+    def add_connection(self, ip: str, now_ms: int) -> Refusal | None:
+        limit = self.settings.connections_per_5_min
+        if self._connections.of(ip, now_ms).add(1, now_ms // FIVE_MINUTES_MS, limit):
+            return None
+        return refuse(Reason.TOO_MANY_CONNECTIONS, str(limit), "5 MINUTE")
+
+    def may_control(self, session: Session, now_ms: int) -> bool:
+        """Whether a stream connection may send one more request in this second."""
+        return session.control.add(1, now_ms // SECOND_MS, self.settings.stream_messages_per_s)
 
     def add_order(self, usage: OrderUsage, now_ms: int) -> Refusal | None:
         settings = self.settings

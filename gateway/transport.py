@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Protocol as Interface
 from typing import cast
 
+from gateway import messages
 from gateway.protocol import Connection, Event, HttpRequest, Limits, UpgradeRequest
+from gateway.refusals import Refusal
 from gateway.sessions import Session
 
 WRITE_BUFFER_BYTES = 256 * 1024
@@ -19,7 +21,7 @@ class Application(Interface):
 
     limits: Limits
 
-    def connected(self, client: Client) -> bool: ...
+    def connected(self, client: Client) -> Refusal | None: ...
 
     def disconnected(self, client: Client) -> None: ...
 
@@ -70,9 +72,10 @@ class Client(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.ip = str(peer[0]) if isinstance(peer, tuple) else ""
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
-        if not self.application.connected(self):
-            self.connection.abort()
-            transport.abort()
+        refusal = self.application.connected(self)
+        if refusal is not None:
+            self.connection.turn_away(*messages.http_error(refusal))
+            self.flush()
 
     def data_received(self, data: bytes) -> None:
         events = self.connection.receive_data(data, self.loop.time())
@@ -134,6 +137,10 @@ class Client(asyncio.Protocol):
                 self._ending_s = now_s
             elif now_s - self._ending_s >= self.connection.limits.close_timeout_s:
                 self.transport.abort()
+
+    def is_behind(self) -> bool:
+        """Whether the client takes less than it is sent, so that something waits for it here."""
+        return self._is_paused
 
     def close(self, code: int, reason: str) -> None:
         """Begins to close the connection."""

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway import feeds
 from gateway.feeds import STREAMS_PER_SESSION_MAX
+from gateway.sessions import RateLimitSettings
 from tests.gateway.rig import Rig, RigClient
 from tests.gateway.test_projection import RICH, Flow
 
@@ -199,6 +201,56 @@ def test_the_number_of_streams_is_bounded(rig: Rig) -> None:
     client.session.streams = dict.fromkeys(f"x{index}" for index in range(STREAMS_PER_SESSION_MAX))
     answer = client.ask_frame({"method": "SUBSCRIBE", "params": ["btckzt@trade"], "id": 1})
     assert "1024 streams" in answer["error"]["msg"]
+
+
+def test_a_reader_that_is_behind_gets_one_update_for_all_it_missed(rig: Rig) -> None:
+    trader = rig.trader(**RICH)
+    prompt, slow = stream_client(rig, "btckzt@depth@100ms"), stream_client(rig, "btckzt@depth@100ms")
+    slow.session.is_behind = lambda: True
+    for index in range(5):
+        trader.place("BTCKZT", "BUY", "0.01", f"4000{index}000")
+        trader.place("BTCKZT", "BUY", "0.01", "40000000")
+        rig.projection.feeds.send_depth(100, 0)
+    updates = prompt.take()
+    assert slow.take() == []
+    slow.session.is_behind = lambda: False
+    rig.projection.feeds.send_depth(100, 0)
+    (update,) = slow.take()
+    assert (update["U"], update["u"]) == (updates[0]["U"], updates[-1]["u"])
+    assert update["b"] == [[f"4000{index}000.00000000", "0.01000000"] for index in (4, 3, 2, 1)] + [
+        ["40000000.00000000", "0.06000000"]
+    ]
+    trader.place("BTCKZT", "BUY", "0.01", "40000000")
+    rig.projection.feeds.send_depth(100, 0)
+    assert slow.take() == prompt.take()
+
+
+def test_a_reader_that_stays_behind_for_too_many_levels_is_closed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "LEVELS_MISSED_MAX", 3)
+    trader = rig.trader(**RICH)
+    slow = stream_client(rig, "btckzt@depth@100ms")
+    closed: list[tuple[int, str]] = []
+    slow.session.is_behind = lambda: True
+    slow.session.close = lambda code, reason: closed.append((code, reason))
+    for index in range(4):
+        assert closed == []
+        trader.place("BTCKZT", "BUY", "0.01", f"4000{index}000")
+        rig.projection.feeds.send_depth(100, 0)
+    assert closed == [(1008, "reading too slowly")]
+
+
+def test_a_stream_connection_that_asks_too_often_is_closed() -> None:
+    rig = Rig(RateLimitSettings(stream_messages_per_s=2))
+    client = rig.client(is_api=False)
+    closed: list[int] = []
+    client.session.close = lambda code, reason: closed.append(code)
+    for _ in range(2):
+        client.ask_frame({"method": "LIST_SUBSCRIPTIONS", "id": 1})
+    assert closed == []
+    client.send({"method": "LIST_SUBSCRIPTIONS", "id": 1})
+    assert (closed, client.frames) == ([1008], [])
+    rig.now_ms += 1000
+    assert client.ask_frame({"method": "LIST_SUBSCRIPTIONS", "id": 1})["result"] == []
 
 
 def test_a_session_that_ends_leaves_nothing_behind(rig: Rig) -> None:

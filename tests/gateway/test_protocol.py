@@ -67,6 +67,12 @@ class TestHttp:
         connection.accept(0.0)
         assert b"101 Switching Protocols" in sent(connection)
 
+    def test_an_unwanted_connection_is_answered_before_it_asks(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        connection.turn_away(503, b"{}")
+        assert sent(connection).startswith(b"HTTP/1.1 503")
+        assert connection.finished
+
     def test_connection_close_is_honoured(self) -> None:
         connection = Connection(0.0, LIMITS)
         connection.receive_data(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", 0.0)
@@ -243,6 +249,13 @@ class TestTime:
         assert close_code(connection) == 1011
         assert connection.finished
 
+    def test_after_24_hours_it_is_closed(self) -> None:
+        connection = opened(LIMITS._replace(ping_interval_s=1e9))
+        connection.on_time(24 * 3600.0 - 1)
+        assert connection.state is ConnectionState.WEBSOCKET
+        connection.on_time(24 * 3600.0)
+        assert close_code(connection) == 1001
+
     def test_a_close_that_is_not_answered_ends_after_the_timeout(self) -> None:
         connection = opened()
         connection.close(1001, "shutting down", 100.0)
@@ -262,14 +275,28 @@ class TestTime:
 
 
 class TestSlowReader:
-    def test_it_is_dropped_at_the_bound(self) -> None:
+    def test_at_the_bound_what_waits_gives_way_to_a_close_frame(self) -> None:
         connection = opened()
         for _ in range(10):
             connection.send(bytes(500))
-        assert not connection.aborted
+        assert connection.state is ConnectionState.WEBSOCKET
         connection.send(b"x")
-        assert connection.aborted
+        assert connection.output_bytes < 100
+        assert close_code(connection) == 1008
+        assert connection.finished
+        connection.send(b"more")
         assert sent(connection) == b""
+
+    def test_a_flood_of_pings_is_bounded_as_well(self) -> None:
+        connection = opened()
+        connection.receive_data(frame(Opcode.PING, b"p" * 100) * 100, 0.0)
+        assert close_code(connection) == 1008
+
+    def test_answers_over_http_that_nobody_reads_end_the_connection(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        connection.receive_data(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", 0.0)
+        connection.respond(200, b"x" * 5001, 0.0)
+        assert connection.aborted
 
     def test_the_bound_counts_only_what_was_not_taken(self) -> None:
         connection = opened()

@@ -269,6 +269,14 @@ def test_the_replay_guard_is_bounded() -> None:
     assert admit("aa", 200, 101) is None
 
 
+def test_connections_are_limited_by_address() -> None:
+    limits = RateLimits(RateLimitSettings(connections_per_5_min=1))
+    outcomes = [
+        limits.add_connection(ip, now_ms) is None for ip, now_ms in [("a", 0), ("a", 1), ("b", 1), ("a", 300_000)]
+    ]
+    assert outcomes == [True, False, True, True]
+
+
 def test_limits_begin_anew_with_each_interval() -> None:
     limits = RateLimits(RateLimitSettings(weight_per_minute=5, orders_per_10_s=1, orders_per_day=2))
     usage = limits.weight_of("a", 0)
