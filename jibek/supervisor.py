@@ -253,11 +253,21 @@ class Supervisor:
         store = self.children.get("store")
         if store in fallen:
             fallen = [store]
+            store_server.runtime_folder(self.folder.path)
         elif not store_server.is_serving(self.store_url):
+            self._end_store_without_socket()
             return
         for child in fallen:
             self._launch(child)
         self._write_venue()
+
+    def _end_store_without_socket(self) -> None:
+        """Kills a store whose socket somebody has removed, as what cleans a temporary folder may do: who is connected
+        goes on, but nobody new would ever reach it. It is then started again, with a socket."""
+        store = self.children.get("store")
+        if store is not None and store.ready and self._socket is not None and not self._socket.exists():
+            self.say("The socket of the store was removed.")
+            store.signal(signal.SIGKILL)
 
     def _write_venue(self) -> None:
         self.folder.write_venue(

@@ -144,6 +144,14 @@ def test_a_service_that_keeps_crashing_stays_down_and_the_rest_goes_on(new_venue
     assert venue.stop() == 1
 
 
+def test_a_store_whose_socket_was_removed_gets_a_new_one(new_venue: NewVenue) -> None:
+    venue = new_venue().start()
+    shutil.rmtree(Path(venue.facts()["store"].removeprefix("unix://")).parent)
+    venue.wait_until_back("gateway", venue.kill("gateway"))
+    assert "The socket of the store was removed." in venue.said()
+    assert venue.jibek("market", "book", "BTCKZT").returncode == 0
+
+
 def test_a_folder_in_use_is_named_with_its_user(new_venue: NewVenue) -> None:
     venue = new_venue().start()
     result = venue.jibek("up", "--port", str(venue.options.port + 1))
