@@ -257,7 +257,7 @@ class RecordingClient:
         elif draw.random() < 0.01:
             await self._cancel({"symbol": draw.choice(PITCHES).symbol}, "openOrders.cancelAll")
         else:
-            await self._place(draw.choice(PITCHES))
+            await self._send_order(self._draw_order(draw.choice(PITCHES)))
 
     async def _cancel_something(self) -> None:
         draw = self._randomness
@@ -274,8 +274,8 @@ class RecordingClient:
         self.told.cancels.append(cancel)
         self._note(cancel, await self._ask_own(method, params))
 
-    async def _place(self, pitch: Pitch) -> None:
-        params = self._draw_order(pitch)
+    async def _send_order(self, params: dict[str, str]) -> Outcome:
+        """Places an order, writes down what comes of it, and returns that."""
         placement = Request(self.account, "order.place", params)
         self.told.placements.append(placement)
         self._unknown.append(placement)
@@ -283,10 +283,12 @@ class RecordingClient:
         self._note(placement, await self._ask_own("order.place", params))
         if placement.outcome == Outcome.ACKNOWLEDGED:
             self._acknowledged(sent_s)
-            self._orders.append((placement.result["orderId"], pitch.symbol))
+            order_id, symbol = placement.result["orderId"], params["symbol"]
+            self._orders.append((order_id, symbol))
             # Whether it is open still is told by the reports, which may have come before this reply.
             if params["type"] == "LIMIT_MAKER" or params.get("timeInForce") == "GTC":
-                self._note_open(placement.result["orderId"], pitch.symbol)
+                self._note_open(order_id, symbol)
+        return placement.outcome
 
     def _note_open(self, order_id: int, symbol: str) -> None:
         assert self._stream is not None
@@ -335,14 +337,18 @@ class RecordingClient:
     # -- the end
 
     async def _place_last(self) -> None:
-        """An order that trades with nobody. Its acknowledgement says that the gateway has applied all that came before."""
+        """An order that trades with nobody. Its acknowledgement says that the gateway has applied all that came before.
+
+        A gateway that was just started takes signed orders only when none of them can be a copy of one that the gateway
+        before it has taken, so there may be refusals first.
+        """
         pitch = PITCHES[0]
-        params = {"symbol": pitch.symbol, "side": "BUY", "type": "LIMIT_MAKER", "price": pitch.price_at(-1000)}
-        params |= {"quantity": "0.001", "newClientOrderId": self._new_id(), "newOrderRespType": "RESULT"}
-        placement = Request(self.account, "order.place", params)
-        self.told.placements.append(placement)
-        self._note(placement, await self._ask_own("order.place", params))
-        assert placement.outcome == Outcome.ACKNOWLEDGED, placement
+        terms = {"symbol": pitch.symbol, "side": "BUY", "type": "LIMIT_MAKER", "price": pitch.price_at(-1000)}
+        terms |= {"quantity": "0.001", "newOrderRespType": "RESULT"}
+        deadline_s = time.monotonic() + ANSWER_WAIT_S
+        while await self._send_order(terms | {"newClientOrderId": self._new_id()}) != Outcome.ACKNOWLEDGED:
+            assert time.monotonic() < deadline_s, f"{self.name} can place no order any more"
+            await asyncio.sleep(RECONNECT_WAIT_S)
 
     async def _take_last_look(self) -> None:
         """Everything that the account can see."""
