@@ -67,11 +67,12 @@ def make_terms(rules: dict[str, Any], price: Decimal | None) -> Terms:
     tick, least, most = (Decimal(prices[name]) for name in ("tickSize", "minPrice", "maxPrice"))
     middle = price if price is not None else (least * most).sqrt()
     middle = (middle / tick).to_integral_value(ROUND_DOWN) * tick
-    if not least <= middle - PRICES * tick <= middle + PRICES * tick <= most:
+    reach = 2 * PRICES * tick
+    if not least <= middle - reach <= middle + reach <= most:
         raise TermsImpossible(f"{rules['symbol']} takes prices from {least} to {most}: {middle} is too near to an end")
     step = Decimal(lots["stepSize"])
     notional = Decimal(filters["NOTIONAL"]["minNotional"])
-    steps = (notional / (middle - PRICES * tick) / step).to_integral_value(ROUND_UP)
+    steps = (notional / (middle - reach) / step).to_integral_value(ROUND_UP)
     return Terms(rules["symbol"], middle, tick, max(steps * step, Decimal(lots["minQty"])))
 
 

@@ -105,7 +105,7 @@ async def run_load(
         for client in clients:
             connection = await run.add(url, client.flow)
             await introduce(connection, client)
-        await run.run(stop or asyncio.Event(), show, show_s)
+        await run.run(stop, show, show_s)
         outcome = run.outcome()
         for client, connection in zip(clients, run.connections, strict=True):
             await cancel_what_rests(connection, client, symbol)
@@ -146,8 +146,11 @@ class LoadRun:
         await connection.opened()
         return connection
 
-    async def run(self, stop: asyncio.Event, show: Show, show_s: float) -> None:
+    async def run(
+        self, stop: asyncio.Event | None = None, show: Show = lambda outcome: None, show_s: float = 1.0
+    ) -> None:
         """Loads until it is enough or `stop` is set, and waits for the last replies."""
+        stop = stop or asyncio.Event()
         self._began_us, self._cpu_s = now_us(), -time.process_time()
         if self.load.orders is not None:
             for count, flow, connection in zip(self._shares(self.load.orders), self._flows, self.connections, strict=True):  # fmt: skip
