@@ -37,117 +37,199 @@ class Reason(IntEnum):
         101,
         "The command has fields that do not fit its kind. Build it with engine.records.BatchBuilder.",
     )
-    UNKNOWN_COMMAND = 102, "No command of this kind exists in this version."
+    UNKNOWN_COMMAND = 102, "No command of this kind exists in this version. Send a kind that this version knows."
 
     # -- 2xx: assets and markets
     UNKNOWN_ASSET = 201, "No such asset. See `jibek market list` for the assets that are traded."
     UNKNOWN_MARKET = 202, "No such market. See `jibek market list`."
-    ASSET_EXISTS = 203, "An asset of this name exists already; scale never changes once listed."
-    MARKET_EXISTS = 204, "A market of this symbol exists already; tick and lot never change once listed."
+    ASSET_EXISTS = 203, "An asset of this name exists already; scale never changes once listed. Choose another name."
+    MARKET_EXISTS = (
+        204,
+        "A market of this symbol exists already; tick and lot never change once listed. Choose another symbol.",
+    )
     INVALID_ASSET_DEFINITION = (
         205,
-        "An asset needs a name of 1 to 10 characters A-Z 0-9 and a scale of 0 to 8 decimals.",
+        "An asset needs a name of 1 to 10 characters A-Z 0-9 and a scale of 0 to 8 decimals. Correct the definition.",
     )
     INVALID_MARKET_DEFINITION = (
         206,
         (
             "A market needs two different listed assets, a symbol of 1 to 20 characters A-Z 0-9, limits in order, and a tick "
-            "and lot whose product is a whole number of the quote asset's smallest unit."
+            "and lot whose product is a whole number of the quote asset's smallest unit. Correct the definition; "
+            "`jibek up --venue` names each fault."
         ),
     )
-    INVALID_FEES = 207, "Fees are whole parts per million from 0 to 100,000."
-    INVALID_STATE = 208, "A market is either trading (1) or halted (2)."
+    INVALID_FEES = 207, "Fees are whole parts per million from 0 to 100,000. Give a number in that range."
+    INVALID_STATE = 208, "A market is either trading (1) or halted (2). Send one of the two."
     MARKET_HALTED = 209, "The market is halted: orders can be cancelled, not placed. Wait until it is resumed."
     VENUE_HALTED = 210, "The venue is halted: orders can be cancelled, not placed. Wait until it is resumed."
-    TOO_MANY_DEFINITIONS = 211, "The venue holds as many assets or markets as a record can number."
+    TOO_MANY_DEFINITIONS = (
+        211,
+        "The venue holds as many assets or markets as a record can number. List new ones in a venue of their own.",
+    )
 
     # -- 3xx: accounts, keys, money
     UNKNOWN_ACCOUNT = 301, "No such account. See `jibek account list`."
     ACCOUNT_EXISTS = 302, "An account of this name exists already. Choose another name."
     INVALID_ACCOUNT_NAME = (
         303,
-        "An account name has 1 to 32 characters a-z 0-9 . _ - and begins with a letter or digit.",
+        "An account name has 1 to 32 characters a-z 0-9 . _ - and begins with a letter or digit. Choose such a name.",
     )
     ACCOUNT_FROZEN = 304, "The account is frozen. Ask the operator; `jibek account unfreeze` lifts it."
-    ACCOUNT_NOT_FROZEN = 305, "The account is not frozen: there is nothing to unfreeze."
+    ACCOUNT_NOT_FROZEN = 305, "The account is not frozen: there is nothing to unfreeze. Nothing is to be done."
     KEY_EXISTS = 306, "An API key of this id exists already. Create a new one."
     UNKNOWN_KEY = 307, "No such API key for this account. See `jibek account show`."
     INVALID_KEY = (
         308,
-        "An API key needs an id of 1 to 64 letters or digits, a known type, and for ed25519 a 32-byte public key.",
+        (
+            "An API key needs an id of 1 to 64 letters or digits, a known type, and for ed25519 a 32-byte public key. "
+            "Correct the key."
+        ),
     )
     TOO_MANY_KEYS = 309, "The account holds as many API keys as are allowed. Revoke one first."
     INVALID_AMOUNT = (
         310,
-        "The amount must be positive, and all that is held of an asset must stay below 2^62 smallest units.",
+        (
+            "The amount must be positive, and all that is held of an asset must stay below 2^62 smallest units. Give "
+            "such an amount."
+        ),
     )
     INSUFFICIENT_FUNDS = 311, "The account has not enough available funds. Deposit, cancel an order, or ask for less."
 
     # -- 4xx: placing an order
-    INVALID_SIDE = 401, "The side must be buy or sell."
-    INVALID_ORDER_TYPE = 402, "The order type must be LIMIT, MARKET or LIMIT_MAKER."
-    INVALID_TIME_IN_FORCE = 403, "Time in force is GTC, IOC or FOK for LIMIT, and nothing for MARKET and LIMIT_MAKER."
-    INVALID_SELF_TRADE_MODE = 404, "Self-trade prevention is not offered on this market: leave it out or ask for NONE."
+    INVALID_SIDE = 401, "The side must be buy or sell. Send BUY or SELL."
+    INVALID_ORDER_TYPE = 402, "The order type must be LIMIT, MARKET or LIMIT_MAKER. Send one of them."
+    INVALID_TIME_IN_FORCE = (
+        403,
+        "Time in force is GTC, IOC or FOK for LIMIT, and nothing for MARKET and LIMIT_MAKER. Send one of them.",
+    )
+    INVALID_SELF_TRADE_MODE = 404, "Self-trade prevention is not offered on this market. Leave it out or ask for NONE."
     INVALID_PRICE = 405, "The price is outside the limits of the market. See `jibek market show`."
     INVALID_QUANTITY = 406, "The quantity is outside the limits of the market. See `jibek market show`."
     INVALID_QUOTE_AMOUNT = (
         407,
-        "Give either a quantity or a positive quote amount, and a quote amount only with MARKET.",
+        (
+            "The quote amount does not fit the order. Give either a quantity or a positive quote amount, and a quote "
+            "amount only with MARKET."
+        ),
     )
     NOTIONAL_TOO_SMALL = 408, "The value of the order is below the minimum of the market. See `jibek market show`."
     NOTIONAL_TOO_LARGE = 409, "The value of the order is above the maximum of the market. See `jibek market show`."
-    INVALID_CLIENT_ID = 410, "A client order id has at most 36 bytes and no zero byte inside."
+    INVALID_CLIENT_ID = 410, "A client order id has at most 36 bytes and no zero byte inside. Choose such an id."
     DUPLICATE_CLIENT_ID = 411, "An open order of this account has this client order id. Choose another one."
     TOO_MANY_OPEN_ORDERS = 412, "The account has as many open orders in this market as are allowed. Cancel one first."
     ORDER_ID_IN_USE = 414, "A resting order of this book has this order id. Choose another one."
     WOULD_TAKE = 413, "A LIMIT_MAKER order would match at once. Choose a price that rests."
 
     # -- 5xx: cancelling an order
-    UNKNOWN_ORDER = 501, "No open order of this account has this id: it was filled, cancelled, or never existed."
-    NO_OPEN_ORDERS = 502, "The account has no open order to cancel."
+    UNKNOWN_ORDER = (
+        501,
+        (
+            "No open order of this account has this id: it was filled, cancelled, or never existed. Ask order.status "
+            "what became of it."
+        ),
+    )
+    NO_OPEN_ORDERS = 502, "The account has no open order to cancel. Nothing is to be done."
 
     # -- 6xx: why an order ended
-    CANCELLED_BY_OWNER = 601, "Cancelled at the owner's request."
-    CANCELLED_BY_FREEZE = 602, "Cancelled because the account was frozen."
-    IMMEDIATE_REST_EXPIRED = 603, "IOC: what could not be filled at once expired."
-    FILL_OR_KILL_EXPIRED = 604, "FOK: the whole quantity could not be filled at once, so nothing was."
-    MARKET_REST_EXPIRED = 605, "MARKET: no more could be filled, so the rest expired."
+    CANCELLED_BY_OWNER = 601, "Cancelled at the owner's request. Nothing is to be done."
+    CANCELLED_BY_FREEZE = 602, "Cancelled because the account was frozen. Ask the operator."
+    IMMEDIATE_REST_EXPIRED = 603, "IOC: what could not be filled at once expired. Send GTC for an order that may wait."
+    FILL_OR_KILL_EXPIRED = (
+        604,
+        "FOK: the whole quantity could not be filled at once, so nothing was. Send IOC to take what there is.",
+    )
+    MARKET_REST_EXPIRED = (
+        605,
+        "MARKET: no more could be filled, so the rest expired. Send a LIMIT order to wait for more.",
+    )
 
     # -- 7xx: the gateway
-    INVALID_JSON = 701, "The frame is not one JSON object with the fields id, method and params."
-    UNKNOWN_METHOD = 702, "No such method or path is offered here."
-    MISSING_PARAMETER = 703, "A parameter that is needed was not sent, or is empty."
+    INVALID_JSON = 701, "The frame is not one JSON object with the fields id, method and params. Send such a frame."
+    UNKNOWN_METHOD = (
+        702,
+        "No such method or path is offered here. Check its name; exchangeInfo and the README say what is offered.",
+    )
+    MISSING_PARAMETER = 703, "A parameter that is needed was not sent, or is empty. Send it; the message names it."
     ILLEGAL_CHARACTERS = 704, "A parameter has characters that it may not have. Send numbers as plain decimals."
     TOO_PRECISE = 705, "A number has more decimals than the venue keeps. Round it before sending."
-    NUMBER_TOO_LARGE = 706, "A number is larger than the venue can keep."
-    PARAMETER_NOT_REQUIRED = 707, "A parameter was sent that does not belong to this kind of order."
-    INVALID_PARAMETER = 708, "A parameter has a value that is not offered."
+    NUMBER_TOO_LARGE = 706, "A number is larger than the venue can keep. Send a smaller one."
+    PARAMETER_NOT_REQUIRED = (
+        707,
+        "A parameter was sent that does not belong to this kind of order. Leave it out; the message names it.",
+    )
+    INVALID_PARAMETER = (
+        708,
+        "A parameter has a value that is not offered. Send one that is; the message names the parameter.",
+    )
     EMPTY_PARAMETER = 709, "A parameter was sent empty. Leave it out or give it a value."
-    DUPLICATE_PARAMETER = 710, "A name stands twice in a signed request, so what was signed is not clear."
-    UNSUPPORTED_FEATURE = 711, "This kind of order is not offered on this market; see exchangeInfo for what is."
-    UNKNOWN_SYMBOL = 712, "No market has this symbol; see exchangeInfo."
-    PRICE_NOT_ON_TICK = 713, "The price is not positive or not a multiple of the market's tick."
-    QUANTITY_NOT_ON_LOT = 714, "The quantity is not positive or not a multiple of the market's lot."
-    ORDER_NOT_FOUND = 715, "No order of this account has this id among those the gateway remembers."
-    CLIENT_ID_MISMATCH = 716, "The order id and the client order id name two different orders."
-    INVALID_TIME_UNIT = 717, "The time unit is MILLISECOND or MICROSECOND."
-    INVALID_API_KEY_FORMAT = 720, "An API key has 1 to 64 letters or digits."
-    UNAUTHORIZED = 721, "The API key is unknown or revoked, or it has no permission for this method."
+    DUPLICATE_PARAMETER = 710, "A name stands twice in a request, so what is meant is not clear. Send each name once."
+    UNSUPPORTED_FEATURE = 711, "This kind of order is not offered on this market. See exchangeInfo for what is."
+    UNKNOWN_SYMBOL = 712, "No market has this symbol. Send one that exchangeInfo lists."
+    PRICE_NOT_ON_TICK = (
+        713,
+        "The price is not positive or not a multiple of the market's tick. Round it to `tickSize` of exchangeInfo.",
+    )
+    QUANTITY_NOT_ON_LOT = (
+        714,
+        "The quantity is not positive or not a multiple of the market's lot. Round it to `stepSize` of exchangeInfo.",
+    )
+    ORDER_NOT_FOUND = (
+        715,
+        (
+            "No order of this account has this id among those the gateway remembers. Check the id and the symbol; "
+            "older orders stand in the journal."
+        ),
+    )
+    CLIENT_ID_MISMATCH = 716, "The order id and the client order id name two different orders. Send one of the two."
+    INVALID_TIME_UNIT = 717, "The time unit is MILLISECOND or MICROSECOND. Send one of the two, or leave it out."
+    INVALID_API_KEY_FORMAT = 720, "An API key has 1 to 64 letters or digits. Check the key that is sent."
+    UNAUTHORIZED = (
+        721,
+        (
+            "The API key is unknown or revoked, or it has no permission for this method. Check the key with `jibek "
+            "account show`."
+        ),
+    )
     LOGON_REQUIRED = 722, "The session is not logged on. Log on first, or sign the request."
-    INVALID_SIGNATURE = 723, "The signature is not that of these parameters under this API key."
+    INVALID_SIGNATURE = (
+        723,
+        (
+            "The signature is not that of these parameters under this API key. Sign all parameters but the signature, "
+            "sorted by name, as they are sent."
+        ),
+    )
     OUTSIDE_WINDOW = 724, "The timestamp is older than recvWindow allows. Check the clock; ask `time` for the venue's."
-    AHEAD_OF_TIME = 725, "The timestamp lies more than a second ahead of the venue's clock."
-    WINDOW_TOO_LARGE = 726, "recvWindow is at most 60,000 milliseconds."
+    AHEAD_OF_TIME = (
+        725,
+        (
+            "The timestamp lies more than a second ahead of the venue's clock. Check the clock; ask `time` for the "
+            "venue's."
+        ),
+    )
+    WINDOW_TOO_LARGE = 726, "recvWindow is at most 60,000 milliseconds. Send a smaller one, or none."
     LOGON_NEEDS_ED25519 = 727, "Only an Ed25519 key can log a session on. With an HMAC key, sign each request."
     REPLAYED_REQUEST = 728, "This very signed request was received before. A new request needs a new timestamp."
-    SUBSCRIPTION_ACTIVE = 730, "The account's events are subscribed on this connection already."
-    SUBSCRIPTION_NOT_ACTIVE = 731, "No such subscription is active on this connection."
+    SUBSCRIPTION_ACTIVE = (
+        730,
+        "The account's events are subscribed on this connection already. Use the one that is active.",
+    )
+    SUBSCRIPTION_NOT_ACTIVE = (
+        731,
+        "No such subscription is active on this connection. Ask session.subscriptions which are.",
+    )
     TOO_MANY_SUBSCRIPTIONS = 732, "The connection has had as many subscriptions as are allowed. Open a new one."
-    UNKNOWN_STREAM = 733, "No such stream is offered."
-    INVALID_STREAM_REQUEST = 734, "A stream request has a method, a list of params, and an id."
+    UNKNOWN_STREAM = 733, "No such stream is offered. Check its name; streams are written in lower case."
+    INVALID_STREAM_REQUEST = 734, "A stream request has a method, a list of params, and an id. Send such a request."
     TOO_MANY_REQUESTS = 740, "The request weight of this minute is used up. Wait, and use streams instead of polling."
     TOO_MANY_NEW_ORDERS = 741, "The account has placed as many orders as are allowed in this interval. Wait."
     TOO_MANY_CONNECTIONS = 742, "The address has opened as many connections as are allowed in five minutes. Wait."
-    OVERLOADED = 750, "The gateway has as much to do as it may queue, or the store is nearly full. Nothing was done."
+    OVERLOADED = (
+        750,
+        (
+            "The gateway has as much to do as it may queue, or the store is nearly full; nothing was done. Try again "
+            "later."
+        ),
+    )
     OUTCOME_UNKNOWN = 751, "No answer came in time. The order may have been carried out: ask order.status."
-    UNAVAILABLE = 752, "The request cannot be served at the moment. Nothing was done; try again."
+    UNAVAILABLE = 752, "The request cannot be served at the moment; nothing was done. Try again."

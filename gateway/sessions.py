@@ -35,7 +35,7 @@ API_KEY_LENGTH_MAX = 64
 WAITING_FOR_SECRET_MAX = 100
 REPLAYS_MAX = 1_000_000
 ADDRESSES_MAX = 100_000
-"""Addresses whose request weight is remembered; those of past minutes go first."""
+"""Addresses whose usage is counted one by one."""
 
 
 class Session:
@@ -420,19 +420,30 @@ SECOND_MS, TEN_SECONDS_MS, MINUTE_MS, FIVE_MINUTES_MS, DAY_MS = 1_000, 10_000, 6
 
 
 class UsageByAddress:
-    """What each address has used. Bounded by `ADDRESSES_MAX`: when there are more, those of past intervals go."""
+    """What each address has used in intervals of this length.
 
-    def __init__(self, interval_ms: int) -> None:
+    Bounded by `addresses_max`: when there are more, those of past intervals are forgotten, which happens once in an
+    interval; where that is not enough, the addresses that are too many share one usage.
+    """
+
+    def __init__(self, interval_ms: int, addresses_max: int = ADDRESSES_MAX) -> None:
         self._interval_ms = interval_ms
+        self._addresses_max = addresses_max
         self._usages: dict[str, Usage] = {}
+        self._others = Usage()
+        self._pruned = -1
 
     def of(self, ip: str, now_ms: int) -> Usage:
         usage = self._usages.get(ip)
-        if usage is None:
-            if len(self._usages) >= ADDRESSES_MAX:
-                present = now_ms // self._interval_ms
-                self._usages = {ip: usage for ip, usage in self._usages.items() if usage.interval == present}
-            usage = self._usages[ip] = Usage()
+        if usage is not None:
+            return usage
+        present = now_ms // self._interval_ms
+        if len(self._usages) >= self._addresses_max and self._pruned != present:
+            self._pruned = present
+            self._usages = {ip: usage for ip, usage in self._usages.items() if usage.interval == present}
+        if len(self._usages) >= self._addresses_max:
+            return self._others
+        usage = self._usages[ip] = Usage()
         return usage
 
 

@@ -11,7 +11,15 @@ from engine.records import Command, CommandKind, KeyDefinition, KeyType
 from gateway.accounts import Account
 from gateway.dialect import Request, read_request
 from gateway.numerals import NumberToken
-from gateway.sessions import Key, RateLimits, RateLimitSettings, ReplayGuard, is_signed_by, signature_payload
+from gateway.sessions import (
+    Key,
+    RateLimits,
+    RateLimitSettings,
+    ReplayGuard,
+    UsageByAddress,
+    is_signed_by,
+    signature_payload,
+)
 from tests.gateway.house import BY_TEST, HmacKey
 from tests.gateway.rig import Rig
 
@@ -267,6 +275,18 @@ def test_the_replay_guard_is_bounded() -> None:
     assert admit("aa", 100, 100) is not None
     assert admit("dd", 200, 101) is None
     assert admit("aa", 200, 101) is None
+
+
+def test_addresses_that_are_too_many_share_one_count() -> None:
+    usages = UsageByAddress(1000, addresses_max=2)
+    for ip in "ab":
+        usages.of(ip, 0).add(1, 0, 10)
+    assert usages.of("c", 0) is usages.of("d", 0) is not usages.of("a", 0)
+    assert usages.of("a", 999).count == 1
+    usages.of("a", 1000).add(1, 1, 10)
+    later = usages.of("c", 1000)
+    assert later is usages.of("c", 1000) is not usages.of("d", 1000)
+    assert usages.of("a", 1000).count == 1
 
 
 def test_connections_are_limited_by_address() -> None:
