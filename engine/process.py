@@ -6,6 +6,7 @@ other end. When the supervisor dies, however it dies, the pipe closes and the se
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import os
@@ -15,6 +16,9 @@ import threading
 import time
 
 PARENT_FD_VARIABLE = "JIBEK_PARENT_FD"
+STORE_VARIABLE = "JIBEK_STORE"
+"""The store's URL for a process that is started without `--store`. A URL may hold a password, and the arguments of a
+process can be read by everybody on the machine; its environment cannot."""
 
 EXIT_GOOD = 0
 EXIT_REFUSED = 1
@@ -52,6 +56,13 @@ def set_up(name: str) -> logging.Logger:
     if parent is not None:
         threading.Thread(target=_end_with_parent, args=(int(parent),), daemon=True).start()
     return logging.getLogger(name)
+
+
+def add_store_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--store`, which every service takes."""
+    url = os.environ.get(STORE_VARIABLE)
+    help_text = f"URL of the store: unix:///path or redis://host:port/0 (default: what {STORE_VARIABLE} holds)"
+    parser.add_argument("--store", default=url, required=url is None, metavar="URL", help=help_text)
 
 
 def stop_on_signals() -> StopRequest:

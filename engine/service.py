@@ -42,7 +42,16 @@ from engine.journal import (
     read_events,
     read_journal,
 )
-from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, StopRequest, report_ready, set_up, stop_on_signals
+from engine.process import (
+    EXIT_GOOD,
+    EXIT_REFUSED,
+    EXIT_UNREACHABLE,
+    StopRequest,
+    add_store_argument,
+    report_ready,
+    set_up,
+    stop_on_signals,
+)
 from engine.records import BatchBuilder, Command, CommandKind, EngineStop, MarketState
 from engine.watermark import WatermarkWriter, read_watermark
 
@@ -239,7 +248,7 @@ def serve(service: EngineService, guard: ClockGuard, stop: StopRequest) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="engine.service", description="The matching engine of a Jibek venue.")
-    parser.add_argument("--store", required=True, help="URL of the store: unix:///path or redis://host:port/0")
+    add_store_argument(parser)
     parser.add_argument("--data", required=True, type=Path, help="data folder of the venue")
     parser.add_argument("--engine", choices=("compiled", "reference"), default="compiled")
     options = parser.parse_args(arguments)
@@ -259,7 +268,7 @@ def main(arguments: list[str] | None = None) -> int:
         log.error("%s: %s", type(error).__name__, error)
         return EXIT_REFUSED
     except (redis.ConnectionError, redis.TimeoutError) as error:
-        log.error("the store at %s cannot be reached: %s", options.store, error)
+        log.error("the store cannot be reached: %s", error)
         return EXIT_UNREACHABLE
     log.info("stopped at %s", service.cursor)
     return EXIT_GOOD

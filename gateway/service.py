@@ -54,6 +54,7 @@ from engine.process import (
     EXIT_REFUSED,
     EXIT_UNREACHABLE,
     StopRequest,
+    add_store_argument,
     report_ready,
     set_up,
     stop_on_signals,
@@ -605,7 +606,7 @@ async def serve(
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     limits, pipeline = RateLimitSettings(), PipelineLimits()
     parser = argparse.ArgumentParser(prog="python -m gateway.service", description="The WebSocket gateway of a venue.")
-    parser.add_argument("--store", required=True, help="URL of the store: unix:///path or redis://host:port/0")
+    add_store_argument(parser)
     parser.add_argument("--data", required=True, type=Path, help="data folder of the venue, with its secret.key")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", default=9443, type=int, help="port to listen on, 0 for any (default: %(default)s)")

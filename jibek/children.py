@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -99,8 +99,8 @@ class Child:
     def is_running(self) -> bool:
         return self.process is not None
 
-    def start(self, lifeline: Lifeline) -> None:
-        """Starts the process. Call it on the main thread."""
+    def start(self, lifeline: Lifeline, environment: Mapping[str, str] | None = None) -> None:
+        """Starts the process, with these variables beside the supervisor's own. Call it on the main thread."""
         assert self.process is None
         self.ready = None
         self.started_s = time.monotonic()
@@ -111,7 +111,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=(lifeline.pipe_read_fd, lifeline.lock_fd),
-            env={**os.environ, PARENT_FD_VARIABLE: str(lifeline.pipe_read_fd)},
+            env={**os.environ, **(environment or {}), PARENT_FD_VARIABLE: str(lifeline.pipe_read_fd)},
             start_new_session=True,
         )
 

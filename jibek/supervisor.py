@@ -24,7 +24,7 @@ from pathlib import Path
 import redis
 
 from engine.journal import FIRST_GATEWAY, StoreRefused, StoreTimeout, connect, prepare_store, start_venue
-from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
+from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, STORE_VARIABLE
 from engine.venue import VenueDefinition, load_venue
 from gateway.secrets import SecretError, create_secret_key
 from jibek import store_server
@@ -154,7 +154,7 @@ class Supervisor:
 
     def _service_command(self, name: str) -> list[str]:
         module = {"engine": "engine.service", "settlement": "ledger.settlement", "gateway": "gateway.service"}[name]
-        command = [sys.executable, "-m", module, "--store", self.store_url, "--data", str(self.folder.path)]
+        command = [sys.executable, "-m", module, "--data", str(self.folder.path)]
         if name == "engine":
             command += ["--engine", self.options.engine]
         if name == "gateway":
@@ -166,7 +166,7 @@ class Supervisor:
         return self.children[name]
 
     def _launch(self, child: Child) -> None:
-        child.start(self._lifeline)
+        child.start(self._lifeline, {STORE_VARIABLE: self.store_url})
         for pipe in child.pipes:
             self._selector.register(pipe, selectors.EVENT_READ, child)
 

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 import click
 
-from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
+from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, STORE_VARIABLE
 from jibek.children import CRASHES_MAX
 from jibek.folder import DataFolder
 from jibek.launch import LaunchFailed, VenueOptions, launch
@@ -66,7 +66,13 @@ def running_venue(data_dir: Path) -> VenueAddress:
 @click.command()
 @data_option
 @click.option("--venue", type=click.Path(dir_okay=False, path_type=Path), help="A venue.toml for a new venue.")
-@click.option("--store", metavar="URL", help="A Valkey or Redis of your own instead of the embedded one.")
+@click.option(
+    "--store",
+    metavar="URL",
+    envvar=STORE_VARIABLE,
+    show_envvar=True,
+    help="A Valkey or Redis of your own instead of the embedded one.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=9443, show_default=True, help="The port to listen on.")
 @click.option("--engine", type=click.Choice(["compiled", "reference"]), default="compiled", show_default=True)

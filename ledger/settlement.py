@@ -30,7 +30,16 @@ from engine.journal import (
     connect,
     prepare_store,
 )
-from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, StopRequest, report_ready, set_up, stop_on_signals
+from engine.process import (
+    EXIT_GOOD,
+    EXIT_REFUSED,
+    EXIT_UNREACHABLE,
+    StopRequest,
+    add_store_argument,
+    report_ready,
+    set_up,
+    stop_on_signals,
+)
 from engine.records import MalformedRecord
 from ledger.accounts import Account, first_negative, slot_asset, slot_owner
 from ledger.names import names_in
@@ -186,7 +195,7 @@ def open_ledger(client: Store) -> LedgerStore:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="ledger.settlement", description="The settlement of a Jibek venue.")
-    parser.add_argument("--store", required=True, help="URL of the store: unix:///path or redis://host:port/0")
+    add_store_argument(parser)
     parser.add_argument("--data", required=True, type=Path, help="data folder of the venue")
     options = parser.parse_args(arguments)
     log = set_up("settlement")
@@ -200,7 +209,7 @@ def main(arguments: list[str] | None = None) -> int:
         log.error("%s: %s", type(error).__name__, error)
         return EXIT_REFUSED
     except (redis.ConnectionError, redis.TimeoutError) as error:
-        log.error("the store at %s cannot be reached: %s", options.store, error)
+        log.error("the store cannot be reached: %s", error)
         return EXIT_UNREACHABLE
     except redis.ResponseError as error:
         log.error("the store refused: %s", error)
