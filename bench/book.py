@@ -24,6 +24,7 @@ import numpy
 from bench.empty import EmptyBook
 from bench.probes import ask, batches_of, count_allocations, count_instructions
 from bench.reference_book import ReferenceBook
+from bench.shapes import measure_shapes
 from bench.workload import OPERATIONS, SMOKE_OPERATIONS, Workload, own_workload, yardstick_workload
 from bench.yardstick import BaselineFailed, compile_yardstick, run_yardstick
 from engine.book import Book, BookEventKind, OperationKind
@@ -57,6 +58,7 @@ def measure(*, smoke: bool = False, yardstick: Path | None = None) -> dict[str, 
         "workloads": told,
         "calls": compare_calls(workloads[0], rounds),
         "latency_ns": latency(workloads[0]),
+        "shapes": measure_shapes(smoke=smoke),
         "bytes_per_order": ask("memory", MEMORY_ORDERS),
         "allocations_after_warm_up": count_allocations(operations // 2),
         "instructions_per_operation": None if smoke else count_instructions(operations // 10),
@@ -216,7 +218,10 @@ def render(report: dict[str, Any]) -> str:
         f"memory: {shown(report['bytes_per_order'], '.1f')} bytes a resting order",
         f"allocations after warm-up: {shown(report['allocations_after_warm_up'])}",
         f"instructions an operation: {shown(report['instructions_per_operation'], '.0f')}",
+        "",
     ]
+    for told in report["shapes"]:
+        lines.append(f"{told['shape']:40}{told['nanoseconds']:>8.1f} ns an operation{told['factor']:>6.2f} x")
     return "\n".join(lines)
 
 

@@ -343,12 +343,10 @@ cdef inline Leaf* ladder_new_leaf(Ladder* ladder, int64_t number) noexcept nogil
 cdef inline Leaf* ladder_make_leaf(Ladder* ladder, LadderSide* side, int64_t number) noexcept nogil:
     """The leaf of that number, grown into the tree where it is missing; NULL where memory is out."""
     cdef uint64_t path = ladder_path(number)
-    cdef Leaf* leaf = ladder_find_leaf(side, number)
+    cdef Leaf* leaf
     cdef Branch* branch
     cdef Branch* child
     cdef int height
-    if leaf != NULL:
-        return leaf
     if not ladder_heighten(side, path):
         return NULL
     branch = side.root
@@ -362,6 +360,10 @@ cdef inline Leaf* ladder_make_leaf(Ladder* ladder, LadderSide* side, int64_t num
             branch.children[ladder_step(path, height)] = child
             branch.occupied |= <uint64_t>1 << ladder_step(path, height)
         branch = child
+    leaf = <Leaf*>branch.children[path & 63]
+    if leaf != NULL:
+        ladder_cache_leaf(side, leaf)
+        return leaf
     leaf = ladder_new_leaf(ladder, number)
     if leaf == NULL:
         ladder_prune(side, path)

@@ -15,6 +15,7 @@ from libc.string cimport memcpy
 from engine.ladder cimport (
     Ladder,
     LadderSide,
+    Leaf,
     Level,
     Node,
     jibek_allocate,
@@ -91,6 +92,8 @@ cdef enum:
     BLOCK_OPERATIONS = 16
     # With fewer orders than this the nodes are in the second-level cache and asking for them ahead costs more than it saves.
     PREFETCH_NODES_FROM = 32768
+    # The same for levels: with fewer leaves than this those in use are close.
+    PREFETCH_LEVELS_FROM = 512
     # Quantities below 2^31 of fewer than 2^31 orders cannot pass VALUE_MAX together.
     NARROW_BITS = 31
 
@@ -537,12 +540,13 @@ cdef inline void prefetch_ids(
         jibek_prefetch(&book.ids.handles[group * GROUP_STRIDE])
 
 
-cdef inline void prefetch_nodes(BookState* book, uint64_t count, const uint64_t* hashes) noexcept nogil:
+cdef inline void prefetch_nodes(
+    BookState* book, uint64_t count, const uint64_t* hashes, uint32_t* handles
+) noexcept nogil:
     """Asks for the orders that the next operations name, then for their neighbours in the queues.
 
     A guess at the handle is enough here, and it is made without a branch: no mark gives the eighth handle of the group, 0.
     """
-    cdef uint32_t handles[BLOCK_OPERATIONS]
     cdef uint64_t index, group, same
     for index in range(count):
         group = hashes[index] >> book.ids.shift
@@ -554,15 +558,39 @@ cdef inline void prefetch_nodes(BookState* book, uint64_t count, const uint64_t*
         jibek_prefetch(&book.ladder.nodes[book.ladder.nodes[handles[index]].previous])
 
 
+cdef inline void prefetch_levels(
+    BookState* book, const BookOperationRecord* records, uint64_t count, const uint32_t* handles
+) noexcept nogil:
+    """Asks for the levels of the orders that the next operations name or place. A wrong guess at the side does no harm."""
+    cdef uint64_t index
+    cdef int64_t price_ticks, key
+    cdef LadderSide* side
+    cdef Leaf* leaf
+    cdef bint ask
+    for index in range(count):
+        price_ticks = book.ladder.nodes[handles[index]].price_ticks if handles[index] else records[index].price_ticks
+        ask = ladder_is_ask(&book.ladder, price_ticks)
+        side = &book.ladder.sides[ask]
+        key = ladder_key(ask, price_ticks)
+        leaf = side.cache[<uint64_t>(key >> 6) & side.cache_mask]
+        jibek_prefetch(leaf)
+        jibek_prefetch(&leaf.levels[key & 63])
+
+
 cdef inline BookEventRecord* book_apply_block(
     BookState* book, BookEventRecord* event, uint64_t operation, const BookOperationRecord* records, uint64_t count
 ) noexcept nogil:
     """Carries out at most BLOCK_OPERATIONS; the first of them is number `operation` of its batch."""
     cdef uint64_t hashes[BLOCK_OPERATIONS]
+    cdef uint32_t handles[BLOCK_OPERATIONS]
     cdef uint64_t index
+    cdef bint wide
     prefetch_ids(book, records, count, hashes)
-    if book.ladder.live >= PREFETCH_NODES_FROM:
-        prefetch_nodes(book, count, hashes)
+    wide = book.ladder.sides[0].leaves + book.ladder.sides[1].leaves >= PREFETCH_LEVELS_FROM
+    if wide or book.ladder.live >= PREFETCH_NODES_FROM:
+        prefetch_nodes(book, count, hashes, handles)
+    if wide:
+        prefetch_levels(book, records, count, handles)
     for index in range(count):
         if jibek_unlikely(event > book.events.limit):
             event = events_grow(&book.events, event)
