@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,6 +63,7 @@ def figures(results: Sequence[RoundResult]) -> dict[str, Any]:
         "rounds": len(results),
         "kills": len(kills),
         "kills of a first start": len(results),
+        "faults": sum(len(result.faults) for result in results),
         **{kind: kinds[kind] for kind in FaultKind},
         **dict(sorted(counts.items())),
         "events replayed": sum(result.events for result in results),
@@ -90,20 +92,31 @@ def main() -> int:
     first_seed = random.randrange(SEED_MAX) if options.seed is None else options.seed
     began_s = time.monotonic()
     results: list[RoundResult] = []
-    for start in range(0, options.kills, KILLS_PER_ROUND):
+    broken_off = 0
+    for number, start in enumerate(range(0, options.kills, KILLS_PER_ROUND)):
         kills = min(KILLS_PER_ROUND, options.kills - start)
         data = Path(tempfile.mkdtemp(prefix="jibek-kills-"))
-        result = run_round(data, first_seed + len(results), kills)
+        try:
+            result = run_round(data, first_seed + number, kills)
+        except Exception:
+            # The other rounds may still tell something.
+            traceback.print_exc()
+            broken_off += 1
+            continue
         if result.faults:
             say(fault_text(result, kills, data))
         else:
             shutil.rmtree(data)
         results.append(result)
-    text = json.dumps({"seed": first_seed, "seconds": round(time.monotonic() - began_s)} | figures(results), indent=1)
+    if not results:
+        return 1
+    seconds = round(time.monotonic() - began_s)
+    head = {"seed": first_seed, "seconds": seconds, "rounds broken off": broken_off}
+    text = json.dumps(head | figures(results), indent=1)
     say(text)
     if options.json is not None:
         options.json.write_text(text + "\n")
-    return 1 if any(result.faults for result in results) else 0
+    return 1 if broken_off or any(result.faults for result in results) else 0
 
 
 if __name__ == "__main__":

@@ -200,6 +200,7 @@ class Round:
         up = first.process.pid
         await asyncio.sleep(self._randomness.uniform(0.0, FIRST_START_S_MAX))
         victim = self._randomness.choice([up, *children_of(up)])
+        self._killed.add(victim)
         with contextlib.suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
         try:
@@ -211,6 +212,7 @@ class Round:
         if has_ended:
             await asyncio.to_thread(first.process.wait)
             await asyncio.to_thread(self.venue.launch().wait_until_ready)
+        await self._wait_until_whole()
 
     def _open_accounts(self) -> None:
         """Accounts, money and keys, before the first kill of the trading."""
@@ -309,9 +311,15 @@ class Round:
         return facts if facts["pid"] == self.venue.launched.process.pid else {}
 
     async def _wait_until_whole(self) -> None:
+        """Waits until all processes are ready, and none of them is one that was killed and not yet found dead."""
         async with asyncio.timeout(RECOVERY_WAIT_S):
-            while {"ready"} != set(self._facts().get("states", {"up": "starting"}).values()):
+            while not self._is_whole(self._facts()):
                 await asyncio.sleep(POLL_S)
+
+    def _is_whole(self, facts: dict[str, Any]) -> bool:
+        if not facts or not self._killed.isdisjoint(facts["services"].values()):
+            return False
+        return all(state == "ready" for state in facts["states"].values())
 
     # -- judging
 
@@ -387,8 +395,4 @@ def started_states(data: Path) -> dict[EntryId, str]:
 
 def unasked_deaths(said: str) -> list[str]:
     """What `up` says of processes that ended otherwise than by SIGKILL: by an error, by a broken promise."""
-    return [
-        line
-        for line in said.splitlines()
-        if re.search("ended with exit code|killed by (?!SIGKILL)", line)
-    ]
+    return [line for line in said.splitlines() if re.search("ended with exit code|killed by (?!SIGKILL)", line)]

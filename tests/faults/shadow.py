@@ -1,0 +1,68 @@
+"""The reference engine beside a running venue: it reads the same journal and must give the same events.
+
+So a test knows the venue's whole state at every entry, and can say that a refusal has not moved it. What a refusal may
+move is left out of the comparison: the venue's time, and the window of each producer (the number of its last batch),
+because a command that only the engine can judge has passed through the journal to be refused. Both are part of the state
+hash, so the hash itself moves with every entry; the rest of what it covers does not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.journal import ChainReader, Producer
+from engine.records import (
+    STATE_REPORT,
+    BatchBuilder,
+    Command,
+    CommandKind,
+    Disposition,
+    Event,
+    EventEntry,
+    EventKind,
+    StateReport,
+)
+from engine.reference import Core
+
+
+class Shadow:
+    """Args: store: a connection to the venue's store, which answers in bytes."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self._reader = ChainReader(store)
+        self.core = Core()
+
+    def catch_up(self) -> list[Event]:
+        """Reads all that stands in the store, compares each entry with the reference's, and returns the new events."""
+        events: list[Event] = []
+        while pairs := self._reader.read(count=256):
+            for entry, published in pairs:
+                data = self.core.execute(entry.time_us, entry.batch)
+                assert data == published.data, f"the engines disagree at {entry.id}"
+                answer = EventEntry(data)
+                assert answer.header.disposition == Disposition.EXECUTED
+                events += answer
+        return events
+
+    def state(self) -> bytes:
+        """The canonical dump of the state at the last entry read, without time and windows."""
+        time_us, windows = self.core.time_us, self.core.windows
+        self.core.time_us, self.core.windows = 0, {}
+        try:
+            return self.core.state_dump()
+        finally:
+            self.core.time_us, self.core.windows = time_us, windows
+
+    def check_against_engine(self, producer: Producer) -> None:
+        """Asks the running engine for the hashes of its state, time and windows included, and compares them."""
+        builder = BatchBuilder()
+        builder.add(Command(kind=CommandKind.STATE_REPORT))
+        _, entry = producer.execute(builder)
+        (event,) = entry
+        told: StateReport = STATE_REPORT.unpack_from(entry.parts(event)[0])
+        *_, last = self.catch_up()
+        assert last.kind == EventKind.STATE_REPORTED
+        assert told.open_orders == len(self.core.orders)
+        assert told.accounts == len(self.core.accounts)
+        self.core.check()
