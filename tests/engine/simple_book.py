@@ -1,0 +1,108 @@
+"""The book as plainly as it can be written: one list of resting orders, searched from front to back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from engine.book import BookEventKind as Kind
+from engine.reasons import Reason
+from engine.records import Side, TimeInForce
+
+VALUE_MAX = 2**62 - 1
+Happened = tuple[Kind, Reason, int, int, int, int, int]
+"""Kind, reason, order id, maker's id, price, quantity, left: a BookEvent without side and operation."""
+
+
+@dataclass
+class Order:
+    order_id: int
+    side: Side
+    price_ticks: int
+    left_lots: int
+
+
+@dataclass
+class SimpleBook:
+    orders: list[Order] = field(default_factory=list)
+    """In the order in which they came."""
+
+    def find(self, order_id: int) -> Order | None:
+        return next((order for order in self.orders if order.order_id == order_id), None)
+
+    def queue(self, side: Side) -> list[Order]:
+        """A side in the order in which it is filled; sorting is stable, so first come is first served."""
+        sign = -1 if side == Side.BUY else 1
+        return sorted((o for o in self.orders if o.side == side), key=lambda order: sign * order.price_ticks)
+
+    def match(self, taker: Order) -> list[Happened]:
+        happened: list[Happened] = []
+        for maker in self.queue(Side.SELL if taker.side == Side.BUY else Side.BUY):
+            if taker.left_lots == 0 or not self.crosses(taker, maker):
+                break
+            lots = min(taker.left_lots, maker.left_lots)
+            taker.left_lots -= lots
+            maker.left_lots -= lots
+            happened.append(
+                (Kind.TRADE, Reason.NONE, taker.order_id, maker.order_id, maker.price_ticks, lots, maker.left_lots)
+            )
+        self.orders = [order for order in self.orders if order.left_lots]
+        return happened
+
+    def crosses(self, taker: Order, maker: Order) -> bool:
+        if taker.price_ticks == 0:
+            return True
+        return (
+            maker.price_ticks <= taker.price_ticks if taker.side == Side.BUY else maker.price_ticks >= taker.price_ticks
+        )
+
+    def place(
+        self, order_id: int, side: Side, price_ticks: int, lots: int, time_in_force: TimeInForce = TimeInForce.GTC
+    ) -> list[Happened]:
+        if self.find(order_id):
+            return [rejected(Reason.ORDER_ID_IN_USE, order_id)]
+        taker = Order(order_id, side, price_ticks, lots)
+        happened: list[Happened] = [(Kind.ACCEPTED, Reason.NONE, order_id, 0, price_ticks, lots, 0)]
+        other = Side.SELL if side == Side.BUY else Side.BUY
+        there = sum(maker.left_lots for maker in self.queue(other) if self.crosses(taker, maker))
+        if time_in_force != TimeInForce.FOK or there >= lots:
+            happened += self.match(taker)
+        if taker.left_lots and time_in_force == TimeInForce.GTC:
+            self.orders.append(taker)
+        elif taker.left_lots:
+            happened.append((Kind.EXPIRED, Reason.NONE, order_id, 0, price_ticks, taker.left_lots, 0))
+        return happened
+
+    def market(self, order_id: int, side: Side, lots: int) -> list[Happened]:
+        taker = Order(order_id, side, 0, lots)
+        happened: list[Happened] = [(Kind.ACCEPTED, Reason.NONE, order_id, 0, 0, lots, 0), *self.match(taker)]
+        if taker.left_lots:
+            happened.append((Kind.EXPIRED, Reason.NONE, order_id, 0, 0, taker.left_lots, 0))
+        return happened
+
+    def cancel(self, order_id: int) -> list[Happened]:
+        order = self.find(order_id)
+        if order is None:
+            return [rejected(Reason.UNKNOWN_ORDER, order_id)]
+        self.orders.remove(order)
+        return [(Kind.CANCELLED, Reason.NONE, order_id, 0, order.price_ticks, order.left_lots, 0)]
+
+    def replace(self, order_id: int, new_order_id: int, price_ticks: int, lots: int) -> list[Happened]:
+        order = self.find(order_id)
+        if order is None:
+            return [rejected(Reason.UNKNOWN_ORDER, order_id)]
+        if new_order_id != order_id and self.find(new_order_id):
+            return [rejected(Reason.ORDER_ID_IN_USE, order_id)]
+        return self.cancel(order_id) + self.place(new_order_id, order.side, price_ticks, lots)
+
+    def amend(self, order_id: int, lots: int) -> list[Happened]:
+        order = self.find(order_id)
+        if order is None:
+            return [rejected(Reason.UNKNOWN_ORDER, order_id)]
+        if not 0 < lots < order.left_lots:
+            return [rejected(Reason.INVALID_QUANTITY, order_id)]
+        removed, order.left_lots = order.left_lots - lots, lots
+        return [(Kind.AMENDED, Reason.NONE, order_id, 0, order.price_ticks, removed, lots)]
+
+
+def rejected(reason: Reason, order_id: int) -> Happened:
+    return (Kind.REJECTED, reason, order_id, 0, 0, 0, 0)

@@ -1,0 +1,415 @@
+"""The order book: example tables of its rules, and a machine that drives it beside the simplest book that could be right."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from engine.book import Book, BookEvent, BookEventKind, DepthLevel, OperationKind, QueuePlace, RestingOrder
+from engine.reasons import Reason
+from engine.records import Side, TimeInForce
+from tests.engine.simple_book import Happened, SimpleBook
+
+VALUE_MAX = 2**62 - 1
+SIDES = {"buy": Side.BUY, "sell": Side.SELL}
+
+# Each step is a line "what: what happens". `1 buy 3@100` is order 1 for 3 lots at 100 ticks; IOC and FOK may follow.
+# `1x2 3@100` is a trade of taker 1 with maker 2; `left` is what the maker still has.
+EXAMPLES = {
+    "price before time": """
+        1 sell 5@102          : accepted 1
+        2 sell 5@101          : accepted 2
+        3 buy  7@102          : accepted 3, 3x2 5@101 left 0, 3x1 2@102 left 3
+    """,
+    "first come, first served": """
+        1 buy  4@100          : accepted 1
+        2 buy  4@100          : accepted 2
+        3 sell 5@100          : accepted 3, 3x1 4@100 left 0, 3x2 1@100 left 3
+    """,
+    "a partial fill keeps its place": """
+        1 buy  4@100          : accepted 1
+        2 buy  4@100          : accepted 2
+        3 sell 1@100          : accepted 3, 3x1 1@100 left 3
+        4 sell 4@100          : accepted 4, 4x1 3@100 left 0, 4x2 1@100 left 3
+    """,
+    "the maker's price": """
+        1 sell 5@100          : accepted 1
+        2 buy  5@105          : accepted 2, 2x1 5@100 left 0
+    """,
+    "what is left rests": """
+        1 sell 2@100          : accepted 1
+        2 buy  5@100          : accepted 2, 2x1 2@100 left 0
+        3 sell 3@100          : accepted 3, 3x2 3@100 left 0
+    """,
+    "IOC does not rest": """
+        1 sell 2@100          : accepted 1
+        2 buy  5@100 IOC      : accepted 2, 2x1 2@100 left 0, expired 2 3@100
+        cancel 2              : refused UNKNOWN_ORDER
+    """,
+    "FOK fills all": """
+        1 sell 2@100          : accepted 1
+        2 sell 2@101          : accepted 2
+        3 buy  4@101 FOK      : accepted 3, 3x1 2@100 left 0, 3x2 2@101 left 0
+    """,
+    "FOK or nothing": """
+        1 sell 2@100          : accepted 1
+        2 sell 2@102          : accepted 2
+        3 buy  3@101 FOK      : accepted 3, expired 3 3@101
+        4 buy  2@100          : accepted 4, 4x1 2@100 left 0
+    """,
+    "a market order takes what there is": """
+        1 buy  2@100          : accepted 1
+        2 buy  2@1            : accepted 2
+        market 3 sell 5       : accepted 3, 3x1 2@100 left 0, 3x2 2@1 left 0, expired 3 1@0
+    """,
+    "a market order in an empty book": """
+        market 1 buy 5        : accepted 1, expired 1 5@0
+    """,
+    "a replace loses its place": """
+        1 buy  4@100          : accepted 1
+        2 buy  4@100          : accepted 2
+        replace 1 3 4@100     : cancelled 1 4@100, accepted 3
+        4 sell 5@100          : accepted 4, 4x2 4@100 left 0, 4x3 1@100 left 3
+    """,
+    "a replace that crosses matches at once": """
+        1 sell 4@105          : accepted 1
+        2 buy  4@100          : accepted 2
+        replace 2 3 6@105     : cancelled 2 4@100, accepted 3, 3x1 4@105 left 0
+        cancel 3              : cancelled 3 2@105
+    """,
+    "a replace may keep its id": """
+        1 buy  4@100          : accepted 1
+        replace 1 1 9@99      : cancelled 1 4@100, accepted 1
+    """,
+    "a replace that is refused changes nothing": """
+        1 buy  4@100          : accepted 1
+        2 buy  4@100          : accepted 2
+        replace 1 2 4@101     : refused ORDER_ID_IN_USE
+        replace 1 3 4@0       : refused INVALID_PRICE
+        replace 1 3 0@100     : refused INVALID_QUANTITY
+        replace 9 3 4@100     : refused UNKNOWN_ORDER
+        3 sell 1@100          : accepted 3, 3x1 1@100 left 3
+    """,
+    "an amend to less keeps its place": """
+        1 buy  4@100          : accepted 1
+        2 buy  4@100          : accepted 2
+        amend 1 1             : amended 1 3@100 left 1
+        3 sell 2@100          : accepted 3, 3x1 1@100 left 0, 3x2 1@100 left 3
+    """,
+    "an amend to as much, more or nothing is refused": """
+        1 buy  4@100          : accepted 1
+        amend 1 4             : refused INVALID_QUANTITY
+        amend 1 5             : refused INVALID_QUANTITY
+        amend 1 0             : refused INVALID_QUANTITY
+        amend 2 1             : refused UNKNOWN_ORDER
+    """,
+    "a cancel of what is gone": """
+        cancel 1              : refused UNKNOWN_ORDER
+        1 sell 2@100          : accepted 1
+        2 buy  2@100          : accepted 2, 2x1 2@100 left 0
+        cancel 1              : refused UNKNOWN_ORDER
+        cancel 2              : refused UNKNOWN_ORDER
+        replace 1 3 1@100     : refused UNKNOWN_ORDER
+    """,
+    "an id is used once at a time": """
+        1 sell 2@100          : accepted 1
+        1 buy  2@100          : refused ORDER_ID_IN_USE
+        cancel 1              : cancelled 1 2@100
+        1 buy  2@100          : accepted 1
+    """,
+    "values out of range": f"""
+        1 buy  1@0            : refused INVALID_PRICE
+        1 buy  0@100          : refused INVALID_QUANTITY
+        1 buy  1@-1           : refused INVALID_PRICE
+        1 buy  1@{VALUE_MAX + 1} : refused INVALID_PRICE
+        1 buy  {VALUE_MAX + 1}@1 : refused INVALID_QUANTITY
+        market 1 buy 0        : refused INVALID_QUANTITY
+        1 buy  {VALUE_MAX}@{VALUE_MAX} : accepted 1
+    """,
+    "the sum of a level does not overflow": f"""
+        1 buy  {VALUE_MAX - 1}@100 : accepted 1
+        2 buy  2@100          : refused INVALID_QUANTITY
+        2 buy  1@100          : accepted 2
+        3 buy  1@100          : refused INVALID_QUANTITY
+        4 buy  1@99           : accepted 4
+        replace 4 5 1@100     : refused INVALID_QUANTITY
+        replace 1 5 {VALUE_MAX - 1}@100 : cancelled 1 {VALUE_MAX - 1}@100, accepted 5
+    """,
+}
+
+
+def carry_out(book: Book, step: str) -> list[BookEvent]:
+    """What happens when one step of an example is carried out."""
+    words = step.replace("@", " ").split()
+    if words[0] == "cancel":
+        book.cancel(int(words[1]))
+    elif words[0] == "amend":
+        book.amend(int(words[1]), int(words[2]))
+    elif words[0] == "market":
+        book.market(int(words[1]), SIDES[words[2]], int(words[3]))
+    elif words[0] == "replace":
+        book.replace(int(words[1]), int(words[2]), int(words[4]), int(words[3]))
+    else:
+        time_in_force = TimeInForce[words[4]] if len(words) > 4 else TimeInForce.GTC
+        book.place(int(words[0]), SIDES[words[1]], int(words[3]), int(words[2]), time_in_force)
+    return book.events()
+
+
+def told(event: BookEvent) -> str:
+    """An event in the words of the examples."""
+    amount = f"{event.quantity_lots}@{event.price_ticks}"
+    if event.kind == BookEventKind.REJECTED:
+        return f"refused {event.reason.name}"
+    if event.kind == BookEventKind.ACCEPTED:
+        return f"accepted {event.order_id}"
+    if event.kind == BookEventKind.TRADE:
+        return f"{event.order_id}x{event.maker_order_id} {amount} left {event.left_lots}"
+    if event.kind == BookEventKind.AMENDED:
+        return f"amended {event.order_id} {amount} left {event.left_lots}"
+    return f"{event.kind.name.lower()} {event.order_id} {amount}"
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example(name: str) -> None:
+    book = Book()
+    for line in EXAMPLES[name].strip().splitlines():
+        step, expected = (part.strip() for part in line.rsplit(" :", 1))
+        assert ", ".join(map(told, carry_out(book, step))) == expected, f"{name}: {step}"
+        book.check()
+
+
+def test_sides_and_times_in_force_that_do_not_exist() -> None:
+    book = Book()
+    for side, time_in_force, reason in (
+        (0, TimeInForce.GTC, Reason.INVALID_SIDE),
+        (3, TimeInForce.GTC, Reason.INVALID_SIDE),
+        (Side.BUY, 0, Reason.INVALID_TIME_IN_FORCE),
+        (Side.BUY, 4, Reason.INVALID_TIME_IN_FORCE),
+    ):
+        book.place(1, side, 100, 1, time_in_force)
+        (event,) = book.events()
+        assert (event.kind, event.reason) == (BookEventKind.REJECTED, reason)
+    book.market(1, 0, 1)
+    assert book.events()[0].side is None
+    with pytest.raises(ValueError, match="side"):
+        book.depth(3)
+
+
+class BesideTheSimpleBook(RuleBasedStateMachine):
+    """Any sequence of operations gives the same events and the same queues as the simple book."""
+
+    ids = st.integers(1, 12)
+    prices = st.one_of(st.integers(95, 105), st.sampled_from([1, 63, 64, 4096, 2**40, VALUE_MAX]))
+    lots = st.integers(1, 9)
+    sides = st.sampled_from(list(Side))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.book, self.simple = Book(), SimpleBook()
+
+    def same(self, expected: list[Happened]) -> None:
+        happened = [(e.kind, e.reason, e.order_id, e.maker_order_id, *e[6:]) for e in self.book.events()]
+        assert happened == expected
+
+    @rule(order_id=ids, side=sides, price=prices, lots=lots, time_in_force=st.sampled_from(list(TimeInForce)[1:]))
+    def place(self, order_id: int, side: Side, price: int, lots: int, time_in_force: TimeInForce) -> None:
+        self.book.place(order_id, side, price, lots, time_in_force)
+        self.same(self.simple.place(order_id, side, price, lots, time_in_force))
+
+    @rule(order_id=ids, side=sides, lots=lots)
+    def market(self, order_id: int, side: Side, lots: int) -> None:
+        self.book.market(order_id, side, lots)
+        self.same(self.simple.market(order_id, side, lots))
+
+    @rule(order_id=ids)
+    def cancel(self, order_id: int) -> None:
+        self.book.cancel(order_id)
+        self.same(self.simple.cancel(order_id))
+
+    @rule(order_id=ids, new_order_id=ids, price=prices, lots=lots)
+    def replace(self, order_id: int, new_order_id: int, price: int, lots: int) -> None:
+        self.book.replace(order_id, new_order_id, price, lots)
+        self.same(self.simple.replace(order_id, new_order_id, price, lots))
+
+    @rule(order_id=ids, lots=lots)
+    def amend(self, order_id: int, lots: int) -> None:
+        self.book.amend(order_id, lots)
+        self.same(self.simple.amend(order_id, lots))
+
+    @rule()
+    def copy(self) -> None:
+        self.book = self.book.copy()
+
+    @invariant()
+    def same_queues(self) -> None:
+        self.book.check()
+        for side in Side:
+            queue = [RestingOrder(o.order_id, o.side, o.price_ticks, o.left_lots) for o in self.simple.queue(side)]
+            assert self.book.orders(side) == queue
+
+
+BesideTheSimpleBook.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+test_beside_the_simple_book = BesideTheSimpleBook.TestCase
+
+
+# -- what is in the book
+
+
+def ladder() -> Book:
+    book = Book()
+    for order_id, side, price_ticks, lots in (
+        (1, Side.BUY, 99, 5),
+        (2, Side.BUY, 100, 2),
+        (3, Side.BUY, 100, 3),
+        (4, Side.SELL, 103, 7),
+        (5, Side.BUY, 100, 1),
+    ):
+        book.place(order_id, side, price_ticks, lots)
+    return book
+
+
+def test_questions() -> None:
+    book = ladder()
+    assert (book.best_bid, book.best_ask, len(book)) == (100, 103, 5)
+    assert book.depth(Side.BUY) == [DepthLevel(100, 6), DepthLevel(99, 5)]
+    assert book.depth(Side.BUY, 1) == [(100, 6)]
+    assert [order.order_id for order in book] == [2, 3, 5, 1, 4]
+    assert (3 in book, 9 in book) == (True, False)
+    assert book.order(3) == RestingOrder(3, Side.BUY, 100, 3)
+    assert book.order(9) is None
+    assert [book.quantity(Side.BUY, price) for price in (100, 99, 98, 0, -1)] == [6, 5, 0, 0, 0]
+    assert book.quantity(Side.SELL, 100) == 0
+    assert repr(book) == "<Book: 5 orders, bid 100, ask 103>"
+
+
+def test_the_place_in_the_queue() -> None:
+    book = ladder()
+    assert [book.queue_place(order_id) for order_id in (2, 3, 5, 9)] == [(0, 0), (1, 2), (2, 5), None]
+    book.cancel(3)
+    assert book.queue_place(5) == QueuePlace(orders_ahead=1, lots_ahead=2)
+    book.market(6, Side.SELL, 1)
+    assert book.queue_place(5) == QueuePlace(orders_ahead=1, lots_ahead=1)
+
+
+def test_copies_are_equal_and_apart(tmp_path: Path) -> None:
+    book = ladder()
+    book.save(tmp_path / "book")
+    copies = [
+        book.copy(),
+        copy.copy(book),
+        copy.deepcopy(book),
+        pickle.loads(pickle.dumps(book)),
+        Book.load(tmp_path / "book"),
+    ]
+    for other in copies:
+        other.check()
+        assert other == book
+        other.cancel(2)
+        assert other != book
+    assert book.queue_place(5) == (2, 5)
+    assert book != "a book"
+
+
+def test_clear() -> None:
+    book = ladder()
+    book.clear()
+    assert (len(book), book.best_bid, list(book)) == (0, None, [])
+    book.place(1, Side.BUY, 10, 1)
+    book.check()
+
+
+@pytest.mark.parametrize(
+    ("damage", "text"),
+    [
+        (lambda data: b"", "not the state"),
+        (lambda data: b"JBK0" + data[4:], "not the state"),
+        (lambda data: data[:-1], "not the state"),
+        (lambda data: data + data[8:40], "order 5"),
+        (lambda data: data[:8] + bytes(32), "order 0"),
+        (lambda data: data[:16] + (104).to_bytes(8, "little") + data[24:], "order 4"),
+    ],
+    ids=["empty", "another kind", "cut", "an id twice", "zeros", "crossed"],
+)
+def test_a_state_that_no_book_has(damage: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        Book.from_bytes(damage(ladder().to_bytes()))
+
+
+# -- batches
+
+
+def test_a_batch_gives_what_single_calls_give() -> None:
+    numpy = pytest.importorskip("numpy")
+    from bench.workload import own_workload
+    from engine.book import event_dtype
+
+    operations = own_workload("W1", 5_000).operations
+    single, batch = Book(), Book()
+    expected = []
+    for index, operation in enumerate(operations.tolist()):
+        kind, side, time_in_force, _, _, order_id, new_order_id, price_ticks, lots = operation
+        if kind == OperationKind.PLACE:
+            single.place(order_id, side, price_ticks, lots, time_in_force)
+        elif kind == OperationKind.CANCEL:
+            single.cancel(order_id)
+        elif kind == OperationKind.MARKET:
+            single.market(order_id, side, lots)
+        else:
+            single.replace(order_id, new_order_id, price_ticks, lots)
+        expected += [event._replace(operation=index) for event in single.events()]
+    assert list(batch.copy().apply_buffer(operations.tobytes())) == expected
+    events = batch.apply(operations)
+    assert events.dtype == event_dtype()
+    assert events["order_id"].tolist() == [event.order_id for event in expected]
+    assert batch == single
+    assert numpy.array_equal(Book().apply(operations), events)
+
+
+def test_events_are_the_callers() -> None:
+    """The memory of a batch's events is used again only when nobody holds them."""
+    numpy = pytest.importorskip("numpy")
+    book = Book()
+    first = book.apply([(OperationKind.PLACE, Side.BUY, TimeInForce.GTC, 0, 0, 1, 0, 100, 5)])
+    kept = first.copy()
+    for order_id in range(2, 50):
+        book.apply([(OperationKind.PLACE, Side.BUY, TimeInForce.GTC, 0, 0, order_id, 0, 100, 5)])
+    assert numpy.array_equal(first, kept)
+    book.place(60, Side.BUY, 100, 1)
+    view = numpy.frombuffer(book.last_events, first.dtype)
+    book.cancel(60)
+    assert view["kind"].tolist() == [BookEventKind.ACCEPTED]
+    assert [event.kind for event in book.last_events] == [BookEventKind.CANCELLED]
+
+
+def test_a_batch_with_more_events_than_its_block() -> None:
+    """One operation that fills many makes the block grow in the middle of it."""
+    pytest.importorskip("numpy")
+    book = Book()
+    for order_id in range(1, 5_001):
+        book.place(order_id, Side.SELL, 100 + order_id % 10, 1)
+    events = book.apply([(OperationKind.MARKET, Side.BUY, 0, 0, 0, 9_999, 0, 0, 5_001)])
+    assert len(events) == 5_002
+    assert [event.kind for event in book.last_events] == [BookEventKind.ACCEPTED]
+    assert sorted(events["maker_order_id"][1:-1].tolist()) == list(range(1, 5_001))
+    for order_id in range(1, 1_001):
+        book.place(order_id, Side.SELL, 100, 1)
+    assert book.market(9_999, Side.BUY, 1_000) == 1_001
+    assert book.events()[-1].maker_order_id == 1_000
+
+
+def test_what_is_no_batch() -> None:
+    numpy = pytest.importorskip("numpy")
+    book = Book()
+    assert len(book.apply([])) == 0
+    with pytest.raises(ValueError, match="fields of operations"):
+        book.apply(numpy.zeros(3, [("kind", "u1")]))
+    with pytest.raises(ValueError, match="40 bytes"):
+        book.apply_buffer(b"123")
+    assert book.apply([(9, 0, 0, 0, 0, 7, 0, 0, 0)])["reason"].tolist() == [Reason.UNKNOWN_COMMAND]
