@@ -11,7 +11,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from engine.ladder cimport jibek_lowest_bit
+from engine.ladder cimport jibek_lowest_bit, jibek_prefetch
 
 cdef extern from * nogil:
     """
@@ -19,9 +19,7 @@ cdef extern from * nogil:
         unsigned __int128 product = (unsigned __int128)a * b;
         return (uint64_t)product ^ (uint64_t)(product >> 64);
     }
-    #define jibek_fetch_ahead(address) __builtin_prefetch(address)
     """
-    void jibek_fetch_ahead(const void* address)
     uint64_t jibek_multiply_fold(uint64_t a, uint64_t b)
 
 cdef struct ClientIdSlot:
@@ -63,7 +61,7 @@ cdef inline uint64_t client_id_hash(ClientIds* ids, uint32_t account, const char
 
 cdef inline void client_ids_prefetch(ClientIds* ids, uint64_t hash) noexcept nogil:
     if ids.slots != NULL:
-        jibek_fetch_ahead(&ids.slots[hash & ids.mask])
+        jibek_prefetch(&ids.slots[hash & ids.mask])
 
 
 cdef inline bint client_id_is_padded(const char* client_id) noexcept nogil:

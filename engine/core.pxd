@@ -1,4 +1,5 @@
 from cpython.object cimport PyObject
+from cython cimport final
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine.client_ids cimport ClientIds, ClientIdSlot
@@ -76,6 +77,7 @@ cdef struct AccountRecord:
     bint has_own_fees
 
 
+@final
 cdef class Core:
     cdef readonly int64_t time_us
     cdef readonly uint64_t rules_version
@@ -140,7 +142,9 @@ cdef class Core:
         self, MarketRecord* market, uint32_t account, bint buys, int64_t base, int64_t value, int64_t released, bint is_maker
     ) except -1
     cdef int64_t _fee_ppm(self, MarketRecord* market, uint32_t account, bint is_maker) except -1
-    cdef int _rest(self, MarketRecord* market, const Working* order, uint64_t hash) except -1
+    cdef int _rest(
+        self, MarketRecord* market, OpenOrders* open_orders, const Working* order, uint64_t hash
+    ) except -1
     cdef int _forget(self, MarketRecord* market, uint32_t handle) except -1
     cdef bint _find_client_id(
         self, uint32_t account, const char* client_id, uint64_t hash, ClientIdSlot* found

@@ -16,6 +16,7 @@ resting order with both indexes. Nothing is allocated once the arrays have grown
 Amounts are below 2^62, and so is every product that is kept; intermediate products have 128 bits.
 """
 
+from cython cimport final
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, _PyBytes_Resize
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
@@ -33,11 +34,11 @@ from engine.client_ids cimport (
     client_ids_put,
     client_ids_remove,
     client_ids_reserve,
-    jibek_fetch_ahead,
 )
 from engine.ladder cimport (
     NO_ASK,
     Node,
+    jibek_prefetch,
     jibek_unlikely,
     ladder_after,
     ladder_best_ask,
@@ -118,10 +119,16 @@ cdef inline int64_t hold_of(
 
 cdef inline int64_t fee_of(int64_t received, int64_t fee_ppm) noexcept nogil:
     """min(received, received × fee_ppm / 1,000,000 rounded up)."""
-    cdef int64_t fee = <int64_t>((<int128>received * fee_ppm + 999_999) // 1_000_000)
+    cdef int64_t fee
+    if received < <int64_t>1 << 46:
+        # Fees are below 2^17 parts, so the product stays below 2^63, and a 64-bit division is many times faster.
+        fee = (received * fee_ppm + 999_999) // 1_000_000
+    else:
+        fee = <int64_t>((<int128>received * fee_ppm + 999_999) // 1_000_000)
     return fee if fee < received else received
 
 
+@final
 cdef class Core:
     """The exchange as a function from journal entries to event entries; see `engine.reference.Core`.
 
@@ -291,29 +298,29 @@ cdef class Core:
                 handle = ids_get(&market.ids, market.ladder.nodes, commands[index].order_id) if market != NULL else 0
                 if handle:
                     handles[index] = handle
-                    jibek_fetch_ahead(&market.ladder.nodes[handle])
-                    jibek_fetch_ahead(&market.infos[handle])
-                    jibek_fetch_ahead(<char*>(&market.infos[handle] + 1) - 1)
+                    jibek_prefetch(&market.ladder.nodes[handle])
+                    jibek_prefetch(&market.infos[handle])
+                    jibek_prefetch(<char*>(&market.infos[handle] + 1) - 1)
             account = self._account(commands[index].account)
             if account != NULL:
-                jibek_fetch_ahead(account)
+                jibek_prefetch(account)
             if commands[index].client_id[0]:
                 self.hashes[index] = client_id_hash(&self.client_ids, commands[index].account, commands[index].client_id)
                 client_ids_prefetch(&self.client_ids, self.hashes[index])
         for index in range(count):
             account = self._account(commands[index].account)
             if account != NULL:
-                jibek_fetch_ahead(account.holdings)
-                jibek_fetch_ahead(account.open_orders)
+                jibek_prefetch(account.holdings)
+                jibek_prefetch(account.open_orders)
             if handles[index]:
                 market = self.markets[commands[index].market - 1]
                 node = &market.ladder.nodes[handles[index]]
                 info = &market.infos[handles[index]]
                 client_ids_prefetch(&self.client_ids, info.client_hash)
-                jibek_fetch_ahead(&market.ladder.nodes[node.next])
-                jibek_fetch_ahead(&market.ladder.nodes[node.previous])
-                jibek_fetch_ahead(&market.infos[info.next].previous)
-                jibek_fetch_ahead(&market.infos[info.previous].next)
+                jibek_prefetch(&market.ladder.nodes[node.next])
+                jibek_prefetch(&market.ladder.nodes[node.previous])
+                jibek_prefetch(&market.infos[info.next].previous)
+                jibek_prefetch(&market.infos[info.previous].next)
 
     cdef int _carry_out(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except -1:
         """Executes one command. A refusal is one REJECTED event."""
@@ -675,6 +682,7 @@ cdef class Core:
         cdef int reason = self._check_place(command)
         cdef MarketRecord* market
         cdef AccountRecord* account
+        cdef OpenOrders* open_orders = NULL
         cdef Holding* holding
         cdef Working order
         cdef uint64_t hash = 0
@@ -689,8 +697,10 @@ cdef class Core:
             if self._find_client_id(command.account, command.client_id, hash, NULL):
                 return REASON_DUPLICATE_CLIENT_ID
         may_rest = command.order_type == ORDER_TYPE_LIMIT_MAKER or command.time_in_force == TIME_IN_FORCE_GTC
-        if may_rest and self._open_orders(account, market.number).count >= market.definition.open_orders_max:
-            return REASON_TOO_MANY_OPEN_ORDERS
+        if may_rest:
+            open_orders = self._open_orders(account, market.number)
+            if open_orders.count >= market.definition.open_orders_max:
+                return REASON_TOO_MANY_OPEN_ORDERS
         if command.order_type == ORDER_TYPE_LIMIT_MAKER and crosses(market, command.side, command.price_ticks):
             return REASON_WOULD_TAKE
         holding = self._holding(
@@ -724,7 +734,7 @@ cdef class Core:
         elif self._match(market, &order):
             self.events[self.event_count - 1].flags |= TRADE_FLAG_TAKER_FILLED
         elif may_rest:
-            self._rest(market, &order, hash)
+            self._rest(market, open_orders, &order, hash)
         elif order.order_type == ORDER_TYPE_MARKET:
             self._close(market, &order, REASON_MARKET_REST_EXPIRED)
         else:
@@ -982,12 +992,13 @@ cdef class Core:
                 return fees[0] if is_maker else fees[1]
         return market.definition.maker_fee_ppm if is_maker else market.definition.taker_fee_ppm
 
-    cdef int _rest(self, MarketRecord* market, const Working* order, uint64_t hash) except -1:
+    cdef int _rest(
+        self, MarketRecord* market, OpenOrders* open_orders, const Working* order, uint64_t hash
+    ) except -1:
         """Puts what is left of an order into the book and into every index."""
         cdef uint32_t handle = ladder_rest(
             &market.ladder, order.side == SIDE_SELL, order.price_ticks, order.left_lots, order.order_id
         )
-        cdef OpenOrders* open_orders
         cdef OrderInfo* info
         cdef bint placed
         placed = handle != 0 and ids_put(&market.ids, market.ladder.nodes, order.order_id, handle)
@@ -1002,7 +1013,6 @@ cdef class Core:
         info.time_in_force = order.time_in_force
         info.self_trade_mode = order.self_trade_mode
         memcpy(info.client_id, order.client_id, 36)
-        open_orders = self._open_orders(&self.accounts[order.account], market.number)
         info.next = 0
         info.previous = open_orders.tail
         if open_orders.tail:
