@@ -1,0 +1,220 @@
+"""How fast is the exchange core: accounts, holds, fees, client ids and full events on top of the book?
+
+The flow is W1, spread over 1,000 accounts, a client id on every order, in entries of 256 commands as the journal has them. The
+baseline is the yardstick's bare book where its folder is given, else the reference book on sortedcontainers. Not counted:
+making the commands, hashing, the store.
+
+    python -m bench.core [--smoke] [--json] [--yardstick FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from bench.book import ROUNDS, SMOKE_ROUNDS, make_baseline
+from bench.workload import OPERATIONS, SMOKE_OPERATIONS, Workload, own_workload, yardstick_workload
+from bench.yardstick import BaselineFailed
+from engine.book import OperationKind
+from engine.core import Core
+from engine.records import (
+    ASSET_DEFINITION,
+    BATCH_COMMANDS_MAX,
+    BATCH_HEADER,
+    COMMAND,
+    EVENT,
+    EVENT_HEADER,
+    MARKET_DEFINITION,
+    AssetDefinition,
+    BatchBuilder,
+    BatchHeader,
+    Command,
+    CommandKind,
+    EventKind,
+    MarketDefinition,
+    OrderType,
+)
+
+ACCOUNTS = 1_000
+FUNDS = 10**15
+NOTE = (b"bench", b"funds")
+MARKET = MarketDefinition(
+    base_asset=2,
+    quote_asset=1,
+    tick_e8=100_000_000_000,
+    lot_units=1_000,
+    price_min_ticks=1,
+    price_max_ticks=10**9,
+    quantity_min_lots=1,
+    quantity_max_lots=10**6,
+    notional_min=100,
+    notional_max=10**15,
+    maker_fee_ppm=500,
+    taker_fee_ppm=1_000,
+    open_orders_max=10**6,
+)
+
+
+def measure(*, smoke: bool = False, yardstick: Path | None = None) -> dict[str, Any]:
+    """The rate of the core on W1 and that of the baseline, in alternating rounds.
+
+    Raises:
+        BaselineFailed: the baseline cannot be built, or the core's trades are not those of the workload.
+    """
+    operations, rounds = (SMOKE_OPERATIONS, SMOKE_ROUNDS) if smoke else (OPERATIONS, ROUNDS)
+    with tempfile.TemporaryDirectory(prefix="jibek-bench-") as folder:
+        cache = Path(folder)
+        workload = (
+            yardstick_workload("W1", yardstick, cache, operations) if yardstick else own_workload("W1", operations)
+        )
+        baseline = make_baseline(yardstick, cache)
+        commands = commands_of(workload)
+        check_trades(commands, workload)
+        core_seconds, baseline_seconds = [], []
+        for _ in range(rounds):
+            core_seconds.append(run_core(commands)[0])
+            baseline_seconds.append(baseline(workload))
+    core_rate = len(commands) / statistics.median(core_seconds)
+    baseline_rate = len(workload.operations) / statistics.median(baseline_seconds)
+    told = {
+        "name": "W1",
+        "operations_per_second": round(core_rate),
+        "baseline_operations_per_second": round(baseline_rate),
+        "ratio": round(core_rate / baseline_rate, 3),
+        "trades": workload.trades,
+        "checksum": workload.checksum,
+    }
+    return {
+        "benchmark": "core",
+        "baseline": "yardstick" if yardstick else "reference book",
+        "smoke": smoke,
+        "accounts": ACCOUNTS,
+        "workloads": [told],
+    }
+
+
+def numpy_dtype(layout: Any) -> Any:
+    """A record of `engine.records` as a NumPy dtype."""
+    codes = {"B": "u1", "H": "<u2", "I": "<u4", "Q": "<u8", "q": "<i8"}
+    return numpy.dtype([(name, codes.get(code, f"S{code[:-1]}")) for name, code, _ in layout.fields])
+
+
+def commands_of(workload: Workload) -> Any:
+    """The operations as commands. The core numbers accepted orders 1, 2, 3, … as the workload does; a replace is two commands."""
+    operations = workload.operations
+    replaces = operations["kind"] == OperationKind.REPLACE
+    first = numpy.cumsum(1 + replaces) - 1 - replaces
+    commands = numpy.zeros(int(len(operations) + replaces.sum()), numpy_dtype(COMMAND))
+    fill_commands(commands, first, operations, operations["order_id"])
+    fill_commands(commands, first[replaces] + 1, operations[replaces], operations["new_order_id"][replaces])
+    commands["kind"][first[replaces]] = CommandKind.ORDER_CANCEL
+    commands["kind"][first[replaces] + 1] = CommandKind.ORDER_PLACE
+    commands["order_id"][commands["kind"] == CommandKind.ORDER_PLACE] = 0
+    return commands
+
+
+def fill_commands(commands: Any, at: Any, operations: Any, ids: Any) -> None:
+    """Writes one command for each operation; an order's account follows from its id."""
+    is_cancel = operations["kind"] == OperationKind.CANCEL
+    is_market = operations["kind"] == OperationKind.MARKET
+    commands["kind"][at] = numpy.where(is_cancel, CommandKind.ORDER_CANCEL, CommandKind.ORDER_PLACE)
+    commands["market"][at] = 1
+    commands["account"][at] = 1 + ids * 2654435761 % 2**32 % ACCOUNTS
+    commands["order_id"][at] = ids
+    for field in ("side", "price_ticks", "quantity_lots"):
+        commands[field][at] = numpy.where(is_cancel, 0, operations[field])
+    commands["order_type"][at] = numpy.where(is_cancel, 0, numpy.where(is_market, OrderType.MARKET, OrderType.LIMIT))
+    commands["time_in_force"][at] = numpy.where(is_cancel | is_market, 0, operations["time_in_force"])
+    names = numpy.char.add("order-", ids.astype("U20")).astype("S36")
+    commands["client_id"][at] = numpy.where(is_cancel, b"", names)
+
+
+def funded_core() -> Core:
+    """A core with one market and 1,000 accounts that can afford everything."""
+    core, venue = Core(), BatchBuilder()
+    venue.add(Command(kind=CommandKind.ASSET_ADD), ASSET_DEFINITION.pack(AssetDefinition(2)), b"KZT", *NOTE)
+    venue.add(Command(kind=CommandKind.ASSET_ADD), ASSET_DEFINITION.pack(AssetDefinition(8)), b"BTC", *NOTE)
+    venue.add(Command(kind=CommandKind.MARKET_ADD), MARKET_DEFINITION.pack(MARKET), b"BTCKZT", *NOTE)
+    core.execute(1, venue.build(gateway=1, boot=1, number=1))
+    for account in range(1, ACCOUNTS + 1):
+        funding = BatchBuilder()
+        funding.add(Command(kind=CommandKind.ACCOUNT_ADD), f"client{account}".encode(), *NOTE)
+        for asset in (1, 2):
+            funding.add(Command(kind=CommandKind.DEPOSIT, account=account, asset=asset, amount=FUNDS), *NOTE)
+        core.execute(account + 1, funding.build(gateway=1, boot=1, number=account + 1))
+    return core
+
+
+def batches_of(commands: Any) -> list[bytes]:
+    """The commands in entries as the journal has them."""
+    batches = []
+    for number, at in enumerate(range(0, len(commands), BATCH_COMMANDS_MAX), start=1):
+        part = commands[at : at + BATCH_COMMANDS_MAX]
+        header = BatchHeader(command_count=len(part), gateway=2, boot=1, number=number)
+        batches.append(BATCH_HEADER.pack(header) + part.tobytes())
+    return batches
+
+
+def run_core(commands: Any, *, keep: bool = False) -> tuple[float, list[bytes]]:
+    """Seconds for all commands, and the event entries if they are to be kept."""
+    core, batches, kept = funded_core(), batches_of(commands), []
+    start = time.perf_counter()
+    for number, batch in enumerate(batches, start=ACCOUNTS + 2):
+        entry = core.execute(number, batch)
+        if keep:
+            kept.append(entry)
+    return time.perf_counter() - start, kept
+
+
+def check_trades(commands: Any, workload: Workload) -> None:
+    """Compares the core's trades with those that every price-time book gives."""
+    trades = checksum = 0
+    layout = numpy_dtype(EVENT)
+    for entry in run_core(commands, keep=True)[1]:
+        header = EVENT_HEADER.unpack_from(entry)
+        events = numpy.frombuffer(entry, layout, header.event_count, EVENT_HEADER.size)
+        made = events[events["kind"] == EventKind.TRADE]
+        trades += len(made)
+        checksum += int(numpy.sum(made["price_ticks"] * made["quantity_lots"]))
+    if (trades, checksum) != (workload.trades, workload.checksum):
+        raise BaselineFailed(
+            f"W1: {trades} trades with checksum {checksum}, not {workload.trades} with {workload.checksum}"
+        )
+
+
+def render(report: dict[str, Any]) -> str:
+    """The figures for people."""
+    told = report["workloads"][0]
+    return (
+        f"core with {report['accounts']:,} accounts: {told['operations_per_second']:,} commands/s on W1, "
+        f"{told['trades']:,} trades; {report['baseline']}: {told['baseline_operations_per_second']:,}/s, "
+        f"ratio {told['ratio']:.3f}"
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the benchmark; the exit code is 1 where the baseline failed or the trades are wrong."""
+    parser = argparse.ArgumentParser(prog="bench.core", description="How fast is the exchange core?")
+    parser.add_argument("--smoke", action="store_true", help="a small size that only shows that everything runs")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--yardstick", type=Path, metavar="FOLDER", help="compare with the yardstick of this folder")
+    options = parser.parse_args(arguments)
+    try:
+        report = measure(smoke=options.smoke, yardstick=options.yardstick)
+    except BaselineFailed as error:
+        print(f"bench core: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(report, indent=2) if options.json else render(report))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
