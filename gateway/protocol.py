@@ -228,6 +228,10 @@ class Connection:
                 unread = len(self._http.trailing_data[0])
                 self._request_head = bytes(self._raw[: len(self._raw) - unread])
                 self._raw.clear()
+                if len(self._request_head) > self.limits.head_bytes_max:
+                    # h11 bounds only what has not come whole.
+                    self._refuse_http(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+                    return []
             elif isinstance(event, h11.Data):
                 self._request_body += event.data
                 if len(self._request_body) > self.limits.body_bytes_max:

@@ -41,6 +41,7 @@ class Client(asyncio.Protocol):
 
     __slots__ = (
         "_ending_s",
+        "_has_ended",
         "_is_dirty",
         "_is_paused",
         "application",
@@ -60,6 +61,7 @@ class Client(asyncio.Protocol):
         self.session: Session | None = None
         self.transport: asyncio.Transport | None = None
         self.ip = ""
+        self._has_ended = False
         self._is_dirty = False
         self._is_paused = False
         self._ending_s: float | None = None
@@ -124,8 +126,11 @@ class Client(asyncio.Protocol):
             return
         if connection.output and not self._is_paused:
             transport.writelines(connection.data_to_send())
-        if connection.finished and not connection.output:
-            transport.close()
+        if connection.finished and not connection.output and not self._has_ended:
+            # Only this side ends: with bytes of the client unread, a close would cut off what was just written. What it
+            # still sends is passed over until it ends as well, or until the close timeout.
+            self._has_ended = True
+            transport.write_eof()
 
     def on_time(self) -> None:
         """Once a second: pings and timeouts."""

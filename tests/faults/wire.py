@@ -50,6 +50,8 @@ class Wire:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = b""
         self._ids = itertools.count(1)
+        self.passed: list[Any] = []
+        """Messages that came before a reply that was waited for."""
         self.send(upgrade(path))
         head = self._read_head()
         assert head.startswith(b"HTTP/1.1 101"), head
@@ -95,16 +97,18 @@ class Wire:
                 return json.loads(data)
 
     def ask(self, method: str, **params: Any) -> Any:
-        """Sends a request and returns its reply; events before it are passed over."""
+        """Sends a request and returns its reply; what comes before it is kept in `passed`."""
         id = f"wire-{next(self._ids)}"
         self.send(text({"id": id, "method": method, "params": params}))
         return self.reply_to(id)
 
     def reply_to(self, id: object) -> Any:
+        """The reply with this id, or `Closed`; what comes before it is kept in `passed`."""
         while True:
             message = self.receive()
             if isinstance(message, Closed) or (isinstance(message, dict) and message.get("id") == id):
                 return message
+            self.passed.append(message)
 
     def is_alive(self) -> bool:
         reply = self.ask("ping")

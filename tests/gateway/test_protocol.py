@@ -84,10 +84,11 @@ class TestHttp:
         [
             (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 TLS where none is spoken\r\n\r\n", b"400"),
             (b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 3000, b"431"),
+            (b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 3000 + b"\r\n\r\n", b"431"),
             (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 101\r\n\r\n" + b"a" * 101, b"413"),
             (b"GET / HTTP/1.1\r\n\r\n", b"400"),
         ],
-        ids=["no HTTP", "head too large", "body too large", "no Host"],
+        ids=["no HTTP", "head too large", "whole head too large", "body too large", "no Host"],
     )
     def test_what_cannot_be_read_is_refused_and_closed(self, data: bytes, status: bytes) -> None:
         connection = Connection(0.0, LIMITS)

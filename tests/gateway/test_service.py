@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.frames import Frame, Opcode
 
 from engine.journal import EVENTS_KEY, JOURNAL_KEY
 from tests.gateway.house import Client, Venue, limit_order, now_ms
@@ -154,26 +153,6 @@ class TestWire:
                 except ConnectionError:
                     pass
         assert get(venue, "/api/v3/ping") == (200, {})
-
-
-class TestSlowReader:
-    def test_it_is_dropped_and_others_are_served(self) -> None:
-        venue = Venue("--output-bytes-max", "200000")
-        try:
-            other = venue.trader(**RICH)
-            request = Frame(Opcode.TEXT, b'{"id":1,"method":"exchangeInfo"}').serialize(mask=True)
-            with socket.socket() as slow:
-                slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-                slow.settimeout(10)
-                slow.connect(("127.0.0.1", venue.port))
-                slow.sendall(UPGRADE)
-                # It asks for some kilobytes again and again and never reads them.
-                with pytest.raises(ConnectionError):
-                    for _ in range(100_000):
-                        slow.sendall(request)
-            assert other.place("BTCKZT", "BUY", "0.001", "40000000")["status"] == "NEW"
-        finally:
-            venue.close()
 
 
 class TestRestarts:

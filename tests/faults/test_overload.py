@@ -1,0 +1,367 @@
+"""Every queue has a bound and an answer: each is filled, with real processes, and afterwards everything is as it should be.
+
+The bounds themselves stand in docs/limits.md. Most of these tests start a further gateway on the venue, with bounds that
+are quickly reached; a gateway of another number is a producer of its own, so it changes nothing for the others.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from engine.reasons import Reason
+from engine.records import EventKind
+from gateway.feeds import SUBSCRIPTION_IDS_MAX
+from tests.faults.provoked import provokes
+from tests.faults.scene import RICH, CompiledVenue, order_params, signed
+from tests.faults.shadow import Shadow
+from tests.faults.wire import Closed, Wire, http, text
+from tests.gateway.house import Ed25519Key, Process, now_ms
+from tests.venue_process import wait_until
+
+R = Reason
+StartGateway = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def venue() -> Iterator[CompiledVenue]:
+    venue = CompiledVenue()
+    yield venue
+    venue.close()
+
+
+_gateways = itertools.count(100)
+
+
+@pytest.fixture
+def gateway(venue: CompiledVenue) -> Iterator[StartGateway]:
+    """Starts a further gateway with these options and returns its port; it ends with the test."""
+    started: list[Process] = []
+
+    def start(*options: str) -> int:
+        number = str(next(_gateways))
+        process = Process(
+            venue.data, f"gateway{number}", "gateway.service", "--store", venue.store.url, "--data", str(venue.data),
+            "--port", "0", "--gateway", number, *options,
+        )  # fmt: skip
+        started.append(process)
+        port: int = process.ready["port"]
+        return port
+
+    yield start
+    for process in started:
+        assert process.process.poll() is None, process.log.read_text()
+        process.kill()
+        assert "Traceback" not in process.log.read_text()
+
+
+def logged_on(port: int, key: Ed25519Key, **options: Any) -> Wire:
+    wire = Wire(port, **options)
+    reply = wire.ask("session.logon", **signed(key))
+    assert reply["status"] == 200, reply
+    return wire
+
+
+def place(id: object, **changes: Any) -> bytes:
+    return text(
+        {"id": id, "method": "order.place", "params": order_params(quantity="0.001", newOrderRespType="ACK", **changes)}
+    )
+
+
+def cancel(id: object, client: str) -> bytes:
+    params = {"symbol": "BTCKZT", "origClientOrderId": client, "timestamp": now_ms()}
+    return text({"id": id, "method": "order.cancel", "params": params})
+
+
+def codes(replies: list[Any]) -> set[tuple[int, int]]:
+    """Status and code of refusals."""
+    return {(reply["status"], reply["error"]["code"]) for reply in replies}
+
+
+def cancel_all(wire: Wire) -> Any:
+    return wire.ask("openOrders.cancelAll", symbol="BTCKZT", timestamp=now_ms())
+
+
+@contextmanager
+def stopped(process: Process) -> Iterator[None]:
+    """The process stands still meanwhile."""
+    os.kill(process.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process.process.pid, signal.SIGCONT)
+
+
+def accepted(venue: CompiledVenue, account: int) -> set[int]:
+    """Ids of all orders of an account that the engine has accepted; the reference engine agrees with every entry."""
+    events = Shadow(venue.client).catch_up()
+    return {event.order_id for event in events if event.kind == EventKind.ORDER_ACCEPTED and event.account == account}
+
+
+# -- commands on their way --------------------------------------------------------------------------------------------
+
+OVERLOADED, UNKNOWN = (503, -1008), (504, -1007)
+GET_PING = b"GET /api/v3/ping HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+@provokes(R.OVERLOADED)
+def test_commands_in_flight_are_bounded_by_connection_and_by_gateway(
+    venue: CompiledVenue, gateway: StartGateway
+) -> None:
+    port = gateway("--commands-per-session-max", "300", "--commands-max", "700")
+    account = venue.account(**RICH)
+    key = venue.ed25519_key(account)
+    wires = [logged_on(port, key) for _ in range(3)]
+    sent, room = 310, [300, 300, 100]
+    with stopped(venue.processes["engine"]):
+        for wire, accepted_here in zip(wires, room, strict=True):
+            wire.send(b"".join(place(id) for id in range(sent)))
+            # Those that are too many are answered at once, though the engine stands still.
+            assert wire.is_alive()
+            assert [reply["id"] for reply in wire.passed] == list(range(accepted_here, sent))
+            assert codes(wire.passed) == {OVERLOADED}
+    placed = set()
+    for wire, accepted_here in zip(wires, room, strict=True):
+        replies = [wire.receive() for _ in range(accepted_here)]
+        assert [(reply["id"], reply["status"]) for reply in replies] == [(id, 200) for id in range(accepted_here)]
+        placed |= {reply["result"]["orderId"] for reply in replies}
+    assert accepted(venue, account) == placed
+    assert cancel_all(wires[0])["status"] == 200
+    for wire in wires:
+        wire.close()
+
+
+@provokes(R.OUTCOME_UNKNOWN)
+def test_a_paused_engine_is_told_as_unknown_and_what_was_asked_is_done_later(
+    venue: CompiledVenue, gateway: StartGateway
+) -> None:
+    port = gateway("--answer-timeout-s", "1")
+    account = venue.account(**RICH)
+    with logged_on(port, venue.ed25519_key(account)) as wire:
+        wire.send(place("resting", newClientOrderId="resting"))
+        assert wire.receive()["status"] == 200
+        with stopped(venue.processes["engine"]):
+            wire.send(place("order", newClientOrderId="order"))
+            assert codes([wire.receive()]) == {UNKNOWN}
+            # More orders would only pile up in the journal; what makes the venue hold less may pass.
+            wire.send(place("more", newClientOrderId="more"))
+            assert codes([wire.receive()]) == {OVERLOADED}
+            wire.send(cancel("cancel", "resting"))
+            assert codes([wire.reply_to("cancel")]) == {UNKNOWN}
+            assert wire.is_alive()
+
+        def status(client: str) -> str:
+            reply = wire.ask("order.status", symbol="BTCKZT", origClientOrderId=client, timestamp=now_ms())
+            return str(reply["result"]["status"] if reply["status"] == 200 else reply["error"]["code"])
+
+        wait_until(lambda: status("resting") == "CANCELED", "the engine has caught up")
+        assert (status("order"), status("more")) == ("NEW", "-2013")
+        assert len(accepted(venue, account)) == 2
+        wire.send(place("again", newClientOrderId="again"))
+        assert wire.reply_to("again")["status"] == 200
+        cancel_all(wire)
+
+
+def test_while_the_store_stands_still_one_batch_is_on_its_way_and_the_rest_is_taken_back(
+    venue: CompiledVenue, gateway: StartGateway
+) -> None:
+    port = gateway("--answer-timeout-s", "1", "--commands-max", "600")
+    account = venue.account(**RICH)
+    with logged_on(port, venue.ed25519_key(account)) as wire:
+        assert venue.store.process is not None
+        os.kill(venue.store.process.pid, signal.SIGSTOP)
+        try:
+            wire.send(b"".join(place(id, newClientOrderId=f"c{id}") for id in range(700)))
+            replies = {reply["id"]: reply for reply in (wire.receive() for _ in range(700))}
+            assert wire.is_alive()
+        finally:
+            os.kill(venue.store.process.pid, signal.SIGCONT)
+        assert codes(list(replies.values())) == {OVERLOADED, UNKNOWN}
+        unknown = {id for id, reply in replies.items() if codes([reply]) == {UNKNOWN}}
+        assert 0 < len(unknown) <= 256, "no more than one batch is on its way"
+        wait_until(lambda: len(accepted(venue, account)) == len(unknown), "the batch on its way is carried out")
+        opened = wire.ask("openOrders.status", symbol="BTCKZT", timestamp=now_ms())["result"]
+        assert {order["clientOrderId"] for order in opened} == {f"c{id}" for id in unknown}
+        cancel_all(wire)
+
+
+def test_at_80_percent_of_its_memory_the_store_gets_no_new_orders_but_cancels(
+    venue: CompiledVenue, gateway: StartGateway
+) -> None:
+    port = gateway()
+    account = venue.account(**RICH)
+    with logged_on(port, venue.ed25519_key(account)) as wire:
+        wire.send(place("resting", newClientOrderId="resting"))
+        assert wire.receive()["status"] == 200
+        largest = venue.client.config_get("maxmemory")["maxmemory"]
+        venue.client.config_set("maxmemory", venue.client.info("memory")["used_memory"] * 100 // 85)
+
+        def is_placed() -> bool:
+            wire.send(place("probe", timeInForce="IOC"))
+            reply = wire.receive()
+            assert reply["status"] == 200 or codes([reply]) == {OVERLOADED}
+            return bool(reply["status"] == 200)
+
+        try:
+            wait_until(lambda: not is_placed(), "the gateway has looked at the store's memory")
+            before = accepted(venue, account)
+            assert not is_placed()
+            wire.send(cancel("cancel", "resting"))
+            assert wire.receive()["result"]["status"] == "CANCELED"
+            assert accepted(venue, account) == before
+        finally:
+            venue.client.config_set("maxmemory", largest)
+        wait_until(is_placed, "orders are taken again")
+
+
+def test_requests_that_wait_for_a_secret_are_bounded(venue: CompiledVenue, gateway: StartGateway) -> None:
+    port = gateway()
+    key = venue.hmac_key(venue.account())
+    with Wire(port) as wire:
+        assert venue.store.process is not None
+        os.kill(venue.store.process.pid, signal.SIGSTOP)
+        try:
+            requests = ({"id": id, "method": "account.status", "params": signed(key)} for id in range(105))
+            wire.send(b"".join(map(text, requests)))
+            refused = [wire.receive() for _ in range(5)]
+        finally:
+            os.kill(venue.store.process.pid, signal.SIGCONT)
+        assert [reply["id"] for reply in refused] == [100, 101, 102, 103, 104]
+        assert codes(refused) == {OVERLOADED}
+        assert [wire.receive()["status"] for _ in range(100)] == [200] * 100
+
+
+# -- readers that are slow --------------------------------------------------------------------------------------------
+
+BULK = text({"method": "LIST_SUBSCRIPTIONS", "id": "x" * 50_000})
+"""A request whose answer is large, because it repeats the id."""
+
+
+def test_a_slow_reader_gets_one_depth_update_for_all_it_missed(venue: CompiledVenue, gateway: StartGateway) -> None:
+    port = gateway("--stream-messages-per-s", "100000", "--output-bytes-max", "100000000")
+    trader = logged_on(port, venue.ed25519_key(venue.account(**RICH)))
+    prompt = Wire(port, "/ws/ethkzt@depth@100ms")
+    with Wire(port, "/ws/ethkzt@depth@100ms", receive_buffer_bytes=4096) as slow:
+        slow.send(BULK * 300)
+        updates = []
+        for price in range(1_000_000, 1_000_500, 100):
+            trader.send(place(price, symbol="ETHKZT", price=str(price)))
+            assert trader.receive()["status"] == 200
+            updates.append(prompt.receive())
+        messages = [slow.receive() for _ in range(301)]
+    (late,) = [message for message in messages if message.get("e") == "depthUpdate"]
+    assert len(updates) == 5
+    assert (late["U"], late["u"]) == (updates[0]["U"], updates[-1]["u"])
+    assert late["b"] == [level for update in reversed(updates) for level in update["b"]]
+    assert trader.ask("openOrders.cancelAll", symbol="ETHKZT", timestamp=now_ms())["status"] == 200
+    for wire in (trader, prompt):
+        wire.close()
+
+
+def test_a_reader_that_is_too_slow_is_closed_with_a_code_and_others_are_served(gateway: StartGateway) -> None:
+    port = gateway("--stream-messages-per-s", "100000", "--output-bytes-max", "200000")
+    with Wire(port, "/ws", receive_buffer_bytes=4096) as slow, Wire(port) as other:
+        slow.send(BULK * 500)
+        assert other.is_alive()
+        messages = []
+        while not isinstance(message := slow.receive(), Closed):
+            messages.append(message)
+        assert message == Closed(1008)
+        assert 0 < len(messages) < 500
+        assert {len(message["id"]) for message in messages} == {50_000}, "every message before the close is whole"
+
+
+def test_a_reader_that_reads_nothing_at_all_is_dropped(gateway: StartGateway) -> None:
+    port = gateway("--stream-messages-per-s", "1000000", "--output-bytes-max", "200000", "--connections-max", "2")
+    with Wire(port, "/ws", receive_buffer_bytes=4096) as slow, Wire(port) as other:
+        slow.send(BULK * 500)
+        assert other.is_alive()
+
+        def has_room() -> bool:
+            return http(port, GET_PING) == (200, {})
+
+        wait_until(has_room, "the slow reader's place is free")
+
+
+# -- connections and subscriptions ------------------------------------------------------------------------------------
+
+
+def test_one_connection_too_many_is_turned_away_with_words(gateway: StartGateway) -> None:
+    port = gateway("--connections-max", "3")
+    wires = [Wire(port) for _ in range(3)]
+    status, body = http(port, GET_PING)
+    assert (status, body["code"]) == OVERLOADED
+    assert all(wire.is_alive() for wire in wires)
+    wires.pop().close()
+    wait_until(lambda: http(port, GET_PING) == (200, {}), "the place is free")
+    for wire in wires:
+        wire.close()
+
+
+@provokes(R.TOO_MANY_CONNECTIONS)
+def test_an_address_that_connects_too_often_is_turned_away(gateway: StartGateway) -> None:
+    port = gateway("--connections-per-5-min", "3")
+    # Five minutes may begin anew meanwhile; then three more are let in.
+    answers = [http(port, GET_PING) for _ in range(7)]
+    refused = [(status, body["code"]) for status, body in answers if status != 200]
+    assert set(refused) == {(429, -1034)}
+    assert len(refused) in (1, 2, 3, 4)
+
+
+@provokes(R.TOO_MANY_REQUESTS)
+def test_request_weight_is_bounded(gateway: StartGateway) -> None:
+    port = gateway("--weight-per-minute", "10")
+    with Wire(port) as wire:
+        replies = [wire.ask("ping") for _ in range(21)]
+        refused = [reply for reply in replies if reply["status"] != 200]
+        assert codes(refused) == {(429, -1003)}
+        assert refused[0]["error"]["data"]["retryAfter"] > refused[0]["error"]["data"]["serverTime"]
+
+
+@provokes(R.TOO_MANY_NEW_ORDERS)
+def test_new_orders_of_an_account_are_bounded(venue: CompiledVenue, gateway: StartGateway) -> None:
+    port = gateway("--orders-per-10-s", "2")
+    account = venue.account(**RICH)
+    with logged_on(port, venue.ed25519_key(account)) as wire:
+        wire.send(b"".join(place(id) for id in range(6)))
+        replies = [wire.receive() for _ in range(6)]
+        refused = [reply for reply in replies if reply["status"] != 200]
+        assert codes(refused) == {(429, -1015)}
+        assert len(accepted(venue, account)) == 6 - len(refused) < 6
+        cancel_all(wire)
+
+
+def test_a_stream_connection_that_asks_too_often_is_closed(gateway: StartGateway) -> None:
+    with Wire(gateway("--stream-messages-per-s", "5"), "/ws") as wire:
+        wire.send(text({"method": "LIST_SUBSCRIPTIONS", "id": 1}) * 11)
+        messages = []
+        while not isinstance(message := wire.receive(), Closed):
+            messages.append(message)
+        assert message == Closed(1008)
+        assert len(messages) in (5, 10)
+
+
+@provokes(R.TOO_MANY_SUBSCRIPTIONS)
+def test_a_connection_has_so_many_subscription_ids_in_its_life(venue: CompiledVenue, gateway: StartGateway) -> None:
+    port = gateway()
+    turn = b'{"id":1,"method":"userDataStream.subscribe","params":{"returnRateLimits":false}}'
+    back = b'{"id":2,"method":"userDataStream.unsubscribe","params":{"returnRateLimits":false}}'
+    with logged_on(port, venue.ed25519_key(venue.account())) as wire:
+        left = SUBSCRIPTION_IDS_MAX
+        while left:
+            count = min(left, 1000)
+            left -= count
+            wire.send((text(turn) + text(back)) * count)
+            # Each is answered by its id, by the reply to the unsubscribing, and by the end of the stream.
+            assert [wire.receive() for _ in range(3 * count)][-3]["result"] == {
+                "subscriptionId": SUBSCRIPTION_IDS_MAX - left - 1
+            }
+        wire.send(text(turn))
+        assert codes([wire.receive()]) == {(400, -2042)}
+        assert wire.is_alive()
