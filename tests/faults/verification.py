@@ -79,6 +79,8 @@ class Verification:
         client_id = placement.params["newClientOrderId"]
         accepted = self.history.accepted.get((placement.account, client_id), [])
         self.counts[f"placements {placement.outcome}"] += 1
+        if placement.outcome == Outcome.REFUSED:
+            self.counts[f"placements refused with {placement.code}"] += 1
         if placement.outcome == Outcome.REFUSED and accepted:
             self._fault(FaultKind.WRONG, f"{client_id} was refused ({placement.code}) and is order {accepted[0]}")
         if placement.outcome == Outcome.UNKNOWN:
