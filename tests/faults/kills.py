@@ -58,7 +58,7 @@ PAUSE_S_MAX = 0.8
 HASTY_SHARE = 0.25
 """So many kills do not wait until the venue is back from the one before."""
 HASTY_PAUSE_S_MAX = 0.3
-ROUND_WAIT_S = 600.0
+ROUND_WAIT_S = 300.0
 """A round that takes longer hangs."""
 POLL_S = 0.005
 
@@ -287,11 +287,21 @@ class Round:
 
     async def _kill(self, target: str) -> None:
         """Kills a process as soon as it is there to be killed."""
-        while (pid := self._pid(target)) is None:
+        while not self._try_to_kill(target):
             await asyncio.sleep(POLL_S)
-        self._killed.add(pid)
         self.recoveries.killed(target)
-        os.kill(pid, signal.SIGKILL)
+
+    def _try_to_kill(self, target: str) -> bool:
+        pid = self._pid(target)
+        if pid is None:
+            return False
+        self._killed.add(pid)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            # It has lost its store to the kill before, and has ended by itself.
+            return False
+        return True
 
     def _pid(self, target: str) -> int | None:
         """The process id of a target; None while it does not run, or is the one that was killed last."""
