@@ -17,7 +17,7 @@ TEST_LONG_SECONDS_MAX ?= 7200
 EXTENSION_SOURCES := setup.py $(wildcard */*.pyx */*.pxd)
 PYTEST_COMMAND := $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: help build demo test test-long kill-test style clean
+.PHONY: help build demo test test-long kill-test fuzz style clean
 
 help:  ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -35,6 +35,9 @@ test-long: build  ## Runs the tests that take minutes each.
 
 kill-test: build  ## Kills processes of a venue under load: make kill-test N=200 SEED=7
 	@$(BIN)/python -m tests.faults $(if $(N),--kills $(N)) $(if $(SEED),--seed $(SEED))
+
+fuzz: build  ## Throws generated frames at a live gateway: make fuzz SECONDS=600 SEED=7
+	@$(BIN)/python -m tests.gateway.fuzz_run $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 style: build  ## Checks style and types.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

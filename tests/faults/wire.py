@@ -110,7 +110,16 @@ class Wire:
                 return message
             self.passed.append(message)
 
+    def answers_ping(self) -> bool:
+        """Whether a ping frame is answered; for connections on which nothing else is under way."""
+        self.send(frame(Opcode.PING, b"answers"))
+        while not isinstance(message := self.receive(), Closed):
+            if message == b"answers":
+                return True
+        return False
+
     def is_alive(self) -> bool:
+        """Whether a request is answered, on a connection of the request API."""
         reply = self.ask("ping")
         return isinstance(reply, dict) and reply.get("status") == 200
 
