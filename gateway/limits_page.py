@@ -126,7 +126,7 @@ def _bounds() -> dict[str, list[Bound]]:
             ),
         ],
         "What is remembered": [
-            Bound("closed orders of an account", f"{accounts.CLOSED_ORDERS_MAX:,}", "-2013 for older ones; cancelAll names the last ones"),
+            Bound("closed orders of an account", f"{accounts.CLOSED_ORDERS_MAX:,}", "-2013 for older ones"),
             Bound("trades of an account", f"{accounts.TRADES_MAX:,}", "older ones are not shown"),
             Bound("depth snapshots of a market, encoded", f"{feeds.SNAPSHOTS_CACHED_MAX}", "encoded again"),
             Bound("number texts of a market", f"{numerals.TEXTS_CACHED_MAX:,}", "read again"),

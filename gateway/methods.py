@@ -49,7 +49,6 @@ Headers = tuple[tuple[str, str], ...]
 HttpAnswer = tuple[int, bytes, Headers]
 
 _REJECTED = int(EventKind.REJECTED)
-_CLOSED = int(EventKind.ORDER_CLOSED)
 
 
 CANCEL, CANCEL_ALL = "CANCEL", "CANCEL_ALL"
@@ -507,13 +506,11 @@ class Methods:
         session.send(encode_text(payload))
 
     def _cancelled(self, ask: Ask, events: list[Event], entry: EventEntry) -> str:
-        texts = []
-        for event in events:
-            order = ask.account.find(event.order_id, None)
-            # Of more orders than are remembered the reply names the last ones.
-            if event.kind == _CLOSED and order is not None:
-                client = cancel_client_id(event, entry, order)
-                texts.append(messages.cancel_result(order, client, self.projection.time_us, ask.session.unit))
+        time_us, unit = self.projection.time_us, ask.session.unit
+        texts = [
+            messages.cancel_result(order, cancel_client_id(event, entry, order), time_us, unit)
+            for event, order in zip(events, self.projection.closed, strict=True)
+        ]
         return json_list(texts) if ask.context == CANCEL_ALL else texts[0]
 
     def refused(self, ask: Ask, refusal: Refusal) -> None:

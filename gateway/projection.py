@@ -92,6 +92,9 @@ class Projection:
         self._resting: Order | None = None
         self.fills: list[OwnTrade] = []
         """While `answer` is called: the taker's fills of the command that it answers."""
+        self.closed: list[Order] = []
+        """While `answer` is called: the orders that the command has closed without filling them, in the order of their
+        events; also those that are too many to be remembered."""
         self.placed: Order
         """While `answer` is called for an accepted order: that order."""
         self._moved: dict[Account, set[int]] = {}
@@ -140,6 +143,8 @@ class Projection:
             answer(index, events, entry)
         if self.fills:
             self.fills = []
+        if self.closed:
+            self.closed = []
         if self._moved:
             self._report_positions()
             self.feeds.send_user_events()
@@ -261,6 +266,7 @@ class Projection:
         order.left_lots = event.left_lots
         is_cancelled = event.reason in _CANCEL_REASONS
         self._end(order, CANCELED if is_cancelled else EXPIRED)
+        self.closed.append(order)
         if event.hold_change:
             asset = event.quote_asset if event.side == _BUY else event.base_asset
             balance = order.account.balance(asset)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from engine.records import CLIENT_ID_BYTES, Command, CommandKind, MarketState, Permission
+from gateway import accounts
 from gateway.sessions import RateLimitSettings
 from tests.gateway.house import BY_TEST, MARKETS
 from tests.gateway.rig import Rig, RigClient
@@ -351,6 +352,17 @@ def test_cancel_all_ends_the_orders_of_one_market(rig: Rig, trader: RigClient) -
     assert refusal == (-2011, "Unknown order sent.")
     (left,) = trader.result("openOrders.status", timestamp=rig.now_ms)
     assert left["symbol"] == "ETHKZT"
+
+
+def test_cancel_all_names_more_orders_than_are_remembered(
+    rig: Rig, trader: RigClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "CLOSED_ORDERS_MAX", 2)
+    for _ in range(5):
+        trader.place("BTCKZT", "BUY", "0.01", "50000000")
+    cancelled = trader.result("openOrders.cancelAll", symbol="BTCKZT", timestamp=rig.now_ms)
+    assert [order["orderId"] for order in cancelled] == [1, 2, 3, 4, 5]
+    assert trader.refusal("order.status", symbol="BTCKZT", orderId=1, timestamp=rig.now_ms)[0] == -2013
 
 
 def test_nobody_sees_or_cancels_the_orders_of_others(rig: Rig, trader: RigClient) -> None:
