@@ -66,7 +66,7 @@ cdef struct OpenOrders:
     uint32_t tail
 
 cdef struct AccountRecord:
-    # Both arrays are sorted by number; an account touches few assets and markets, so they are searched from the front.
+    # Both arrays are sorted by number and searched by halving.
     Holding* holdings
     OpenOrders* open_orders
     uint16_t holding_count

@@ -628,14 +628,20 @@ cdef class Core:
     cdef Holding* _holding(self, AccountRecord* account, uint32_t asset) except NULL:
         """What the account has of an asset, made where it is missing. Making one moves the others."""
         cdef uint16_t index = 0
+        cdef uint16_t step = account.holding_count
         cdef uint16_t capacity
         cdef Holding* holdings
-        while index < account.holding_count and account.holdings[index].asset < asset:
+        while step > 1:
+            # Halves what is left to search: the entry before `index + step` decides which half.
+            if account.holdings[index + step // 2 - 1].asset < asset:
+                index += step // 2
+            step -= step // 2
+        if step and account.holdings[index].asset < asset:
             index += 1
         if index < account.holding_count and account.holdings[index].asset == asset:
             return &account.holdings[index]
         if account.holding_count == account.holding_capacity:
-            capacity = account.holding_capacity + 4
+            capacity = account.holding_capacity + account.holding_capacity // 2 + 4
             holdings = <Holding*>realloc(account.holdings, capacity * sizeof(Holding))
             if holdings == NULL:
                 raise MemoryError("no room for one more balance")
@@ -652,14 +658,20 @@ cdef class Core:
     cdef OpenOrders* _open_orders(self, AccountRecord* account, uint32_t market) except NULL:
         """The account's open orders in a market, made where they are missing. Making them moves the others."""
         cdef uint16_t index = 0
+        cdef uint16_t step = account.open_count
         cdef uint16_t capacity
         cdef OpenOrders* open_orders
-        while index < account.open_count and account.open_orders[index].market < market:
+        while step > 1:
+            # Halves what is left to search: the entry before `index + step` decides which half.
+            if account.open_orders[index + step // 2 - 1].market < market:
+                index += step // 2
+            step -= step // 2
+        if step and account.open_orders[index].market < market:
             index += 1
         if index < account.open_count and account.open_orders[index].market == market:
             return &account.open_orders[index]
         if account.open_count == account.open_capacity:
-            capacity = account.open_capacity + 4
+            capacity = account.open_capacity + account.open_capacity // 2 + 4
             open_orders = <OpenOrders*>realloc(account.open_orders, capacity * sizeof(OpenOrders))
             if open_orders == NULL:
                 raise MemoryError("no room for one more market of an account")
