@@ -10,6 +10,8 @@ setup(
             Extension("bench.empty", ["bench/empty.pyx"], extra_compile_args=["-O3"]),
             # An event is cleared before it is filled; gcc's own memset for 256 bytes is slower than the C library's.
             Extension("engine.core", ["engine/core.pyx"], extra_compile_args=["-O3", "-fno-builtin-memset"]),
+            Extension("gateway.accounts", ["gateway/accounts.pyx"], extra_compile_args=["-O3"]),
+            Extension("gateway.codec", ["gateway/codec.pyx"], extra_compile_args=["-O3"]),
         ],
         compiler_directives={"language_level": 3, "embedsignature": True},
     )

@@ -1,7 +1,6 @@
 """Market data and user data: a mirror of each book, and who wants to hear what.
 
-A mirror holds one quantity per price level, in two sorted maps, so a change costs O(log n) and a snapshot of k levels
-O(k). Each change of a level takes the next update id of its market. A depth stream sends, per interval, the present
+A mirror holds one quantity per price level (`accounts.BookLevels`): a change costs O(1), a snapshot of k levels O(k). Each change of a level takes the next update id of its market. A depth stream sends, per interval, the present
 quantity of every level that changed, as the ids `U` (last sent + 1) to `u` (now): within a stream there is never a gap,
 an interval without a change sends nothing, and a snapshot, taken from the mirror itself, is never older than what a
 stream has sent.
@@ -16,16 +15,12 @@ when that is full it is closed (code 1008).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from itertools import islice
-from typing import Any, NamedTuple, Protocol
-
-from sortedcontainers import SortedDict
+from typing import NamedTuple, Protocol
 
 from engine.reasons import Reason
 from engine.records import Side
 from gateway import messages
-from gateway.accounts import Account
-from gateway.messages import Levels
+from gateway.accounts import Account, BookLevels
 from gateway.numerals import MarketNumbers
 from gateway.protocol import encode_text
 from gateway.refusals import Refusal, refuse
@@ -66,50 +61,16 @@ class Subscription:
         self.key_id = key_id
 
 
-class BookMirror:
-    """The price levels of one market as the events tell them."""
+class BookMirror(BookLevels):
+    """The price levels of one market as the events tell them.
 
-    __slots__ = ("_asks", "_bids", "_snapshots", "depths", "market", "ticker", "update_id")
+    `depths` are the depth streams that somebody follows, by interval in milliseconds; `ticker` the best levels as last sent
+    to the followers of @bookTicker, None where there is none; `snapshots` the texts of this moment, by limit.
+    """
 
     def __init__(self, market: MarketNumbers) -> None:
+        super().__init__()
         self.market = market
-        self.update_id = 0
-        self.depths: dict[int, DepthStream] = {}
-        """The depth streams that somebody follows, by interval in milliseconds."""
-        self.ticker: tuple[Any, Any] | None = None
-        """The best levels as last sent to the followers of @bookTicker."""
-        self._bids: SortedDict[int, int] = SortedDict()
-        """Minus price -> lots, so that the best level stands first on both sides."""
-        self._asks: SortedDict[int, int] = SortedDict()
-        self._snapshots: dict[int, str] = {}
-
-    def change(self, side: int, price_ticks: int, lots: int) -> None:
-        """Adds `lots` (or, negative, takes them away) at a price. Cost: O(log levels)."""
-        levels, key = (self._bids, -price_ticks) if side == Side.BUY else (self._asks, price_ticks)
-        left = levels.get(key, 0) + lots
-        assert left >= 0, f"{self.market.symbol}: level {price_ticks} falls below zero"
-        if left:
-            levels[key] = left
-        else:
-            del levels[key]
-        self.update_id += 1
-        if self._snapshots:
-            self._snapshots.clear()
-        for depth in self.depths.values():
-            depth.changed.add((side, price_ticks))
-
-    def quantity(self, side: int, price_ticks: int) -> int:
-        """Lots at a price; 0 where there is no level."""
-        lots: int = self._bids.get(-price_ticks, 0) if side == Side.BUY else self._asks.get(price_ticks, 0)
-        return lots
-
-    def bids(self, limit: int) -> Levels:
-        """The best bids: price in ticks, lots."""
-        return ((-key, lots) for key, lots in islice(self._bids.items(), limit))
-
-    def asks(self, limit: int) -> Levels:
-        """The best asks: price in ticks, lots."""
-        return islice(self._asks.items(), limit)
 
     def best(self) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
         """Best bid and best ask, each (price in ticks, lots) or None. Cost: O(1)."""
@@ -117,11 +78,11 @@ class BookMirror:
 
     def snapshot(self, limit: int) -> str:
         """The depth snapshot, consistent with the depth streams. Unchanged ones are encoded once."""
-        text = self._snapshots.get(limit)
+        text = self.snapshots.get(limit)
         if text is None:
             text = messages.depth_snapshot(self.market, self.update_id, self.bids(limit), self.asks(limit))
-            if len(self._snapshots) < SNAPSHOTS_CACHED_MAX:
-                self._snapshots[limit] = text
+            if len(self.snapshots) < SNAPSHOTS_CACHED_MAX:
+                self.snapshots[limit] = text
         return text
 
 
@@ -196,6 +157,11 @@ class Feeds:
 
     # -- who follows what
 
+    @property
+    def followers(self) -> dict[str, dict[Listener, None]]:
+        """Stream name -> those who follow it."""
+        return self._followers
+
     def check_follow(self, session: Listener, streams: Collection[str]) -> Refusal | None:
         """Whether a session may follow all of these: each is offered, and there is room for them."""
         for stream in streams:
@@ -260,12 +226,9 @@ class Feeds:
                 lambda unit: messages.trade_event(market, trade_id, price_ticks, lots, buyer_is_maker, time_us, unit),
             )
 
-    def changed(self, market: MarketNumbers, side: int, price_ticks: int, lots: int) -> None:
-        """The quantity at a price changed by `lots`."""
-        book = self.books[market.number]
-        book.change(side, price_ticks, lots)
-        if book.ticker is not None:
-            self._touched.add(book)
+    def touched(self, book: BookMirror) -> None:
+        """A level of a book changed whose best levels somebody follows."""
+        self._touched.add(book)
 
     def end_entry(self) -> None:
         """All events of an entry are in: tells the followers of @bookTicker where a best level moved."""

@@ -40,23 +40,10 @@ TIMES_IN_FORCE: dict[int, str] = {
     TimeInForce.FOK: "FOK",
 }
 
-_CLIENT_ID_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:/-"
 CLIENT_ID_PATTERN = re.compile(r"[A-Za-z0-9._:/-]{1,36}")
 CLIENT_ID_RANGE = "^[A-Za-z0-9._:/-]{1,36}$"
 DECIMAL_RANGE = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
 INTEGER_RANGE = "^[0-9]{1,20}$"
-
-
-def safe_client_id(data: bytes) -> str:
-    """A client id of a record as it may stand in JSON text. Ids of other producers may have any byte: those become `_`.
-
-    >>> safe_client_id(b"x-1" + bytes(33)), safe_client_id(b'a"b'.ljust(36, bytes(1)))
-    ('x-1', 'a_b')
-    """
-    text = data.rstrip(b"\0")
-    if text.translate(None, _CLIENT_ID_CHARACTERS):
-        text = bytes(byte if byte in _CLIENT_ID_CHARACTERS else 0x5F for byte in text)
-    return text.decode("ascii")
 
 
 # -- envelopes

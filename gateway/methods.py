@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 import orjson
 
 from engine.reasons import Reason
-from engine.records import Event, EventEntry, EventKind, Permission
+from engine.records import EventEntry, EventKind, Permission
 from gateway import dialect, messages
-from gateway.accounts import Account, Order
+from gateway.accounts import Account, CommandEvents, Order
+from gateway.codec import Ask, ack_frame, read_order
 from gateway.dialect import OrderName, Request, Unreadable
 from gateway.feeds import CLOSE_POLICY_VIOLATION, Feeds
 from gateway.messages import json_list
 from gateway.numerals import MarketNumbers
-from gateway.pipeline import Ask, Pipeline
+from gateway.pipeline import Pipeline
 from gateway.projection import Projection, cancel_client_id
 from gateway.protocol import HttpRequest, encode_text
 from gateway.refusals import Refusal, refuse
@@ -141,6 +142,11 @@ class Methods:
         if not session.is_api:
             self._handle_stream_message(session, message)
             return
+        key = session.key
+        if key is not None:
+            ask = read_order(message, self.projection.markets_by_symbol, session, key.account, self.now_ms)
+            if ask is not None and self._take_plain(key, ask, message):
+                return
         request = dialect.read_request(message)
         if type(request) is Unreadable:
             self._send(session, messages.failure(request.id_text, request.refusal, ""))
@@ -152,6 +158,35 @@ class Methods:
             method(session, request)
         else:
             self._refuse(session, request, refusal, data=self._retry_after(MINUTE_MS))
+
+    def _take_plain(self, key: Key, ask: Ask, message: bytes) -> bool:
+        """Sends an order or a cancel on its way that needed no long reading; False where that is for the long way to judge,
+        which begins anew: nothing is counted yet."""
+        session = ask.session
+        if not key.may_trade or (self.is_store_full and not ask.reduces):
+            return False
+        if self.rate_limits.add_weight(session.usage, 1, self.now_ms) is not None:
+            return False
+        assert self.pipeline is not None
+        refusal = None
+        if not ask.reduces:
+            refusal = self.rate_limits.add_order(self.rate_limits.orders_of(ask.account), self.now_ms)
+        if refusal is not None:
+            self._refuse_order(session, self._request_again(message), ask.account, refusal)
+            return True
+        refusal = self.pipeline.add(ask, self.now_s)
+        if refusal is None:
+            self._wake()
+        else:
+            self._refuse(session, self._request_again(message), refusal)
+        return True
+
+    @staticmethod
+    def _request_again(message: bytes) -> Request:
+        """The request in a message that was a plain order or cancel."""
+        request = dialect.read_request(message)
+        assert isinstance(request, Request)
+        return request
 
     def session_ended(self, session: Session) -> None:
         """The connection is gone. Commands that are on their way are carried out; nobody hears the answer."""
@@ -484,20 +519,25 @@ class Methods:
 
     # -- answers
 
-    def answer(self, ask: Ask, events: list[Event], entry: EventEntry) -> None:
+    def answer(self, ask: Ask, events: CommandEvents, entry: EventEntry) -> None:
         """Answers a command with its events, which the projection has applied."""
         session = ask.session
         if not session.is_alive:
             return
         limits = self._order_limits(session, ask.account) if ask.shows_rate_limits else ""
-        first, context = events[0], ask.context
-        if first.kind == _REJECTED:
-            refusal = refuse(Reason(first.reason))
+        context = ask.context
+        if events.first_kind == _REJECTED:
+            refusal = refuse(Reason(events.first_reason))
             payload = messages.failure(ask.id_text, refusal, limits, cancelling=ask.reduces)
         elif ask.reduces:
             payload = messages.success(ask.id_text, self._cancelled(ask, events, entry), limits)
         elif context == "ACK":
-            text = messages.order_ack(self.projection.placed, self.projection.time_us, session.unit)
+            projection = self.projection
+            frame = ack_frame(ask.id_text, projection.placed, projection.time_us // session.unit, limits)
+            if frame is not None:
+                session.send(frame)
+                return
+            text = messages.order_ack(projection.placed, projection.time_us, session.unit)
             payload = messages.success(ask.id_text, text, limits)
         else:
             fills = self.projection.fills if context == "FULL" else None
@@ -505,7 +545,7 @@ class Methods:
             payload = messages.success(ask.id_text, text, limits)
         session.send(encode_text(payload))
 
-    def _cancelled(self, ask: Ask, events: list[Event], entry: EventEntry) -> str:
+    def _cancelled(self, ask: Ask, events: CommandEvents, entry: EventEntry) -> str:
         time_us, unit = self.projection.time_us, ask.session.unit
         texts = [
             messages.cancel_result(order, cancel_client_id(event, entry, order), time_us, unit)

@@ -10,6 +10,8 @@ from decimal import Decimal, InvalidOperation
 
 from engine.reasons import Reason
 from engine.venue import Asset, Market
+from gateway.accounts import MarketScale
+from gateway.accounts import format_e8 as format_e8
 
 DECIMALS = 8
 ONE_E8 = 10**DECIMALS
@@ -99,18 +101,6 @@ def parse_integer(value: object) -> int | None:
     return None
 
 
-def format_e8(number_e8: int) -> str:
-    """A number of 1e-8 with eight decimals.
-
-    >>> format_e8(1500000), format_e8(-5)
-    ('0.01500000', '-0.00000005')
-    """
-    if number_e8 < 0:
-        return "-" + format_e8(-number_e8)
-    whole, fraction = divmod(number_e8, ONE_E8)
-    return f"{whole}.{fraction:08d}"
-
-
 def asset_unit_e8(asset: Asset) -> int:
     """The smallest unit of the asset in 1e-8."""
     return _POWERS[DECIMALS - asset.scale]
@@ -133,7 +123,7 @@ class StepTexts(dict[str, int]):
         self[text] = steps
 
 
-class MarketNumbers:
+class MarketNumbers(MarketScale):
     """A market as the dialect counts in it: its symbol and what a tick, a lot and a smallest unit are in 1e-8."""
 
     __slots__ = (
@@ -142,19 +132,15 @@ class MarketNumbers:
         "lot_e8",
         "lower_symbol",
         "market",
-        "number",
         "price_texts",
         "quantity_texts",
         "quote_e8",
         "quote_name",
-        "symbol",
         "tick_e8",
     )
 
     def __init__(self, market: Market) -> None:
         self.market = market
-        self.number = market.number
-        self.symbol = market.symbol
         self.lower_symbol = market.symbol.lower()
         self.base_name = market.base.name
         self.quote_name = market.quote.name
@@ -162,6 +148,7 @@ class MarketNumbers:
         self.base_e8 = asset_unit_e8(market.base)
         self.quote_e8 = asset_unit_e8(market.quote)
         self.lot_e8 = market.definition.lot_units * self.base_e8
+        super().__init__(market.number, market.symbol, self.tick_e8, self.lot_e8)
         self.price_texts = StepTexts()
         self.quantity_texts = StepTexts()
 

@@ -27,9 +27,8 @@ from engine.records import (
     Disposition,
     EventHeader,
 )
-from gateway.accounts import Account
+from gateway.codec import Ask
 from gateway.refusals import Refusal, refuse
-from gateway.sessions import Session
 
 ANSWER_TIMEOUT_S = 10.0
 COMMANDS_MAX = 65_536
@@ -52,48 +51,6 @@ _BLOB_START = COMMAND.size - _BLOB.size
 
 class Superseded(Exception):
     """Another process speaks under this gateway's number: this one must stop."""
-
-
-class Ask:
-    """A command and who waits for its answer. `context` is what the answer is to be made from."""
-
-    __slots__ = (
-        "account",
-        "blob",
-        "command",
-        "context",
-        "expires_ms",
-        "id_text",
-        "queued_s",
-        "reduces",
-        "session",
-        "shows_rate_limits",
-    )
-
-    def __init__(
-        self,
-        session: Session,
-        account: Account,
-        id_text: str,
-        command: bytes,
-        context: str,
-        shows_rate_limits: bool,
-        expires_ms: int,
-        reduces: bool = False,
-        blob: bytes = b"",
-    ) -> None:
-        self.session = session
-        self.account = account
-        self.id_text = id_text
-        self.command = command
-        self.context = context
-        self.shows_rate_limits = shows_rate_limits
-        self.expires_ms = expires_ms
-        """The command is refused if it cannot leave by then; 0: no such limit."""
-        self.reduces = reduces
-        """Whether the command makes the venue hold less, so that a full store takes it."""
-        self.blob = blob
-        self.queued_s = 0.0
 
 
 class Batch:

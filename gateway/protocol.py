@@ -39,6 +39,8 @@ from websockets.http11 import Request
 from websockets.protocol import State as WebSocketState
 from websockets.server import ServerProtocol
 
+from gateway.codec import take_texts
+
 try:
     from websockets.speedups import apply_mask
 except ImportError:
@@ -336,7 +338,10 @@ class Connection:
         if self._partial:
             data = self._partial + data
         messages: list[Event] = []
-        position, size = 0, len(data)
+        position = 0
+        if not self._in_fragments and self.state is ConnectionState.WEBSOCKET:
+            position = take_texts(data, self.limits.message_bytes_max, messages)
+        size = len(data)
         while size - position >= 2 and self.state is ConnectionState.WEBSOCKET:
             start, length = position + 6, data[position + 1] & 127
             if length >= 126:

@@ -60,8 +60,10 @@ from engine.process import (
     stop_on_signals,
 )
 from engine.reasons import Reason
-from engine.records import EPOCH_START, Event, EventEntry, EventHeader, EventKind
+from engine.records import EPOCH_START, EventEntry, EventHeader, EventKind
 from gateway import messages
+from gateway.accounts import CommandEvents
+from gateway.codec import Ask
 from gateway.feeds import Feeds
 from gateway.methods import Clock, HttpAnswer, Methods
 from gateway.paths import session_for
@@ -139,17 +141,20 @@ class Knowledge:
             self.projection.apply(entry)
             return
 
-        unanswered = dict(enumerate(asks))
+        unanswered: list[Ask | None] = list(asks)
 
-        def answer(index: int, events: list[Event], entry: EventEntry) -> None:
-            ask = unanswered.pop(index)
+        def answer(index: int, events: CommandEvents, entry: EventEntry) -> None:
+            ask = unanswered[index]
+            assert ask is not None, f"command {index} has its events in two places"
+            unanswered[index] = None
             pipeline.finish(ask)
             methods.answer(ask, events, entry)
 
         self.projection.apply(entry, answer)
-        for ask in unanswered.values():
-            pipeline.finish(ask)
-            methods.refused(ask, refuse(Reason.UNAVAILABLE))
+        for ask in unanswered:
+            if ask is not None:
+                pipeline.finish(ask)
+                methods.refused(ask, refuse(Reason.UNAVAILABLE))
 
 
 def check_event_follows(cursor: EntryId, id: EntryId, entry: EventEntry) -> None:

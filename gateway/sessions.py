@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from engine.reasons import Reason
-from engine.records import KeyDefinition, KeyType
+from engine.records import KeyDefinition, KeyType, Permission
 from gateway.accounts import Account
 from gateway.dialect import Request, flag_of
 from gateway.feeds import Subscription
@@ -110,6 +110,7 @@ class Key:
         "definition",
         "id",
         "is_active",
+        "may_trade",
         "public_key",
         "secret",
         "sessions",
@@ -125,6 +126,7 @@ class Key:
         self.verifier: Ed25519PublicKey | None = None
         self.secret: bytes | None = None
         self.is_active = True
+        self.may_trade = self.may(Permission.TRADE)
         self.sessions: dict[Session, None] = {}
         """Sessions that are logged on with this key."""
         self.waiting: list[tuple[Session, bytes]] = []

@@ -1,0 +1,36 @@
+from collections.abc import Mapping
+
+from gateway.accounts import Account, Order
+from gateway.numerals import MarketNumbers
+from gateway.protocol import Event
+from gateway.sessions import Session
+
+class Ask:
+    session: Session
+    account: Account
+    id_text: str
+    command: bytes
+    context: str
+    shows_rate_limits: bool
+    expires_ms: int
+    reduces: bool
+    blob: bytes
+    queued_s: float
+    def __init__(
+        self,
+        session: Session,
+        account: Account,
+        id_text: str,
+        command: bytes,
+        context: str,
+        shows_rate_limits: bool,
+        expires_ms: int,
+        reduces: bool = False,
+        blob: bytes = b"",
+    ) -> None: ...
+
+def take_texts(data: bytes, length_max: int, messages: list[Event]) -> int: ...
+def read_order(
+    message: bytes, markets: Mapping[str, MarketNumbers], session: Session, account: Account, now_ms: int
+) -> Ask | None: ...
+def ack_frame(id_text: str, order: Order, time: int, rate_limits: str) -> bytes | None: ...
