@@ -15,7 +15,7 @@ cdef struct OrderInfo:
     int64_t quantity_lots
     int64_t cumulative_quote
     # Of account and client id; 0 where it has none.
-    uint64_t client_hash
+    uint32_t client_hash
     # The account's open orders in this market, oldest first.
     uint32_t next
     uint32_t previous
@@ -109,7 +109,7 @@ cdef class Core:
     cdef uint64_t event_count
     cdef bytearray blobs
     cdef uint32_t command_index
-    cdef uint64_t hashes[PREFETCH_COMMANDS]
+    cdef uint32_t hashes[PREFETCH_COMMANDS]
     cdef uint8_t command_kind
 
     cdef int _begin_entry(self, uint64_t capacity) except -1
@@ -143,11 +143,11 @@ cdef class Core:
     ) except -1
     cdef int64_t _fee_ppm(self, MarketRecord* market, uint32_t account, bint is_maker) except -1
     cdef int _rest(
-        self, MarketRecord* market, OpenOrders* open_orders, const Working* order, uint64_t hash
+        self, MarketRecord* market, OpenOrders* open_orders, const Working* order, uint32_t hash
     ) except -1
     cdef int _forget(self, MarketRecord* market, uint32_t handle) except -1
     cdef bint _find_client_id(
-        self, uint32_t account, const char* client_id, uint64_t hash, ClientIdSlot* found
+        self, uint32_t account, const char* client_id, uint32_t hash, ClientIdSlot* found
     ) noexcept
     cdef int _close(self, MarketRecord* market, const Working* order, int reason) except -1
     cdef int _close_resting(self, MarketRecord* market, uint32_t handle, int reason) except -1
