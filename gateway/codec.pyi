@@ -3,7 +3,7 @@ from collections.abc import Mapping
 from gateway.accounts import Account, Order
 from gateway.numerals import MarketNumbers
 from gateway.protocol import Event
-from gateway.sessions import Session
+from gateway.sessions import Session, SignedName
 
 class Ask:
     session: Session
@@ -16,6 +16,7 @@ class Ask:
     reduces: bool
     blob: bytes
     queued_s: float
+    signed_name: SignedName | None
     def __init__(
         self,
         session: Session,

@@ -144,6 +144,8 @@ cdef class Ask:
     cdef public bint reduces
     cdef public bytes blob
     cdef public double queued_s
+    # What the replay guard remembers the request by, where it was signed; else None.
+    cdef public tuple signed_name
 
     def __init__(
         self, session, account, str id_text, bytes command, str context, bint shows_rate_limits, int64_t expires_ms,

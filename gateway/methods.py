@@ -452,17 +452,21 @@ class Methods:
         command, response = placed
         shows_limits = wants_rate_limits(session, request.params)
         ask = Ask(session, account, request.id_text, command, response, shows_limits, request.expires_ms)
+        if "signature" in request.params:
+            ask.signed_name = self.replays.name_of(key, request)
         self._ask(session, request, ask)
 
     def _admit_order(self, key: Key, request: Request) -> Refusal | None:
         """Judges a new order that is well formed: is there room, was it sent before, has the account sent too many."""
         if self.is_store_full:
             return refuse(Reason.OVERLOADED)
-        if "signature" in request.params:
-            refusal = self.replays.admit(key, request, self.now_ms)
-            if refusal is not None:
-                return refusal
-        return self.rate_limits.add_order(self.rate_limits.orders_of(key.account), self.now_ms)
+        is_signed = "signature" in request.params
+        refusal = self.replays.admit(key, request, self.now_ms) if is_signed else None
+        if refusal is None:
+            refusal = self.rate_limits.add_order(self.rate_limits.orders_of(key.account), self.now_ms)
+            if refusal is not None and is_signed:
+                self.replays.forget(self.replays.name_of(key, request))
+        return refusal
 
     def _refuse_order(self, session: Session, request: Request, account: Account, refusal: Refusal) -> None:
         limits = self._order_limits(session, account) if wants_rate_limits(session, request.params) else ""
@@ -475,8 +479,10 @@ class Methods:
         refusal = self.pipeline.add(ask, self.now_s)
         if refusal is None:
             self._wake()
-        else:
-            self._refuse(session, request, refusal)
+            return
+        if ask.signed_name is not None:
+            self.replays.forget(ask.signed_name)
+        self._refuse(session, request, refusal)
 
     def _cancel(self, session: Session, request: Request) -> None:
         key = self._authenticate(session, request, Permission.TRADE)
@@ -555,6 +561,8 @@ class Methods:
 
     def refused(self, ask: Ask, refusal: Refusal) -> None:
         """A command is not carried out, or its outcome is unknown."""
+        if ask.signed_name is not None and refusal.reason != Reason.OUTCOME_UNKNOWN:
+            self.replays.forget(ask.signed_name)
         limits = self._order_limits(ask.session, ask.account) if ask.shows_rate_limits else ""
         self._send(ask.session, messages.failure(ask.id_text, refusal, limits, cancelling=ask.reduces))
 

@@ -327,6 +327,10 @@ def _window_ms(request: Request) -> int | Refusal:
     return window_e8 // 10**8
 
 
+SignedName = tuple[str, bytes]
+"""Key id and signature of a request."""
+
+
 class ReplayGuard:
     """Remembers the signed orders of the last minute, so that a copied frame is not carried out twice.
 
@@ -340,7 +344,7 @@ class ReplayGuard:
 
     def __init__(self, size_max: int = REPLAYS_MAX) -> None:
         self._size_max = size_max
-        self._seen: OrderedDict[tuple[str, bytes], int] = OrderedDict()
+        self._seen: OrderedDict[SignedName, int] = OrderedDict()
         self._known_from_ms = 0
 
     def seen_by_another(self, time_us: int) -> None:
@@ -351,7 +355,7 @@ class ReplayGuard:
         """Notes a signed request; refuses one that was noted before and whose window is still open."""
         if request.timestamp_ms < self._known_from_ms:
             return refuse(Reason.OUTSIDE_WINDOW)
-        name = (key.id, key.signature_bytes(str(request.params["signature"])))
+        name = self.name_of(key, request)
         if self._seen.get(name, -1) >= now_ms:
             return refuse(Reason.REPLAYED_REQUEST)
         while self._seen and (len(self._seen) >= self._size_max or next(iter(self._seen.values())) < now_ms):
@@ -362,6 +366,15 @@ class ReplayGuard:
         self._seen[name] = request.expires_ms
         self._seen.move_to_end(name)
         return None
+
+    @staticmethod
+    def name_of(key: Key, request: Request) -> SignedName:
+        """What a signed request is remembered by."""
+        return key.id, key.signature_bytes(str(request.params["signature"]))
+
+    def forget(self, name: SignedName) -> None:
+        """The request was refused and nothing was done: its sender may send it again."""
+        self._seen.pop(name, None)
 
 
 # -- rate limits

@@ -171,6 +171,33 @@ class TestSignedRequests:
         refusal = client.refusal("order.place", **{**params, "signature": other})
         assert refusal == (-2010, "Duplicate order sent.")
 
+    def test_an_order_that_was_not_taken_may_be_sent_again_as_it_is(self, rig: Rig) -> None:
+        client, key = rig.client(), rig.hmac_key(rig.account(**RICH))
+        params = client.signed(key, **client.limit("BTCKZT", "BUY", "0.01", "50000000"), recvWindow=60_000)
+        # Refused at once, because the engine is silent; then taken back, because it did not leave in time.
+        rig.pipeline._is_stalled = True
+        assert client.refusal("order.place", **params)[0] == -1008
+        rig.pipeline._is_stalled = False
+        client.send({"id": 1, "method": "order.place", "params": params})
+        rig.now_ms += 10_000
+        rig.pipeline.expire(rig.now_ms / 1000)
+        (reply,) = client.take()
+        assert reply["error"]["code"] == -1008
+        assert client.result("order.place", **params)["status"] == "NEW"
+        assert client.refusal("order.place", **params) == (-2010, "Duplicate order sent.")
+
+    def test_an_order_whose_outcome_is_unknown_may_not(self, rig: Rig) -> None:
+        client, key = rig.client(), rig.hmac_key(rig.account(**RICH))
+        params = client.signed(key, **client.limit("BTCKZT", "BUY", "0.01", "50000000"), recvWindow=60_000)
+        client.send({"id": 1, "method": "order.place", "params": params})
+        assert rig.pipeline.next_batch(rig.now_ms / 1000, rig.now_ms) is not None
+        rig.now_ms += 10_000
+        rig.pipeline.expire(rig.now_ms / 1000)
+        (reply,) = client.take()
+        assert reply["error"]["code"] == -1007
+        rig.pipeline.confirmed()
+        assert client.refusal("order.place", **params)[0] == -2010
+
     @pytest.mark.parametrize(("offset_ms", "code"), [(-1, -1021), (999, -1021), (1000, None)])
     def test_an_order_that_an_earlier_process_may_have_taken_is_refused(
         self, rig: Rig, offset_ms: int, code: int | None
