@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from engine import records
+from engine.records import AMOUNT_MAX, BATCH_COMMANDS_MAX, CLIENT_ID_BYTES
 from gateway import accounts, feeds, numerals, protocol, service, sessions
 from gateway.pipeline import PipelineLimits
 from gateway.protocol import Limits
@@ -61,8 +61,8 @@ def _bounds() -> dict[str, list[Bound]]:
             Bound("digits before and behind the point of a number", f"{numerals.WHOLE_DIGITS_MAX}", "-1100"),
             Bound("decimals that are not zero", f"{numerals.DECIMALS}", "-1111"),
             Bound("a number, in 1e-8", f"{numerals.INT64_MAX:,}", "-1108"),
-            Bound("value of an order, in smallest units", f"{records.AMOUNT_MAX:,}", "-1013, Filter failure: NOTIONAL"),
-            Bound("a client order id", f"{records.CLIENT_ID_BYTES} characters", "-1100"),
+            Bound("value of an order, in smallest units", f"{AMOUNT_MAX:,}", "-1013, Filter failure: NOTIONAL"),
+            Bound("a client order id", f"{CLIENT_ID_BYTES} characters", "-1100"),
             Bound("an API key", f"{sessions.API_KEY_LENGTH_MAX} characters", "-2014"),
             Bound("recvWindow", f"{sessions.WINDOW_MS_MAX:,} ms", "-1131"),
         ],
@@ -89,7 +89,7 @@ def _bounds() -> dict[str, list[Bound]]:
             ),
             Bound("commands of the gateway without an answer", f"{pipeline.commands_max:,}", "-1008, nothing was done", "--commands-max"),
             Bound("batches of the gateway not confirmed by the store", "1", "commands gather for the next one"),
-            Bound("commands of a batch", f"{records.BATCH_COMMANDS_MAX}", "the rest goes into the next one"),
+            Bound("commands of a batch", f"{BATCH_COMMANDS_MAX}", "the rest goes into the next one"),
             Bound(
                 "time a command waits to leave",
                 f"{pipeline.answer_timeout_s:.0f} s",
