@@ -12,6 +12,7 @@ setup(
             Extension("engine.core", ["engine/core.pyx"], extra_compile_args=["-O3", "-fno-builtin-memset"]),
             Extension("gateway.accounts", ["gateway/accounts.pyx"], extra_compile_args=["-O3"]),
             Extension("gateway.codec", ["gateway/codec.pyx"], extra_compile_args=["-O3"]),
+            Extension("ledger.fast_postings", ["ledger/fast_postings.pyx"], extra_compile_args=["-O3"]),
         ],
         compiler_directives={"language_level": 3, "embedsignature": True},
     )

@@ -42,8 +42,9 @@ from engine.process import (
 )
 from engine.records import MalformedRecord
 from ledger.accounts import Account, first_negative, slot_asset, slot_owner
+from ledger.fast_postings import post
 from ledger.names import names_in
-from ledger.postings import PostingError, post
+from ledger.postings import PostingError
 from ledger.store import SLOTS_PER_MOMENT, WRITES_PER_CALL_MAX, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
 
 ENTRIES_PER_READ = 64

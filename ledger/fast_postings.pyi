@@ -1,0 +1,3 @@
+from ledger.postings import Posted
+
+def post(data: bytes) -> Posted: ...
