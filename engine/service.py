@@ -33,6 +33,7 @@ from engine.journal import (
     StaleEpoch,
     Store,
     StoreRefused,
+    StreamReader,
     chain_head,
     check_follows,
     check_published,
@@ -96,6 +97,7 @@ class EngineService:
         self.client = client
         self.core = core
         self.data = data
+        self._reader = StreamReader(client)
         self.cursor: EntryId = BEGINNING
         self.head = GENESIS_HEAD
         self.published: EntryId = BEGINNING
@@ -152,7 +154,7 @@ class EngineService:
             redis.ConnectionError, redis.TimeoutError: the store is away; call `reconnected` once it is back.
         """
         if not self.pending:
-            for entry in read_journal(self.client, self.cursor, count=ENTRIES_PER_READ, block_ms=block_ms):
+            for entry in self._reader.journal(self.cursor, count=ENTRIES_PER_READ, block_ms=block_ms):
                 data = self.execute(entry)
                 self.pending.append((entry.id, self.head, data))
         return self._publish_pending()
