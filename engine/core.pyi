@@ -1,5 +1,7 @@
 from collections.abc import Iterable
+from typing import final
 
+@final
 class Core:
     """The compiled exchange core; see `engine.reference.Core`, whose bytes it gives."""
 
