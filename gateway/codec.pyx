@@ -4,7 +4,7 @@ Nothing is judged here in another way than in `gateway/dialect.py` and `gateway/
 what each mistake is called. This module only knows the plain case, and gives up at the first thing that is not plain:
 `read_order` answers None, `take_texts` stops. Whoever called then goes the long way, from the beginning, so a refusal
 is always the long way's. Plain is a frame that is a whole ASCII text; a request without escapes, without names that are
-unknown or come twice, with its numbers in plain digits, of a session that is logged on.
+unknown or come twice, with its numbers in plain digits.
 
 `tests/gateway/test_codec.py` sends the same requests both ways.
 
@@ -122,6 +122,16 @@ cdef struct Placing:
     Token original_client_id
     Token timestamp
     Token window
+    Token api_key
+    Token signature
+
+
+cdef struct Text:
+    # A text that grows in a buffer of REPLY_BYTES_MAX bytes.
+    char *bytes
+    Py_ssize_t length
+    # Something did not fit and was left out.
+    bint is_cut
 
 
 cdef class Ask:
@@ -162,51 +172,126 @@ cdef class Ask:
         self.blob = blob
 
 
+cdef class SignedAsk(Ask):
+    """An order or a cancel that was read with a signature, before anybody has judged that. Its account is not known yet."""
+
+    cdef readonly str key_id
+    cdef readonly str signature
+    # What the signature is over.
+    cdef readonly str payload
+    # When it was sent, by the sender's clock.
+    cdef readonly int64_t timestamp_ms
+
+    def give_account(self, Account account not None):
+        """The signature is that of a key of this account."""
+        self.account = account
+        # Nobody else has seen these bytes.
+        (<Command *>PyBytes_AS_STRING(self.command)).account = <uint32_t>account.number
+
+
 def read_order(bytes message not None, dict markets not None, session, Account account not None, int64_t now_ms):
-    """A plain order.place or order.cancel as an Ask; None where it is not plain.
+    """A plain order.place or order.cancel without a signature as an Ask; None where it is not plain.
 
     Args:
         markets: symbol -> MarketNumbers.
         account: of the session, which is logged on.
         now_ms: the venue's clock, for the window of the request's time.
     """
-    cdef const char *position = PyBytes_AS_STRING(message)
-    cdef const char *end = position + PyBytes_GET_SIZE(message)
-    cdef Token id, method
     cdef Placing placing
+    cdef Ask ask = Ask.__new__(Ask)
+    if not _read(ask, message, markets, session, <uint32_t>account.number, now_ms, &placing):
+        return None
+    if placing.api_key.text != NULL or placing.signature.text != NULL:
+        return None
+    ask.account = account
+    return ask
+
+
+def read_signed_order(bytes message not None, dict markets not None, session, int64_t now_ms):
+    """A plain order.place or order.cancel with a signature as a SignedAsk; None where it is not plain."""
+    cdef Placing placing
+    cdef SignedAsk ask = SignedAsk.__new__(SignedAsk)
+    if not _read(ask, message, markets, session, 0, now_ms, &placing):
+        return None
+    if placing.api_key.length == 0 or not placing.api_key.is_text:
+        return None
+    if placing.signature.length == 0 or not placing.signature.is_text:
+        return None
+    ask.key_id = PyUnicode_DecodeASCII(placing.api_key.text, placing.api_key.length, NULL)
+    ask.signature = PyUnicode_DecodeASCII(placing.signature.text, placing.signature.length, NULL)
+    ask.timestamp_ms = ask.expires_ms - _window_ms(&placing)
+    ask.payload = _payload(&placing)
+    return None if ask.payload is None else ask
+
+
+cdef bint _read(
+    Ask ask, bytes message, dict markets, session, uint32_t account, int64_t now_ms, Placing *placing
+) except -1:
+    """Fills in an Ask but for its account; whether the request is plain."""
+    cdef const char *position = PyBytes_AS_STRING(message)
+    cdef Token id, method
+    cdef Command command
     id.text = method.text = NULL
-    memset(&placing, 0, sizeof(Placing))
-    if not _read_frame(position, end, &id, &method, &placing):
-        return None
+    memset(placing, 0, sizeof(Placing))
+    memset(&command, 0, sizeof(Command))
+    if not _read_frame(position, position + PyBytes_GET_SIZE(message), &id, &method, placing):
+        return False
     if id.text == NULL or method.text == NULL or (not id.is_text and _whole(&id) < 0):
-        return None
+        return False
     if method.length > 3 and memcmp(method.text, b"v3/", 3) == 0:
         method.text += 3
         method.length -= 3
-    cdef Command command
-    memset(&command, 0, sizeof(Command))
-    command.account = <uint32_t>account.number
-    cdef Ask order = Ask.__new__(Ask)
-    order.session, order.account, order.blob = session, account, b""
-    order.shows_rate_limits = session.shows_rate_limits
-    order.expires_ms = _window_end(&placing, now_ms)
-    if order.expires_ms < 0 or placing.symbol.text == NULL or not placing.symbol.is_text:
-        return None
+    ask.expires_ms = _window_end(placing, now_ms)
+    if ask.expires_ms < 0 or placing.symbol.text == NULL or not placing.symbol.is_text:
+        return False
     market = markets.get(PyUnicode_DecodeASCII(placing.symbol.text, placing.symbol.length, NULL))
     if market is None:
-        return None
+        return False
     if _is(&method, b"order.place", 11):
-        order.context = _place(&placing, <MarketScale>market, &command)
+        ask.context = _place(placing, <MarketScale>market, &command)
     elif _is(&method, b"order.cancel", 12):
-        order.context = _cancel(&placing, &command)
-        order.reduces = True
-    if order.context is None:
-        return None
+        ask.context = _cancel(placing, &command)
+        ask.reduces = True
+    if ask.context is None:
+        return False
+    command.account = account
     command.market = (<MarketScale>market).number
-    order.command = PyBytes_FromStringAndSize(<char *>&command, COMMAND_BYTES)
+    ask.command = PyBytes_FromStringAndSize(<char *>&command, COMMAND_BYTES)
+    ask.blob = b""
+    ask.session = session
+    ask.shows_rate_limits = session.shows_rate_limits
     # A text stands with its quotes.
-    order.id_text = PyUnicode_DecodeASCII(id.text - id.is_text, id.length + 2 * id.is_text, NULL)
-    return order
+    ask.id_text = PyUnicode_DecodeASCII(id.text - id.is_text, id.length + 2 * id.is_text, NULL)
+    return True
+
+
+cdef str _payload(Placing *placing):
+    """The text that is signed: the parameters by name, each as it was sent; None where it is too long to be plain."""
+    cdef char buffer[REPLY_BYTES_MAX]
+    cdef Text text
+    text.bytes, text.length, text.is_cut = buffer, 0, False
+    _add_parameter(&text, b"apiKey=", 7, &placing.api_key)
+    _add_parameter(&text, b"newClientOrderId=", 17, &placing.client_id)
+    _add_parameter(&text, b"newOrderRespType=", 17, &placing.response)
+    _add_parameter(&text, b"orderId=", 8, &placing.order_id)
+    _add_parameter(&text, b"origClientOrderId=", 18, &placing.original_client_id)
+    _add_parameter(&text, b"price=", 6, &placing.price)
+    _add_parameter(&text, b"quantity=", 9, &placing.quantity)
+    _add_parameter(&text, b"recvWindow=", 11, &placing.window)
+    _add_parameter(&text, b"side=", 5, &placing.side)
+    _add_parameter(&text, b"symbol=", 7, &placing.symbol)
+    _add_parameter(&text, b"timeInForce=", 12, &placing.time_in_force)
+    _add_parameter(&text, b"timestamp=", 10, &placing.timestamp)
+    _add_parameter(&text, b"type=", 5, &placing.type)
+    return None if text.is_cut else PyUnicode_DecodeASCII(buffer, text.length, NULL)
+
+
+cdef void _add_parameter(Text *text, const char *name, Py_ssize_t length, const Token *token) noexcept:
+    if token.text != NULL:
+        if text.length:
+            _add(text, b"&", 1)
+        _add(text, name, length)
+        _add(text, token.text, token.length)
 
 
 cdef str _place(Placing *placing, MarketScale market, Command *command):
@@ -270,21 +355,23 @@ cdef str _cancel(Placing *placing, Command *command):
 
 cdef int64_t _window_end(Placing *placing, int64_t now_ms) noexcept:
     """When the window of the request's time ends; negative where it is not now, or not plain."""
-    cdef int64_t window_ms = WINDOW_MS_DEFAULT, timestamp
+    cdef int64_t window_ms = _window_ms(placing), timestamp
     if placing.timestamp.text == NULL:
         return -1
     timestamp = _whole(&placing.timestamp)
     if timestamp < 0:
         return -1
-    if placing.window.text != NULL:
-        window_ms = _whole(&placing.window)
-        if window_ms < 0 or window_ms > WINDOW_MS_MAX or placing.window.is_text:
-            return -1
+    if window_ms < 0 or window_ms > WINDOW_MS_MAX:
+        return -1
     if timestamp >= MICROSECOND_TIMESTAMP_MIN:
         timestamp //= 1000
     if timestamp >= now_ms + AHEAD_MS_MAX or now_ms - timestamp > window_ms:
         return -1
     return timestamp + window_ms
+
+
+cdef int64_t _window_ms(const Placing *placing) noexcept:
+    return WINDOW_MS_DEFAULT if placing.window.text == NULL else _whole(&placing.window)
 
 
 # -- JSON, as far as it is plain
@@ -356,6 +443,8 @@ cdef Token *_place_of(const Token *name, Placing *placing) noexcept:
     elif name.length == 6:
         if _is(name, b"symbol", 6):
             return &placing.symbol
+        if _is(name, b"apiKey", 6):
+            return &placing.api_key
     elif name.length == 7:
         if _is(name, b"orderId", 7):
             return &placing.order_id
@@ -365,6 +454,8 @@ cdef Token *_place_of(const Token *name, Placing *placing) noexcept:
     elif name.length == 9:
         if _is(name, b"timestamp", 9):
             return &placing.timestamp
+        if _is(name, b"signature", 9):
+            return &placing.signature
     elif name.length == 10:
         if _is(name, b"recvWindow", 10):
             return &placing.window
@@ -489,14 +580,6 @@ cdef bint _copy_client_id(const Token *token, char *client_id) noexcept:
 
 
 # -- replies
-
-
-cdef struct Text:
-    # A text that grows in a buffer of REPLY_BYTES_MAX bytes.
-    char *bytes
-    Py_ssize_t length
-    # Something did not fit and was left out.
-    bint is_cut
 
 
 def ack_frame(str id_text not None, Order order not None, int64_t time, str rate_limits not None):

@@ -16,7 +16,7 @@ from engine.reasons import Reason
 from engine.records import EventEntry, EventKind, Permission
 from gateway import dialect, messages
 from gateway.accounts import Account, CommandEvents, Order
-from gateway.codec import Ask, ack_frame, read_order
+from gateway.codec import Ask, SignedAsk, ack_frame, read_order, read_signed_order
 from gateway.dialect import OrderName, Request, Unreadable
 from gateway.feeds import CLOSE_POLICY_VIOLATION, Feeds
 from gateway.messages import json_list
@@ -50,6 +50,7 @@ Headers = tuple[tuple[str, str], ...]
 HttpAnswer = tuple[int, bytes, Headers]
 
 _REJECTED = int(EventKind.REJECTED)
+_SIGNATURE = b'"signature"'
 
 
 CANCEL, CANCEL_ALL = "CANCEL", "CANCEL_ALL"
@@ -142,11 +143,9 @@ class Methods:
         if not session.is_api:
             self._handle_stream_message(session, message)
             return
-        key = session.key
-        if key is not None:
-            ask = read_order(message, self.projection.markets_by_symbol, session, key.account, self.now_ms)
-            if ask is not None and self._take_plain(key, ask, message):
-                return
+        ask = self._read_plain(session, message)
+        if ask is not None and self._take_plain(ask, message):
+            return
         request = dialect.read_request(message)
         if type(request) is Unreadable:
             self._send(session, messages.failure(request.id_text, request.refusal, ""))
@@ -159,27 +158,62 @@ class Methods:
         else:
             self._refuse(session, request, refusal, data=self._retry_after(MINUTE_MS))
 
-    def _take_plain(self, key: Key, ask: Ask, message: bytes) -> bool:
+    def _read_plain(self, session: Session, message: bytes) -> Ask | None:
+        """An order or a cancel that needs no long reading, from somebody who may send it; None for anything else."""
+        markets, key = self.projection.markets_by_symbol, session.key
+        if _SIGNATURE in message:
+            signed = read_signed_order(message, markets, session, self.now_ms)
+            signer = self._signer(signed) if signed is not None else None
+            if signed is None or signer is None or not signer.may_trade:
+                return None
+            signed.give_account(signer.account)
+            return signed
+        if key is None or not key.may_trade:
+            return None
+        return read_order(message, markets, session, key.account, self.now_ms)
+
+    def _signer(self, ask: SignedAsk) -> Key | None:
+        """The hmac key that has signed, if its secret is here. A signature that is not right is judged again by the long
+        way, which costs too much for other keys."""
+        key = self.keys.find(ask.key_id)
+        if not isinstance(key, Key) or not key.is_hmac or key.secret is None:
+            return None
+        return key if key.verifies(ask.payload, ask.signature) else None
+
+    def _take_plain(self, ask: Ask, message: bytes) -> bool:
         """Sends an order or a cancel on its way that needed no long reading; False where that is for the long way to judge,
         which begins anew: nothing is counted yet."""
         session = ask.session
-        if not key.may_trade or (self.is_store_full and not ask.reduces):
+        if self.is_store_full and not ask.reduces:
             return False
         if self.rate_limits.add_weight(session.usage, 1, self.now_ms) is not None:
             return False
-        assert self.pipeline is not None
-        refusal = None
-        if not ask.reduces:
-            refusal = self.rate_limits.add_order(self.rate_limits.orders_of(ask.account), self.now_ms)
+        refusal = None if ask.reduces else self._admit_plain(ask)
         if refusal is not None:
             self._refuse_order(session, self._request_again(message), ask.account, refusal)
             return True
+        assert self.pipeline is not None
         refusal = self.pipeline.add(ask, self.now_s)
         if refusal is None:
             self._wake()
-        else:
-            self._refuse(session, self._request_again(message), refusal)
+            return True
+        if ask.signed_name is not None:
+            self.replays.forget(ask.signed_name)
+        self._refuse(session, self._request_again(message), refusal)
         return True
+
+    def _admit_plain(self, ask: Ask) -> Refusal | None:
+        """As `_admit_order`."""
+        if isinstance(ask, SignedAsk):
+            name = ask.key_id, bytes.fromhex(ask.signature)
+            refusal = self.replays.admit_name(name, ask.timestamp_ms, ask.expires_ms, self.now_ms)
+            if refusal is not None:
+                return refusal
+            ask.signed_name = name
+        refusal = self.rate_limits.add_order(self.rate_limits.orders_of(ask.account), self.now_ms)
+        if refusal is not None and ask.signed_name is not None:
+            self.replays.forget(ask.signed_name)
+        return refusal
 
     @staticmethod
     def _request_again(message: bytes) -> Request:

@@ -353,17 +353,20 @@ class ReplayGuard:
 
     def admit(self, key: Key, request: Request, now_ms: int) -> Refusal | None:
         """Notes a signed request; refuses one that was noted before and whose window is still open."""
-        if request.timestamp_ms < self._known_from_ms:
+        return self.admit_name(self.name_of(key, request), request.timestamp_ms, request.expires_ms, now_ms)
+
+    def admit_name(self, name: SignedName, timestamp_ms: int, expires_ms: int, now_ms: int) -> Refusal | None:
+        """As `admit`, of a request that is remembered by this name."""
+        if timestamp_ms < self._known_from_ms:
             return refuse(Reason.OUTSIDE_WINDOW)
-        name = self.name_of(key, request)
         if self._seen.get(name, -1) >= now_ms:
             return refuse(Reason.REPLAYED_REQUEST)
         while self._seen and (len(self._seen) >= self._size_max or next(iter(self._seen.values())) < now_ms):
-            oldest, expires_ms = next(iter(self._seen.items()))
-            if expires_ms >= now_ms:
+            oldest, oldest_expires_ms = next(iter(self._seen.items()))
+            if oldest_expires_ms >= now_ms:
                 return refuse(Reason.OVERLOADED)
             del self._seen[oldest]
-        self._seen[name] = request.expires_ms
+        self._seen[name] = expires_ms
         self._seen.move_to_end(name)
         return None
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from engine.records import COMMAND
 from gateway import dialect, messages
 from gateway.accounts import Account, BookLevels, Order, format_e8
-from gateway.codec import ack_frame, read_order, take_texts
+from gateway.codec import ack_frame, read_order, read_signed_order, take_texts
 from gateway.numerals import MarketNumbers
 from gateway.protocol import Connection, encode_text
 from gateway.refusals import Refusal
-from gateway.sessions import Session, Usage, check_window
+from gateway.sessions import Session, Usage, check_window, signature_payload
 from tests.gateway.rig import START_MS, Rig
 
 RIG = Rig()
@@ -84,6 +84,7 @@ def frame(method: str, params: dict[str, Any], id: object = 1) -> bytes:
         {"price": 89000.25, "quantity": 0.001},
         {"price": "0089000.10", "quantity": "1.000000"},
         {"recvWindow": 60000},
+        {"recvWindow": "5000"},
         {"timestamp": START_MS - 5000},
         {"timestamp": START_MS + 999},
         {"timestamp": str(START_MS)},
@@ -151,7 +152,6 @@ def test_plain_cancels_go_the_short_way(change: dict[str, Any]) -> None:
         frame("order.place", {**PLACE, "timestamp": START_MS + 1000}),
         frame("order.place", {**PLACE, "timestamp": START_MS - 5001}),
         frame("order.place", {**PLACE, "recvWindow": 60001}),
-        frame("order.place", {**PLACE, "recvWindow": "5000"}),
         frame("order.place", {**PLACE, "recvWindow": 1.5}),
         frame("order.place", PLACE).replace(b'"side":', b'"side":"SELL","side":'),
         frame("order.place", PLACE).replace(b'"price":"89000.01"', b'"price":089000.01'),
@@ -219,6 +219,46 @@ def test_a_damaged_request_is_read_as_the_long_way_reads_it(data: st.DataObject)
         message[place : place + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
     read = short_way(bytes(message))
     assert read is None or read == long_way(bytes(message))
+
+
+# -- signed requests
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    METHODS, PARAMS, IDS, st.fixed_dictionaries({}, optional={"apiKey": st.sampled_from(["k", "", "ü", 1]),
+                                                              "signature": st.sampled_from(["5f", "", "AA==", None])})
+)  # fmt: skip
+@example("order.place", {**PLACE, "price": 89000.25, "recvWindow": 5000}, "x", {"apiKey": "k", "signature": "5F"})
+@example("order.cancel", {**CANCEL, "orderId": "12"}, 7, {"apiKey": "k", "signature": "5f"})
+def test_what_is_signed_is_what_the_long_way_says_is_signed(
+    method: str, params: dict[str, Any], id: object, signature: dict[str, Any]
+) -> None:
+    params = {**params, **signature}
+    message = json.dumps({"id": id, "method": method, "params": params}).encode()
+    ask = read_signed_order(message, MARKETS, SESSION, START_MS)
+    if ask is None:
+        return
+    assert short_way(message) is None
+    request = dialect.read_request(message)
+    assert isinstance(request, dialect.Request)
+    assert request.use_exact_params() is None
+    assert check_window(request, START_MS) is None
+    assert ask.payload == signature_payload(request.params)
+    assert (ask.key_id, ask.signature) == (params["apiKey"], params["signature"])
+    assert (ask.timestamp_ms, ask.expires_ms) == (request.timestamp_ms, request.expires_ms)
+    ask.give_account(ACCOUNT)
+    assert ask.account is ACCOUNT
+    assert (ask.id_text, ask.command, ask.context, ask.reduces, ask.expires_ms) == long_way(message)
+
+
+@pytest.mark.parametrize("method", ["order.place", "order.cancel"])
+def test_plain_signed_requests_go_the_short_way(method: str) -> None:
+    params = {"order.place": PLACE, "order.cancel": CANCEL}[method]
+    message = frame(method, {**params, "apiKey": "k", "signature": "5f"})
+    assert read_signed_order(message, MARKETS, SESSION, START_MS) is not None
+    for name in ("apiKey", "signature"):
+        assert read_signed_order(frame(method, {**params, name: "k"}), MARKETS, SESSION, START_MS) is None
 
 
 # -- frames
