@@ -164,14 +164,17 @@ def batches_of(commands: Any) -> list[bytes]:
 
 
 def run_core(commands: Any, *, keep: bool = False) -> tuple[float, list[bytes]]:
-    """Seconds for all commands, and the event entries if they are to be kept."""
-    core, batches, kept = funded_core(), batches_of(commands), []
-    start = time.perf_counter()
+    """Seconds that the core took for all commands, and the event entries if they are to be kept."""
+    core, batches, kept, seconds = funded_core(), batches_of(commands), [], 0.0
     for number, batch in enumerate(batches, start=ACCOUNTS + 2):
-        entry = core.execute(number, batch)
+        # In a venue an entry has just been received when the core gets it. The copy stands for that, and is not counted.
+        received = bytes(bytearray(batch))
+        start = time.perf_counter()
+        entry = core.execute(number, received)
+        seconds += time.perf_counter() - start
         if keep:
             kept.append(entry)
-    return time.perf_counter() - start, kept
+    return seconds, kept
 
 
 def check_trades(commands: Any, workload: Workload) -> None:

@@ -9,6 +9,8 @@ from engine.records cimport Command, Event, MarketDefinition
 
 cdef enum:
     PREFETCH_COMMANDS = 32
+    # An account's balances and markets are searched by halving until this few are left.
+    SEARCH_WALK_MAX = 8
 
 cdef struct OrderInfo:
     # What the core keeps of a resting order beside the ladder's node of the same handle.

@@ -631,13 +631,14 @@ cdef class Core:
         cdef uint16_t step = account.holding_count
         cdef uint16_t capacity
         cdef Holding* holdings
-        while step > 1:
-            # Halves what is left to search: the entry before `index + step` decides which half.
+        # Halves what is left to search while it is long, and walks the rest.
+        while step > SEARCH_WALK_MAX:
             if account.holdings[index + step // 2 - 1].asset < asset:
                 index += step // 2
             step -= step // 2
-        if step and account.holdings[index].asset < asset:
+        while step and account.holdings[index].asset < asset:
             index += 1
+            step -= 1
         if index < account.holding_count and account.holdings[index].asset == asset:
             return &account.holdings[index]
         if account.holding_count == account.holding_capacity:
@@ -661,13 +662,14 @@ cdef class Core:
         cdef uint16_t step = account.open_count
         cdef uint16_t capacity
         cdef OpenOrders* open_orders
-        while step > 1:
-            # Halves what is left to search: the entry before `index + step` decides which half.
+        # Halves what is left to search while it is long, and walks the rest.
+        while step > SEARCH_WALK_MAX:
             if account.open_orders[index + step // 2 - 1].market < market:
                 index += step // 2
             step -= step // 2
-        if step and account.open_orders[index].market < market:
+        while step and account.open_orders[index].market < market:
             index += 1
+            step -= 1
         if index < account.open_count and account.open_orders[index].market == market:
             return &account.open_orders[index]
         if account.open_count == account.open_capacity:
