@@ -13,6 +13,7 @@ numpy = pytest.importorskip("numpy")
 
 import bench.book  # noqa: E402
 import bench.core  # noqa: E402
+import bench.growth  # noqa: E402
 from bench.workload import own_workload  # noqa: E402
 from bench.yardstick import BaselineFailed, compile_yardstick  # noqa: E402
 
@@ -57,3 +58,8 @@ def test_the_same_seed_gives_the_same_flow() -> None:
 def test_a_folder_without_a_yardstick(tmp_path: Path) -> None:
     with pytest.raises(BaselineFailed, match=r"yardstick\.cpp|needs g\+\+"):
         compile_yardstick(tmp_path, tmp_path)
+
+
+def test_growth(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.growth.main(["--smoke"]) == 0
+    assert "ns a command" in capsys.readouterr().out
