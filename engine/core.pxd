@@ -9,6 +9,8 @@ from engine.records cimport Command, Event, MarketDefinition
 
 cdef enum:
     PREFETCH_COMMANDS = 32
+    # With no more markets than this, their records are in the processor's cache anyway.
+    MARKETS_IN_CACHE = 16
     # An account's balances and markets are searched by halving until this few are left.
     SEARCH_WALK_MAX = 8
 

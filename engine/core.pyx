@@ -291,6 +291,13 @@ cdef class Core:
         cdef AccountRecord* account
         cdef OrderInfo* info
         cdef Node* node
+        cdef uint32_t line
+        if self.market_count > MARKETS_IN_CACHE:
+            for index in range(count):
+                market = self._market(commands[index].market)
+                if market != NULL:
+                    for line in range(0, sizeof(MarketRecord), 64):
+                        jibek_prefetch(<char*>market + line)
         for index in range(count):
             handles[index] = 0
             if commands[index].kind == COMMAND_KIND_ORDER_CANCEL and commands[index].order_id:
