@@ -51,8 +51,8 @@ def run_twins(seed: int, commands: int, check_every: int) -> dict[str, int]:
     return seen
 
 
-def test_50_000_mixed_commands() -> None:
-    seen = run_twins(SEED, 50_000, check_every=200)
+def test_100_000_mixed_commands() -> None:
+    seen = run_twins(SEED, 100_000, check_every=500)
     expected = {
         "ORDER_ACCEPTED", "TRADE", "ORDER_CLOSED", "DEPOSITED", "WITHDRAWN", "KEY_ADDED", "KEY_REVOKED", "ACCOUNT_FROZEN",
         "ACCOUNT_UNFROZEN", "MARKET_STATE_CHANGED", "FEES_CHANGED", "STATE_REPORTED",
