@@ -9,8 +9,6 @@ operations. Counted: every event written out.
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -21,6 +19,7 @@ from typing import Any
 
 import numpy
 
+from bench.command import run
 from bench.empty import EmptyBook
 from bench.probes import ask, batches_of, count_allocations, count_instructions
 from bench.reference_book import ReferenceBook
@@ -231,18 +230,7 @@ def shown(value: float | None, form: str = "") -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the benchmark; the exit code is 1 where the baseline failed or the trades are wrong."""
-    parser = argparse.ArgumentParser(prog="bench.book", description="How fast is the order book?")
-    parser.add_argument("--smoke", action="store_true", help="a small size that only shows that everything runs")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--yardstick", type=Path, metavar="FOLDER", help="compare with the yardstick of this folder")
-    options = parser.parse_args(arguments)
-    try:
-        report = measure(smoke=options.smoke, yardstick=options.yardstick)
-    except BaselineFailed as error:
-        print(f"bench book: {error}", file=sys.stderr)
-        return 1
-    print(json.dumps(report, indent=2) if options.json else render(report))
-    return 0
+    return run("book", "How fast is the order book?", measure, render, arguments)
 
 
 if __name__ == "__main__":

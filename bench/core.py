@@ -9,8 +9,6 @@ making the commands, hashing, the store.
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -21,6 +19,7 @@ from typing import Any
 import numpy
 
 from bench.book import ROUNDS, SMOKE_ROUNDS, make_baseline
+from bench.command import run
 from bench.workload import OPERATIONS, SMOKE_OPERATIONS, Workload, own_workload, yardstick_workload
 from bench.yardstick import BaselineFailed
 from engine.book import OperationKind
@@ -205,18 +204,7 @@ def render(report: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the benchmark; the exit code is 1 where the baseline failed or the trades are wrong."""
-    parser = argparse.ArgumentParser(prog="bench.core", description="How fast is the exchange core?")
-    parser.add_argument("--smoke", action="store_true", help="a small size that only shows that everything runs")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--yardstick", type=Path, metavar="FOLDER", help="compare with the yardstick of this folder")
-    options = parser.parse_args(arguments)
-    try:
-        report = measure(smoke=options.smoke, yardstick=options.yardstick)
-    except BaselineFailed as error:
-        print(f"bench core: {error}", file=sys.stderr)
-        return 1
-    print(json.dumps(report, indent=2) if options.json else render(report))
-    return 0
+    return run("core", "How fast is the exchange core?", measure, render, arguments)
 
 
 if __name__ == "__main__":
