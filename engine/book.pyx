@@ -1,7 +1,7 @@
 """An order book with price-time priority, on its own: no accounts, no money, no store.
 
-Levels and queues are `engine/ladder.pxd`, the map from order id to order is `engine/order_ids.pxd`, the rules of matching
-`engine/matching.pxd`; each says how it works and what it costs. This module is their Python face: one call an order, or
+Prices are `engine/price_tree.pxd`, queues `engine/ladder.pxd`, the map from order id to order is `engine/order_ids.pxd`, the
+rules of matching `engine/matching.pxd`; each says how it works and what it costs. This module is their Python face: one call an order, or
 one call for a whole array of operations. docs/book.md shows how to use it.
 """
 
@@ -13,23 +13,21 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from engine.ladder cimport (
-    EMPTY_KEY,
     NO_ASK,
+    Arena,
     Ladder,
-    LadderSide,
     Node,
-    jibek_allocate,
     ladder_after,
     ladder_best_ask,
     ladder_best_bid,
+    ladder_best_level,
     ladder_crosses,
     ladder_first,
     ladder_is_ask,
     ladder_key,
-    ladder_level_of_key,
+    ladder_price,
     ladder_quantity,
     ladder_rest,
-    ladder_worse_key,
 )
 from engine.matching cimport (
     EVENT_ACCEPTED,
@@ -59,7 +57,9 @@ from engine.matching cimport (
     events_use,
     is_value,
 )
-from engine.order_ids cimport ids_get, ids_hash, ids_put
+from engine.memory cimport jibek_allocate
+from engine.order_ids cimport ids_get, ids_insert, ids_reserve
+from engine.price_tree cimport Level, tree_worse_level
 from engine.records cimport SIDE_BUY, SIDE_SELL, TIME_IN_FORCE_GTC
 
 import os
@@ -305,19 +305,28 @@ cdef class Book:
 
         Complexity: O(1), and O(1) for each fill; FOK looks at each level it would need first.
         """
-        return self._end(
-            book_place(
-                &self.state, self._begin(), 0, order_id, ids_hash(order_id), side, price_ticks, quantity_lots, time_in_force
-            )
-        )
+        cdef BookOperationRecord record
+        # A side or time in force that fits no byte is none that there is.
+        record.side = side if 0 <= side < 256 else 0
+        record.time_in_force = time_in_force if 0 <= time_in_force < 256 else 0
+        record.order_id = order_id
+        record.price_ticks = price_ticks
+        record.quantity_lots = quantity_lots
+        return self._end(book_place(&self.state, self._begin(), 0, &record))
 
     def market(self, uint64_t order_id, int side, int64_t quantity_lots):
         """Fills up to `quantity_lots` at whatever price there is; the rest expires. Returns the number of events."""
-        return self._end(book_market(&self.state, self._begin(), 0, order_id, side, quantity_lots))
+        cdef BookOperationRecord record
+        record.side = side if 0 <= side < 256 else 0
+        record.order_id = order_id
+        record.quantity_lots = quantity_lots
+        return self._end(book_market(&self.state, self._begin(), 0, &record))
 
     def cancel(self, uint64_t order_id):
         """Removes a resting order. Returns 1: CANCELLED, or REJECTED with UNKNOWN_ORDER where there is none."""
-        return self._end(book_cancel(&self.state, self._begin(), 0, order_id, ids_hash(order_id)))
+        cdef BookOperationRecord record
+        record.order_id = order_id
+        return self._end(book_cancel(&self.state, self._begin(), 0, &record))
 
     def replace(self, uint64_t order_id, uint64_t new_order_id, int64_t price_ticks, int64_t quantity_lots):
         """Cancels a resting order and places a new one on its side, which matches at once where it crosses.
@@ -325,18 +334,22 @@ cdef class Book:
         The new order, whose id may be the same, is the last in its queue. Where there is no such order, or the new one is
         not valid, nothing changes and the only event is REJECTED. Returns the number of events.
         """
-        return self._end(
-            book_replace(
-                &self.state, self._begin(), 0, order_id, ids_hash(order_id), new_order_id, price_ticks, quantity_lots
-            )
-        )
+        cdef BookOperationRecord record
+        record.order_id = order_id
+        record.new_order_id = new_order_id
+        record.price_ticks = price_ticks
+        record.quantity_lots = quantity_lots
+        return self._end(book_replace(&self.state, self._begin(), 0, &record))
 
     def amend(self, uint64_t order_id, int64_t quantity_lots):
         """Leaves `quantity_lots` of a resting order, fewer than it has; it keeps its place in the queue.
 
         Returns 1: AMENDED, or REJECTED with UNKNOWN_ORDER or, where it does not have more than that, INVALID_QUANTITY.
         """
-        return self._end(book_amend(&self.state, self._begin(), 0, order_id, ids_hash(order_id), quantity_lots))
+        cdef BookOperationRecord record
+        record.order_id = order_id
+        record.quantity_lots = quantity_lots
+        return self._end(book_amend(&self.state, self._begin(), 0, &record))
 
     def events(self):
         """The events of the last call of one operation as a list of BookEvent, in the order in which they happened."""
@@ -454,7 +467,7 @@ cdef class Book:
 
     def __len__(self):
         """The number of resting orders."""
-        return self.state.ladder.live
+        return self.state.arena.live
 
     def __contains__(self, uint64_t order_id):
         return self._handle(order_id) != 0
@@ -480,20 +493,19 @@ cdef class Book:
         result = []
         while handle:
             result.append(self._resting(handle))
-            handle = ladder_after(&self.state.ladder, handle)
+            handle = ladder_after(&self.state.arena.nodes[handle])
         return result
 
     def depth(self, int side, uint64_t levels=0):
         """Prices and what rests there (L2) as DepthLevel, best first; at most `levels` of them, 0 gives all."""
         cdef bint ask = is_sell(side)
-        cdef LadderSide* ladder_side = &self.state.ladder.sides[ask]
-        cdef int64_t key = ladder_side.best_key
+        cdef Level* level = ladder_best_level(&self.state.ladder, ask)
         result = []
-        while key != EMPTY_KEY:
-            result.append(DepthLevel(ladder_key(ask, key), ladder_level_of_key(ladder_side, key).quantity_lots))
+        while level != NULL:
+            result.append(DepthLevel(ladder_key(ask, level.key), level.quantity_lots))
             if <uint64_t>len(result) == levels:
                 break
-            key = ladder_worse_key(ladder_side, key)
+            level = tree_worse_level(level)
         return result
 
     def quantity(self, int side, int64_t price_ticks):
@@ -513,19 +525,19 @@ cdef class Book:
         if handle == 0:
             return None
         while True:
-            handle = self.state.ladder.nodes[handle].previous
+            handle = self.state.arena.nodes[handle].previous
             if handle == 0:
                 return QueuePlace(orders_ahead, lots_ahead)
             orders_ahead += 1
-            lots_ahead += self.state.ladder.nodes[handle].left_lots
+            lots_ahead += self.state.arena.nodes[handle].left_lots
 
     cdef uint32_t _handle(self, uint64_t order_id):
-        return ids_get(&self.state.ids, self.state.ladder.nodes, order_id)
+        return ids_get(&self.state.ids, self.state.arena.nodes, order_id)
 
     cdef _resting(self, uint32_t handle):
-        cdef Node* node = &self.state.ladder.nodes[handle]
-        side = Side.SELL if ladder_is_ask(&self.state.ladder, node.price_ticks) else Side.BUY
-        return RestingOrder(node.order_id, side, node.price_ticks, node.left_lots)
+        cdef Node* node = &self.state.arena.nodes[handle]
+        side = Side.SELL if ladder_is_ask(node) else Side.BUY
+        return RestingOrder(node.order_id, side, ladder_price(node), node.left_lots)
 
     # -- the whole state
 
@@ -558,7 +570,7 @@ cdef class Book:
         Each order takes 32 bytes, little-endian: side, price, quantity left, id, all 64 bits; bids before asks, each in the
         order in which they would be filled, after the four bytes JBK1 and four that are zero.
         """
-        cdef uint64_t count = self.state.ladder.live
+        cdef uint64_t count = self.state.arena.live
         cdef uint32_t handle
         cdef SavedOrder* saved
         data = PyBytes_FromStringAndSize(NULL, 8 + count * sizeof(SavedOrder))
@@ -570,11 +582,11 @@ cdef class Book:
             handle = ladder_first(&self.state.ladder, ask)
             while handle:
                 saved.side = SIDE_SELL if ask else SIDE_BUY
-                saved.price_ticks = self.state.ladder.nodes[handle].price_ticks
-                saved.left_lots = self.state.ladder.nodes[handle].left_lots
-                saved.order_id = self.state.ladder.nodes[handle].order_id
+                saved.price_ticks = ladder_price(&self.state.arena.nodes[handle])
+                saved.left_lots = self.state.arena.nodes[handle].left_lots
+                saved.order_id = self.state.arena.nodes[handle].order_id
                 saved += 1
-                handle = ladder_after(&self.state.ladder, handle)
+                handle = ladder_after(&self.state.arena.nodes[handle])
         return data
 
     @staticmethod
@@ -621,23 +633,25 @@ cdef class Book:
         return 0
 
     cdef int _load_order(self, const SavedOrder* saved, uint64_t index) except -1:
-        cdef Ladder* ladder = &self.state.ladder
+        cdef Arena* arena = &self.state.arena
         cdef bint ask = saved.side == SIDE_SELL
+        cdef int64_t key = ladder_key(ask, saved.price_ticks)
         cdef uint32_t handle
         if (
             saved.side - SIDE_BUY > 1
             or not is_value(saved.price_ticks)
             or not is_value(saved.left_lots)
-            or ladder_crosses(ladder, ask, ladder_key(ask, saved.price_ticks))
-            or ladder_quantity(ladder, ask, saved.price_ticks) > VALUE_MAX - saved.left_lots
+            or ladder_crosses(&self.state.ladder, ask, key)
+            or ladder_quantity(&self.state.ladder, ask, saved.price_ticks) > VALUE_MAX - saved.left_lots
             or self._handle(saved.order_id)
         ):
             raise ValueError(f"order {index} of the saved state does not fit the ones before it")
         self.state.quantity_bits |= <uint64_t>saved.left_lots
-        handle = ladder_rest(ladder, ask, saved.price_ticks, saved.left_lots, saved.order_id)
-        if handle == 0 or not ids_put(&self.state.ids, ladder.nodes, saved.order_id, handle):
-            raise MemoryError("the book cannot hold one more order")
-        return 0
+        if ids_reserve(&self.state.ids, arena.nodes):
+            handle = ladder_rest(arena, &self.state.ladder, key, saved.left_lots, saved.order_id)
+            if handle and ids_insert(&self.state.ids, arena.nodes, saved.order_id, handle):
+                return 0
+        raise MemoryError("the book cannot hold one more order")
 
     def check(self):
         """Walks the whole book and asserts every invariant. Cost: O(orders)."""
@@ -655,7 +669,7 @@ cdef class Book:
             assert list(levels.items()) == self.depth(side), (levels, self.depth(side))
             assert list(levels) == sorted(levels, reverse=side == Side.BUY), levels
         # No order is outside the levels, and no id outside the orders.
-        assert seen == self.state.ladder.live == self.state.ids.count, (seen, self.state.ladder.live, self.state.ids.count)
+        assert seen == self.state.arena.live == self.state.ids.count, (seen, self.state.arena.live, self.state.ids.count)
 
 
 cdef bint is_sell(int side) except -1:

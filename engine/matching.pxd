@@ -13,45 +13,38 @@ from libc.string cimport memcpy
 
 
 from engine.ladder cimport (
+    Arena,
     Ladder,
-    LadderSide,
-    Leaf,
-    Level,
     Node,
-    jibek_allocate,
-    jibek_lowest_bit,
-    jibek_prefetch,
-    jibek_unlikely,
+    arena_free,
+    arena_give,
+    arena_init,
+    arena_shrink,
+    arena_shrinks,
     ladder_crosses,
     ladder_free,
-    ladder_give_node,
     ladder_init,
     ladder_is_ask,
     ladder_key,
-    ladder_level,
-    ladder_level_is_empty,
-    ladder_level_of_key,
+    ladder_price,
     ladder_quantity,
     ladder_remove,
     ladder_rest,
-    ladder_worse_key,
 )
+from engine.memory cimport jibek_allocate, jibek_likely, jibek_prefetch, jibek_unlikely
 from engine.order_ids cimport (
-    GROUP_STRIDE,
-    IdSlot,
     OrderIds,
-    ids_clear,
     ids_free,
     ids_get,
-    ids_hash,
+    ids_guess,
     ids_init,
     ids_insert,
-    ids_locate,
+    ids_prefetch,
     ids_remove,
     ids_reserve,
-    ids_same_tags,
     ids_shrink,
 )
+from engine.price_tree cimport Leaf, Level, PriceTree, tree_remove_level, tree_worse_level
 from engine.records cimport (
     REASON_INVALID_PRICE,
     REASON_INVALID_QUANTITY,
@@ -89,10 +82,10 @@ cdef enum:
     # What an operation writes at most besides the trades that fill a maker: a replace is CANCELLED, ACCEPTED, TRADE.
     EVENTS_PER_OPERATION = 4
     # Operations whose memory is asked for together, so that the waits overlap.
-    BLOCK_OPERATIONS = 16
-    # With fewer orders than this the nodes are in the second-level cache and asking for them ahead costs more than it saves.
-    PREFETCH_NODES_FROM = 32768
-    # The same for levels: with fewer leaves than this those in use are close.
+    BLOCK_OPERATIONS = 8
+    # With fewer orders than this all is in the second-level cache and asking for it ahead costs more than it saves.
+    PREFETCH_FROM = 8192
+    # The same for the leaves of prices.
     PREFETCH_LEVELS_FROM = 512
     # Quantities below 2^31 of fewer than 2^31 orders cannot pass VALUE_MAX together.
     NARROW_BITS = 31
@@ -135,6 +128,7 @@ cdef struct Taker:
 
 cdef struct BookState:
     Ladder ladder
+    Arena arena
     OrderIds ids
     EventBuffer events
     # All quantities that ever came, or-ed: while no bit from NARROW_BITS up is set, no level can overflow.
@@ -143,15 +137,24 @@ cdef struct BookState:
 
 cdef inline void book_init(BookState* book) noexcept nogil:
     ladder_init(&book.ladder)
+    arena_init(&book.arena)
     ids_init(&book.ids)
     book.quantity_bits = 0
 
 
 cdef inline void book_free(BookState* book) noexcept nogil:
     """Gives back the memory of orders, levels and ids; the book is empty."""
-    ladder_free(&book.ladder)
+    ladder_free(&book.arena, &book.ladder)
+    arena_free(&book.arena)
     ids_free(&book.ids)
-    book_init(book)
+    book.quantity_bits = 0
+
+
+cdef inline void book_shrink(BookState* book) noexcept nogil:
+    """Gives back memory that orders which have gone leave unused."""
+    ids_shrink(&book.ids, book.arena.nodes)
+    if jibek_unlikely(arena_shrinks(&book.arena)):
+        arena_shrink(&book.arena)
 
 
 # -- events
@@ -211,13 +214,12 @@ cdef inline BookEventRecord* events_grow(EventBuffer* events, BookEventRecord* e
 
 
 cdef inline BookEventRecord* match_level(
-    BookState* book, BookEventRecord* event, Taker* taker, LadderSide* makers
+    BookState* book, BookEventRecord* event, Taker* taker, PriceTree* makers
 ) noexcept nogil:
     """Fills the taker from the best level until one of them has nothing left."""
-    cdef Ladder* ladder = &book.ladder
+    cdef Node* nodes = book.arena.nodes
     cdef Level* level = makers.best_level
-    cdef int64_t key = makers.best_key
-    cdef int64_t price_ticks = ladder_key(not taker.sells, key)
+    cdef int64_t price_ticks = ladder_key(not taker.sells, makers.best_key)
     cdef int64_t left_lots = taker.left_lots
     cdef uint64_t head = taker.head | EVENT_TRADE
     cdef uint32_t handle = level.head
@@ -225,13 +227,11 @@ cdef inline BookEventRecord* match_level(
     cdef uint32_t next
     cdef Node* maker
     while True:
-        maker = &ladder.nodes[handle]
+        maker = &nodes[handle]
         lots = maker.left_lots if maker.left_lots < left_lots else left_lots
         left_lots -= lots
         level.quantity_lots -= lots
-        event = event_write(
-            event, head, taker.order_id, maker.order_id, price_ticks, lots, maker.left_lots - lots
-        )
+        event = event_write(event, head, taker.order_id, maker.order_id, price_ticks, lots, maker.left_lots - lots)
         if jibek_unlikely(event > book.events.limit):
             event = events_grow(&book.events, event)
             if event == NULL:
@@ -239,18 +239,18 @@ cdef inline BookEventRecord* match_level(
         if lots < maker.left_lots:
             maker.left_lots -= lots
             level.head = handle
-            ladder.nodes[handle].previous = 0
+            maker.previous = 0
             break
-        ids_remove(&book.ids, ladder.nodes, maker.order_id)
+        ids_remove(&book.ids, nodes, handle)
         next = maker.next
-        ladder_give_node(ladder, handle)
+        arena_give(&book.arena, handle)
         if next == 0:
-            ladder_level_is_empty(ladder, makers, key)
+            tree_remove_level(&book.arena.stock, makers, level)
             break
         handle = next
         if left_lots == 0:
             level.head = handle
-            ladder.nodes[handle].previous = 0
+            nodes[handle].previous = 0
             break
     taker.left_lots = left_lots
     return event
@@ -258,23 +258,25 @@ cdef inline BookEventRecord* match_level(
 
 cdef inline BookEventRecord* match_taker(BookState* book, BookEventRecord* event, Taker* taker) noexcept nogil:
     """Fills the taker as far as its price goes."""
-    cdef LadderSide* makers = &book.ladder.sides[not taker.sells]
+    cdef PriceTree* makers = &book.ladder.sides[not taker.sells]
     while taker.left_lots and makers.best_key + taker.key >= 0:
         event = match_level(book, event, taker, makers)
         if jibek_unlikely(event == NULL):
-            break
+            return NULL
+    book_shrink(book)
     return event
 
 
 cdef inline bint can_fill(BookState* book, bint sells, int64_t key, int64_t quantity_lots) noexcept nogil:
     """Whether that much rests on the other side at that price or better. Cost: O(levels looked at)."""
-    cdef LadderSide* makers = &book.ladder.sides[not sells]
-    cdef int64_t maker_key = makers.best_key
-    while maker_key + key >= 0:
-        quantity_lots -= ladder_level_of_key(makers, maker_key).quantity_lots
+    cdef Level* level = book.ladder.sides[not sells].best_level
+    if not ladder_crosses(&book.ladder, sells, key):
+        return False
+    while level != NULL and level.key + key >= 0:
+        quantity_lots -= level.quantity_lots
         if quantity_lots <= 0:
             return True
-        maker_key = ladder_worse_key(makers, maker_key)
+        level = tree_worse_level(level)
     return False
 
 
@@ -286,24 +288,25 @@ cdef inline bint is_value(int64_t number) noexcept nogil:
     return <uint64_t>number - 1 < <uint64_t>VALUE_MAX
 
 
-cdef inline int level_overflows(
+cdef inline bint level_overflows(
     BookState* book, bint sells, int64_t price_ticks, int64_t quantity_lots, int64_t leaving_lots
 ) noexcept nogil:
     """Whether a level's sum could pass VALUE_MAX if `quantity_lots` came and `leaving_lots` went."""
+    # An order that matches rests on an empty level, so only what rests already counts.
+    if jibek_likely((book.quantity_bits | <uint64_t>quantity_lots) >> NARROW_BITS == 0):
+        return False
     return ladder_quantity(&book.ladder, sells, price_ticks) - leaving_lots > VALUE_MAX - quantity_lots
 
 
-cdef inline int place_refusal(
-    BookState* book, int side, int64_t price_ticks, int64_t quantity_lots, int time_in_force
-) noexcept nogil:
-    """Why an order is not valid whatever its id; 0 where it is."""
-    if <unsigned int>(side - SIDE_BUY) > 1:
+cdef inline int place_refusal(const BookOperationRecord* record) noexcept nogil:
+    """Why an order is not valid whatever is in the book; 0 where it is."""
+    if record.side - SIDE_BUY > <unsigned int>1:
         return REASON_INVALID_SIDE
-    if <unsigned int>(time_in_force - TIME_IN_FORCE_GTC) > TIME_IN_FORCE_FOK - TIME_IN_FORCE_GTC:
+    if record.time_in_force - TIME_IN_FORCE_GTC > <unsigned int>(TIME_IN_FORCE_FOK - TIME_IN_FORCE_GTC):
         return REASON_INVALID_TIME_IN_FORCE
-    if not is_value(price_ticks):
+    if not is_value(record.price_ticks):
         return REASON_INVALID_PRICE
-    if not is_value(quantity_lots):
+    if not is_value(record.quantity_lots):
         return REASON_INVALID_QUANTITY
     return 0
 
@@ -313,303 +316,261 @@ cdef inline BookEventRecord* place_valid(
     BookEventRecord* event,
     uint64_t operation,
     uint64_t order_id,
-    uint64_t hash,
     bint sells,
-    int64_t price_ticks,
-    int64_t quantity_lots,
+    const BookOperationRecord* record,
     int time_in_force,
 ) noexcept nogil:
-    """Accepts an order, matches it and rests what is left of it."""
+    """Accepts an order of the record's price and quantity, matches it and rests what is left of it."""
     cdef Taker taker
     cdef uint32_t handle
     taker.order_id = order_id
-    taker.key = ladder_key(sells, price_ticks)
-    taker.left_lots = quantity_lots
+    taker.key = ladder_key(sells, record.price_ticks)
+    taker.left_lots = record.quantity_lots
     taker.sells = sells
     taker.head = event_head(0, SIDE_BUY + sells, operation)
-    book.quantity_bits |= <uint64_t>quantity_lots
-    event = event_write(event, taker.head | EVENT_ACCEPTED, order_id, 0, price_ticks, quantity_lots, 0)
+    book.quantity_bits |= <uint64_t>record.quantity_lots
+    event = event_write(
+        event, taker.head | EVENT_ACCEPTED, order_id, 0, record.price_ticks, record.quantity_lots, 0
+    )
     if ladder_crosses(&book.ladder, sells, taker.key):
-        if time_in_force != TIME_IN_FORCE_FOK or can_fill(book, sells, taker.key, quantity_lots):
+        if time_in_force != TIME_IN_FORCE_FOK or can_fill(book, sells, taker.key, record.quantity_lots):
             event = match_taker(book, event, &taker)
             if jibek_unlikely(event == NULL):
                 return NULL
         if taker.left_lots == 0:
             return event
     if jibek_unlikely(time_in_force != TIME_IN_FORCE_GTC):
-        return event_write(event, taker.head | EVENT_EXPIRED, order_id, 0, price_ticks, taker.left_lots, 0)
-    if jibek_unlikely(not ids_reserve(&book.ids, book.ladder.nodes)):
+        return event_write(event, taker.head | EVENT_EXPIRED, order_id, 0, record.price_ticks, taker.left_lots, 0)
+    if jibek_unlikely(not ids_reserve(&book.ids, book.arena.nodes)):
         return NULL
-    handle = ladder_rest(&book.ladder, sells, price_ticks, taker.left_lots, order_id)
-    if jibek_unlikely(handle == 0):
+    handle = ladder_rest(&book.arena, &book.ladder, taker.key, taker.left_lots, order_id)
+    if jibek_unlikely(handle == 0 or not ids_insert(&book.ids, book.arena.nodes, order_id, handle)):
         return NULL
-    ids_insert(&book.ids, hash, handle)
     return event
 
 
 cdef inline BookEventRecord* book_place(
-    BookState* book,
-    BookEventRecord* event,
-    uint64_t operation,
-    uint64_t order_id,
-    uint64_t hash,
-    int side,
-    int64_t price_ticks,
-    int64_t quantity_lots,
-    int time_in_force,
+    BookState* book, BookEventRecord* event, uint64_t operation, const BookOperationRecord* record
 ) noexcept nogil:
-    cdef int reason = place_refusal(book, side, price_ticks, quantity_lots, time_in_force)
-    cdef bint sells = side != SIDE_BUY
+    cdef int reason = place_refusal(record)
+    cdef bint sells = record.side != SIDE_BUY
     if jibek_unlikely(reason):
-        return event_reject(event, 0 if reason == REASON_INVALID_SIDE else side, operation, order_id, reason)
-    if jibek_unlikely(ids_locate(&book.ids, book.ladder.nodes, hash, order_id).handle):
-        return event_reject(event, side, operation, order_id, REASON_ORDER_ID_IN_USE)
-    # An order that matches rests on an empty level, so only what rests already counts.
-    if jibek_unlikely((book.quantity_bits | <uint64_t>quantity_lots) >> NARROW_BITS):
-        if level_overflows(book, sells, price_ticks, quantity_lots, 0):
-            return event_reject(event, side, operation, order_id, REASON_INVALID_QUANTITY)
-    return place_valid(book, event, operation, order_id, hash, sells, price_ticks, quantity_lots, time_in_force)
+        return event_reject(
+            event, 0 if reason == REASON_INVALID_SIDE else record.side, operation, record.order_id, reason
+        )
+    if jibek_unlikely(ids_get(&book.ids, book.arena.nodes, record.order_id)):
+        return event_reject(event, record.side, operation, record.order_id, REASON_ORDER_ID_IN_USE)
+    if jibek_unlikely(level_overflows(book, sells, record.price_ticks, record.quantity_lots, 0)):
+        return event_reject(event, record.side, operation, record.order_id, REASON_INVALID_QUANTITY)
+    return place_valid(book, event, operation, record.order_id, sells, record, record.time_in_force)
 
 
 cdef inline BookEventRecord* book_market(
-    BookState* book,
-    BookEventRecord* event,
-    uint64_t operation,
-    uint64_t order_id,
-    int side,
-    int64_t quantity_lots,
+    BookState* book, BookEventRecord* event, uint64_t operation, const BookOperationRecord* record
 ) noexcept nogil:
     cdef Taker taker
-    if jibek_unlikely(<unsigned int>(side - SIDE_BUY) > 1):
-        return event_reject(event, 0, operation, order_id, REASON_INVALID_SIDE)
-    if jibek_unlikely(not is_value(quantity_lots)):
-        return event_reject(event, side, operation, order_id, REASON_INVALID_QUANTITY)
-    taker.order_id = order_id
+    if jibek_unlikely(record.side - SIDE_BUY > <unsigned int>1):
+        return event_reject(event, 0, operation, record.order_id, REASON_INVALID_SIDE)
+    if jibek_unlikely(not is_value(record.quantity_lots)):
+        return event_reject(event, record.side, operation, record.order_id, REASON_INVALID_QUANTITY)
+    taker.order_id = record.order_id
     # The key that crosses every order and no empty side.
     taker.key = VALUE_MAX
-    taker.left_lots = quantity_lots
-    taker.sells = side != SIDE_BUY
-    taker.head = event_head(0, side, operation)
-    event = event_write(event, taker.head | EVENT_ACCEPTED, order_id, 0, 0, quantity_lots, 0)
+    taker.left_lots = record.quantity_lots
+    taker.sells = record.side != SIDE_BUY
+    taker.head = event_head(0, record.side, operation)
+    event = event_write(event, taker.head | EVENT_ACCEPTED, record.order_id, 0, 0, record.quantity_lots, 0)
     event = match_taker(book, event, &taker)
     if jibek_unlikely(taker.left_lots) and event != NULL:
-        event = event_write(event, taker.head | EVENT_EXPIRED, order_id, 0, 0, taker.left_lots, 0)
+        event = event_write(event, taker.head | EVENT_EXPIRED, record.order_id, 0, 0, taker.left_lots, 0)
+    return event
+
+
+cdef inline BookEventRecord* book_take_out(
+    BookState* book, BookEventRecord* event, uint64_t operation, uint32_t handle
+) noexcept nogil:
+    """Cancels an order that rests."""
+    cdef Node* node = &book.arena.nodes[handle]
+    event = event_write(
+        event,
+        event_head(EVENT_CANCELLED, SIDE_BUY + ladder_is_ask(node), operation),
+        node.order_id,
+        0,
+        ladder_price(node),
+        node.left_lots,
+        0,
+    )
+    ids_remove(&book.ids, book.arena.nodes, handle)
+    ladder_remove(&book.arena, &book.ladder, handle)
+    book_shrink(book)
     return event
 
 
 cdef inline BookEventRecord* book_cancel(
-    BookState* book, BookEventRecord* event, uint64_t operation, uint64_t order_id, uint64_t hash
+    BookState* book, BookEventRecord* event, uint64_t operation, const BookOperationRecord* record
 ) noexcept nogil:
-    cdef IdSlot slot = ids_locate(&book.ids, book.ladder.nodes, hash, order_id)
-    cdef Node* node = &book.ladder.nodes[slot.handle]
-    cdef bint ask
-    if jibek_unlikely(slot.handle == 0):
-        return event_reject(event, 0, operation, order_id, REASON_UNKNOWN_ORDER)
-    ask = ladder_is_ask(&book.ladder, node.price_ticks)
-    event = event_write(
-        event, event_head(EVENT_CANCELLED, SIDE_BUY + ask, operation), order_id, 0, node.price_ticks, node.left_lots, 0
-    )
-    ids_clear(&book.ids, hash, slot)
-    ladder_remove(&book.ladder, slot.handle)
-    ids_shrink(&book.ids, book.ladder.nodes)
-    return event
+    cdef uint32_t handle = ids_get(&book.ids, book.arena.nodes, record.order_id)
+    if jibek_unlikely(handle == 0):
+        return event_reject(event, 0, operation, record.order_id, REASON_UNKNOWN_ORDER)
+    return book_take_out(book, event, operation, handle)
 
 
-cdef inline int replace_refusal(
-    BookState* book, Node* node, uint64_t new_order_id, int64_t price_ticks, int64_t quantity_lots
-) noexcept nogil:
+cdef inline int replace_refusal(BookState* book, Node* node, const BookOperationRecord* record) noexcept nogil:
     """Why an order that rests cannot be replaced; 0 where it can."""
-    cdef bint ask = ladder_is_ask(&book.ladder, node.price_ticks)
-    cdef int64_t leaving_lots = node.left_lots if node.price_ticks == price_ticks else 0
-    if not is_value(price_ticks):
+    cdef int64_t leaving_lots = node.left_lots if ladder_price(node) == record.price_ticks else 0
+    if not is_value(record.price_ticks):
         return REASON_INVALID_PRICE
-    if not is_value(quantity_lots):
+    if not is_value(record.quantity_lots):
         return REASON_INVALID_QUANTITY
-    if new_order_id != node.order_id and ids_get(&book.ids, book.ladder.nodes, new_order_id):
+    if record.new_order_id != record.order_id and ids_get(&book.ids, book.arena.nodes, record.new_order_id):
         return REASON_ORDER_ID_IN_USE
-    if (book.quantity_bits | <uint64_t>quantity_lots) >> NARROW_BITS:
-        if level_overflows(book, ask, price_ticks, quantity_lots, leaving_lots):
-            return REASON_INVALID_QUANTITY
+    if level_overflows(book, ladder_is_ask(node), record.price_ticks, record.quantity_lots, leaving_lots):
+        return REASON_INVALID_QUANTITY
     return 0
 
 
 cdef inline BookEventRecord* book_replace(
-    BookState* book,
-    BookEventRecord* event,
-    uint64_t operation,
-    uint64_t order_id,
-    uint64_t hash,
-    uint64_t new_order_id,
-    int64_t price_ticks,
-    int64_t quantity_lots,
+    BookState* book, BookEventRecord* event, uint64_t operation, const BookOperationRecord* record
 ) noexcept nogil:
-    cdef uint32_t handle = ids_locate(&book.ids, book.ladder.nodes, hash, order_id).handle
-    cdef Node* node = &book.ladder.nodes[handle]
+    cdef uint32_t handle = ids_get(&book.ids, book.arena.nodes, record.order_id)
+    cdef Node* node = &book.arena.nodes[handle]
     cdef bint ask
     cdef int reason
     if jibek_unlikely(handle == 0):
-        return event_reject(event, 0, operation, order_id, REASON_UNKNOWN_ORDER)
-    ask = ladder_is_ask(&book.ladder, node.price_ticks)
-    reason = replace_refusal(book, node, new_order_id, price_ticks, quantity_lots)
+        return event_reject(event, 0, operation, record.order_id, REASON_UNKNOWN_ORDER)
+    ask = ladder_is_ask(node)
+    reason = replace_refusal(book, node, record)
     if jibek_unlikely(reason):
-        return event_reject(event, SIDE_BUY + ask, operation, order_id, reason)
-    event = book_cancel(book, event, operation, order_id, hash)
-    return place_valid(
-        book, event, operation, new_order_id, ids_hash(new_order_id), ask, price_ticks, quantity_lots, TIME_IN_FORCE_GTC
-    )
+        return event_reject(event, SIDE_BUY + ask, operation, record.order_id, reason)
+    event = book_take_out(book, event, operation, handle)
+    return place_valid(book, event, operation, record.new_order_id, ask, record, TIME_IN_FORCE_GTC)
 
 
 cdef inline BookEventRecord* book_amend(
-    BookState* book, BookEventRecord* event, uint64_t operation, uint64_t order_id, uint64_t hash, int64_t quantity_lots
+    BookState* book, BookEventRecord* event, uint64_t operation, const BookOperationRecord* record
 ) noexcept nogil:
-    cdef uint32_t handle = ids_locate(&book.ids, book.ladder.nodes, hash, order_id).handle
-    cdef Node* node = &book.ladder.nodes[handle]
+    cdef uint32_t handle = ids_get(&book.ids, book.arena.nodes, record.order_id)
+    cdef Node* node = &book.arena.nodes[handle]
     cdef int side
     cdef int64_t removed_lots
     if handle == 0:
-        return event_reject(event, 0, operation, order_id, REASON_UNKNOWN_ORDER)
-    side = SIDE_BUY + ladder_is_ask(&book.ladder, node.price_ticks)
-    removed_lots = node.left_lots - quantity_lots
-    if not is_value(quantity_lots) or removed_lots <= 0:
-        return event_reject(event, side, operation, order_id, REASON_INVALID_QUANTITY)
-    node.left_lots = quantity_lots
-    ladder_level(&book.ladder, node.price_ticks).quantity_lots -= removed_lots
+        return event_reject(event, 0, operation, record.order_id, REASON_UNKNOWN_ORDER)
+    side = SIDE_BUY + ladder_is_ask(node)
+    removed_lots = node.left_lots - record.quantity_lots
+    if not is_value(record.quantity_lots) or removed_lots <= 0:
+        return event_reject(event, side, operation, record.order_id, REASON_INVALID_QUANTITY)
+    node.left_lots = record.quantity_lots
+    node.level.quantity_lots -= removed_lots
     return event_write(
         event,
         event_head(EVENT_AMENDED, side, operation),
-        order_id,
+        record.order_id,
         0,
-        node.price_ticks,
+        ladder_price(node),
         removed_lots,
-        quantity_lots,
+        record.quantity_lots,
     )
 
 
 cdef inline BookEventRecord* book_carry_out(
-    BookState* book,
-    BookEventRecord* event,
-    uint64_t operation,
-    const BookOperationRecord* record,
-    uint64_t hash,
+    BookState* book, BookEventRecord* event, uint64_t operation, const BookOperationRecord* record
 ) noexcept nogil:
-    """One operation of a batch; `hash` is that of its order id."""
+    """One operation, which is number `operation` of its batch."""
     if record.kind == OPERATION_PLACE:
-        return book_place(
-            book,
-            event,
-            operation,
-            record.order_id,
-            hash,
-            record.side,
-            record.price_ticks,
-            record.quantity_lots,
-            record.time_in_force,
-        )
+        return book_place(book, event, operation, record)
     if record.kind == OPERATION_CANCEL:
-        return book_cancel(book, event, operation, record.order_id, hash)
+        return book_cancel(book, event, operation, record)
     if record.kind == OPERATION_MARKET:
-        return book_market(book, event, operation, record.order_id, record.side, record.quantity_lots)
+        return book_market(book, event, operation, record)
     if record.kind == OPERATION_REPLACE:
-        return book_replace(
-            book,
-            event,
-            operation,
-            record.order_id,
-            hash,
-            record.new_order_id,
-            record.price_ticks,
-            record.quantity_lots,
-        )
+        return book_replace(book, event, operation, record)
     if record.kind == OPERATION_AMEND:
-        return book_amend(book, event, operation, record.order_id, hash, record.quantity_lots)
+        return book_amend(book, event, operation, record)
     return event_reject(event, 0, operation, record.order_id, REASON_UNKNOWN_COMMAND)
 
 
-# -- batches
+# -- batches: what the operations to come will touch is asked for while others are carried out
+#
+# A guess that turns out wrong does no harm, so nothing here asks what kind an operation is: a processor that guesses that
+# wrong loses more than it saves. What does not name an order leads to node 0.
 
 
-cdef inline void prefetch_ids(
-    BookState* book, const BookOperationRecord* records, uint64_t count, uint64_t* hashes
-) noexcept nogil:
-    """Hashes the ids of the next operations and asks for the groups where they belong."""
-    cdef uint64_t index, group
-    for index in range(count):
-        hashes[index] = ids_hash(records[index].order_id)
-        group = hashes[index] >> book.ids.shift
-        jibek_prefetch(&book.ids.tags[group])
-        jibek_prefetch(&book.ids.handles[group * GROUP_STRIDE])
-
-
-cdef inline void prefetch_nodes(
-    BookState* book, uint64_t count, const uint64_t* hashes, uint32_t* handles
-) noexcept nogil:
-    """Asks for the orders that the next operations name, then for their neighbours in the queues.
-
-    A guess at the handle is enough here, and it is made without a branch: no mark gives the eighth handle of the group, 0.
-    """
-    cdef uint64_t index, group, same
-    for index in range(count):
-        group = hashes[index] >> book.ids.shift
-        same = ids_same_tags(book.ids.tags[group], hashes[index]) | <uint64_t>1 << 63
-        handles[index] = book.ids.handles[group * GROUP_STRIDE + (jibek_lowest_bit(same) >> 3)]
-        jibek_prefetch(&book.ladder.nodes[handles[index]])
-    for index in range(count):
-        jibek_prefetch(&book.ladder.nodes[book.ladder.nodes[handles[index]].next])
-        jibek_prefetch(&book.ladder.nodes[book.ladder.nodes[handles[index]].previous])
-
-
-cdef inline void prefetch_levels(
-    BookState* book, const BookOperationRecord* records, uint64_t count, const uint32_t* handles
-) noexcept nogil:
-    """Asks for the levels of the orders that the next operations name or place. A wrong guess at the side does no harm."""
+cdef inline void prefetch_slots(BookState* book, const BookOperationRecord* records) noexcept nogil:
+    """Three blocks ahead: the slots of the ids."""
     cdef uint64_t index
-    cdef int64_t price_ticks, key
-    cdef LadderSide* side
+    for index in range(BLOCK_OPERATIONS):
+        ids_prefetch(&book.ids, records[index].order_id)
+
+
+cdef inline void prefetch_nodes(BookState* book, const BookOperationRecord* records) noexcept nogil:
+    """Two blocks ahead: the orders that are named."""
+    cdef uint64_t index
+    for index in range(BLOCK_OPERATIONS):
+        jibek_prefetch(&book.arena.nodes[ids_guess(&book.ids, records[index].order_id)])
+
+
+cdef inline void prefetch_neighbours(BookState* book, const BookOperationRecord* records) noexcept nogil:
+    """One block ahead: their levels, and the orders beside them."""
+    cdef uint64_t index
+    cdef Node* node
+    for index in range(BLOCK_OPERATIONS):
+        node = &book.arena.nodes[ids_guess(&book.ids, records[index].order_id)]
+        jibek_prefetch(node.level)
+        jibek_prefetch(&book.arena.nodes[node.next])
+        jibek_prefetch(&book.arena.nodes[node.previous])
+
+
+cdef inline Leaf** cached_leaf(BookState* book, const BookOperationRecord* record) noexcept nogil:
+    """Where the cache has the leaf of the operation's price."""
+    cdef int64_t key = ladder_key(record.side != SIDE_BUY, record.price_ticks)
+    cdef PriceTree* tree = &book.ladder.sides[key < 0]
+    return &tree.cache[<uint64_t>(key >> 6) & tree.cache_mask]
+
+
+cdef inline void prefetch_leaves(BookState* book, const BookOperationRecord* records) noexcept nogil:
+    """Two blocks ahead: where the leaves of the prices are found."""
+    cdef uint64_t index
+    for index in range(BLOCK_OPERATIONS):
+        jibek_prefetch(cached_leaf(book, records + index))
+
+
+cdef inline void prefetch_levels(BookState* book, const BookOperationRecord* records) noexcept nogil:
+    """One block ahead: the levels of the prices."""
+    cdef uint64_t index
     cdef Leaf* leaf
-    cdef bint ask
-    for index in range(count):
-        price_ticks = book.ladder.nodes[handles[index]].price_ticks if handles[index] else records[index].price_ticks
-        ask = ladder_is_ask(&book.ladder, price_ticks)
-        side = &book.ladder.sides[ask]
-        key = ladder_key(ask, price_ticks)
-        leaf = side.cache[<uint64_t>(key >> 6) & side.cache_mask]
-        jibek_prefetch(leaf)
-        jibek_prefetch(&leaf.levels[key & 63])
+    for index in range(BLOCK_OPERATIONS):
+        leaf = cached_leaf(book, records + index)[0]
+        jibek_prefetch(&leaf.occupied)
+        jibek_prefetch(&leaf.levels[ladder_key(records[index].side != SIDE_BUY, records[index].price_ticks) & 63])
 
 
-cdef inline BookEventRecord* book_apply_block(
-    BookState* book, BookEventRecord* event, uint64_t operation, const BookOperationRecord* records, uint64_t count
+cdef inline void prefetch_ahead(
+    BookState* book, const BookOperationRecord* records, uint64_t done, uint64_t count
 ) noexcept nogil:
-    """Carries out at most BLOCK_OPERATIONS; the first of them is number `operation` of its batch."""
-    cdef uint64_t hashes[BLOCK_OPERATIONS]
-    cdef uint32_t handles[BLOCK_OPERATIONS]
-    cdef uint64_t index
-    cdef bint wide
-    prefetch_ids(book, records, count, hashes)
-    wide = book.ladder.sides[0].leaves + book.ladder.sides[1].leaves >= PREFETCH_LEVELS_FROM
-    if wide or book.ladder.live >= PREFETCH_NODES_FROM:
-        prefetch_nodes(book, count, hashes, handles)
-    if wide:
-        prefetch_levels(book, records, count, handles)
-    for index in range(count):
-        if jibek_unlikely(event > book.events.limit):
-            event = events_grow(&book.events, event)
-            if event == NULL:
-                return NULL
-        event = book_carry_out(book, event, operation + index, records + index, hashes[index])
-        if jibek_unlikely(event == NULL):
-            return NULL
-    return event
+    """Asks for what the three blocks after `done` operations need, each one step further than the one behind it."""
+    if done + 3 * BLOCK_OPERATIONS > count:
+        return
+    prefetch_slots(book, records + done + 2 * BLOCK_OPERATIONS)
+    prefetch_nodes(book, records + done + BLOCK_OPERATIONS)
+    prefetch_neighbours(book, records + done)
+    if book.arena.stock.leaves_in_use >= PREFETCH_LEVELS_FROM:
+        prefetch_leaves(book, records + done + BLOCK_OPERATIONS)
+        prefetch_levels(book, records + done)
 
 
 cdef inline BookEventRecord* book_apply(
     BookState* book, BookEventRecord* event, const BookOperationRecord* records, uint64_t count
 ) noexcept nogil:
     """Carries out a batch."""
-    cdef uint64_t done = 0
-    cdef uint64_t block
-    while done < count and event != NULL:
-        block = count - done if count - done < BLOCK_OPERATIONS else <uint64_t>BLOCK_OPERATIONS
-        event = book_apply_block(book, event, done, records + done, block)
-        done += block
+    cdef uint64_t operation
+    for operation in range(count):
+        if operation % BLOCK_OPERATIONS == 0 and book.arena.live >= PREFETCH_FROM:
+            prefetch_ahead(book, records, operation + BLOCK_OPERATIONS, count)
+        if jibek_unlikely(event > book.events.limit):
+            event = events_grow(&book.events, event)
+            if event == NULL:
+                return NULL
+        event = book_carry_out(book, event, operation, records + operation)
+        if jibek_unlikely(event == NULL):
+            return NULL
     return event

@@ -1,0 +1,536 @@
+"""The prices of one side of an order book: which of them have orders, which of those is the best, which comes next.
+
+**Structure.** Prices stand in leaves of 64 neighbours, each an array of levels and a 64-bit occupancy word. A 64-ary radix
+tree of branches holds the leaves, every branch with an occupancy word of its own, and every leaf and branch knows what it
+hangs on: the next occupied price is found by looking upwards from where one is. A direct-mapped cache leads from a price to
+its leaf without touching the tree. What an order keeps is a pointer to its level, and a level says its price, so an
+order that is filled or cancelled needs neither.
+
+A price has a *key* on its side: itself for a bid, its negative for an ask. The better price has the higher key on either
+side, and two orders cross where their keys add up to 0 or more. So one code serves both sides without a branch, which a
+processor would guess wrong every second time.
+
+A leaf that loses its last order stays where it is, with its bit cleared in the branch, because prices that were in use are
+likely to be so again: where levels are far apart, nearly every order would make a leaf and nearly every cancel drop one. As
+many empty leaves are kept as there are occupied ones, and four more; beyond that the one that has been empty for longest goes.
+
+**Why this one.** Prices cluster around the touch, where a plain array is unbeatable, but may wander over any range, where
+an array is out of memory. The leaves are that array, cut into pieces that exist only where there are orders: a crash to
+one tick and back, or levels spread over a million ticks, touch some leaves more. Sorted vectors of levels, a moving window
+and a balanced tree were measured beside it; docs/performance.md has the figures and the command.
+
+**Cost.** Best price, level of a price in the cache: O(1). A price that is not in the cache, a leaf that is new, and a next
+price that is outside the leaf, walk the tree: at most (bits of the highest price - 6) / 6 steps, 1 or 2 in practice. Growing
+the cache copies it, which is O(1) amortised. Memory: 1.6 KB for 64 neighbouring prices of which at least one has, or
+lately had, an order.
+
+**Source.** The occupancy words are those of geseq/cpp-orderbook's bitmap, hung into a radix tree as Linux does for its page
+cache; that a tree keeps what it has emptied until something else needs the place is the buddy of every memory allocator.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from engine.memory cimport (
+    jibek_allocate,
+    jibek_highest_bit,
+    jibek_likely,
+    jibek_lowest_bit,
+    jibek_unlikely,
+)
+
+cdef extern from * nogil:
+    """
+    #define JIBEK_EMPTY_KEY (-((int64_t)1 << 62))
+
+    /* What an unused slot of a cache points to: it looks like a leaf of a number that none has. */
+    static struct {
+        char levels[64 * 24];
+        uint64_t occupied;
+        int64_t number;
+    } jibek_no_leaf = {"", 0, INT64_MIN};
+    /* A cache of one slot that is never filled: it lets a side without leaves be looked up like any other. */
+    static void *jibek_no_leaves[1] = {&jibek_no_leaf};
+    """
+    # Best key of a side without orders; no key of an order reaches it.
+    const int64_t EMPTY_KEY "JIBEK_EMPTY_KEY"
+    void* NO_LEAF "((void *)&jibek_no_leaf)"
+    void* NO_LEAVES "((void *)jibek_no_leaves)"
+
+cdef enum:
+    LEAF_CACHE_SLOTS_MIN = 32
+    LEAF_CACHE_SLOTS_MAX = 65536
+    # Empty leaves that a side keeps in its tree beside as many as it has occupied ones.
+    EMPTY_LEAVES_MIN = 4
+    # Leaves and branches outside any tree, kept for all sides together.
+    SPARE_LEAVES_MAX = 256
+    STOCKED_LEAVES_MAX = 64
+    SPARE_BRANCHES_MAX = 64
+
+cdef struct Level:
+    # The queue at one price; meaningful only where the leaf's bit is set.
+    int64_t key
+    int64_t quantity_lots
+    uint32_t head
+    uint32_t tail
+
+cdef struct Branch:
+    # Children with an order below them.
+    uint64_t occupied
+    # At height 1 the children are leaves, above it branches.
+    void* children[64]
+    Branch* parent
+    # Which child of its parent it is.
+    uint32_t index
+    uint32_t child_count
+
+cdef struct Leaf:
+    # First, so that a level leads to its leaf.
+    Level levels[64]
+    uint64_t occupied
+    # The upper bits of the keys of its levels.
+    int64_t number
+    Branch* parent
+    # Of an empty leaf: the ones that have been empty for longer and for less long. Of a spare leaf: the next spare one.
+    Leaf* older
+    Leaf* newer
+
+cdef struct LeafStock:
+    # Spare leaves and branches, and how many leaves are in trees; shared by all sides of all books that one owner has.
+    Leaf* leaves
+    Branch* branches
+    uint32_t leaf_count
+    uint32_t branch_count
+    uint32_t leaves_in_use
+
+cdef struct PriceTree:
+    int64_t best_key
+    # The level of the best key; meaningful only where the side has orders.
+    Level* best_level
+    Leaf** cache
+    uint64_t cache_mask
+    Branch* root
+    int height
+    uint32_t leaf_count
+    uint32_t empty_count
+    Leaf* oldest_empty
+    Leaf* newest_empty
+
+
+cdef inline void tree_init(PriceTree* tree) noexcept nogil:
+    memset(tree, 0, sizeof(PriceTree))
+    tree.best_key = EMPTY_KEY
+    tree.cache = <Leaf**>NO_LEAVES
+
+
+cdef inline void tree_free_branch(Branch* branch, int height) noexcept nogil:
+    cdef int index
+    for index in range(64):
+        if branch.children[index] != NULL:
+            if height == 1:
+                free(branch.children[index])
+            else:
+                tree_free_branch(<Branch*>branch.children[index], height - 1)
+    free(branch)
+
+
+cdef inline void tree_free(LeafStock* stock, PriceTree* tree) noexcept nogil:
+    """Gives back all memory; the tree is as after `tree_init`."""
+    stock.leaves_in_use -= tree.leaf_count
+    if tree.root != NULL:
+        tree_free_branch(tree.root, tree.height)
+    if tree.cache_mask:
+        free(tree.cache)
+    tree_init(tree)
+
+
+# -- spare leaves and branches
+
+
+cdef inline void stock_free(LeafStock* stock) noexcept nogil:
+    """Gives back what is spare; the stock is empty."""
+    cdef Leaf* leaf
+    cdef Branch* branch
+    while stock.leaves != NULL:
+        leaf = stock.leaves
+        stock.leaves = leaf.older
+        free(leaf)
+    while stock.branches != NULL:
+        branch = stock.branches
+        stock.branches = branch.parent
+        free(branch)
+    stock.leaf_count = 0
+    stock.branch_count = 0
+
+
+cdef inline void stock_give_leaf(LeafStock* stock, Leaf* leaf) noexcept nogil:
+    leaf.older = stock.leaves
+    stock.leaves = leaf
+    stock.leaf_count += 1
+
+
+cdef inline void stock_fill(LeafStock* stock) noexcept nogil:
+    """Spare leaves for half as many as are in use, so that books that have warmed up allocate none as their prices move."""
+    cdef uint32_t wanted = 1 + stock.leaves_in_use // 2
+    cdef Leaf* leaf
+    while stock.leaf_count < wanted and stock.leaf_count < STOCKED_LEAVES_MAX:
+        leaf = <Leaf*>jibek_allocate(sizeof(Leaf))
+        if leaf == NULL:
+            return
+        stock_give_leaf(stock, leaf)
+
+
+cdef inline Leaf* stock_take_leaf(LeafStock* stock) noexcept nogil:
+    """A leaf outside the trees; NULL where memory is out."""
+    cdef Leaf* leaf
+    if stock.leaves == NULL:
+        stock_fill(stock)
+    leaf = stock.leaves
+    if leaf != NULL:
+        stock.leaves = leaf.older
+        stock.leaf_count -= 1
+    return leaf
+
+
+cdef inline Branch* stock_take_branch(LeafStock* stock) noexcept nogil:
+    """A branch without children; NULL where memory is out."""
+    cdef Branch* branch = stock.branches
+    if branch == NULL:
+        return <Branch*>calloc(1, sizeof(Branch))
+    stock.branches = branch.parent
+    stock.branch_count -= 1
+    memset(branch, 0, sizeof(Branch))
+    return branch
+
+
+cdef inline void stock_give_branch(LeafStock* stock, Branch* branch) noexcept nogil:
+    if stock.branch_count == SPARE_BRANCHES_MAX:
+        free(branch)
+        return
+    branch.parent = stock.branches
+    stock.branches = branch
+    stock.branch_count += 1
+
+
+# -- places in the tree
+
+
+cdef inline uint64_t tree_path(int64_t number) noexcept nogil:
+    """A leaf's place in the tree, small for small prices: the number, or its complement where it is negative."""
+    return <uint64_t>(number ^ (number >> 63))
+
+
+cdef inline int tree_step(uint64_t path, int height) noexcept nogil:
+    """Which child of a branch of that height leads to a path."""
+    return (path >> (6 * (height - 1))) & 63
+
+
+cdef inline Leaf* tree_leaf_of(Level* level) noexcept nogil:
+    """The leaf that an occupied level is in."""
+    return <Leaf*>(level - (level.key & 63))
+
+
+cdef inline void tree_cache_leaf(PriceTree* tree, Leaf* leaf) noexcept nogil:
+    if tree.cache_mask:
+        tree.cache[<uint64_t>leaf.number & tree.cache_mask] = leaf
+
+
+cdef inline void tree_grow_cache(PriceTree* tree) noexcept nogil:
+    """Gives the cache a slot a leaf. It only saves time, so where memory is out it stays as it is."""
+    cdef uint64_t slots = tree.cache_mask + 1
+    cdef Leaf** old = tree.cache
+    cdef Leaf** cache
+    cdef Leaf* leaf
+    cdef uint64_t index
+    if tree.leaf_count < slots or slots == LEAF_CACHE_SLOTS_MAX:
+        return
+    slots = slots * 2 if slots > 1 else LEAF_CACHE_SLOTS_MIN
+    cache = <Leaf**>jibek_allocate(slots * sizeof(Leaf*))
+    if cache == NULL:
+        return
+    for index in range(slots):
+        cache[index] = <Leaf*>NO_LEAF
+    for index in range(tree.cache_mask + 1):
+        leaf = old[index]
+        if leaf != <Leaf*>NO_LEAF:
+            cache[<uint64_t>leaf.number & (slots - 1)] = leaf
+    if tree.cache_mask:
+        free(old)
+    tree.cache = cache
+    tree.cache_mask = slots - 1
+
+
+cdef inline Leaf* tree_find_leaf(PriceTree* tree, int64_t number) noexcept nogil:
+    """The leaf of that number in the tree; NULL where there is none."""
+    cdef uint64_t path = tree_path(number)
+    cdef Branch* branch = tree.root
+    cdef int height
+    cdef Leaf* leaf
+    if branch == NULL or path >> (6 * tree.height):
+        return NULL
+    for height in range(tree.height, 1, -1):
+        branch = <Branch*>branch.children[tree_step(path, height)]
+        if branch == NULL:
+            return NULL
+    leaf = <Leaf*>branch.children[path & 63]
+    if leaf != NULL:
+        tree_cache_leaf(tree, leaf)
+    return leaf
+
+
+cdef inline Leaf* tree_leaf(PriceTree* tree, int64_t number) noexcept nogil:
+    """The leaf of that number; NULL where there is none."""
+    cdef Leaf* leaf = tree.cache[<uint64_t>number & tree.cache_mask]
+    if jibek_unlikely(leaf.number != number):
+        leaf = tree_find_leaf(tree, number)
+    return leaf
+
+
+cdef inline Level* tree_level(PriceTree* tree, int64_t key) noexcept nogil:
+    """The level of a key; NULL where it has no orders."""
+    cdef Leaf* leaf = tree_leaf(tree, key >> 6)
+    if leaf != NULL and leaf.occupied >> (key & 63) & 1:
+        return &leaf.levels[key & 63]
+    return NULL
+
+
+# -- leaves that come and go
+
+
+cdef inline void tree_prune(LeafStock* stock, Branch* branch) noexcept nogil:
+    """Takes a branch without children out of the tree, with those above it that this leaves so; the root stays."""
+    cdef Branch* parent
+    while branch.child_count == 0 and branch.parent != NULL:
+        parent = branch.parent
+        parent.children[branch.index] = NULL
+        parent.child_count -= 1
+        stock_give_branch(stock, branch)
+        branch = parent
+
+
+cdef inline Branch* tree_add_branch(LeafStock* stock, Branch* parent, int index) noexcept nogil:
+    """A new branch below another; NULL where memory is out."""
+    cdef Branch* branch = stock_take_branch(stock)
+    if branch != NULL:
+        branch.parent = parent
+        branch.index = index
+        parent.children[index] = branch
+        parent.child_count += 1
+    return branch
+
+
+cdef inline bint tree_heighten(LeafStock* stock, PriceTree* tree, uint64_t path) noexcept nogil:
+    """Makes the tree high enough for a path; False where memory is out."""
+    cdef Branch* branch
+    if tree.root == NULL:
+        tree.root = stock_take_branch(stock)
+        if tree.root == NULL:
+            return False
+        tree.height = 1
+    while path >> (6 * tree.height):
+        # A root without children is a root of any height; as a child it would be a dead end.
+        if tree.root.child_count:
+            branch = stock_take_branch(stock)
+            if branch == NULL:
+                return False
+            branch.occupied = tree.root.occupied != 0
+            branch.children[0] = tree.root
+            branch.child_count = 1
+            tree.root.parent = branch
+            tree.root = branch
+        tree.height += 1
+    return True
+
+
+cdef inline void tree_keep_empty(PriceTree* tree, Leaf* leaf) noexcept nogil:
+    """Lists a leaf as the one that has been empty for the least time."""
+    leaf.older = tree.newest_empty
+    leaf.newer = NULL
+    if tree.newest_empty != NULL:
+        tree.newest_empty.newer = leaf
+    else:
+        tree.oldest_empty = leaf
+    tree.newest_empty = leaf
+    tree.empty_count += 1
+
+
+cdef inline void tree_unlist_empty(PriceTree* tree, Leaf* leaf) noexcept nogil:
+    if leaf.older != NULL:
+        leaf.older.newer = leaf.newer
+    else:
+        tree.oldest_empty = leaf.newer
+    if leaf.newer != NULL:
+        leaf.newer.older = leaf.older
+    else:
+        tree.newest_empty = leaf.older
+    tree.empty_count -= 1
+
+
+cdef inline void tree_drop_leaf(LeafStock* stock, PriceTree* tree, Leaf* leaf) noexcept nogil:
+    """Takes an empty leaf out of the tree."""
+    cdef Branch* branch = leaf.parent
+    tree_unlist_empty(tree, leaf)
+    branch.children[tree_path(leaf.number) & 63] = NULL
+    branch.child_count -= 1
+    tree_prune(stock, branch)
+    tree.leaf_count -= 1
+    stock.leaves_in_use -= 1
+    if tree.cache[<uint64_t>leaf.number & tree.cache_mask] == leaf:
+        tree.cache[<uint64_t>leaf.number & tree.cache_mask] = <Leaf*>NO_LEAF
+    if stock.leaf_count < SPARE_LEAVES_MAX:
+        stock_give_leaf(stock, leaf)
+    else:
+        free(leaf)
+
+
+cdef inline Leaf* tree_make_leaf(LeafStock* stock, PriceTree* tree, int64_t number) noexcept nogil:
+    """The leaf of that number, grown into the tree as an empty one where it is missing; NULL where memory is out."""
+    cdef Leaf* leaf = tree_find_leaf(tree, number)
+    cdef uint64_t path = tree_path(number)
+    cdef Branch* branch
+    cdef Branch* child
+    cdef int height
+    if leaf != NULL:
+        return leaf
+    if not tree_heighten(stock, tree, path):
+        return NULL
+    branch = tree.root
+    for height in range(tree.height, 1, -1):
+        child = <Branch*>branch.children[tree_step(path, height)]
+        if child == NULL:
+            child = tree_add_branch(stock, branch, tree_step(path, height))
+            if child == NULL:
+                tree_prune(stock, branch)
+                return NULL
+        branch = child
+    leaf = stock_take_leaf(stock)
+    if leaf == NULL:
+        tree_prune(stock, branch)
+        return NULL
+    leaf.occupied = 0
+    leaf.number = number
+    leaf.parent = branch
+    branch.children[path & 63] = leaf
+    branch.child_count += 1
+    tree.leaf_count += 1
+    stock.leaves_in_use += 1
+    tree_keep_empty(tree, leaf)
+    tree_grow_cache(tree)
+    tree_cache_leaf(tree, leaf)
+    return leaf
+
+
+cdef inline void tree_leaf_is_occupied(PriceTree* tree, Leaf* leaf) noexcept nogil:
+    """Tells the branches that a leaf which was empty is about to have an order."""
+    cdef Branch* branch = leaf.parent
+    cdef uint64_t before = branch.occupied
+    tree_unlist_empty(tree, leaf)
+    branch.occupied |= <uint64_t>1 << (tree_path(leaf.number) & 63)
+    while before == 0 and branch.parent != NULL:
+        before = branch.parent.occupied
+        branch.parent.occupied |= <uint64_t>1 << branch.index
+        branch = branch.parent
+
+
+cdef inline void tree_leaf_is_empty(PriceTree* tree, Leaf* leaf) noexcept nogil:
+    """Tells the branches that a leaf has no orders any more, and lists it as empty."""
+    cdef Branch* branch = leaf.parent
+    branch.occupied &= ~(<uint64_t>1 << (tree_path(leaf.number) & 63))
+    while branch.occupied == 0 and branch.parent != NULL:
+        branch.parent.occupied &= ~(<uint64_t>1 << branch.index)
+        branch = branch.parent
+    tree_keep_empty(tree, leaf)
+
+
+# -- the order of prices
+
+
+cdef inline Leaf* tree_worse_leaf(Leaf* leaf) noexcept nogil:
+    """The nearest occupied leaf of a lower number, whether or not this one is occupied; NULL where there is none."""
+    cdef Branch* branch = leaf.parent
+    cdef int index = tree_path(leaf.number) & 63
+    # Worse asks are higher prices, which are further up the path.
+    cdef bint upwards = leaf.number < 0
+    cdef int height = 1
+    cdef uint64_t candidates
+    while True:
+        # The shift is split because shifting a 64-bit word by 64 is undefined.
+        if upwards:
+            candidates = branch.occupied >> index >> 1 << index << 1
+        else:
+            candidates = branch.occupied & ((<uint64_t>1 << index) - 1)
+        if candidates:
+            break
+        index = branch.index
+        branch = branch.parent
+        height += 1
+        if branch == NULL:
+            return NULL
+    while True:
+        index = jibek_lowest_bit(candidates) if upwards else jibek_highest_bit(candidates)
+        if height == 1:
+            return <Leaf*>branch.children[index]
+        branch = <Branch*>branch.children[index]
+        candidates = branch.occupied
+        height -= 1
+
+
+cdef inline Level* tree_worse_level(Level* level) noexcept nogil:
+    """The level that comes after an occupied one; NULL where it is the last."""
+    cdef Leaf* leaf = tree_leaf_of(level)
+    cdef uint64_t worse = leaf.occupied & ((<uint64_t>1 << (level.key & 63)) - 1)
+    if not worse:
+        leaf = tree_worse_leaf(leaf)
+        if leaf == NULL:
+            return NULL
+        worse = leaf.occupied
+    return &leaf.levels[jibek_highest_bit(worse)]
+
+
+# -- levels that come and go
+
+
+cdef inline Leaf* tree_leaf_for(LeafStock* stock, PriceTree* tree, int64_t key) noexcept nogil:
+    """The leaf of a key, made where it is missing; NULL where memory is out."""
+    cdef Leaf* leaf = tree.cache[<uint64_t>(key >> 6) & tree.cache_mask]
+    if jibek_unlikely(leaf.number != key >> 6):
+        leaf = tree_make_leaf(stock, tree, key >> 6)
+    return leaf
+
+
+cdef inline void tree_add_level(PriceTree* tree, Leaf* leaf, Level* level, int64_t key) noexcept nogil:
+    """Occupies a level of a leaf; the caller gives it its queue."""
+    if jibek_unlikely(leaf.occupied == 0):
+        tree_leaf_is_occupied(tree, leaf)
+    leaf.occupied |= <uint64_t>1 << (key & 63)
+    level.key = key
+    if key > tree.best_key:
+        tree.best_key = key
+        tree.best_level = level
+
+
+cdef inline void tree_set_best(PriceTree* tree, Leaf* leaf) noexcept nogil:
+    """The best level of a leaf, or of none, is the best of the side."""
+    cdef int index
+    if jibek_unlikely(leaf == NULL):
+        tree.best_key = EMPTY_KEY
+        return
+    index = jibek_highest_bit(leaf.occupied)
+    tree.best_key = leaf.number * 64 + index
+    tree.best_level = &leaf.levels[index]
+
+
+cdef inline void tree_remove_level(LeafStock* stock, PriceTree* tree, Level* level) noexcept nogil:
+    """Forgets a level whose last order has gone."""
+    cdef Leaf* leaf = tree_leaf_of(level)
+    leaf.occupied &= ~(<uint64_t>1 << (level.key & 63))
+    if jibek_likely(leaf.occupied):
+        if level.key == tree.best_key:
+            tree_set_best(tree, leaf)
+        return
+    tree_leaf_is_empty(tree, leaf)
+    if level.key == tree.best_key:
+        tree_set_best(tree, tree_worse_leaf(leaf))
+    if jibek_unlikely(tree.empty_count > EMPTY_LEAVES_MIN + tree.leaf_count - tree.empty_count):
+        tree_drop_leaf(stock, tree, tree.oldest_empty)
