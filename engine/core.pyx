@@ -6,11 +6,14 @@ Read the reference first: it says what each rule is. This module says how it is 
 holds live in C arrays and never touch a Python object; what no order touches (names, keys, own fees, windows) stays in
 Python dicts and goes through `engine/definitions.py`, as in the reference.
 
-    MarketRecord   definition, ladder (levels and queues), ids (order id -> handle), infos (by handle)
-    AccountRecord  holdings by asset, open orders by market, each an array of the few that the account touches
-    ClientIds      (account, client id) -> market and handle, over the whole venue
+    MarketRecord   definition, ladder (prices and their queues)
+    Arena          the orders of all markets by handle; beside each node an OrderInfo
+    OrderIds       order id -> handle, over the whole venue, whose order ids are dense
+    HandleTable    (account, client id) -> handle
+    AccountRecord  holdings by asset; by market the open orders, oldest first, as a list that keeps orders that have gone
+                   until it is full: an order that ends touches no other order of its account
 
-Cost of placing or cancelling an order: O(1), and O(1) a fill; of cancelling all: O(1) an order. Memory: 140 to 190 bytes a
+Cost of placing or cancelling an order: O(1), and O(1) a fill; of cancelling all: O(1) an order. Memory: 120 to 160 bytes a
 resting order with both indexes. Nothing is allocated once the arrays have grown to the size of the venue.
 
 Amounts are below 2^62, and so is every product that is kept; intermediate products have 128 bits.
@@ -25,36 +28,57 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset
 
 from engine.client_ids cimport (
-    ClientIdSlot,
+    ClientIdWords,
     client_id_hash,
     client_id_is_padded,
-    client_ids_prefetch,
-    client_ids_free,
-    client_ids_init,
-    client_ids_put,
-    client_ids_remove,
-    client_ids_reserve,
+    client_id_read,
+    client_id_spread,
+)
+from engine.handle_table cimport (
+    TableSearch,
+    table_free,
+    table_init,
+    table_insert,
+    table_next,
+    table_prefetch,
+    table_remove,
+    table_reserve,
+    table_search,
 )
 from engine.ladder cimport (
     NO_ASK,
     Node,
-    jibek_prefetch,
-    jibek_unlikely,
+    arena_free,
+    arena_init,
+    arena_shrink,
+    arena_shrinks,
     ladder_after,
     ladder_best_ask,
     ladder_best_bid,
-    ladder_fill,
+    ladder_best_level,
+    ladder_crosses,
     ladder_first,
     ladder_free,
     ladder_init,
     ladder_is_ask,
-    ladder_level,
-    ladder_next_ask,
-    ladder_next_bid,
+    ladder_key,
+    ladder_price,
     ladder_remove,
     ladder_rest,
 )
-from engine.order_ids cimport ids_free, ids_get, ids_init, ids_put, ids_remove
+from engine.memory cimport jibek_allocate, jibek_likely, jibek_prefetch, jibek_unlikely
+from engine.order_ids cimport (
+    ids_free,
+    ids_get,
+    ids_guess,
+    ids_init,
+    ids_insert,
+    ids_prefetch,
+    ids_remove,
+    ids_reserve,
+    ids_shrink,
+)
+from engine.price_tree cimport Level, PriceTree, tree_worse_level
 from engine.records cimport *
 
 import hashlib
@@ -92,37 +116,39 @@ cdef extern from *:
     """
     ctypedef long long int128 "jibek_int128"
 
-cdef int64_t LARGEST = AMOUNT_MAX
+cdef extern from *:
+    """
+    #define JIBEK_AMOUNT_MAX (((int64_t)1 << 62) - 1)
+    """
+    const int64_t LARGEST "JIBEK_AMOUNT_MAX"
+
+assert LARGEST == AMOUNT_MAX
+assert sizeof(Node) == 32 and sizeof(OrderInfo) == 64
+
 cdef uint32_t COMMANDS_MAX = BATCH_COMMANDS_MAX
 cdef uint16_t RECORD_VERSION = VERSION
-cdef char NO_CLIENT_ID[36]
-memset(NO_CLIENT_ID, 0, 36)
 
 
 cdef inline int64_t value_of(const MarketRecord* market, int64_t price_ticks, int64_t lots) noexcept nogil:
     """Price × quantity in smallest units of the quote asset; anything above 2^62 - 1 is given as 2^62."""
     cdef int128 product = <int128>price_ticks * lots
-    if product > LARGEST:
+    if jibek_unlikely(product > LARGEST):
         return LARGEST + 1
-    product *= market.notional_unit
-    return LARGEST + 1 if product > LARGEST else <int64_t>product
+    product = <int128><int64_t>product * market.notional_unit
+    return LARGEST + 1 if jibek_unlikely(product > LARGEST) else <int64_t>product
 
 
-cdef inline int64_t hold_of(
-    const MarketRecord* market, bint buys, int order_type, int64_t price_ticks, int64_t lots
-) noexcept nogil:
-    """What is held for `lots` of an order: quote units for a buy, base units for a sell; nothing for a MARKET order."""
-    if order_type == ORDER_TYPE_MARKET:
-        return 0
-    return value_of(market, price_ticks, lots) if buys else lots * market.definition.lot_units
+cdef inline int64_t hold_of(const MarketRecord* market, bint sells, int64_t price_ticks, int64_t lots) noexcept nogil:
+    """What is held for `lots` of an order with a price: quote units for a buy, base units for a sell."""
+    return lots * market.definition.lot_units if sells else value_of(market, price_ticks, lots)
 
 
 cdef inline int64_t fee_of(int64_t received, int64_t fee_ppm) noexcept nogil:
     """min(received, received × fee_ppm / 1,000,000 rounded up)."""
     cdef int64_t fee
-    if received < <int64_t>1 << 46:
+    if jibek_likely(received < <int64_t>1 << 46):
         # Fees are below 2^17 parts, so the product stays below 2^63, and a 64-bit division is many times faster.
-        fee = (received * fee_ppm + 999_999) // 1_000_000
+        fee = <int64_t>((<uint64_t>received * <uint64_t>fee_ppm + 999_999) // 1_000_000)
     else:
         fee = <int64_t>((<int128>received * fee_ppm + 999_999) // 1_000_000)
     return fee if fee < received else received
@@ -143,8 +169,12 @@ cdef class Core:
     def __cinit__(self):
         self.markets = NULL
         self.accounts = NULL
+        self.infos = NULL
         self.entry = NULL
-        client_ids_init(&self.client_ids, int.from_bytes(os.urandom(8), "little"))
+        arena_init(&self.arena)
+        ids_init(&self.ids)
+        table_init(&self.client_ids)
+        self.client_id_seed = int.from_bytes(os.urandom(8), "little")
 
     def __init__(self):
         self.time_us = 0
@@ -165,18 +195,27 @@ cdef class Core:
 
     def __dealloc__(self):
         cdef uint32_t index
+        cdef uint16_t market
         for index in range(self.market_count):
-            ladder_free(&self.markets[index].ladder)
-            ids_free(&self.markets[index].ids)
-            free(self.markets[index].infos)
+            ladder_free(&self.arena, &self.markets[index].ladder)
             free(self.markets[index])
         free(self.markets)
         for index in range(self.account_count):
+            for market in range(self.accounts[index].market_count):
+                free(self.accounts[index].markets[market].orders)
+            free(self.accounts[index].markets)
             free(self.accounts[index].holdings)
-            free(self.accounts[index].open_orders)
         free(self.accounts)
-        client_ids_free(&self.client_ids)
+        arena_free(&self.arena)
+        free(self.infos)
+        ids_free(&self.ids)
+        table_free(&self.client_ids)
         Py_XDECREF(self.entry)
+
+    @property
+    def open_order_count(self):
+        """How many orders rest in all markets."""
+        return self.arena.live
 
     def execute(self, int64_t time_us, bytes batch not None):
         """Carries out one journal entry and returns its event entry.
@@ -215,9 +254,9 @@ cdef class Core:
         disposition = self._admit(header.gateway, header.boot, header.number)
         if disposition == DISPOSITION_EXECUTED:
             for index in range(header.command_count):
-                if index % PREFETCH_COMMANDS == 0:
+                if index % BLOCK_COMMANDS == 0:
                     count = header.command_count - index
-                    self._prefetch(&commands[index], count if count < PREFETCH_COMMANDS else PREFETCH_COMMANDS)
+                    self._prefetch(&commands[index], count if count < BLOCK_COMMANDS else BLOCK_COMMANDS)
                 self.command_index = index
                 self.command_kind = commands[index].kind
                 self._carry_out(&commands[index], data + blob_start, header.blob_length)
@@ -282,16 +321,30 @@ cdef class Core:
     cdef void _prefetch(self, const Command* commands, uint32_t count) noexcept:
         """Asks for the memory that the next commands will touch first, so that they wait for it together, not in turn.
 
-        Also hashes their client ids, once for all that needs them. What a command finds may be changed by those before
-        it; then it was asked for in vain, and nothing else.
+        Also hashes their client ids. What a command finds may be changed by those before it; then it was asked for in
+        vain, and nothing else: a guess at a handle is good enough, and order id 0 leads to a handle like any other.
         """
-        cdef uint32_t index, handle
-        cdef uint32_t handles[PREFETCH_COMMANDS]
+        cdef uint32_t index, line
+        cdef uint32_t named = 0
+        cdef uint32_t with_names[BLOCK_COMMANDS]
         cdef MarketRecord* market
         cdef AccountRecord* account
-        cdef OrderInfo* info
+        cdef AccountMarket* own
+        cdef ClientIdWords id
         cdef Node* node
-        cdef uint32_t line
+        for index in range(count):
+            ids_prefetch(&self.ids, commands[index].order_id)
+            if jibek_likely(commands[index].account < self.account_count):
+                jibek_prefetch(&self.accounts[commands[index].account])
+            # Whether a command has a client id cannot be guessed, so it is not asked: those that have one are gathered.
+            with_names[named] = index
+            named += commands[index].client_id[0] != 0
+        for index in range(named):
+            client_id_read(&id, commands[with_names[index]].client_id)
+            self.client_hashes[with_names[index]] = client_id_hash(
+                &id, self.client_id_seed, commands[with_names[index]].account
+            )
+            table_prefetch(&self.client_ids, client_id_spread(self.client_hashes[with_names[index]]))
         if self.market_count > MARKETS_IN_CACHE:
             for index in range(count):
                 market = self._market(commands[index].market)
@@ -299,35 +352,28 @@ cdef class Core:
                     for line in range(0, sizeof(MarketRecord), 64):
                         jibek_prefetch(<char*>market + line)
         for index in range(count):
-            handles[index] = 0
-            if commands[index].kind == COMMAND_KIND_ORDER_CANCEL and commands[index].order_id:
-                market = self._market(commands[index].market)
-                handle = ids_get(&market.ids, market.ladder.nodes, commands[index].order_id) if market != NULL else 0
-                if handle:
-                    handles[index] = handle
-                    jibek_prefetch(&market.ladder.nodes[handle])
-                    jibek_prefetch(&market.infos[handle])
-                    jibek_prefetch(<char*>(&market.infos[handle] + 1) - 1)
-            account = self._account(commands[index].account)
-            if account != NULL:
-                jibek_prefetch(account)
-            if commands[index].client_id[0]:
-                self.hashes[index] = client_id_hash(&self.client_ids, commands[index].account, commands[index].client_id)
-                client_ids_prefetch(&self.client_ids, self.hashes[index])
-        for index in range(count):
-            account = self._account(commands[index].account)
-            if account != NULL:
+            jibek_prefetch(&self.arena.nodes[ids_guess(&self.ids, commands[index].order_id)])
+            jibek_prefetch(&self.infos[ids_guess(&self.ids, commands[index].order_id)])
+            if jibek_likely(commands[index].account < self.account_count):
+                account = &self.accounts[commands[index].account]
                 jibek_prefetch(account.holdings)
-                jibek_prefetch(account.open_orders)
-            if handles[index]:
-                market = self.markets[commands[index].market - 1]
-                node = &market.ladder.nodes[handles[index]]
-                info = &market.infos[handles[index]]
-                client_ids_prefetch(&self.client_ids, info.client_hash)
-                jibek_prefetch(&market.ladder.nodes[node.next])
-                jibek_prefetch(&market.ladder.nodes[node.previous])
-                jibek_prefetch(&market.infos[info.next].previous)
-                jibek_prefetch(&market.infos[info.previous].next)
+                jibek_prefetch(&account.markets[account.recent])
+        if self.arena.live == 0:
+            return
+        for index in range(count):
+            node = &self.arena.nodes[ids_guess(&self.ids, commands[index].order_id)]
+            jibek_prefetch(node.level)
+            jibek_prefetch(&self.arena.nodes[node.next])
+            jibek_prefetch(&self.arena.nodes[node.previous])
+            table_prefetch(
+                &self.client_ids,
+                client_id_spread(self.infos[ids_guess(&self.ids, commands[index].order_id)].client_hash),
+            )
+            if jibek_likely(commands[index].account < self.account_count):
+                account = &self.accounts[commands[index].account]
+                if account.market_count:
+                    own = &account.markets[account.recent]
+                    jibek_prefetch(&own.orders[own.listed_count])
 
     cdef int _carry_out(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except -1:
         """Executes one command. A refusal is one REJECTED event."""
@@ -337,7 +383,7 @@ cdef class Core:
         if command.kind == COMMAND_KIND_ORDER_PLACE and blob_fits:
             reason = self._place(command)
         elif command.kind == COMMAND_KIND_ORDER_CANCEL and blob_fits and command.blob_length == 0:
-            reason = self._cancel(command, b"")
+            reason = self._cancel(command, None)
         else:
             try:
                 refuse_unless(command.kind in _KNOWN_KINDS, Reason.UNKNOWN_COMMAND)
@@ -421,7 +467,6 @@ cdef class Core:
         market.state = MARKET_STATE_TRADING
         market.notional_unit = unit
         ladder_init(&market.ladder)
-        ids_init(&market.ids)
         self.markets[self.market_count] = market
         self.market_count = number
         self.symbols.append(symbol)
@@ -536,7 +581,7 @@ cdef class Core:
         record = self.assets[asset - 1]
         refuse_unless(amount > 0 and record[2] + amount <= AMOUNT_MAX, Reason.INVALID_AMOUNT)
         record[2] += amount
-        self._holding(&self.accounts[account], asset).available += amount
+        self._find_holding(&self.accounts[account], asset).available += amount
         self._emit_transfer(EVENT_KIND_DEPOSITED, account, asset, amount, blob)
 
     def _withdraw(self, uint32_t account, uint32_t asset, int64_t amount, bytes blob):
@@ -545,7 +590,7 @@ cdef class Core:
         refuse_unless(not self.accounts[account].frozen, Reason.ACCOUNT_FROZEN)
         refuse_unless(0 < asset <= len(self.assets), Reason.UNKNOWN_ASSET)
         refuse_unless(amount > 0, Reason.INVALID_AMOUNT)
-        cdef Holding* holding = self._holding(&self.accounts[account], asset)
+        cdef Holding* holding = self._find_holding(&self.accounts[account], asset)
         refuse_unless(holding.available >= amount, Reason.INSUFFICIENT_FUNDS)
         holding.available -= amount
         self.assets[asset - 1][2] -= amount
@@ -560,13 +605,16 @@ cdef class Core:
 
     # -- events
 
-    cdef Event* _emit(self, int kind) except NULL:
-        """The next event, all zero but for its kind and the command it answers."""
-        cdef Event* event
+    cdef Event* _next_event(self) except NULL:
+        """Where the next event goes; the caller fills it."""
         if jibek_unlikely(self.event_count == self.event_capacity):
             self._reserve_events(2 * self.event_capacity + 4)
-        event = &self.events[self.event_count]
         self.event_count += 1
+        return &self.events[self.event_count - 1]
+
+    cdef Event* _emit(self, int kind) except NULL:
+        """The next event, all zero but for its kind and the command it answers."""
+        cdef Event* event = self._next_event()
         memset(event, 0, sizeof(Event))
         event.kind = <uint8_t>kind
         event.command_index = self.command_index
@@ -601,17 +649,18 @@ cdef class Core:
     cdef int _emit_order(
         self, int kind, MarketRecord* market, const Working* order, int64_t hold_change, int reason
     ) except -1:
-        cdef Event* event = self._emit(kind)
-        event.reason = <uint16_t>reason
-        event.side = order.side
-        event.order_type = order.order_type
-        event.time_in_force = order.time_in_force
-        event.self_trade_mode = order.self_trade_mode
+        cdef Event* event = self._next_event()
+        event_begin(event, kind, order, reason, 0)
+        event.command_index = self.command_index
+        event.command = self.command_kind
         event.market = market.number
         event.account = order.account
+        event.maker_account = 0
         event.base_asset = <uint16_t>market.definition.base_asset
         event.quote_asset = <uint16_t>market.definition.quote_asset
         event.order_id = order.order_id
+        event.maker_order_id = 0
+        event.trade_id = 0
         event.price_ticks = order.price_ticks
         event.quantity_lots = order.quantity_lots
         event.base_amount = order.quantity_lots * market.definition.lot_units
@@ -619,8 +668,15 @@ cdef class Core:
         event.cumulative_lots = order.cumulative_lots
         event.cumulative_quote = order.cumulative_quote
         event.left_lots = order.left_lots
+        event.maker_cumulative_lots = 0
+        event.maker_cumulative_quote = 0
+        event.maker_left_lots = 0
         event.hold_change = hold_change
+        event.maker_hold_change = 0
+        event.fee = 0
+        event.maker_fee = 0
         memcpy(event.client_id, order.client_id, 36)
+        memset(event.maker_client_id, 0, 36)
         return 0
 
     # -- accounts and markets by number
@@ -632,7 +688,7 @@ cdef class Core:
     cdef MarketRecord* _market(self, uint32_t number) noexcept:
         return self.markets[number - 1] if 0 < number <= self.market_count else NULL
 
-    cdef Holding* _holding(self, AccountRecord* account, uint32_t asset) except NULL:
+    cdef Holding* _find_holding(self, AccountRecord* account, uint32_t asset) except NULL:
         """What the account has of an asset, made where it is missing. Making one moves the others."""
         cdef uint16_t index = 0
         cdef uint16_t step = account.holding_count
@@ -649,7 +705,7 @@ cdef class Core:
         if index < account.holding_count and account.holdings[index].asset == asset:
             return &account.holdings[index]
         if account.holding_count == account.holding_capacity:
-            capacity = account.holding_capacity + account.holding_capacity // 2 + 4
+            capacity = account.holding_capacity + account.holding_capacity // 2 + 2
             holdings = <Holding*>realloc(account.holdings, capacity * sizeof(Holding))
             if holdings == NULL:
                 raise MemoryError("no room for one more balance")
@@ -663,38 +719,37 @@ cdef class Core:
         account.holding_count += 1
         return &account.holdings[index]
 
-    cdef OpenOrders* _open_orders(self, AccountRecord* account, uint32_t market) except NULL:
-        """The account's open orders in a market, made where they are missing. Making them moves the others."""
+    cdef AccountMarket* _find_market(self, AccountRecord* account, uint32_t market) except NULL:
+        """What the account has to do with a market, made where it is missing. Making one moves the others."""
         cdef uint16_t index = 0
-        cdef uint16_t step = account.open_count
+        cdef uint16_t step = account.market_count
         cdef uint16_t capacity
-        cdef OpenOrders* open_orders
+        cdef AccountMarket* markets
         # Halves what is left to search while it is long, and walks the rest.
         while step > SEARCH_WALK_MAX:
-            if account.open_orders[index + step // 2 - 1].market < market:
+            if account.markets[index + step // 2 - 1].market < market:
                 index += step // 2
             step -= step // 2
-        while step and account.open_orders[index].market < market:
+        while step and account.markets[index].market < market:
             index += 1
             step -= 1
-        if index < account.open_count and account.open_orders[index].market == market:
-            return &account.open_orders[index]
-        if account.open_count == account.open_capacity:
-            capacity = account.open_capacity + account.open_capacity // 2 + 4
-            open_orders = <OpenOrders*>realloc(account.open_orders, capacity * sizeof(OpenOrders))
-            if open_orders == NULL:
+        account.recent = index
+        if index < account.market_count and account.markets[index].market == market:
+            return &account.markets[index]
+        if account.market_count == account.market_capacity:
+            capacity = account.market_capacity + account.market_capacity // 2 + 2
+            markets = <AccountMarket*>realloc(account.markets, capacity * sizeof(AccountMarket))
+            if markets == NULL:
                 raise MemoryError("no room for one more market of an account")
-            account.open_orders = open_orders
-            account.open_capacity = capacity
+            account.markets = markets
+            account.market_capacity = capacity
         memmove(
-            &account.open_orders[index + 1],
-            &account.open_orders[index],
-            (account.open_count - index) * sizeof(OpenOrders),
+            &account.markets[index + 1], &account.markets[index], (account.market_count - index) * sizeof(AccountMarket)
         )
-        memset(&account.open_orders[index], 0, sizeof(OpenOrders))
-        account.open_orders[index].market = market
-        account.open_count += 1
-        return &account.open_orders[index]
+        memset(&account.markets[index], 0, sizeof(AccountMarket))
+        account.markets[index].market = market
+        account.market_count += 1
+        return &account.markets[index]
 
     # -- placing an order
 
@@ -703,33 +758,38 @@ cdef class Core:
         cdef int reason = self._check_place(command)
         cdef MarketRecord* market
         cdef AccountRecord* account
-        cdef OpenOrders* open_orders = NULL
+        cdef AccountMarket* own
         cdef Holding* holding
         cdef Working order
         cdef uint32_t hash = 0
-        cdef int64_t hold
+        cdef int64_t hold = 0
         cdef bint may_rest
-        if reason != REASON_NONE:
+        if jibek_unlikely(reason != REASON_NONE):
             return reason
         market = self.markets[command.market - 1]
         account = &self.accounts[command.account]
+        order.sells = command.side != SIDE_BUY
+        order.key = ladder_key(order.sells, command.price_ticks)
         if command.client_id[0]:
-            hash = self.hashes[self.command_index % PREFETCH_COMMANDS]
-            if self._find_client_id(command.account, command.client_id, hash, NULL):
+            hash = self.client_hashes[self.command_index % BLOCK_COMMANDS]
+            if jibek_unlikely(self._find_client_id(command.account, command.client_id, hash)):
                 return REASON_DUPLICATE_CLIENT_ID
+        own = account_market(self, account, market.number)
         may_rest = command.order_type == ORDER_TYPE_LIMIT_MAKER or command.time_in_force == TIME_IN_FORCE_GTC
-        if may_rest:
-            open_orders = self._open_orders(account, market.number)
-            if open_orders.count >= market.definition.open_orders_max:
-                return REASON_TOO_MANY_OPEN_ORDERS
-        if command.order_type == ORDER_TYPE_LIMIT_MAKER and crosses(market, command.side, command.price_ticks):
+        if may_rest and jibek_unlikely(own.open_count >= market.definition.open_orders_max):
+            return REASON_TOO_MANY_OPEN_ORDERS
+        if command.order_type == ORDER_TYPE_LIMIT_MAKER and ladder_crosses(&market.ladder, order.sells, order.key):
             return REASON_WOULD_TAKE
-        holding = self._holding(
-            account,
-            market.definition.quote_asset if command.side == SIDE_BUY else market.definition.base_asset,
-        )
-        if not self._has_funds(command, market, holding.available):
+        holding = paying_holding(self, market, account, own, order.sells)
+        if command.order_type != ORDER_TYPE_MARKET:
+            hold = hold_of(market, order.sells, command.price_ticks, command.quantity_lots)
+            if jibek_unlikely(holding.available < hold):
+                return REASON_INSUFFICIENT_FUNDS
+        elif not self._has_funds_at_market(command, market, holding.available):
             return REASON_INSUFFICIENT_FUNDS
+        else:
+            # The key that crosses every order and no empty side.
+            order.key = LARGEST
 
         self.last_order_id += 1
         order.order_id = self.last_order_id
@@ -739,53 +799,60 @@ cdef class Core:
         order.left_lots = command.quantity_lots
         order.cumulative_lots = 0
         order.cumulative_quote = 0
+        order.client_id = &command.client_id[0]
         order.account = command.account
-        order.side = command.side
         order.order_type = command.order_type
         order.time_in_force = command.time_in_force
         order.self_trade_mode = command.self_trade_mode
-        memcpy(order.client_id, command.client_id, 36)
-        hold = hold_of(market, order.side == SIDE_BUY, order.order_type, order.price_ticks, order.left_lots)
         holding.available -= hold
         holding.held += hold
         self._emit_order(EVENT_KIND_ORDER_ACCEPTED, market, &order, hold, REASON_NONE)
 
-        if order.time_in_force == TIME_IN_FORCE_FOK and not self._fills_whole(market, &order):
-            self._close(market, &order, REASON_FILL_OR_KILL_EXPIRED)
-        elif self._match(market, &order):
+        if not ladder_crosses(&market.ladder, order.sells, order.key):
+            if may_rest:
+                return self._rest(market, own, &order, hash)
+        if order.time_in_force == TIME_IN_FORCE_FOK and not fills_whole(market, &order):
+            self._close(market, own, &order, REASON_FILL_OR_KILL_EXPIRED)
+        elif self._match(market, own, &order):
             self.events[self.event_count - 1].flags |= TRADE_FLAG_TAKER_FILLED
         elif may_rest:
-            self._rest(market, open_orders, &order, hash)
+            self._rest(market, own, &order, hash)
         elif order.order_type == ORDER_TYPE_MARKET:
-            self._close(market, &order, REASON_MARKET_REST_EXPIRED)
+            self._close(market, own, &order, REASON_MARKET_REST_EXPIRED)
         else:
-            self._close(market, &order, REASON_IMMEDIATE_REST_EXPIRED)
+            self._close(market, own, &order, REASON_IMMEDIATE_REST_EXPIRED)
         return REASON_NONE
 
     cdef int _check_place(self, const Command* command) noexcept:
         """What can be judged before the account's orders and funds are looked at, in the reference's order."""
         cdef MarketRecord* market = self._market(command.market)
         cdef AccountRecord* account = self._account(command.account)
-        if (
-            command.flags or command.asset or command.order_id or command.trigger_ticks or command.display_lots
-            or command.expiry_us or command.group or command.blob_length or command.state
+        cdef ClientIdWords id
+        # Or-ed, so that one question does for what no order uses.
+        if jibek_unlikely(
+            (
+                command.flags | command.asset | command.order_id | <uint64_t>command.trigger_ticks
+                | <uint64_t>command.display_lots | <uint64_t>command.expiry_us | command.group
+                | command.blob_length | command.state
+            ) != 0
         ):
             return REASON_MALFORMED_COMMAND
-        if not client_id_is_padded(command.client_id):
+        client_id_read(&id, command.client_id)
+        if jibek_unlikely(not client_id_is_padded(&id)):
             return REASON_INVALID_CLIENT_ID
-        if market == NULL:
+        if jibek_unlikely(market == NULL):
             return REASON_UNKNOWN_MARKET
-        if account == NULL:
+        if jibek_unlikely(account == NULL):
             return REASON_UNKNOWN_ACCOUNT
-        if account.frozen:
+        if jibek_unlikely(account.frozen):
             return REASON_ACCOUNT_FROZEN
-        if self.venue_state != MARKET_STATE_TRADING:
+        if jibek_unlikely(self.venue_state != MARKET_STATE_TRADING):
             return REASON_VENUE_HALTED
-        if market.state != MARKET_STATE_TRADING:
+        if jibek_unlikely(market.state != MARKET_STATE_TRADING):
             return REASON_MARKET_HALTED
-        if command.side != SIDE_BUY and command.side != SIDE_SELL:
+        if jibek_unlikely(command.side - SIDE_BUY > <unsigned int>(SIDE_SELL - SIDE_BUY)):
             return REASON_INVALID_SIDE
-        if command.order_type == ORDER_TYPE_LIMIT:
+        if jibek_likely(command.order_type == ORDER_TYPE_LIMIT):
             if not TIME_IN_FORCE_GTC <= command.time_in_force <= TIME_IN_FORCE_FOK:
                 return REASON_INVALID_TIME_IN_FORCE
         elif command.order_type == ORDER_TYPE_MARKET or command.order_type == ORDER_TYPE_LIMIT_MAKER:
@@ -793,45 +860,14 @@ cdef class Core:
                 return REASON_INVALID_TIME_IN_FORCE
         else:
             return REASON_INVALID_ORDER_TYPE
-        if command.self_trade_mode != SELF_TRADE_MODE_NONE:
+        if jibek_unlikely(command.self_trade_mode != SELF_TRADE_MODE_NONE):
             return REASON_INVALID_SELF_TRADE_MODE
         if command.order_type == ORDER_TYPE_MARKET:
-            return self._check_market(command, market)
-        return self._check_limit(command, market)
+            return check_market(market, command)
+        return check_limit(market, command)
 
-    cdef int _check_limit(self, const Command* command, MarketRecord* market) noexcept:
-        if command.amount != 0:
-            return REASON_INVALID_QUOTE_AMOUNT
-        if not market.definition.price_min_ticks <= command.price_ticks <= market.definition.price_max_ticks:
-            return REASON_INVALID_PRICE
-        if not market.definition.quantity_min_lots <= command.quantity_lots <= market.definition.quantity_max_lots:
-            return REASON_INVALID_QUANTITY
-        return check_value(market, value_of(market, command.price_ticks, command.quantity_lots))
-
-    cdef int _check_market(self, const Command* command, MarketRecord* market) noexcept:
-        if command.price_ticks != 0:
-            return REASON_INVALID_PRICE
-        if command.amount != 0:
-            if command.amount < 0 or command.quantity_lots != 0:
-                return REASON_INVALID_QUOTE_AMOUNT
-            return check_value(market, command.amount)
-        if not market.definition.quantity_min_lots <= command.quantity_lots <= market.definition.quantity_max_lots:
-            return REASON_INVALID_QUANTITY
-        # The value of an order without a price is taken at the best price it meets; in an empty book it has none.
-        if command.side == SIDE_BUY:
-            if ladder_best_ask(&market.ladder) == NO_ASK:
-                return REASON_NONE
-            return check_value(market, value_of(market, ladder_best_ask(&market.ladder), command.quantity_lots))
-        if ladder_best_bid(&market.ladder) == 0:
-            return REASON_NONE
-        return check_value(market, value_of(market, ladder_best_bid(&market.ladder), command.quantity_lots))
-
-    cdef bint _has_funds(self, const Command* command, MarketRecord* market, int64_t available) noexcept:
-        """Whether `available` covers what is then held, or for a MARKET order what its fills can cost."""
-        if command.order_type != ORDER_TYPE_MARKET:
-            return available >= hold_of(
-                market, command.side == SIDE_BUY, command.order_type, command.price_ticks, command.quantity_lots
-            )
+    cdef bint _has_funds_at_market(self, const Command* command, MarketRecord* market, int64_t available) noexcept:
+        """Whether `available` covers what the fills of a MARKET order can cost."""
         if command.side == SIDE_BUY:
             if command.amount:
                 return available >= command.amount
@@ -846,13 +882,13 @@ cdef class Core:
         cdef Node* node
         cdef int64_t filled
         while handle and lots:
-            node = &market.ladder.nodes[handle]
+            node = &self.arena.nodes[handle]
             filled = node.left_lots if node.left_lots < lots else lots
-            available -= value_of(market, node.price_ticks, filled)
+            available -= value_of(market, ladder_price(node), filled)
             if available < 0:
                 return False
             lots -= filled
-            handle = ladder_after(&market.ladder, handle)
+            handle = ladder_after(node)
         return True
 
     cdef bint _can_sell_for(self, MarketRecord* market, int64_t quote_amount, int64_t available) noexcept:
@@ -861,57 +897,31 @@ cdef class Core:
         cdef Node* node
         cdef int64_t affordable, filled
         while handle:
-            node = &market.ladder.nodes[handle]
-            affordable = quote_amount // value_of(market, node.price_ticks, 1)
+            node = &self.arena.nodes[handle]
+            affordable = quote_amount // value_of(market, ladder_price(node), 1)
             filled = node.left_lots if node.left_lots < affordable else affordable
             available -= filled * market.definition.lot_units
             if available < 0:
                 return False
-            quote_amount -= value_of(market, node.price_ticks, filled)
+            quote_amount -= value_of(market, ladder_price(node), filled)
             if filled < node.left_lots:
                 return True
-            handle = ladder_after(&market.ladder, handle)
+            handle = ladder_after(node)
         return True
 
-    cdef bint _fills_whole(self, MarketRecord* market, const Working* order) noexcept:
-        """Whether a FOK order can be filled entirely at once. Cost: O(levels looked at)."""
-        cdef int64_t left = order.left_lots
-        cdef int64_t price_ticks
-        if order.side == SIDE_BUY:
-            price_ticks = ladder_best_ask(&market.ladder)
-            while price_ticks != NO_ASK and price_ticks <= order.price_ticks:
-                left -= ladder_level(&market.ladder, price_ticks).quantity_lots
-                if left <= 0:
-                    return True
-                price_ticks = ladder_next_ask(&market.ladder, price_ticks)
-        else:
-            price_ticks = ladder_best_bid(&market.ladder)
-            while price_ticks != 0 and price_ticks >= order.price_ticks:
-                left -= ladder_level(&market.ladder, price_ticks).quantity_lots
-                if left <= 0:
-                    return True
-                price_ticks = ladder_next_bid(&market.ladder, price_ticks)
-        return False
+    # -- matching
 
-    cdef bint _match(self, MarketRecord* market, Working* taker) except -1:
+    cdef bint _match(self, MarketRecord* market, AccountMarket* own, Working* taker) except -1:
         """Fills `taker` against the book as far as it goes; True where nothing is left for it to do."""
+        cdef PriceTree* makers = &market.ladder.sides[not taker.sells]
         cdef int64_t budget = taker.quote_amount
         cdef int64_t lots, price_ticks, affordable, value
         cdef uint32_t handle
-        while True:
-            if taker.side == SIDE_BUY:
-                price_ticks = ladder_best_ask(&market.ladder)
-                if price_ticks == NO_ASK:
-                    break
-                if taker.order_type != ORDER_TYPE_MARKET and price_ticks > taker.price_ticks:
-                    break
-            else:
-                price_ticks = ladder_best_bid(&market.ladder)
-                if price_ticks == 0 or price_ticks < taker.price_ticks:
-                    break
-            handle = ladder_level(&market.ladder, price_ticks).head
-            lots = market.ladder.nodes[handle].left_lots
-            if taker.quote_amount:
+        while makers.best_key + taker.key >= 0:
+            price_ticks = ladder_key(not taker.sells, makers.best_key)
+            handle = makers.best_level.head
+            lots = self.arena.nodes[handle].left_lots
+            if jibek_unlikely(taker.quote_amount):
                 affordable = budget // value_of(market, price_ticks, 1)
                 if affordable < lots:
                     lots = affordable
@@ -920,34 +930,37 @@ cdef class Core:
                     return taker.cumulative_lots > 0
                 value = value_of(market, price_ticks, lots)
                 budget -= value
-            else:
-                if taker.left_lots < lots:
-                    lots = taker.left_lots
-                taker.left_lots -= lots
-                value = value_of(market, price_ticks, lots)
-            self._trade(market, taker, handle, lots, value)
-            if taker.quote_amount == 0 and taker.left_lots == 0:
+                self._trade(market, own, taker, handle, lots, value)
+                continue
+            if taker.left_lots < lots:
+                lots = taker.left_lots
+            taker.left_lots -= lots
+            self._trade(market, own, taker, handle, lots, value_of(market, price_ticks, lots))
+            if taker.left_lots == 0:
                 return True
         return taker.quote_amount > 0 and budget == 0
 
-    cdef int _trade(self, MarketRecord* market, Working* taker, uint32_t handle, int64_t lots, int64_t value) except -1:
+    cdef int _trade(
+        self, MarketRecord* market, AccountMarket* own, Working* taker, uint32_t handle, int64_t lots, int64_t value
+    ) except -1:
         """One fill at the maker's price: quantities, money, fees, event."""
-        cdef Node* node = &market.ladder.nodes[handle]
-        cdef OrderInfo* maker = &market.infos[handle]
+        cdef Node* node = &self.arena.nodes[handle]
+        cdef OrderInfo* maker = &self.infos[handle]
+        cdef AccountMarket* maker_own = account_market(self, &self.accounts[maker.account], market.number)
         cdef int64_t base = lots * market.definition.lot_units
-        cdef bint taker_buys = taker.side == SIDE_BUY
-        cdef int64_t taker_released = hold_of(market, taker_buys, taker.order_type, taker.price_ticks, lots)
-        cdef int64_t maker_released = value if not taker_buys else base
+        cdef int64_t taker_released = 0
+        cdef int64_t maker_released = value if taker.sells else base
         cdef Event* event
+        if taker.order_type != ORDER_TYPE_MARKET:
+            taker_released = hold_of(market, taker.sells, taker.price_ticks, lots)
         taker.cumulative_lots += lots
         taker.cumulative_quote += value
         maker.cumulative_quote += value
         market.trades += 1
-        event = self._emit(EVENT_KIND_TRADE)
-        event.side = taker.side
-        event.order_type = taker.order_type
-        event.time_in_force = taker.time_in_force
-        event.self_trade_mode = taker.self_trade_mode
+        event = self._next_event()
+        event_begin(event, EVENT_KIND_TRADE, taker, REASON_NONE, TRADE_FLAG_MAKER_FILLED if lots == node.left_lots else 0)
+        event.command_index = self.command_index
+        event.command = self.command_kind
         event.market = market.number
         event.account = taker.account
         event.maker_account = maker.account
@@ -956,7 +969,7 @@ cdef class Core:
         event.order_id = taker.order_id
         event.maker_order_id = node.order_id
         event.trade_id = market.trades
-        event.price_ticks = node.price_ticks
+        event.price_ticks = ladder_price(node)
         event.quantity_lots = lots
         event.base_amount = base
         event.quote_amount = value
@@ -970,18 +983,21 @@ cdef class Core:
         event.maker_hold_change = -maker_released
         memcpy(event.client_id, taker.client_id, 36)
         memcpy(event.maker_client_id, maker.client_id, 36)
-        event.fee = self._settle_side(market, taker.account, taker_buys, base, value, taker_released, False)
-        event.maker_fee = self._settle_side(market, maker.account, not taker_buys, base, value, maker_released, True)
-        if event.maker_left_lots == 0:
-            event.flags = TRADE_FLAG_MAKER_FILLED
-            self._forget(market, handle)
+        event.fee = self._settle_side(market, own, taker.account, not taker.sells, base, value, taker_released, False)
+        event.maker_fee = self._settle_side(
+            market, maker_own, maker.account, taker.sells, base, value, maker_released, True
+        )
+        if lots == node.left_lots:
+            self._forget(market, maker_own, handle)
         else:
-            ladder_fill(&market.ladder, handle, lots)
+            node.left_lots -= lots
+            node.level.quantity_lots -= lots
         return 0
 
     cdef int64_t _settle_side(
         self,
         MarketRecord* market,
+        AccountMarket* own,
         uint32_t account_number,
         bint buys,
         int64_t base,
@@ -991,17 +1007,20 @@ cdef class Core:
     ) except -1:
         """Moves one side's money for one fill and returns its fee, taken from what it receives."""
         cdef AccountRecord* account = &self.accounts[account_number]
-        cdef uint32_t paid_asset = market.definition.quote_asset if buys else market.definition.base_asset
-        cdef uint32_t received_asset = market.definition.base_asset if buys else market.definition.quote_asset
         cdef int64_t paid = value if buys else base
         cdef int64_t received = base if buys else value
         cdef int64_t fee = fee_of(received, self._fee_ppm(market, account_number, is_maker))
-        cdef Holding* holding = self._holding(account, paid_asset)
+        cdef Holding* holding = paying_holding(self, market, account, own, not buys)
         holding.held -= released
         holding.available += released - paid
-        self._holding(account, received_asset).available += received - fee
-        if fee:
-            self._holding(&self.accounts[0], received_asset).available += fee
+        # What a side receives is what the other side pays with. Asked for now, because making it moves the others.
+        paying_holding(self, market, account, own, buys).available += received - fee
+        if jibek_likely(fee):
+            if buys:
+                holding = known_holding(self, &self.accounts[0], &market.house_base, market.definition.base_asset)
+            else:
+                holding = known_holding(self, &self.accounts[0], &market.house_quote, market.definition.quote_asset)
+            holding.available += fee
         return fee
 
     cdef int64_t _fee_ppm(self, MarketRecord* market, uint32_t account, bint is_maker) except -1:
@@ -1013,145 +1032,188 @@ cdef class Core:
                 return fees[0] if is_maker else fees[1]
         return market.definition.maker_fee_ppm if is_maker else market.definition.taker_fee_ppm
 
-    cdef int _rest(
-        self, MarketRecord* market, OpenOrders* open_orders, const Working* order, uint32_t hash
-    ) except -1:
+    # -- orders that rest
+
+    cdef int _reserve_order(self, AccountMarket* own) except -1:
+        """Makes room for one more order in every index."""
+        cdef OrderInfo* infos
+        if self.info_capacity < self.arena.capacity:
+            infos = <OrderInfo*>jibek_allocate(self.arena.capacity * sizeof(OrderInfo))
+            if infos == NULL:
+                raise MemoryError("no room for one more order")
+            if self.infos != NULL:
+                memcpy(infos, self.infos, self.info_capacity * sizeof(OrderInfo))
+            free(self.infos)
+            self.infos = infos
+            self.info_capacity = self.arena.capacity
+        if not ids_reserve(&self.ids, self.arena.nodes):
+            raise MemoryError("no room for one more order id")
+        if not table_reserve(&self.client_ids, spread_of, self.infos):
+            raise MemoryError("no room for one more client id")
+        return 0
+
+    cdef int _rest(self, MarketRecord* market, AccountMarket* own, const Working* order, uint32_t hash) except -1:
         """Puts what is left of an order into the book and into every index."""
-        cdef uint32_t handle = ladder_rest(
-            &market.ladder, order.side == SIDE_SELL, order.price_ticks, order.left_lots, order.order_id
-        )
+        cdef uint32_t handle = ladder_rest(&self.arena, &market.ladder, order.key, order.left_lots, order.order_id)
         cdef OrderInfo* info
-        cdef bint placed
-        placed = handle != 0 and ids_put(&market.ids, market.ladder.nodes, order.order_id, handle)
-        if not placed or not reserve_infos(market):
+        if jibek_unlikely(handle == 0):
             raise MemoryError("no room for one more order")
-        info = &market.infos[handle]
+        self._reserve_order(own)
+        if jibek_unlikely(not ids_insert(&self.ids, self.arena.nodes, order.order_id, handle)):
+            raise MemoryError("no room for one more order id")
+        info = &self.infos[handle]
         info.quantity_lots = order.quantity_lots
         info.cumulative_quote = order.cumulative_quote
         info.client_hash = hash
         info.account = order.account
-        info.order_type = order.order_type
-        info.time_in_force = order.time_in_force
-        info.self_trade_mode = order.self_trade_mode
         memcpy(info.client_id, order.client_id, 36)
-        info.next = 0
-        info.previous = open_orders.tail
-        if open_orders.tail:
-            market.infos[open_orders.tail].next = handle
-        else:
-            open_orders.head = handle
-        open_orders.tail = handle
-        open_orders.count += 1
-        self.open_order_count += 1
+        info.market = <uint16_t>market.number
+        info.order_type = order.order_type
+        info.modes = order.time_in_force | order.self_trade_mode << 4
+        if jibek_unlikely(own.listed_count == own.capacity):
+            self._tidy(own)
+        own.orders[own.listed_count].handle = handle
+        own.orders[own.listed_count].id_low = <uint32_t>order.order_id
+        own.listed_count += 1
+        own.open_count += 1
         if hash:
-            if not client_ids_reserve(&self.client_ids):
-                raise MemoryError("no room for one more client id")
-            client_ids_put(&self.client_ids, hash, market.number, handle)
+            table_insert(&self.client_ids, client_id_spread(hash), handle)
+        return REASON_NONE
+
+    cdef int _forget(self, MarketRecord* market, AccountMarket* own, uint32_t handle) except -1:
+        """Takes a resting order out of the book and out of every index; the account's list drops it when it is tidied."""
+        cdef uint32_t hash = self.infos[handle].client_hash
+        own.open_count -= 1
+        if own.open_count == 0:
+            own.listed_count = 0
+        if hash:
+            table_remove(&self.client_ids, spread_of, self.infos, client_id_spread(hash), handle)
+        ids_remove(&self.ids, self.arena.nodes, handle)
+        ladder_remove(&self.arena, &market.ladder, handle)
+        ids_shrink(&self.ids, self.arena.nodes)
+        if jibek_unlikely(arena_shrinks(&self.arena)):
+            arena_shrink(&self.arena)
+            free(self.infos)
+            self.infos = NULL
+            self.info_capacity = 0
         return 0
 
-    cdef int _forget(self, MarketRecord* market, uint32_t handle) except -1:
-        """Takes a resting order out of the book and out of every index."""
-        cdef OrderInfo* info = &market.infos[handle]
-        cdef OpenOrders* open_orders = self._open_orders(&self.accounts[info.account], market.number)
-        if info.previous:
-            market.infos[info.previous].next = info.next
-        else:
-            open_orders.head = info.next
-        if info.next:
-            market.infos[info.next].previous = info.previous
-        else:
-            open_orders.tail = info.previous
-        open_orders.count -= 1
-        self.open_order_count -= 1
-        if info.client_hash:
-            client_ids_remove(&self.client_ids, info.client_hash, market.number, handle)
-        ids_remove(&market.ids, market.ladder.nodes, market.ladder.nodes[handle].order_id)
-        ladder_remove(&market.ladder, handle)
-        return 0
-
-    cdef bint _find_client_id(
-        self, uint32_t account, const char* client_id, uint32_t hash, ClientIdSlot* found
-    ) noexcept:
-        """Whether an open order of the account has this client id; where it is, in `found` unless that is NULL."""
-        cdef uint64_t slot = hash & self.client_ids.mask
-        cdef ClientIdSlot* entry
+    cdef uint32_t _find_client_id(self, uint32_t account, const char* client_id, uint32_t hash) noexcept:
+        """The handle of the account's open order with this client id; 0 where there is none."""
+        cdef uint64_t spread = client_id_spread(hash)
+        cdef TableSearch search = table_search(&self.client_ids, spread)
+        cdef uint32_t handle = table_next(&self.client_ids, spread, &search)
         cdef OrderInfo* info
-        if self.client_ids.slots == NULL:
-            return False
-        while True:
-            entry = &self.client_ids.slots[slot]
-            if entry.handle == 0:
-                return False
-            if entry.hash == hash:
-                info = &self.markets[entry.market - 1].infos[entry.handle]
-                if info.account == account and memcmp(info.client_id, client_id, 36) == 0:
-                    if found != NULL:
-                        found[0] = entry[0]
-                    return True
-            slot = (slot + 1) & self.client_ids.mask
+        while jibek_unlikely(handle):
+            info = &self.infos[handle]
+            if info.client_hash == hash and info.account == account and memcmp(info.client_id, client_id, 36) == 0:
+                return handle
+            handle = table_next(&self.client_ids, spread, &search)
+        return 0
+
+    cdef bint _may_be_open(self, const OpenOrder* order) noexcept:
+        """Whether an order that was listed is still open, but for one in four billion that has its node and the end of its id."""
+        cdef bint has_node = order.handle < self.arena.used
+        cdef Node* node = &self.arena.nodes[order.handle if has_node else 0]
+        return has_node & (node.left_lots != 0) & (<uint32_t>node.order_id == order.id_low)
+
+    cdef bint _is_open(self, const AccountMarket* own, const OpenOrder* order, uint32_t account) noexcept:
+        """Whether an order that was listed is still open: its node may have gone to another order, of any account."""
+        return (
+            self.arena.live != 0
+            and self._may_be_open(order)
+            and self.infos[order.handle].account == account
+            and self.infos[order.handle].market == own.market
+        )
+
+    cdef int _tidy(self, AccountMarket* own) except -1:
+        """Makes room in an account's list of open orders: drops those that have gone, or doubles it where many are there."""
+        cdef uint32_t capacity = own.capacity
+        cdef uint32_t kept = 0
+        cdef uint32_t index
+        cdef OpenOrder* orders
+        # Which of them have gone cannot be guessed, so each is moved, and counts or does not.
+        for index in range(own.listed_count):
+            own.orders[kept] = own.orders[index]
+            kept += self._may_be_open(&own.orders[index])
+        own.listed_count = kept
+        # A short list has room for three times as many, so that it is tidied seldom.
+        if kept > capacity // (4 if capacity < SHORT_LIST_MAX else 2):
+            capacity = capacity * 2
+        elif kept < capacity // 16:
+            capacity = capacity // 2
+        capacity = capacity if capacity > OPEN_ORDERS_MIN else OPEN_ORDERS_MIN
+        if capacity != own.capacity:
+            orders = <OpenOrder*>realloc(own.orders, capacity * sizeof(OpenOrder))
+            if orders == NULL:
+                raise MemoryError("no room for one more open order")
+            own.orders = orders
+            own.capacity = capacity
+        return 0
 
     # -- ending an order
 
-    cdef int _close(self, MarketRecord* market, const Working* order, int reason) except -1:
+    cdef int _close(self, MarketRecord* market, AccountMarket* own, const Working* order, int reason) except -1:
         """Ends an order that is in no index any more, and releases what it still holds."""
-        cdef bint buys = order.side == SIDE_BUY
-        cdef int64_t released = hold_of(market, buys, order.order_type, order.price_ticks, order.left_lots)
-        cdef Holding* holding = self._holding(
-            &self.accounts[order.account],
-            market.definition.quote_asset if buys else market.definition.base_asset,
-        )
-        holding.held -= released
-        holding.available += released
+        cdef int64_t released = 0
+        cdef Holding* holding
+        if order.order_type != ORDER_TYPE_MARKET:
+            released = hold_of(market, order.sells, order.price_ticks, order.left_lots)
+            holding = paying_holding(self, market, &self.accounts[order.account], own, order.sells)
+            holding.held -= released
+            holding.available += released
         return self._emit_order(EVENT_KIND_ORDER_CLOSED, market, order, -released, reason)
 
     cdef int _close_resting(self, MarketRecord* market, uint32_t handle, int reason) except -1:
         cdef Working order
-        cdef OrderInfo* info = &market.infos[handle]
-        cdef Node* node = &market.ladder.nodes[handle]
+        cdef OrderInfo* info = &self.infos[handle]
+        cdef Node* node = &self.arena.nodes[handle]
+        cdef AccountMarket* own = account_market(self, &self.accounts[info.account], market.number)
         order.order_id = node.order_id
-        order.price_ticks = node.price_ticks
+        order.price_ticks = ladder_price(node)
         order.quantity_lots = info.quantity_lots
         order.quote_amount = 0
         order.left_lots = node.left_lots
         order.cumulative_lots = info.quantity_lots - node.left_lots
         order.cumulative_quote = info.cumulative_quote
+        order.client_id = &info.client_id[0]
         order.account = info.account
-        order.side = SIDE_SELL if ladder_is_ask(&market.ladder, node.price_ticks) else SIDE_BUY
+        order.sells = ladder_is_ask(node)
         order.order_type = info.order_type
-        order.time_in_force = info.time_in_force
-        order.self_trade_mode = info.self_trade_mode
-        memcpy(order.client_id, info.client_id, 36)
-        self._forget(market, handle)
-        return self._close(market, &order, reason)
+        order.time_in_force = info.modes & 15
+        order.self_trade_mode = info.modes >> 4
+        # The event is written first, from what is then forgotten.
+        self._close(market, own, &order, reason)
+        return self._forget(market, own, handle)
 
     cdef int _cancel(self, const Command* command, bytes blob) except -1:
         """Cancels an open order named by its id or its client id; returns the reason where it is refused."""
         cdef MarketRecord* market = self._market(command.market)
-        cdef ClientIdSlot found
         cdef uint32_t handle = 0
-        if blob:
+        cdef OrderInfo* info
+        if jibek_unlikely(blob is not None):
             (cancel_id,) = read_parts(blob, 1)
             if len(cancel_id) > 36:
                 return REASON_INVALID_CLIENT_ID
-        if market == NULL:
+        if jibek_unlikely(market == NULL):
             return REASON_UNKNOWN_MARKET
-        if self._account(command.account) == NULL:
+        if jibek_unlikely(self._account(command.account) == NULL):
             return REASON_UNKNOWN_ACCOUNT
-        if command.order_id:
-            handle = ids_get(&market.ids, market.ladder.nodes, command.order_id)
+        if jibek_likely(command.order_id):
+            handle = ids_get(&self.ids, self.arena.nodes, command.order_id)
         elif command.client_id[0]:
-            hash = self.hashes[self.command_index % PREFETCH_COMMANDS]
-            if self._find_client_id(command.account, command.client_id, hash, &found) and found.market == market.number:
-                handle = found.handle
-        if handle == 0 or market.infos[handle].account != command.account:
+            hash = self.client_hashes[self.command_index % BLOCK_COMMANDS]
+            handle = self._find_client_id(command.account, command.client_id, hash)
+        if jibek_unlikely(handle == 0):
             return REASON_UNKNOWN_ORDER
-        if (
-            memcmp(command.client_id, NO_CLIENT_ID, 36) != 0
-            and memcmp(command.client_id, market.infos[handle].client_id, 36) != 0
-        ):
+        info = &self.infos[handle]
+        if jibek_unlikely(info.account != command.account or info.market != command.market):
+            return REASON_UNKNOWN_ORDER
+        if not has_no_client_id(command) and memcmp(command.client_id, info.client_id, 36) != 0:
             return REASON_UNKNOWN_ORDER
         self._close_resting(market, handle, REASON_CANCELLED_BY_OWNER)
-        self._attach(&self.events[self.event_count - 1], blob)
+        if jibek_unlikely(blob is not None):
+            self._attach(&self.events[self.event_count - 1], blob)
         return REASON_NONE
 
     def _cancel_all(self, uint32_t account, uint32_t market):
@@ -1163,14 +1225,19 @@ cdef class Core:
     cdef uint64_t _close_all(self, uint32_t account_number, uint32_t market, int reason) except? 0:
         """Ends the account's open orders, in one market or (0) in all: by market number, then by id. Returns how many."""
         cdef AccountRecord* account = &self.accounts[account_number]
+        cdef AccountMarket* own
         cdef uint64_t before = self.event_count
         cdef uint16_t index
-        for index in range(account.open_count):
-            if market == 0 or account.open_orders[index].market == market:
-                while account.open_orders[index].head:
-                    self._close_resting(
-                        self.markets[account.open_orders[index].market - 1], account.open_orders[index].head, reason
-                    )
+        cdef uint32_t place
+        for index in range(account.market_count):
+            own = &account.markets[index]
+            if market == 0 or own.market == market:
+                place = 0
+                # With the last open one the list is empty.
+                while place < own.listed_count:
+                    if self._is_open(own, &own.orders[place], account_number):
+                        self._close_resting(self.markets[own.market - 1], own.orders[place].handle, reason)
+                    place += 1
         return self.event_count - before
 
     # -- what the state is
@@ -1197,15 +1264,14 @@ cdef class Core:
     def depth(self, uint32_t market_number, int side):
         """Prices and quantities of one side of a market, best first, as (price_ticks, quantity_lots)."""
         cdef MarketRecord* market = self._market(market_number)
-        cdef uint32_t handle
+        cdef Level* level
         assert market != NULL, "no such market"
-        levels = {}
-        handle = ladder_first(&market.ladder, side == SIDE_SELL)
-        while handle:
-            price_ticks = market.ladder.nodes[handle].price_ticks
-            levels[price_ticks] = levels.get(price_ticks, 0) + market.ladder.nodes[handle].left_lots
-            handle = ladder_after(&market.ladder, handle)
-        return list(levels.items())
+        levels = []
+        level = ladder_best_level(&market.ladder, side == SIDE_SELL)
+        while level != NULL:
+            levels.append((ladder_key(level.key < 0, level.key), level.quantity_lots))
+            level = tree_worse_level(level)
+        return levels
 
     def state_hash(self):
         """SHA-256 of `state_dump`, 32 bytes."""
@@ -1269,24 +1335,24 @@ cdef class Core:
         cdef OrderInfo* info
         orders = []
         while handle:
-            node = &market.ladder.nodes[handle]
-            info = &market.infos[handle]
+            node = &self.arena.nodes[handle]
+            info = &self.infos[handle]
             orders.append(
                 struct.pack(
                     "<QIBBBxqqqq36s",
                     node.order_id,
                     info.account,
                     info.order_type,
-                    info.time_in_force,
-                    info.self_trade_mode,
-                    node.price_ticks,
+                    info.modes & 15,
+                    info.modes >> 4,
+                    ladder_price(node),
                     info.quantity_lots,
                     node.left_lots,
                     info.cumulative_quote,
                     info.client_id[:36],
                 )
             )
-            handle = ladder_after(&market.ladder, handle)
+            handle = ladder_after(node)
         return struct.pack("<I", len(orders)) + b"".join(orders)
 
     def check(self):
@@ -1294,8 +1360,9 @@ cdef class Core:
         cdef MarketRecord* market
         cdef OrderInfo* info
         cdef Node* node
-        cdef OpenOrders* open_orders
-        cdef uint32_t number, handle
+        cdef AccountMarket* own
+        cdef ClientIdWords id
+        cdef uint32_t number, handle, place
         cdef uint16_t index
         cdef uint64_t resting = 0
         cdef uint64_t client_ids = 0
@@ -1317,47 +1384,48 @@ cdef class Core:
                 last_id, last_price, level_sum = 0, 0, 0
                 handle = ladder_first(&market.ladder, asks)
                 while handle:
-                    node = &market.ladder.nodes[handle]
-                    info = &market.infos[handle]
-                    # Within a level orders stand in order of arrival; no order is empty; ids lead to it.
-                    assert node.price_ticks != last_price or node.order_id > last_id, node.order_id
+                    node = &self.arena.nodes[handle]
+                    info = &self.infos[handle]
+                    price_ticks = ladder_price(node)
+                    # Every order is on the side and in the market of its queue, and ids lead to it.
+                    assert ladder_is_ask(node) == asks and info.market == market.number, node.order_id
+                    assert ids_get(&self.ids, self.arena.nodes, node.order_id) == handle, node.order_id
+                    # Within a level orders stand in order of arrival; no order is empty.
+                    assert price_ticks != last_price or node.order_id > last_id, node.order_id
                     assert 0 < node.left_lots <= info.quantity_lots, node.order_id
-                    assert ids_get(&market.ids, market.ladder.nodes, node.order_id) == handle, node.order_id
                     if info.client_hash:
                         client_ids += 1
-                        hash = client_id_hash(&self.client_ids, info.account, info.client_id)
+                        client_id_read(&id, info.client_id)
+                        hash = client_id_hash(&id, self.client_id_seed, info.account)
                         assert info.client_hash == hash, node.order_id
-                        assert self._find_client_id(info.account, info.client_id, hash, NULL), node.order_id
+                        assert self._find_client_id(info.account, info.client_id, hash) == handle, node.order_id
                     # A level's quantity is the sum of its orders.
-                    level_sum = node.left_lots + (level_sum if node.price_ticks == last_price else 0)
+                    level_sum = node.left_lots + (level_sum if price_ticks == last_price else 0)
                     if node.next == 0:
-                        assert level_sum == ladder_level(&market.ladder, node.price_ticks).quantity_lots, level_sum
+                        assert level_sum == node.level.quantity_lots, level_sum
                     asset = market.definition.base_asset if asks else market.definition.quote_asset
                     key = (info.account, asset)
-                    needed[key] = needed.get(key, 0) + hold_of(
-                        market, not asks, info.order_type, node.price_ticks, node.left_lots
-                    )
-                    last_id, last_price = node.order_id, node.price_ticks
+                    needed[key] = needed.get(key, 0) + hold_of(market, asks, price_ticks, node.left_lots)
+                    last_id, last_price = node.order_id, price_ticks
                     resting += 1
-                    handle = ladder_after(&market.ladder, handle)
+                    handle = ladder_after(node)
         # What is held is exactly what the open orders can need.
         assert {key: amount for key, amount in held.items() if amount} == needed, (held, needed)
         # Every index knows the same orders.
         listed = 0
         for number in range(self.account_count):
-            for index in range(self.accounts[number].open_count):
-                open_orders = &self.accounts[number].open_orders[index]
-                market = self.markets[open_orders.market - 1]
-                count = 0
-                handle = open_orders.head
-                while handle:
-                    assert market.infos[handle].account == number, handle
-                    count += 1
-                    handle = market.infos[handle].next
-                assert count == open_orders.count, (number, count, open_orders.count)
-                listed += count
-        assert resting == listed == self.open_order_count, (resting, listed, self.open_order_count)
-        assert client_ids == self.client_ids.used, (client_ids, self.client_ids.used)
+            for index in range(self.accounts[number].market_count):
+                own = &self.accounts[number].markets[index]
+                open_ids = []
+                for place in range(own.listed_count):
+                    if self._is_open(own, &own.orders[place], number):
+                        open_ids.append(self.arena.nodes[own.orders[place].handle].order_id)
+                # An account's open orders are listed once, oldest first.
+                assert open_ids == sorted(set(open_ids)), (number, own.market, open_ids)
+                assert len(open_ids) == own.open_count, (number, own.market, open_ids, own.open_count)
+                listed += len(open_ids)
+        assert resting == listed == self.arena.live == self.ids.count, (resting, listed, self.arena.live, self.ids.count)
+        assert client_ids == self.client_ids.count, (client_ids, self.client_ids.count)
 
 
 _KNOWN_KINDS = frozenset(
@@ -1371,28 +1439,115 @@ _KNOWN_KINDS = frozenset(
 )
 
 
-cdef inline bint crosses(const MarketRecord* market, int side, int64_t price_ticks) noexcept:
-    """Whether a limit order of that side and price would take."""
-    if side == SIDE_BUY:
-        return ladder_best_ask(&market.ladder) <= price_ticks
-    return ladder_best_bid(&market.ladder) >= price_ticks
+# -- an account's balances and markets, found where they were last
 
 
-cdef inline int check_value(const MarketRecord* market, int64_t value) noexcept:
-    if value < market.definition.notional_min:
+cdef inline AccountMarket* account_market(Core core, AccountRecord* account, uint32_t market) except NULL:
+    """What the account has to do with a market."""
+    if jibek_likely(account.recent < account.market_count and account.markets[account.recent].market == market):
+        return &account.markets[account.recent]
+    return core._find_market(account, market)
+
+
+cdef inline Holding* known_holding(Core core, AccountRecord* account, uint16_t* place, uint32_t asset) except NULL:
+    """What the account has of an asset, which is most likely still at its place; the place is remembered."""
+    cdef Holding* holding
+    if jibek_likely(place[0] < account.holding_count and account.holdings[place[0]].asset == asset):
+        return &account.holdings[place[0]]
+    holding = core._find_holding(account, asset)
+    place[0] = <uint16_t>(holding - account.holdings)
+    return holding
+
+
+cdef inline Holding* paying_holding(
+    Core core, MarketRecord* market, AccountRecord* account, AccountMarket* own, bint sells
+) except NULL:
+    """What the account has of the asset that an order of that side pays with."""
+    if sells:
+        return known_holding(core, account, &own.base, market.definition.base_asset)
+    return known_holding(core, account, &own.quote, market.definition.quote_asset)
+
+
+cdef uint64_t spread_of(const void* infos, uint32_t handle) noexcept nogil:
+    return client_id_spread((<const OrderInfo*>infos)[handle].client_hash)
+
+
+# -- parts of an event and checks of a command
+
+
+cdef inline void event_begin(Event* event, int kind, const Working* order, int reason, int flags) noexcept nogil:
+    """The fields that stand first in an event, and those at its end and between that no order has."""
+    event.kind = <uint8_t>kind
+    event.side = SIDE_BUY + order.sells
+    event.order_type = order.order_type
+    event.time_in_force = order.time_in_force
+    event.self_trade_mode = order.self_trade_mode
+    event.flags = <uint8_t>flags
+    event.reason = <uint16_t>reason
+    event.asset = 0
+    event.state = 0
+    event.blob_offset = 0
+    event.blob_length = 0
+    event.amount = 0
+
+
+cdef inline bint has_no_client_id(const Command* command) noexcept nogil:
+    cdef ClientIdWords id
+    client_id_read(&id, command.client_id)
+    return (id.words[0] | id.words[1] | id.words[2] | id.words[3] | id.words[4]) == 0
+
+
+cdef inline int check_value(const MarketRecord* market, int64_t value) noexcept nogil:
+    if jibek_unlikely(value < market.definition.notional_min):
         return REASON_NOTIONAL_TOO_SMALL
-    if value > market.definition.notional_max:
+    if jibek_unlikely(value > market.definition.notional_max):
         return REASON_NOTIONAL_TOO_LARGE
     return REASON_NONE
 
 
-cdef inline bint reserve_infos(MarketRecord* market) noexcept:
-    """Grows the infos with the ladder's nodes; False where memory is out."""
-    cdef OrderInfo* infos
-    if market.info_capacity < market.ladder.node_capacity:
-        infos = <OrderInfo*>realloc(market.infos, market.ladder.node_capacity * sizeof(OrderInfo))
-        if infos == NULL:
-            return False
-        market.infos = infos
-        market.info_capacity = market.ladder.node_capacity
-    return True
+cdef inline bint quantity_fits(const MarketRecord* market, int64_t quantity_lots) noexcept nogil:
+    return market.definition.quantity_min_lots <= quantity_lots <= market.definition.quantity_max_lots
+
+
+cdef inline int check_limit(const MarketRecord* market, const Command* command) noexcept nogil:
+    if jibek_unlikely(command.amount != 0):
+        return REASON_INVALID_QUOTE_AMOUNT
+    if not market.definition.price_min_ticks <= command.price_ticks <= market.definition.price_max_ticks:
+        return REASON_INVALID_PRICE
+    if not quantity_fits(market, command.quantity_lots):
+        return REASON_INVALID_QUANTITY
+    return check_value(market, value_of(market, command.price_ticks, command.quantity_lots))
+
+
+cdef inline int check_market(const MarketRecord* market, const Command* command) noexcept nogil:
+    cdef int64_t price_ticks
+    if command.price_ticks != 0:
+        return REASON_INVALID_PRICE
+    if command.amount != 0:
+        if command.amount < 0 or command.quantity_lots != 0:
+            return REASON_INVALID_QUOTE_AMOUNT
+        return check_value(market, command.amount)
+    if not quantity_fits(market, command.quantity_lots):
+        return REASON_INVALID_QUANTITY
+    # The value of an order without a price is taken at the best price it meets; in an empty book it has none.
+    if command.side == SIDE_BUY:
+        price_ticks = ladder_best_ask(&market.ladder)
+        return REASON_NONE if price_ticks == NO_ASK else check_value(
+            market, value_of(market, price_ticks, command.quantity_lots)
+        )
+    price_ticks = ladder_best_bid(&market.ladder)
+    return REASON_NONE if price_ticks == 0 else check_value(
+        market, value_of(market, price_ticks, command.quantity_lots)
+    )
+
+
+cdef inline bint fills_whole(MarketRecord* market, const Working* order) noexcept nogil:
+    """Whether a FOK order can be filled entirely at once. Cost: O(levels looked at)."""
+    cdef Level* level = ladder_best_level(&market.ladder, not order.sells)
+    cdef int64_t left_lots = order.left_lots
+    while level != NULL and level.key + order.key >= 0:
+        left_lots -= level.quantity_lots
+        if left_lots <= 0:
+            return True
+        level = tree_worse_level(level)
+    return False
