@@ -20,24 +20,40 @@ cdef extern from * nogil:
     uint64_t jibek_multiply_fold(uint64_t a, uint64_t b)
 
 cdef struct ClientIdWords:
-    # The 36 bytes of a client id, and four that are zero.
-    uint64_t words[5]
+    # The 36 bytes of a client id in words, the last of which is half zero.
+    uint64_t first
+    uint64_t second
+    uint64_t third
+    uint64_t fourth
+    uint64_t fifth
 
 
-cdef inline void client_id_read(ClientIdWords* id, const char* client_id) noexcept nogil:
+cdef inline ClientIdWords client_id_read(const char* client_id) noexcept nogil:
+    cdef ClientIdWords id
     cdef uint32_t last
-    # One load a word: a word that was stored in two parts could not be loaded at once.
-    memcpy(&id.words[0], client_id, 8)
-    memcpy(&id.words[1], client_id + 8, 8)
-    memcpy(&id.words[2], client_id + 16, 8)
-    memcpy(&id.words[3], client_id + 24, 8)
+    memcpy(&id.first, client_id, 8)
+    memcpy(&id.second, client_id + 8, 8)
+    memcpy(&id.third, client_id + 16, 8)
+    memcpy(&id.fourth, client_id + 24, 8)
     memcpy(&last, client_id + 32, 4)
-    id.words[4] = last
+    id.fifth = last
+    return id
 
 
-cdef inline bint client_id_is_short(const ClientIdWords* id) noexcept nogil:
+cdef inline bint client_id_is_short(ClientIdWords id) noexcept nogil:
     """Whether it has no more than 16 bytes, as most have."""
-    return (id.words[2] | id.words[3] | id.words[4]) == 0
+    return (id.third | id.fourth | id.fifth) == 0
+
+
+cdef inline bint client_id_is_none(ClientIdWords id) noexcept nogil:
+    return (id.first | id.second | id.third | id.fourth | id.fifth) == 0
+
+
+cdef inline bint client_ids_differ(ClientIdWords id, ClientIdWords other) noexcept nogil:
+    return (
+        (id.first ^ other.first) | (id.second ^ other.second) | (id.third ^ other.third) | (id.fourth ^ other.fourth)
+        | (id.fifth ^ other.fifth)
+    ) != 0
 
 
 cdef inline uint64_t bytes_in_use(uint64_t word) noexcept nogil:
@@ -47,21 +63,19 @@ cdef inline uint64_t bytes_in_use(uint64_t word) noexcept nogil:
     return ((tops & <uint64_t>0x8080808080808080) >> 7) * <uint64_t>0x0102040810204080 >> 56
 
 
-cdef inline bint client_id_is_padded(const ClientIdWords* id) noexcept nogil:
+cdef inline bint client_id_is_padded(ClientIdWords id) noexcept nogil:
     """Whether zero bytes only pad: the same text must not have two forms."""
-    cdef uint64_t used = bytes_in_use(id.words[0]) | bytes_in_use(id.words[1]) << 8
+    cdef uint64_t used = bytes_in_use(id.first) | bytes_in_use(id.second) << 8
     if not client_id_is_short(id):
-        used |= bytes_in_use(id.words[2]) << 16 | bytes_in_use(id.words[3]) << 24 | bytes_in_use(id.words[4]) << 32
+        used |= bytes_in_use(id.third) << 16 | bytes_in_use(id.fourth) << 24 | bytes_in_use(id.fifth) << 32
     return used & (used + 1) == 0
 
 
-cdef inline uint32_t client_id_hash(const ClientIdWords* id, uint64_t seed, uint32_t account) noexcept nogil:
+cdef inline uint32_t client_id_hash(ClientIdWords id, uint64_t seed, uint32_t account) noexcept nogil:
     """A keyed 32-bit hash of an account and a client id, folded as in wyhash; never 0."""
-    cdef uint64_t hash = jibek_multiply_fold(id.words[0] ^ seed, id.words[1] ^ <uint64_t>0xA0761D6478BD642F)
+    cdef uint64_t hash = jibek_multiply_fold(id.first ^ seed, id.second ^ <uint64_t>0xA0761D6478BD642F)
     if not client_id_is_short(id):
-        hash ^= jibek_multiply_fold(
-            id.words[2] ^ <uint64_t>0xE7037ED1A0B428DB, id.words[3] ^ id.words[4] << 32 ^ seed
-        )
+        hash ^= jibek_multiply_fold(id.third ^ <uint64_t>0xE7037ED1A0B428DB, id.fourth ^ id.fifth << 32 ^ seed)
     hash = jibek_multiply_fold(hash ^ seed, account ^ <uint64_t>0x8EBC6AF09C88C6E3)
     return <uint32_t>(hash >> 32) if hash >> 32 else 1
 

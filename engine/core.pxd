@@ -9,7 +9,9 @@ from engine.records cimport Command, Event, MarketDefinition
 
 cdef enum:
     # Commands whose memory is asked for together, so that the waits overlap.
-    BLOCK_COMMANDS = 32
+    BLOCK_COMMANDS = 4
+    # The hashes of the client ids of the commands of four blocks.
+    CLIENT_HASHES = 16
     # With no more markets than this, their records are in the processor's cache anyway.
     MARKETS_IN_CACHE = 16
     # An account's balances and markets are searched by halving until this few are left.
@@ -32,7 +34,8 @@ cdef struct OrderInfo:
     uint8_t modes
 
 cdef struct Working:
-    # An order while a command works on it.
+    # An order while a command works on it. Its traits are side, type, time in force and self-trade mode as an event has them.
+    uint64_t traits
     uint64_t order_id
     int64_t price_ticks
     int64_t quantity_lots
@@ -44,14 +47,14 @@ cdef struct Working:
     int64_t key
     const char* client_id
     uint32_t account
-    bint sells
     uint8_t order_type
-    uint8_t time_in_force
-    uint8_t self_trade_mode
+    bint sells
 
 cdef struct MarketRecord:
     uint32_t number
     uint32_t state
+    # Its assets as an event has them.
+    uint64_t event_assets
     Ladder ladder
     int64_t notional_unit
     uint64_t trades
@@ -133,16 +136,24 @@ cdef class Core:
     cdef bytearray blobs
     cdef uint32_t command_index
     cdef uint8_t command_kind
-    cdef uint32_t client_hashes[BLOCK_COMMANDS]
+    cdef uint32_t client_hashes[CLIENT_HASHES]
 
     cdef int _begin_entry(self, uint64_t capacity) except -1
     cdef int _reserve_events(self, uint64_t capacity) except -1
     cdef bytes _finish_entry(self, uint32_t gateway, uint64_t boot, uint64_t number, int disposition)
-    cdef void _prefetch(self, const Command* commands, uint32_t count) noexcept
+    cdef void _prefetch(self, const Command* commands, uint32_t index, uint32_t count) noexcept
+    cdef void _prefetch_places(self, const Command* commands, uint32_t index, uint32_t count) noexcept
+    cdef void _prefetch_records(self, const Command* commands, uint32_t index, uint32_t count) noexcept
+    cdef void _prefetch_neighbours(self, const Command* commands, uint32_t index, uint32_t count) noexcept
+    cdef uint32_t _known(self, uint32_t account) noexcept
     cdef int _carry_out(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except -1
+    cdef int _carry_out_other(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except -1
     cdef int _administer(self, const Command* command, bytes blob) except -1
     cdef Event* _next_event(self) except NULL
     cdef Event* _emit(self, int kind) except NULL
+    cdef Event* _emit_head(
+        self, MarketRecord* market, uint64_t head, uint32_t account, uint32_t maker_account
+    ) except NULL
     cdef int _attach(self, Event* event, bytes blob) except -1
     cdef int _emit_rejected(self, const Command* command, int reason) except -1
     cdef int _emit_order(
@@ -175,7 +186,7 @@ cdef class Core:
         bint is_maker,
     ) except -1
     cdef int64_t _fee_ppm(self, MarketRecord* market, uint32_t account, bint is_maker) except -1
-    cdef int _reserve_order(self, AccountMarket* own) except -1
+    cdef int _reserve_order(self) except -1
     cdef int _rest(self, MarketRecord* market, AccountMarket* own, const Working* order, uint32_t hash) except -1
     cdef int _forget(self, MarketRecord* market, AccountMarket* own, uint32_t handle) except -1
     cdef uint32_t _find_client_id(self, uint32_t account, const char* client_id, uint32_t hash) noexcept
@@ -184,5 +195,5 @@ cdef class Core:
     cdef bint _may_be_open(self, const OpenOrder* order) noexcept
     cdef bint _is_open(self, const AccountMarket* own, const OpenOrder* order, uint32_t account) noexcept
     cdef int _tidy(self, AccountMarket* own) except -1
-    cdef int _cancel(self, const Command* command, bytes blob) except -1
+    cdef int _cancel(self, const Command* command) except -1
     cdef uint64_t _close_all(self, uint32_t account, uint32_t market, int reason) except? 0

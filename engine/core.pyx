@@ -30,9 +30,11 @@ from libc.string cimport memcmp, memcpy, memmove, memset
 from engine.client_ids cimport (
     ClientIdWords,
     client_id_hash,
+    client_id_is_none,
     client_id_is_padded,
     client_id_read,
     client_id_spread,
+    client_ids_differ,
 )
 from engine.handle_table cimport (
     TableSearch,
@@ -127,6 +129,13 @@ assert sizeof(Node) == 32 and sizeof(OrderInfo) == 64
 
 cdef uint32_t COMMANDS_MAX = BATCH_COMMANDS_MAX
 cdef uint16_t RECORD_VERSION = VERSION
+
+cdef extern from *:
+    """
+    #define JIBEK_TRAITS 0x000000ffffffff00ull
+    """
+    # The bytes of the first word of a command or an event that say side, type, time in force and self-trade mode.
+    const uint64_t TRAITS "JIBEK_TRAITS"
 
 
 cdef inline int64_t value_of(const MarketRecord* market, int64_t price_ticks, int64_t lots) noexcept nogil:
@@ -232,7 +241,7 @@ cdef class Core:
         cdef const Command* commands = <const Command*>(data + sizeof(BatchHeader))
         cdef uint64_t length = len(batch)
         cdef uint64_t blob_start
-        cdef uint32_t index, count
+        cdef uint32_t index
         cdef int disposition
         if time_us > self.time_us:
             self.time_us = time_us
@@ -255,8 +264,7 @@ cdef class Core:
         if disposition == DISPOSITION_EXECUTED:
             for index in range(header.command_count):
                 if index % BLOCK_COMMANDS == 0:
-                    count = header.command_count - index
-                    self._prefetch(&commands[index], count if count < BLOCK_COMMANDS else BLOCK_COMMANDS)
+                    self._prefetch(commands, index, header.command_count)
                 self.command_index = index
                 self.command_kind = commands[index].kind
                 self._carry_out(&commands[index], data + blob_start, header.blob_length)
@@ -318,91 +326,128 @@ cdef class Core:
         self.entry = NULL
         return entry
 
-    cdef void _prefetch(self, const Command* commands, uint32_t count) noexcept:
-        """Asks for the memory that the next commands will touch first, so that they wait for it together, not in turn.
+    cdef void _prefetch(self, const Command* commands, uint32_t index, uint32_t count) noexcept:
+        """Asks for the memory that the three blocks of commands from `index` on will touch, each a step further than the next.
 
-        Also hashes their client ids. What a command finds may be changed by those before it; then it was asked for in
-        vain, and nothing else: a guess at a handle is good enough, and order id 0 leads to a handle like any other.
+        So what one step needs has come when the next one looks at it, and an operation waits for none of it. The blocks are
+        short, because what is asked for too early is out of the cache again. A guess that turns out wrong does no harm,
+        and order id 0, account 0 and handle 0 lead to something like any other.
         """
-        cdef uint32_t index, line
-        cdef uint32_t named = 0
-        cdef uint32_t with_names[BLOCK_COMMANDS]
+        if index == 0:
+            self._prefetch_places(commands, 0, count)
+            self._prefetch_places(commands, BLOCK_COMMANDS, count)
+            self._prefetch_records(commands, 0, count)
+        self._prefetch_places(commands, index + 2 * BLOCK_COMMANDS, count)
+        self._prefetch_records(commands, index + BLOCK_COMMANDS, count)
+        self._prefetch_neighbours(commands, index, count)
+
+    cdef void _prefetch_places(self, const Command* commands, uint32_t index, uint32_t count) noexcept:
+        """Where orders, accounts and client ids are found; hashes the client ids."""
+        cdef uint32_t end = index + BLOCK_COMMANDS if index + BLOCK_COMMANDS < count else count
+        cdef uint32_t hash, line
         cdef MarketRecord* market
-        cdef AccountRecord* account
-        cdef AccountMarket* own
-        cdef ClientIdWords id
-        cdef Node* node
-        for index in range(count):
+        while index < end:
             ids_prefetch(&self.ids, commands[index].order_id)
-            if jibek_likely(commands[index].account < self.account_count):
-                jibek_prefetch(&self.accounts[commands[index].account])
-            # Whether a command has a client id cannot be guessed, so it is not asked: those that have one are gathered.
-            with_names[named] = index
-            named += commands[index].client_id[0] != 0
-        for index in range(named):
-            client_id_read(&id, commands[with_names[index]].client_id)
-            self.client_hashes[with_names[index]] = client_id_hash(
-                &id, self.client_id_seed, commands[with_names[index]].account
+            jibek_prefetch(&self.accounts[self._known(commands[index].account)])
+            # A command without a client id has a hash like the others: asking whether it has one costs more.
+            hash = client_id_hash(
+                client_id_read(commands[index].client_id), self.client_id_seed, commands[index].account
             )
-            table_prefetch(&self.client_ids, client_id_spread(self.client_hashes[with_names[index]]))
-        if self.market_count > MARKETS_IN_CACHE:
-            for index in range(count):
+            self.client_hashes[index % CLIENT_HASHES] = hash
+            table_prefetch(&self.client_ids, client_id_spread(hash))
+            if self.market_count > MARKETS_IN_CACHE:
                 market = self._market(commands[index].market)
                 if market != NULL:
                     for line in range(0, sizeof(MarketRecord), 64):
                         jibek_prefetch(<char*>market + line)
-        for index in range(count):
-            jibek_prefetch(&self.arena.nodes[ids_guess(&self.ids, commands[index].order_id)])
-            jibek_prefetch(&self.infos[ids_guess(&self.ids, commands[index].order_id)])
-            if jibek_likely(commands[index].account < self.account_count):
-                account = &self.accounts[commands[index].account]
-                jibek_prefetch(account.holdings)
-                jibek_prefetch(&account.markets[account.recent])
-        if self.arena.live == 0:
+            index += 1
+
+    cdef void _prefetch_records(self, const Command* commands, uint32_t index, uint32_t count) noexcept:
+        """The orders that are named, the accounts' balances and what they have to do with the market."""
+        cdef uint32_t end = index + BLOCK_COMMANDS if index + BLOCK_COMMANDS < count else count
+        cdef uint32_t handle
+        cdef AccountRecord* account
+        while index < end:
+            handle = ids_guess(&self.ids, commands[index].order_id)
+            jibek_prefetch(&self.arena.nodes[handle])
+            jibek_prefetch(&self.infos[handle])
+            account = &self.accounts[self._known(commands[index].account)]
+            jibek_prefetch(account.holdings)
+            jibek_prefetch(&account.markets[account.recent])
+            index += 1
+
+    cdef void _prefetch_neighbours(self, const Command* commands, uint32_t index, uint32_t count) noexcept:
+        """The orders beside those that are named, their levels, and who is first in line for those that trade."""
+        cdef uint32_t end = index + BLOCK_COMMANDS if index + BLOCK_COMMANDS < count else count
+        cdef MarketRecord* market = self._market(commands[index].market) if index < count else NULL
+        cdef uint32_t handle
+        cdef AccountRecord* account
+        cdef AccountMarket* own
+        cdef Node* node
+        if self.arena.live == 0 or market == NULL:
             return
-        for index in range(count):
-            node = &self.arena.nodes[ids_guess(&self.ids, commands[index].order_id)]
+        for sells in range(2):
+            handle = ladder_first(&market.ladder, sells)
+            account = &self.accounts[self.infos[handle].account if handle else 0]
+            jibek_prefetch(account.holdings)
+            jibek_prefetch(&account.markets[account.recent])
+            handle = self.arena.nodes[handle].next
+            jibek_prefetch(&self.arena.nodes[handle])
+            jibek_prefetch(&self.infos[handle])
+        while index < end:
+            handle = ids_guess(&self.ids, commands[index].order_id)
+            node = &self.arena.nodes[handle]
             jibek_prefetch(node.level)
             jibek_prefetch(&self.arena.nodes[node.next])
             jibek_prefetch(&self.arena.nodes[node.previous])
-            table_prefetch(
-                &self.client_ids,
-                client_id_spread(self.infos[ids_guess(&self.ids, commands[index].order_id)].client_hash),
-            )
-            if jibek_likely(commands[index].account < self.account_count):
-                account = &self.accounts[commands[index].account]
-                if account.market_count:
-                    own = &account.markets[account.recent]
-                    jibek_prefetch(&own.orders[own.listed_count])
+            table_prefetch(&self.client_ids, client_id_spread(self.infos[handle].client_hash))
+            account = &self.accounts[self._known(commands[index].account)]
+            if jibek_likely(account.market_count):
+                own = &account.markets[account.recent]
+                jibek_prefetch(&own.orders[own.listed_count])
+            index += 1
+
+    cdef uint32_t _known(self, uint32_t account) noexcept:
+        """The number of an account; 0, the house, where there is none of it. Without a branch."""
+        return account if account < self.account_count else 0
 
     cdef int _carry_out(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except -1:
         """Executes one command. A refusal is one REJECTED event."""
-        cdef int reason = REASON_NONE
-        cdef bytes blob
-        cdef bint blob_fits = <uint64_t>command.blob_offset + command.blob_length <= blob_length
-        if command.kind == COMMAND_KIND_ORDER_PLACE and blob_fits:
+        cdef int reason
+        if command.kind == COMMAND_KIND_ORDER_PLACE and <uint64_t>command.blob_offset + command.blob_length <= blob_length:
             reason = self._place(command)
-        elif command.kind == COMMAND_KIND_ORDER_CANCEL and blob_fits and command.blob_length == 0:
-            reason = self._cancel(command, None)
+        elif command.kind == COMMAND_KIND_ORDER_CANCEL and (command.blob_offset | command.blob_length) == 0:
+            reason = self._cancel(command)
         else:
-            try:
-                refuse_unless(command.kind in _KNOWN_KINDS, Reason.UNKNOWN_COMMAND)
-                refuse_unless(blob_fits, Reason.MALFORMED_COMMAND)
-                blob = PyBytes_FromStringAndSize(<const char*>blobs + command.blob_offset, command.blob_length)
-                self._administer(command, blob)
-            except Refused as refusal:
-                reason = refusal.reason
-        if reason != REASON_NONE:
+            reason = self._carry_out_other(command, blobs, blob_length)
+        if jibek_unlikely(reason != REASON_NONE):
             self._emit_rejected(command, reason)
         return 0
+
+    cdef int _carry_out_other(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except -1:
+        """Executes a command that no hot path takes; returns the reason where it is refused."""
+        cdef bytes blob
+        try:
+            refuse_unless(command.kind in _KNOWN_KINDS, Reason.UNKNOWN_COMMAND)
+            refuse_unless(
+                <uint64_t>command.blob_offset + command.blob_length <= blob_length, Reason.MALFORMED_COMMAND
+            )
+            blob = PyBytes_FromStringAndSize(<const char*>blobs + command.blob_offset, command.blob_length)
+            return self._administer(command, blob)
+        except Refused as refusal:
+            return refusal.reason
 
     # -- the venue, accounts, keys, money: commands that no hot path takes
 
     cdef int _administer(self, const Command* command, bytes blob) except -1:
         cdef int kind = command.kind
         if kind == COMMAND_KIND_ORDER_CANCEL:
-            reason = self._cancel(command, blob)
+            if blob:
+                (cancel_id,) = read_parts(blob, 1)
+                refuse_unless(len(cancel_id) <= 36, Reason.INVALID_CLIENT_ID)
+            reason = self._cancel(command)
             refuse_unless(reason == REASON_NONE, Reason(reason))
+            self._attach(&self.events[self.event_count - 1], blob)
         elif kind == COMMAND_KIND_ORDER_CANCEL_ALL:
             self._cancel_all(command.account, command.market)
         elif kind == COMMAND_KIND_TIME_TICK:
@@ -463,6 +508,7 @@ cdef class Core:
         if market == NULL:
             raise MemoryError("no room for one more market")
         memcpy(&market.definition, PyBytes_AS_STRING(packed), sizeof(MarketDefinition))
+        market.event_assets = <uint64_t>market.definition.base_asset << 16 | <uint64_t>market.definition.quote_asset << 32
         market.number = number
         market.state = MARKET_STATE_TRADING
         market.notional_unit = unit
@@ -646,18 +692,27 @@ cdef class Core:
         memcpy(event.client_id, command.client_id, 36)
         return 0
 
+    cdef Event* _emit_head(
+        self, MarketRecord* market, uint64_t head, uint32_t account, uint32_t maker_account
+    ) except NULL:
+        """The next event with its first 32 bytes, in four words: fewer stores than fields; and without a blob."""
+        cdef Event* event = self._next_event()
+        cdef uint64_t* words = <uint64_t*>event
+        words[0] = head
+        words[1] = self.command_index | <uint64_t>market.number << 32
+        words[2] = account | <uint64_t>maker_account << 32
+        words[3] = market.event_assets | <uint64_t>self.command_kind << 48
+        event.blob_offset = 0
+        event.blob_length = 0
+        event.amount = 0
+        return event
+
     cdef int _emit_order(
         self, int kind, MarketRecord* market, const Working* order, int64_t hold_change, int reason
     ) except -1:
-        cdef Event* event = self._next_event()
-        event_begin(event, kind, order, reason, 0)
-        event.command_index = self.command_index
-        event.command = self.command_kind
-        event.market = market.number
-        event.account = order.account
-        event.maker_account = 0
-        event.base_asset = <uint16_t>market.definition.base_asset
-        event.quote_asset = <uint16_t>market.definition.quote_asset
+        cdef Event* event = self._emit_head(
+            market, order.traits | <uint64_t>kind | <uint64_t>reason << 48, order.account, 0
+        )
         event.order_id = order.order_id
         event.maker_order_id = 0
         event.trade_id = 0
@@ -771,7 +826,7 @@ cdef class Core:
         order.sells = command.side != SIDE_BUY
         order.key = ladder_key(order.sells, command.price_ticks)
         if command.client_id[0]:
-            hash = self.client_hashes[self.command_index % BLOCK_COMMANDS]
+            hash = self.client_hashes[self.command_index % CLIENT_HASHES]
             if jibek_unlikely(self._find_client_id(command.account, command.client_id, hash)):
                 return REASON_DUPLICATE_CLIENT_ID
         own = account_market(self, account, market.number)
@@ -802,8 +857,8 @@ cdef class Core:
         order.client_id = &command.client_id[0]
         order.account = command.account
         order.order_type = command.order_type
-        order.time_in_force = command.time_in_force
-        order.self_trade_mode = command.self_trade_mode
+        # A command begins with kind, side, type, time in force and self-trade mode, as an event does.
+        order.traits = (<const uint64_t*>command)[0] & TRAITS
         holding.available -= hold
         holding.held += hold
         self._emit_order(EVENT_KIND_ORDER_ACCEPTED, market, &order, hold, REASON_NONE)
@@ -811,7 +866,7 @@ cdef class Core:
         if not ladder_crosses(&market.ladder, order.sells, order.key):
             if may_rest:
                 return self._rest(market, own, &order, hash)
-        if order.time_in_force == TIME_IN_FORCE_FOK and not fills_whole(market, &order):
+        if command.time_in_force == TIME_IN_FORCE_FOK and not fills_whole(market, &order):
             self._close(market, own, &order, REASON_FILL_OR_KILL_EXPIRED)
         elif self._match(market, own, &order):
             self.events[self.event_count - 1].flags |= TRADE_FLAG_TAKER_FILLED
@@ -827,7 +882,6 @@ cdef class Core:
         """What can be judged before the account's orders and funds are looked at, in the reference's order."""
         cdef MarketRecord* market = self._market(command.market)
         cdef AccountRecord* account = self._account(command.account)
-        cdef ClientIdWords id
         # Or-ed, so that one question does for what no order uses.
         if jibek_unlikely(
             (
@@ -837,8 +891,7 @@ cdef class Core:
             ) != 0
         ):
             return REASON_MALFORMED_COMMAND
-        client_id_read(&id, command.client_id)
-        if jibek_unlikely(not client_id_is_padded(&id)):
+        if jibek_unlikely(not client_id_is_padded(client_id_read(command.client_id))):
             return REASON_INVALID_CLIENT_ID
         if jibek_unlikely(market == NULL):
             return REASON_UNKNOWN_MARKET
@@ -957,15 +1010,7 @@ cdef class Core:
         taker.cumulative_quote += value
         maker.cumulative_quote += value
         market.trades += 1
-        event = self._next_event()
-        event_begin(event, EVENT_KIND_TRADE, taker, REASON_NONE, TRADE_FLAG_MAKER_FILLED if lots == node.left_lots else 0)
-        event.command_index = self.command_index
-        event.command = self.command_kind
-        event.market = market.number
-        event.account = taker.account
-        event.maker_account = maker.account
-        event.base_asset = <uint16_t>market.definition.base_asset
-        event.quote_asset = <uint16_t>market.definition.quote_asset
+        event = self._emit_head(market, taker.traits | EVENT_KIND_TRADE, taker.account, maker.account)
         event.order_id = taker.order_id
         event.maker_order_id = node.order_id
         event.trade_id = market.trades
@@ -988,6 +1033,7 @@ cdef class Core:
             market, maker_own, maker.account, taker.sells, base, value, maker_released, True
         )
         if lots == node.left_lots:
+            event.flags = TRADE_FLAG_MAKER_FILLED
             self._forget(market, maker_own, handle)
         else:
             node.left_lots -= lots
@@ -1034,7 +1080,7 @@ cdef class Core:
 
     # -- orders that rest
 
-    cdef int _reserve_order(self, AccountMarket* own) except -1:
+    cdef int _reserve_order(self) except -1:
         """Makes room for one more order in every index."""
         cdef OrderInfo* infos
         if self.info_capacity < self.arena.capacity:
@@ -1058,7 +1104,12 @@ cdef class Core:
         cdef OrderInfo* info
         if jibek_unlikely(handle == 0):
             raise MemoryError("no room for one more order")
-        self._reserve_order(own)
+        if jibek_unlikely(
+            self.info_capacity < self.arena.capacity
+            or self.ids.count >= self.ids.count_max
+            or self.client_ids.count >= self.client_ids.count_max
+        ):
+            self._reserve_order()
         if jibek_unlikely(not ids_insert(&self.ids, self.arena.nodes, order.order_id, handle)):
             raise MemoryError("no room for one more order id")
         info = &self.infos[handle]
@@ -1069,7 +1120,7 @@ cdef class Core:
         memcpy(info.client_id, order.client_id, 36)
         info.market = <uint16_t>market.number
         info.order_type = order.order_type
-        info.modes = order.time_in_force | order.self_trade_mode << 4
+        info.modes = <uint8_t>(order.traits >> 24 & 15 | order.traits >> 28 & 0xF0)
         if jibek_unlikely(own.listed_count == own.capacity):
             self._tidy(own)
         own.orders[own.listed_count].handle = handle
@@ -1106,8 +1157,9 @@ cdef class Core:
         cdef OrderInfo* info
         while jibek_unlikely(handle):
             info = &self.infos[handle]
-            if info.client_hash == hash and info.account == account and memcmp(info.client_id, client_id, 36) == 0:
-                return handle
+            if info.client_hash == hash and info.account == account:
+                if not client_ids_differ(client_id_read(client_id), client_id_read(info.client_id)):
+                    return handle
             handle = table_next(&self.client_ids, spread, &search)
         return 0
 
@@ -1180,21 +1232,20 @@ cdef class Core:
         order.account = info.account
         order.sells = ladder_is_ask(node)
         order.order_type = info.order_type
-        order.time_in_force = info.modes & 15
-        order.self_trade_mode = info.modes >> 4
+        order.traits = (
+            <uint64_t>(SIDE_BUY + order.sells) << 8 | <uint64_t>info.order_type << 16 | <uint64_t>(info.modes & 15) << 24
+            | <uint64_t>(info.modes >> 4) << 32
+        )
         # The event is written first, from what is then forgotten.
         self._close(market, own, &order, reason)
         return self._forget(market, own, handle)
 
-    cdef int _cancel(self, const Command* command, bytes blob) except -1:
+    cdef int _cancel(self, const Command* command) except -1:
         """Cancels an open order named by its id or its client id; returns the reason where it is refused."""
         cdef MarketRecord* market = self._market(command.market)
         cdef uint32_t handle = 0
+        cdef ClientIdWords id
         cdef OrderInfo* info
-        if jibek_unlikely(blob is not None):
-            (cancel_id,) = read_parts(blob, 1)
-            if len(cancel_id) > 36:
-                return REASON_INVALID_CLIENT_ID
         if jibek_unlikely(market == NULL):
             return REASON_UNKNOWN_MARKET
         if jibek_unlikely(self._account(command.account) == NULL):
@@ -1202,18 +1253,18 @@ cdef class Core:
         if jibek_likely(command.order_id):
             handle = ids_get(&self.ids, self.arena.nodes, command.order_id)
         elif command.client_id[0]:
-            hash = self.client_hashes[self.command_index % BLOCK_COMMANDS]
-            handle = self._find_client_id(command.account, command.client_id, hash)
+            handle = self._find_client_id(
+                command.account, command.client_id, self.client_hashes[self.command_index % CLIENT_HASHES]
+            )
         if jibek_unlikely(handle == 0):
             return REASON_UNKNOWN_ORDER
         info = &self.infos[handle]
         if jibek_unlikely(info.account != command.account or info.market != command.market):
             return REASON_UNKNOWN_ORDER
-        if not has_no_client_id(command) and memcmp(command.client_id, info.client_id, 36) != 0:
+        id = client_id_read(command.client_id)
+        if jibek_unlikely(not client_id_is_none(id)) and client_ids_differ(id, client_id_read(info.client_id)):
             return REASON_UNKNOWN_ORDER
         self._close_resting(market, handle, REASON_CANCELLED_BY_OWNER)
-        if jibek_unlikely(blob is not None):
-            self._attach(&self.events[self.event_count - 1], blob)
         return REASON_NONE
 
     def _cancel_all(self, uint32_t account, uint32_t market):
@@ -1361,7 +1412,6 @@ cdef class Core:
         cdef OrderInfo* info
         cdef Node* node
         cdef AccountMarket* own
-        cdef ClientIdWords id
         cdef uint32_t number, handle, place
         cdef uint16_t index
         cdef uint64_t resting = 0
@@ -1395,8 +1445,7 @@ cdef class Core:
                     assert 0 < node.left_lots <= info.quantity_lots, node.order_id
                     if info.client_hash:
                         client_ids += 1
-                        client_id_read(&id, info.client_id)
-                        hash = client_id_hash(&id, self.client_id_seed, info.account)
+                        hash = client_id_hash(client_id_read(info.client_id), self.client_id_seed, info.account)
                         assert info.client_hash == hash, node.order_id
                         assert self._find_client_id(info.account, info.client_id, hash) == handle, node.order_id
                     # A level's quantity is the sum of its orders.
@@ -1472,29 +1521,7 @@ cdef uint64_t spread_of(const void* infos, uint32_t handle) noexcept nogil:
     return client_id_spread((<const OrderInfo*>infos)[handle].client_hash)
 
 
-# -- parts of an event and checks of a command
-
-
-cdef inline void event_begin(Event* event, int kind, const Working* order, int reason, int flags) noexcept nogil:
-    """The fields that stand first in an event, and those at its end and between that no order has."""
-    event.kind = <uint8_t>kind
-    event.side = SIDE_BUY + order.sells
-    event.order_type = order.order_type
-    event.time_in_force = order.time_in_force
-    event.self_trade_mode = order.self_trade_mode
-    event.flags = <uint8_t>flags
-    event.reason = <uint16_t>reason
-    event.asset = 0
-    event.state = 0
-    event.blob_offset = 0
-    event.blob_length = 0
-    event.amount = 0
-
-
-cdef inline bint has_no_client_id(const Command* command) noexcept nogil:
-    cdef ClientIdWords id
-    client_id_read(&id, command.client_id)
-    return (id.words[0] | id.words[1] | id.words[2] | id.words[3] | id.words[4]) == 0
+# -- checks of a command
 
 
 cdef inline int check_value(const MarketRecord* market, int64_t value) noexcept nogil:
