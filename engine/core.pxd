@@ -33,8 +33,8 @@ cdef struct OrderInfo:
     # The time in force, and above four bits the self-trade mode.
     uint8_t modes
 
-cdef struct Working:
-    # An order while a command works on it. Its traits are side, type, time in force and self-trade mode as an event has them.
+cdef struct Taker:
+    # An order while it is matched. Its traits are side, type, time in force and self-trade mode as an event has them.
     uint64_t traits
     uint64_t order_id
     int64_t price_ticks
@@ -47,8 +47,8 @@ cdef struct Working:
     int64_t key
     const char* client_id
     uint32_t account
-    uint8_t order_type
     bint sells
+    bint has_price
 
 cdef struct MarketRecord:
     uint32_t number
@@ -117,6 +117,8 @@ cdef class Core:
     cdef OrderIds ids
     cdef HandleTable client_ids
     cdef uint64_t client_id_seed
+    # With no more open orders than this, one more needs no more memory.
+    cdef uint64_t room
     # The cold state: names, keys, own fees, windows, which no order touches.
     cdef list assets
     cdef set asset_names
@@ -151,14 +153,8 @@ cdef class Core:
     cdef int _administer(self, const Command* command, bytes blob) except -1
     cdef Event* _next_event(self) except NULL
     cdef Event* _emit(self, int kind) except NULL
-    cdef Event* _emit_head(
-        self, MarketRecord* market, uint64_t head, uint32_t account, uint32_t maker_account
-    ) except NULL
     cdef int _attach(self, Event* event, bytes blob) except -1
     cdef int _emit_rejected(self, const Command* command, int reason) except -1
-    cdef int _emit_order(
-        self, int kind, MarketRecord* market, const Working* order, int64_t hold_change, int reason
-    ) except -1
 
     cdef AccountRecord* _account(self, uint32_t number) noexcept
     cdef Holding* _find_holding(self, AccountRecord* account, uint32_t asset) except NULL
@@ -166,13 +162,16 @@ cdef class Core:
     cdef MarketRecord* _market(self, uint32_t number) noexcept
 
     cdef int _place(self, const Command* command) except -1
-    cdef int _check_place(self, const Command* command) noexcept
+    cdef int _take(
+        self, MarketRecord* market, AccountMarket* own, const Command* command, int64_t key, uint32_t hash
+    ) except -1
+    cdef int _check_place(self, const Command* command, int64_t* hold) noexcept
     cdef bint _has_funds_at_market(self, const Command* command, MarketRecord* market, int64_t available) noexcept
     cdef bint _can_buy(self, MarketRecord* market, int64_t lots, int64_t available) noexcept
     cdef bint _can_sell_for(self, MarketRecord* market, int64_t quote_amount, int64_t available) noexcept
-    cdef bint _match(self, MarketRecord* market, AccountMarket* own, Working* taker) except -1
+    cdef bint _match(self, MarketRecord* market, AccountMarket* own, Taker* taker) except -1
     cdef int _trade(
-        self, MarketRecord* market, AccountMarket* own, Working* taker, uint32_t handle, int64_t lots, int64_t value
+        self, MarketRecord* market, AccountMarket* own, Taker* taker, uint32_t handle, int64_t lots, int64_t value
     ) except -1
     cdef int64_t _settle_side(
         self,
@@ -186,11 +185,22 @@ cdef class Core:
         bint is_maker,
     ) except -1
     cdef int64_t _fee_ppm(self, MarketRecord* market, uint32_t account, bint is_maker) except -1
-    cdef int _reserve_order(self) except -1
-    cdef int _rest(self, MarketRecord* market, AccountMarket* own, const Working* order, uint32_t hash) except -1
+    cdef int _reserve_orders(self) except -1
+    cdef void _set_room(self) noexcept
+    cdef void _shrink(self) noexcept
+    cdef int _rest(
+        self,
+        MarketRecord* market,
+        AccountMarket* own,
+        const Command* command,
+        int64_t key,
+        int64_t left_lots,
+        int64_t cumulative_quote,
+        uint32_t hash,
+    ) except -1
     cdef int _forget(self, MarketRecord* market, AccountMarket* own, uint32_t handle) except -1
     cdef uint32_t _find_client_id(self, uint32_t account, const char* client_id, uint32_t hash) noexcept
-    cdef int _close(self, MarketRecord* market, AccountMarket* own, const Working* order, int reason) except -1
+    cdef int _close(self, MarketRecord* market, AccountMarket* own, const Taker* taker, int reason) except -1
     cdef int _close_resting(self, MarketRecord* market, uint32_t handle, int reason) except -1
     cdef bint _may_be_open(self, const OpenOrder* order) noexcept
     cdef bint _is_open(self, const AccountMarket* own, const OpenOrder* order, uint32_t account) noexcept

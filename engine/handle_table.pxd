@@ -206,13 +206,11 @@ cdef inline bint table_reserve(HandleTable* table, HashOf hash_of, const void* k
     return table_resize(table, hash_of, keys, table.groups * 2 if table.groups else GROUPS_MIN)
 
 
-cdef inline void table_remove(
-    HandleTable* table, HashOf hash_of, const void* keys, uint64_t hash, uint32_t handle
-) noexcept nogil:
-    """Removes a handle that is in the table under that hash, while its key still stands where it leads."""
+cdef inline void table_remove(HandleTable* table, uint64_t hash, uint32_t handle) noexcept nogil:
+    """Removes a handle that is in the table under that hash."""
     cdef uint64_t group = hash >> table.shift
     cdef TableSearch search = table_search(table, hash)
-    while table_next(table, hash, &search) != handle:
+    while jibek_unlikely(table_next(table, hash, &search) != handle):
         pass
     table.tags[search.group] &= ~(<uint64_t>255 << (8 * search.lane))
     table.count -= 1
@@ -220,6 +218,9 @@ cdef inline void table_remove(
         if table.tags[group] < PASSED_MAX:
             table.tags[group] -= ONE_PASSED
         group = (group + 1) & (table.groups - 1)
-    # Where memory is out it stays as large as it is.
+
+
+cdef inline void table_shrink(HandleTable* table, HashOf hash_of, const void* keys) noexcept nogil:
+    """Gives back half of a table that is nearly empty; where memory is out it stays as large as it is."""
     if jibek_unlikely(table.count < table.count_min):
         table_resize(table, hash_of, keys, table.groups // 2)

@@ -31,6 +31,7 @@ from engine.handle_table cimport (
     table_remove,
     table_reserve,
     table_search,
+    table_shrink,
 )
 from engine.ladder cimport Node
 from engine.memory cimport jibek_allocate, jibek_likely, jibek_prefetch, jibek_unlikely
@@ -195,7 +196,7 @@ cdef inline bint ids_reserve(OrderIds* ids, const Node* nodes) noexcept nogil:
 
 
 cdef inline void ids_remove_other(OrderIds* ids, const Node* nodes, uint32_t* slot, uint32_t handle) noexcept nogil:
-    table_remove(&ids.others, ids_hash_of, nodes, ids_hash(nodes[handle].order_id), handle)
+    table_remove(&ids.others, ids_hash(nodes[handle].order_id), handle)
     if slot[0] < MORE_MAX:
         slot[0] -= ONE_MORE
 
@@ -214,3 +215,4 @@ cdef inline void ids_shrink(OrderIds* ids, const Node* nodes) noexcept nogil:
     """Gives back half of an array that is nearly empty; where memory is out it stays as it is."""
     if jibek_unlikely(ids.count < ids.count_min):
         ids_resize(ids, nodes, (ids.mask + 1) // 2)
+    table_shrink(&ids.others, ids_hash_of, nodes)
