@@ -1,12 +1,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from engine.matching cimport BookEventRecord, BookOperationRecord, BookState
-
-cdef struct SavedOrder:
-    uint64_t side
-    int64_t price_ticks
-    int64_t left_lots
-    uint64_t order_id
+from engine.saved_book cimport SavedOrder
 
 
 cdef class EventBlock:
@@ -31,6 +26,7 @@ cdef class Book:
     cdef _end(self, BookEventRecord* event)
     cdef EventBlock _apply(self, const BookOperationRecord* records, uint64_t count)
     cdef EventBlock _free_block(self, uint64_t capacity)
+    cdef uint32_t _find(self, object order_id) except? 0
     cdef uint32_t _handle(self, uint64_t order_id)
     cdef _resting(self, uint32_t handle)
     cdef int _load(self, const unsigned char[::1] data) except -1

@@ -10,7 +10,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.ref cimport Py_REFCNT
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from engine.ladder cimport (
     NO_ASK,
@@ -59,15 +59,22 @@ from engine.matching cimport (
 )
 from engine.memory cimport jibek_allocate
 from engine.order_ids cimport ids_get, ids_insert, ids_reserve
-from engine.price_tree cimport Level, tree_worse_level
+from engine.price_tree cimport Level, tree_level, tree_worse_level
 from engine.records cimport SIDE_BUY, SIDE_SELL, TIME_IN_FORCE_GTC
+from engine.saved_book cimport SavedOrder, saved_book_size, saved_book_write
 
+import operator
 import os
+import struct
 from enum import IntEnum
 from typing import NamedTuple
 
 from engine.reasons import Reason
 from engine.records import Side
+
+cdef extern from "Python.h":
+    long long PyLong_AsLongLongAndOverflow(object number, int* overflow) except? -1
+    bint PyLong_Check(object number)
 
 assert sizeof(BookOperationRecord) == 40
 assert sizeof(BookEventRecord) == 48
@@ -219,12 +226,12 @@ cdef class EventBlock:
     def __getitem__(self, index):
         if isinstance(index, slice):
             return [event_of(&self.records[at]) for at in range(*index.indices(self.count))]
-        cdef int64_t at_index = index
-        if at_index < 0:
-            at_index += self.count
-        if not 0 <= at_index < <int64_t>self.count:
+        number = as_int(index, "an event index")
+        if number < 0:
+            number += self.count
+        if not 0 <= number < self.count:
             raise IndexError("event index out of range")
-        return event_of(&self.records[at_index])
+        return event_of(&self.records[<uint64_t>number])
 
     def __iter__(self):
         return iter(self[:])
@@ -255,8 +262,9 @@ cdef class Book:
     """A limit order book with price-time priority.
 
     Order ids are 64-bit numbers that the caller chooses, unique among the resting orders. Prices are whole ticks and
-    quantities whole lots, both from 1 to 2^62 - 1. A refusal is an event, not an exception. After a MemoryError the book
-    may have done a part of the operation. A book is used by one thread at a time.
+    quantities whole lots, both from 1 to 2^62 - 1; any other whole number is refused. A refusal is an event, not an
+    exception; what is no whole number, such as 100.7 or "100", is a TypeError and never rounded. After a MemoryError the
+    book may have done a part of the operation. A book is used by one thread at a time.
 
     >>> book = Book()
     >>> book.place(1, Side.SELL, price_ticks=101, quantity_lots=5)
@@ -277,23 +285,19 @@ cdef class Book:
         self.last.reserve(SINGLE_EVENTS)
         self.blocks = []
 
+    def __init__(self):
+        """An empty book."""
+
     def __dealloc__(self):
         book_free(&self.state)
 
     # -- one operation a call
 
-    def place(
-        self,
-        uint64_t order_id,
-        int side,
-        int64_t price_ticks,
-        int64_t quantity_lots,
-        int time_in_force=TIME_IN_FORCE_GTC,
-    ):
+    def place(self, order_id, side, price_ticks, quantity_lots, time_in_force=TIME_IN_FORCE_GTC):
         """Matches a limit order and rests what is left of it.
 
         Args:
-            order_id: unique among the resting orders.
+            order_id: 0 to 2^64 - 1, unique among the resting orders.
             side: Side.BUY or Side.SELL.
             price_ticks: 1 to 2^62 - 1; the worst price at which it trades.
             quantity_lots: 1 to 2^62 - 1.
@@ -303,56 +307,108 @@ cdef class Book:
             The number of events, which `events` gives: ACCEPTED, then a TRADE for each fill, then EXPIRED for a rest that
             does not stay; or REJECTED alone.
 
+        Raises:
+            TypeError: an argument is no whole number.
+            OverflowError: the order id is not from 0 to 2^64 - 1.
+
         Complexity: O(1), and O(1) for each fill; FOK looks at each level it would need first.
         """
         cdef BookOperationRecord record
-        # A side or time in force that fits no byte is none that there is.
-        record.side = side if 0 <= side < 256 else 0
-        record.time_in_force = time_in_force if 0 <= time_in_force < 256 else 0
-        record.order_id = order_id
-        record.price_ticks = price_ticks
-        record.quantity_lots = quantity_lots
+        record.order_id = read_order_id(order_id)
+        record.side = read_choice(side, "side")
+        record.price_ticks = read_number(price_ticks, "price_ticks")
+        record.quantity_lots = read_number(quantity_lots, "quantity_lots")
+        record.time_in_force = read_choice(time_in_force, "time_in_force")
         return self._end(book_place(&self.state, self._begin(), 0, &record))
 
-    def market(self, uint64_t order_id, int side, int64_t quantity_lots):
-        """Fills up to `quantity_lots` at whatever price there is; the rest expires. Returns the number of events."""
+    def market(self, order_id, side, quantity_lots):
+        """Fills up to `quantity_lots` at whatever price there is; the rest expires.
+
+        Args:
+            order_id: 0 to 2^64 - 1; it never rests, so it need not be unique.
+            side: Side.BUY or Side.SELL.
+            quantity_lots: 1 to 2^62 - 1.
+
+        Returns:
+            The number of events: ACCEPTED, a TRADE for each fill, EXPIRED for what is left; or REJECTED alone.
+
+        Raises:
+            TypeError: an argument is no whole number.
+            OverflowError: the order id is not from 0 to 2^64 - 1.
+
+        Complexity: O(1) for each fill.
+        """
         cdef BookOperationRecord record
-        record.side = side if 0 <= side < 256 else 0
-        record.order_id = order_id
-        record.quantity_lots = quantity_lots
+        record.order_id = read_order_id(order_id)
+        record.side = read_choice(side, "side")
+        record.quantity_lots = read_number(quantity_lots, "quantity_lots")
         return self._end(book_market(&self.state, self._begin(), 0, &record))
 
-    def cancel(self, uint64_t order_id):
-        """Removes a resting order. Returns 1: CANCELLED, or REJECTED with UNKNOWN_ORDER where there is none."""
+    def cancel(self, order_id):
+        """Removes a resting order.
+
+        Returns:
+            1: the event is CANCELLED, or REJECTED with UNKNOWN_ORDER where no such order rests.
+
+        Raises:
+            TypeError: the order id is no whole number.
+            OverflowError: the order id is not from 0 to 2^64 - 1.
+
+        Complexity: O(1).
+        """
         cdef BookOperationRecord record
-        record.order_id = order_id
+        record.order_id = read_order_id(order_id)
         return self._end(book_cancel(&self.state, self._begin(), 0, &record))
 
-    def replace(self, uint64_t order_id, uint64_t new_order_id, int64_t price_ticks, int64_t quantity_lots):
+    def replace(self, order_id, new_order_id, price_ticks, quantity_lots):
         """Cancels a resting order and places a new one on its side, which matches at once where it crosses.
 
-        The new order, whose id may be the same, is the last in its queue. Where there is no such order, or the new one is
-        not valid, nothing changes and the only event is REJECTED. Returns the number of events.
+        Args:
+            order_id: the order that rests.
+            new_order_id: that of the new order, which is the last in its queue; it may be the same.
+            price_ticks: 1 to 2^62 - 1.
+            quantity_lots: 1 to 2^62 - 1.
+
+        Returns:
+            The number of events: CANCELLED and those of `place`. Where there is no such order, or the new one is not
+            valid, nothing changes and the only event is REJECTED.
+
+        Raises:
+            TypeError: an argument is no whole number.
+            OverflowError: an order id is not from 0 to 2^64 - 1.
+
+        Complexity: O(1), and O(1) for each fill.
         """
         cdef BookOperationRecord record
-        record.order_id = order_id
-        record.new_order_id = new_order_id
-        record.price_ticks = price_ticks
-        record.quantity_lots = quantity_lots
+        record.order_id = read_order_id(order_id)
+        record.new_order_id = read_order_id(new_order_id)
+        record.price_ticks = read_number(price_ticks, "price_ticks")
+        record.quantity_lots = read_number(quantity_lots, "quantity_lots")
         return self._end(book_replace(&self.state, self._begin(), 0, &record))
 
-    def amend(self, uint64_t order_id, int64_t quantity_lots):
+    def amend(self, order_id, quantity_lots):
         """Leaves `quantity_lots` of a resting order, fewer than it has; it keeps its place in the queue.
 
-        Returns 1: AMENDED, or REJECTED with UNKNOWN_ORDER or, where it does not have more than that, INVALID_QUANTITY.
+        Returns:
+            1: the event is AMENDED, or REJECTED with UNKNOWN_ORDER or, where it does not have more than that,
+            INVALID_QUANTITY.
+
+        Raises:
+            TypeError: an argument is no whole number.
+            OverflowError: the order id is not from 0 to 2^64 - 1.
+
+        Complexity: O(1).
         """
         cdef BookOperationRecord record
-        record.order_id = order_id
-        record.quantity_lots = quantity_lots
+        record.order_id = read_order_id(order_id)
+        record.quantity_lots = read_number(quantity_lots, "quantity_lots")
         return self._end(book_amend(&self.state, self._begin(), 0, &record))
 
     def events(self):
-        """The events of the last call of one operation as a list of BookEvent, in the order in which they happened."""
+        """The events of the last call of one operation as a list of BookEvent, in the order in which they happened.
+
+        Those of `apply` are what it returns. Complexity: O(events).
+        """
         return self.last[:]
 
     @property
@@ -384,42 +440,45 @@ cdef class Book:
         """Carries out an array of operations and returns the array of all their events.
 
         Args:
-            operations: a NumPy structured array of `operation_dtype()`, or what NumPy makes one of, such as a list of
-                tuples. Its fields are the kind (OperationKind), side, time in force, two reserved ones, order id, new
-                order id (REPLACE), price and quantity; what a kind of operation does not need is ignored.
+            operations: a NumPy structured array with the fields of `operation_dtype()`, one dimension, or tuples of
+                them. The fields are the kind (OperationKind), side, time in force, two reserved ones, order id, new
+                order id (REPLACE), price and quantity; what a kind of operation does not need is ignored. An array of
+                that very dtype is read where it lies, if it is contiguous; other integers, byte orders and orders of
+                the fields are converted.
 
         Returns:
             A NumPy structured array of `event_dtype()`, shape (events,); its field `operation` is the index of the
             operation that is answered. It is the caller's: memory is used again only once nobody holds it.
 
         Raises:
-            ValueError: the array's fields are not those of `operation_dtype()`.
+            TypeError: it is no array, or a field holds what are no whole numbers, such as floats.
+            ValueError: the fields are not those of `operation_dtype()`, or the array has not one dimension.
+            OverflowError: a number does not fit its field; numbers are never cut.
 
         Complexity: O(1) for each operation and fill; no Python object is made for any of them.
         """
         import numpy
 
-        dtype = operation_dtype()
-        if getattr(operations, "dtype", dtype).names != dtype.names:
-            raise ValueError(f"the fields of operations must be {', '.join(dtype.names)}")
-        return numpy.frombuffer(self.apply_buffer(numpy.ascontiguousarray(operations, dtype)), event_dtype())
+        return numpy.frombuffer(self.apply_buffer(_records_of(operations)), event_dtype())
 
     def apply_buffer(self, operations):
         """As `apply`, without NumPy.
 
         Args:
-            operations: any contiguous buffer of records as OPERATION_FIELDS has them, 40 bytes each, little-endian.
+            operations: any contiguous buffer of records as OPERATION_FIELDS has them, 40 bytes each, little-endian:
+                bytes, or an array of 40-byte items, whose fields are not looked at.
 
         Returns:
             An EventBlock, a sequence of BookEvent whose memory holds records as EVENT_FIELDS has them, 48 bytes each.
 
         Raises:
-            ValueError: the buffer is not a whole number of records.
+            TypeError: it is no buffer.
+            ValueError: the buffer is not a whole number of records, not contiguous, or one of items of another size.
         """
         cdef Py_buffer view
         PyObject_GetBuffer(operations, &view, PyBUF_ND)
         try:
-            if view.len % sizeof(BookOperationRecord):
+            if view.len % sizeof(BookOperationRecord) or view.itemsize not in (1, <Py_ssize_t>sizeof(BookOperationRecord)):
                 raise ValueError(f"operations must be records of {sizeof(BookOperationRecord)} bytes")
             return self._apply(<const BookOperationRecord*>view.buf, view.len // sizeof(BookOperationRecord))
         finally:
@@ -469,8 +528,9 @@ cdef class Book:
         """The number of resting orders."""
         return self.state.arena.live
 
-    def __contains__(self, uint64_t order_id):
-        return self._handle(order_id) != 0
+    def __contains__(self, order_id):
+        """Whether an order of that id rests. Raises TypeError where it is no whole number. Cost: O(1)."""
+        return self._find(order_id) != 0
 
     def __iter__(self):
         """The resting orders: bids, then asks, each in the order in which they would be filled. Cost: O(orders) at once."""
@@ -482,44 +542,97 @@ cdef class Book:
         count = len(self)
         return f"<Book: {count} order{'' if count == 1 else 's'}, bid {bid}, ask {ask}>"
 
-    def order(self, uint64_t order_id):
-        """The resting order of that id; None where there is none."""
-        cdef uint32_t handle = self._handle(order_id)
+    def order(self, order_id):
+        """The resting order of that id as RestingOrder; None where there is none.
+
+        Raises:
+            TypeError: the order id is no whole number.
+
+        Complexity: O(1).
+        """
+        cdef uint32_t handle = self._find(order_id)
         return self._resting(handle) if handle else None
 
-    def orders(self, int side):
-        """The resting orders of a side (L3) as RestingOrder, in the order in which they would be filled."""
-        cdef uint32_t handle = ladder_first(&self.state.ladder, is_sell(side))
+    def orders(self, side, price_ticks=None):
+        """The resting orders of a side, or of one price of it (L3), in the order in which they would be filled.
+
+        Args:
+            side: Side.BUY or Side.SELL.
+            price_ticks: the one price; None gives the whole side.
+
+        Returns:
+            A list of RestingOrder; empty where nothing rests there.
+
+        Raises:
+            TypeError: an argument is no whole number.
+            ValueError: the side is neither of the two.
+
+        Complexity: O(orders in the list).
+        """
+        cdef bint ask = is_sell(side)
+        cdef Level* level = ladder_best_level(&self.state.ladder, ask)
+        cdef Level* only = NULL
+        cdef int64_t price
+        cdef uint32_t handle
+        if price_ticks is not None:
+            price = read_number(price_ticks, "price_ticks")
+            only = tree_level(&self.state.ladder.sides[ask], ladder_key(ask, price)) if is_value(price) else NULL
+            level = only
+        handle = level.head if level != NULL else 0
         result = []
-        while handle:
+        while handle and (only == NULL or self.state.arena.nodes[handle].level == only):
             result.append(self._resting(handle))
             handle = ladder_after(&self.state.arena.nodes[handle])
         return result
 
-    def depth(self, int side, uint64_t levels=0):
-        """Prices and what rests there (L2) as DepthLevel, best first; at most `levels` of them, 0 gives all."""
+    def depth(self, side, levels=None):
+        """Prices of a side and what rests there (L2), best first.
+
+        Args:
+            side: Side.BUY or Side.SELL.
+            levels: how many at most; None gives all.
+
+        Returns:
+            A list of DepthLevel.
+
+        Raises:
+            TypeError: an argument is no whole number.
+            ValueError: the side is neither of the two, or `levels` is negative.
+
+        Complexity: O(levels in the list).
+        """
         cdef bint ask = is_sell(side)
         cdef Level* level = ladder_best_level(&self.state.ladder, ask)
+        cdef uint64_t left = read_levels(levels)
         result = []
-        while level != NULL:
+        while level != NULL and left:
             result.append(DepthLevel(ladder_key(ask, level.key), level.quantity_lots))
-            if <uint64_t>len(result) == levels:
-                break
             level = tree_worse_level(level)
+            left -= 1
         return result
 
-    def quantity(self, int side, int64_t price_ticks):
-        """The lots that rest on a side at a price; 0 where nothing does. Cost: O(1)."""
-        if not is_value(price_ticks):
-            return 0
-        return ladder_quantity(&self.state.ladder, is_sell(side), price_ticks)
+    def quantity(self, side, price_ticks):
+        """The lots that rest on a side at a price; 0 where nothing does.
 
-    def queue_place(self, uint64_t order_id):
+        Raises:
+            TypeError: an argument is no whole number.
+            ValueError: the side is neither of the two.
+
+        Complexity: O(1).
+        """
+        cdef bint ask = is_sell(side)
+        cdef int64_t price = read_number(price_ticks, "price_ticks")
+        return ladder_quantity(&self.state.ladder, ask, price) if is_value(price) else 0
+
+    def queue_place(self, order_id):
         """What is filled before a resting order at its price, as QueuePlace; None where there is no such order.
+
+        Raises:
+            TypeError: the order id is no whole number.
 
         Complexity: O(orders ahead).
         """
-        cdef uint32_t handle = self._handle(order_id)
+        cdef uint32_t handle = self._find(order_id)
         cdef uint64_t orders_ahead = 0
         cdef int64_t lots_ahead = 0
         if handle == 0:
@@ -530,6 +643,11 @@ cdef class Book:
                 return QueuePlace(orders_ahead, lots_ahead)
             orders_ahead += 1
             lots_ahead += self.state.arena.nodes[handle].left_lots
+
+    cdef uint32_t _find(self, object order_id) except? 0:
+        """The handle of a resting order; 0 where there is none of that id, which may be any whole number."""
+        cdef uint64_t order_number = 0
+        return self._handle(order_number) if is_order_id(order_id, &order_number) else 0
 
     cdef uint32_t _handle(self, uint64_t order_id):
         return ids_get(&self.state.ids, self.state.arena.nodes, order_id)
@@ -542,7 +660,7 @@ cdef class Book:
     # -- the whole state
 
     def clear(self):
-        """Forgets all orders and gives back their memory, without events."""
+        """Forgets all orders and gives back their memory, without events. Cost: O(levels)."""
         book_free(&self.state)
 
     def copy(self):
@@ -568,41 +686,36 @@ cdef class Book:
         """The state of the book, for `from_bytes`: the same bytes for the same orders in the same queues, anywhere.
 
         Each order takes 32 bytes, little-endian: side, price, quantity left, id, all 64 bits; bids before asks, each in the
-        order in which they would be filled, after the four bytes JBK1 and four that are zero.
+        order in which they would be filled, after the four bytes JBK1 and four that are zero. Cost: O(orders).
         """
-        cdef uint64_t count = self.state.arena.live
-        cdef uint32_t handle
-        cdef SavedOrder* saved
-        data = PyBytes_FromStringAndSize(NULL, 8 + count * sizeof(SavedOrder))
-        cdef char* start = data
-        memset(start, 0, 8)
-        memcpy(start, b"JBK1", 4)
-        saved = <SavedOrder*>(start + 8)
-        for ask in (False, True):
-            handle = ladder_first(&self.state.ladder, ask)
-            while handle:
-                saved.side = SIDE_SELL if ask else SIDE_BUY
-                saved.price_ticks = ladder_price(&self.state.arena.nodes[handle])
-                saved.left_lots = self.state.arena.nodes[handle].left_lots
-                saved.order_id = self.state.arena.nodes[handle].order_id
-                saved += 1
-                handle = ladder_after(&self.state.arena.nodes[handle])
+        data = PyBytes_FromStringAndSize(NULL, saved_book_size(self.state.arena.live))
+        saved_book_write(&self.state.ladder, self.state.arena.nodes, data)
         return data
 
     @staticmethod
     def from_bytes(data):
-        """The book of which `data` is the state.
+        """The book of which `data` is the state. Cost: O(orders).
+
+        Args:
+            data: what `to_bytes` gave, as bytes or any contiguous buffer of them.
 
         Raises:
+            TypeError: it is no buffer.
             ValueError: these are not bytes of `to_bytes`, or no book could have that state.
         """
         cdef Book book = Book()
+        if data is None:
+            raise TypeError("a bytes-like object is required, not 'NoneType'")
         book._load(data)
         return book
 
     def save(self, path):
-        """Writes the state of the book to a file, which appears whole or not at all."""
-        temporary = f"{os.fspath(path)}.new"
+        """Writes the state of the book, `to_bytes`, to a file, which appears whole or not at all.
+
+        Raises:
+            OSError: the file cannot be written; what was there before stays.
+        """
+        temporary = f"{os.fsdecode(path)}.new"
         with open(temporary, "wb") as file:
             file.write(self.to_bytes())
             file.flush()
@@ -672,11 +785,71 @@ cdef class Book:
         assert seen == self.state.arena.live == self.state.ids.count, (seen, self.state.arena.live, self.state.ids.count)
 
 
-cdef bint is_sell(int side) except -1:
+# -- what comes from Python: whole numbers, which are never rounded, cut or wrapped
+
+
+cdef int64_t read_number(object number, str name) except? -1:
+    """A whole number; -1, which is in no range, where it does not fit 64 bits."""
+    cdef int overflow
+    if not PyLong_Check(number):
+        number = as_int(number, name)
+    return PyLong_AsLongLongAndOverflow(number, &overflow)
+
+
+cdef int read_choice(object number, str name) except -1:
+    """A side or a time in force; 0, which is none of them, where it fits no byte."""
+    cdef int64_t choice = read_number(number, name)
+    return <int>choice if 0 <= choice <= 255 else 0
+
+
+cdef bint is_order_id(object number, uint64_t* order_id) except -1:
+    """Whether a whole number can be an order id: 0 to 2^64 - 1."""
+    cdef int overflow
+    cdef long long low
+    if not PyLong_Check(number):
+        number = as_int(number, "an order id")
+    low = PyLong_AsLongLongAndOverflow(number, &overflow)
+    if overflow == 0 and low >= 0:
+        order_id[0] = low
+        return True
+    if overflow <= 0 or number >> 64:
+        return False
+    order_id[0] = number
+    return True
+
+
+cdef uint64_t read_order_id(object number) except? 0:
+    cdef uint64_t order_id = 0
+    if not is_order_id(number, &order_id):
+        raise OverflowError(f"an order id is from 0 to 2^64 - 1, not {number}")
+    return order_id
+
+
+cdef uint64_t read_levels(object levels) except? 0:
+    """How many levels are asked for; None asks for all."""
+    if levels is None:
+        return <uint64_t>-1
+    number = as_int(levels, "levels")
+    if number < 0:
+        raise ValueError(f"levels must not be negative, and {number} is")
+    return min(number, 2**63)
+
+
+cdef bint is_sell(object side) except -1:
     """Which side a question is about. Unlike an operation, a question of no side is the caller's mistake."""
-    if side != SIDE_BUY and side != SIDE_SELL:
+    cdef int number = read_choice(side, "side")
+    if number != SIDE_BUY and number != SIDE_SELL:
         raise ValueError(f"the side must be Side.BUY or Side.SELL, not {side}")
-    return side == SIDE_SELL
+    return number == SIDE_SELL
+
+
+cdef as_int(object number, str name):
+    """A number of NumPy or of another library as an int, where it is a whole one by its type."""
+    try:
+        return operator.index(number)
+    except TypeError:
+        hint = ": it is Side.BUY or Side.SELL" if name == "side" else ""
+        raise TypeError(f"{name} must be a whole number, not {number!r}{hint}") from None
 
 
 def operation_dtype():
@@ -699,3 +872,67 @@ def _dtype(name, fields):
 
         _dtypes[name] = numpy.dtype(fields)
     return _dtypes[name]
+
+
+_OPERATION = struct.Struct("<4BIQQqq")
+assert _OPERATION.size == sizeof(BookOperationRecord)
+
+
+def _records_of(operations):
+    """What `Book.apply` was given, as a contiguous array of `operation_dtype()`."""
+    import numpy
+
+    dtype = operation_dtype()
+    if not isinstance(operations, numpy.ndarray):
+        return numpy.frombuffer(_packed(operations), dtype)
+    if operations.ndim != 1:
+        raise ValueError(f"operations must have one dimension, not {operations.ndim}")
+    if operations.dtype != dtype:
+        operations = _converted(operations, dtype)
+    return numpy.ascontiguousarray(operations)
+
+
+def _converted(operations, dtype):
+    """An array with the same fields in another order, byte order or width."""
+    import numpy
+
+    if sorted(operations.dtype.names or ()) != sorted(dtype.names):
+        raise ValueError(f"the fields of operations must be {', '.join(dtype.names)}")
+    converted = numpy.empty(len(operations), dtype)
+    for name in dtype.names:
+        column, limits = operations[name], numpy.iinfo(dtype[name])
+        if column.dtype.kind not in "iu":
+            raise TypeError(f"{name} must be whole numbers, not {column.dtype}")
+        if column.size and not limits.min <= int(column.min()) <= int(column.max()) <= limits.max:
+            raise OverflowError(f"{name} must be from {limits.min} to {limits.max}")
+        converted[name] = column
+    return converted
+
+
+def _packed(operations):
+    """The records of tuples."""
+    packed = bytearray()
+    for index, operation in enumerate(operations):
+        try:
+            packed += _OPERATION.pack(*operation)
+        except (TypeError, struct.error):
+            raise _operation_fault(index, operation) from None
+    return packed
+
+
+def _operation_fault(index, operation):
+    """Why a tuple is no operation."""
+    if not isinstance(operation, (tuple, list)):
+        return TypeError(f"operation {index} must be a tuple, not {operation!r}")
+    if len(operation) != len(OPERATION_FIELDS):
+        names = ", ".join(name for name, _ in OPERATION_FIELDS)
+        return ValueError(f"operation {index} must have the fields {names}, not {len(operation)} numbers")
+    for (name, code), number in zip(OPERATION_FIELDS, operation, strict=True):
+        try:
+            whole = operator.index(number)
+        except TypeError:
+            return TypeError(f"operation {index}: {name} must be a whole number, not {number!r}")
+        bits, signed = 8 * int(code[-1]), code[-2] == "i"
+        if not -(2 ** (bits - 1)) * signed <= whole < 2 ** (bits - signed):
+            return OverflowError(f"operation {index}: {name} must fit {bits} bits, not {number}")
+    raise AssertionError(operation)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from engine.book import Book, BookEvent, BookEventKind, DepthLevel, OperationKind, QueuePlace, RestingOrder
+from engine.book import (
+    Book,
+    BookEvent,
+    BookEventKind,
+    DepthLevel,
+    OperationKind,
+    QueuePlace,
+    RestingOrder,
+    operation_dtype,
+)
 from engine.reasons import Reason
 from engine.records import Side, TimeInForce
 from tests.engine.simple_book import Happened, SimpleBook
@@ -287,6 +299,15 @@ def test_questions() -> None:
     assert [book.quantity(Side.BUY, price) for price in (100, 99, 98, 0, -1)] == [6, 5, 0, 0, 0]
     assert book.quantity(Side.SELL, 100) == 0
     assert repr(book) == "<Book: 5 orders, bid 100, ask 103>"
+    assert (bool(book), bool(Book())) == (True, False)
+    assert [book.depth(Side.BUY, levels) for levels in (0, 1, 9, 2**64)] == [
+        [],
+        [(100, 6)],
+        *[[(100, 6), (99, 5)]] * 2,
+    ]
+    assert [order.order_id for order in book.orders(Side.BUY, 100)] == [2, 3, 5]
+    assert book.orders(Side.BUY, 99) == [RestingOrder(1, Side.BUY, 99, 5)]
+    assert [book.orders(Side.BUY, price) for price in (98, 103, 0, -1, 2**62, 2**70)] == [[]] * 6
 
 
 def test_the_place_in_the_queue() -> None:
@@ -340,6 +361,133 @@ def test_clear() -> None:
 def test_a_state_that_no_book_has(damage: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         Book.from_bytes(damage(ladder().to_bytes()))
+
+
+# -- what a newcomer may give
+
+
+NOT_WHOLE = [100.7, 100.0, "100", b"100", None, Decimal(100), Fraction(100), [100]]
+CALLS_WITH_ONE_NUMBER: dict[str, Callable[[Book, Any], object]] = {
+    "place: order_id": lambda book, number: book.place(number, Side.BUY, 90, 5),
+    "place: side": lambda book, number: book.place(9, number, 90, 5),
+    "place: price_ticks": lambda book, number: book.place(9, Side.BUY, number, 5),
+    "place: quantity_lots": lambda book, number: book.place(9, Side.BUY, 90, number),
+    "place: time_in_force": lambda book, number: book.place(9, Side.BUY, 90, 5, number),
+    "market: order_id": lambda book, number: book.market(number, Side.BUY, 5),
+    "market: side": lambda book, number: book.market(9, number, 5),
+    "market: quantity_lots": lambda book, number: book.market(9, Side.BUY, number),
+    "cancel": lambda book, number: book.cancel(number),
+    "replace: order_id": lambda book, number: book.replace(number, 9, 90, 5),
+    "replace: new_order_id": lambda book, number: book.replace(1, number, 90, 5),
+    "replace: price_ticks": lambda book, number: book.replace(1, 1, number, 5),
+    "replace: quantity_lots": lambda book, number: book.replace(1, 1, 90, number),
+    "amend: order_id": lambda book, number: book.amend(number, 1),
+    "amend: quantity_lots": lambda book, number: book.amend(1, number),
+    "in": lambda book, number: number in book,
+    "order": lambda book, number: book.order(number),
+    "orders: side": lambda book, number: book.orders(number),
+    "depth: side": lambda book, number: book.depth(number),
+    "quantity: side": lambda book, number: book.quantity(number, 100),
+    "quantity: price_ticks": lambda book, number: book.quantity(Side.BUY, number),
+    "queue_place": lambda book, number: book.queue_place(number),
+    "event": lambda book, number: book.last_events[number],
+}
+
+
+@pytest.mark.parametrize("number", NOT_WHOLE, ids=repr)
+@pytest.mark.parametrize("name", CALLS_WITH_ONE_NUMBER)
+def test_what_is_no_whole_number_is_never_rounded(name: str, number: object) -> None:
+    book = ladder()
+    with pytest.raises(TypeError, match="must be a whole number, not "):
+        CALLS_WITH_ONE_NUMBER[name](book, number)
+    assert book == ladder()
+
+
+@pytest.mark.parametrize("name", CALLS_WITH_ONE_NUMBER)
+def test_a_number_of_numpy_is_a_number(name: str) -> None:
+    numpy = pytest.importorskip("numpy")
+    for number, same in ((numpy.int64(1), 1), (numpy.uint8(1), 1), (numpy.array(1), 1)):
+        book, expected = ladder(), ladder()
+        book.cancel(77)
+        expected.cancel(77)
+        if name == "event":
+            continue
+        assert CALLS_WITH_ONE_NUMBER[name](book, number) == CALLS_WITH_ONE_NUMBER[name](expected, same)
+        assert (book, book.events()) == (expected, expected.events())
+    for number in (numpy.float64(1), numpy.float32(1), numpy.True_, numpy.array([1.0])):
+        with pytest.raises(TypeError, match="must be a whole number"):
+            CALLS_WITH_ONE_NUMBER[name](ladder(), number)
+
+
+@pytest.mark.parametrize("number", [-1, -(2**63), -(2**70), 2**64, 2**70])
+def test_numbers_that_no_order_can_have(number: int) -> None:
+    """An operation answers with an event where the number has no place in the event; a question has an answer."""
+    book = ladder()
+    for name in ("place: order_id", "market: order_id", "cancel", "replace: order_id", "replace: new_order_id"):
+        with pytest.raises(OverflowError, match=f"an order id is from 0 to .*, not {number}"):
+            CALLS_WITH_ONE_NUMBER[name](book, number)
+    for name, reason in (
+        ("place: side", Reason.INVALID_SIDE),
+        ("place: price_ticks", Reason.INVALID_PRICE),
+        ("place: quantity_lots", Reason.INVALID_QUANTITY),
+        ("place: time_in_force", Reason.INVALID_TIME_IN_FORCE),
+        ("market: side", Reason.INVALID_SIDE),
+        ("market: quantity_lots", Reason.INVALID_QUANTITY),
+        ("replace: price_ticks", Reason.INVALID_PRICE),
+        ("replace: quantity_lots", Reason.INVALID_QUANTITY),
+        ("amend: quantity_lots", Reason.INVALID_QUANTITY),
+    ):
+        CALLS_WITH_ONE_NUMBER[name](book, number)
+        assert [(event.kind, event.reason) for event in book.events()] == [(BookEventKind.REJECTED, reason)], name
+    assert (number in book, book.order(number), book.queue_place(number)) == (False, None, None)
+    assert book.quantity(Side.BUY, number) == 0
+    for name in ("orders: side", "depth: side", "quantity: side"):
+        with pytest.raises(ValueError, match=f"the side must be .* not {number}"):
+            CALLS_WITH_ONE_NUMBER[name](book, number)
+    assert book == ladder()
+
+
+def test_the_largest_order_id() -> None:
+    book = Book()
+    for order_id in (0, 2**63 - 1, 2**63, 2**64 - 1):
+        book.place(order_id, Side.BUY, 100, 1)
+        assert order_id in book and book.order(order_id) == (order_id, Side.BUY, 100, 1)
+        assert book.events()[0].order_id == order_id
+    assert book.queue_place(2**64 - 1) == (3, 3)
+
+
+def test_other_mistakes() -> None:
+    book = ladder()
+    with pytest.raises(ValueError, match="levels must not be negative"):
+        book.depth(Side.BUY, -1)
+    with pytest.raises(TypeError, match="whole number"):
+        book.depth(Side.BUY, 1.0)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="whole number"):
+        book.orders(Side.BUY, 100.0)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"Side\.BUY or Side\.SELL"):
+        book.depth("buy")  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        Book(5)  # type: ignore[call-arg]
+    for data in (None, "JBK1", [1], 5):
+        with pytest.raises(TypeError, match="bytes-like"):
+            Book.from_bytes(data)
+    for index in (1, -2, 2**63, -(2**63), 2**70):
+        with pytest.raises(IndexError):
+            book.last_events[index]
+    with pytest.raises(TypeError):
+        hash(book)
+
+
+def test_a_path_may_be_of_any_kind(tmp_path: Path) -> None:
+    book = ladder()
+    for path in (tmp_path / "path", str(tmp_path / "text"), bytes(tmp_path / "bytes")):
+        book.save(path)
+        assert Book.load(path) == book
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bytes", "path", "text"]
+    with pytest.raises(FileNotFoundError):
+        Book.load(tmp_path / "nothing")
+    with pytest.raises(TypeError):
+        book.save(None)  # type: ignore[arg-type]
 
 
 # -- batches
@@ -413,3 +561,94 @@ def test_what_is_no_batch() -> None:
     with pytest.raises(ValueError, match="40 bytes"):
         book.apply_buffer(b"123")
     assert book.apply([(9, 0, 0, 0, 0, 7, 0, 0, 0)])["reason"].tolist() == [Reason.UNKNOWN_COMMAND]
+    with pytest.raises(ValueError, match="40 bytes"):
+        book.apply_buffer(numpy.zeros(5))
+    with pytest.raises(ValueError, match="contiguous"):
+        book.apply_buffer(numpy.zeros(6, operation_dtype())[::2])
+    with pytest.raises(TypeError, match="bytes-like"):
+        book.apply_buffer(None)
+
+
+GOOD = (OperationKind.PLACE, Side.BUY, TimeInForce.GTC, 0, 0, 7, 0, 100, 5)
+
+
+@pytest.mark.parametrize(
+    ("operations", "error", "text"),
+    [
+        (None, TypeError, "not iterable"),
+        (5, TypeError, "not iterable"),
+        ("place", TypeError, "operation 0 must be a tuple"),
+        ([5], TypeError, "operation 0 must be a tuple, not 5"),
+        ([GOOD, (*GOOD[:7], 100.7, 5)], TypeError, "operation 1: price_ticks must be a whole number, not 100.7"),
+        ([(*GOOD[:7], "100", 5)], TypeError, "price_ticks must be a whole number"),
+        ([(*GOOD[:7], None, 5)], TypeError, "price_ticks must be a whole number"),
+        ([(*GOOD[:5], -1, *GOOD[6:])], OverflowError, "order_id must fit 64 bits, not -1"),
+        ([(300, *GOOD[1:])], OverflowError, "kind must fit 8 bits, not 300"),
+        ([(*GOOD[:8], 2**63)], OverflowError, "quantity_lots must fit 64 bits"),
+        ([(*GOOD[:8], -(2**63) - 1)], OverflowError, "quantity_lots must fit 64 bits"),
+        ([GOOD[:8]], ValueError, "must have the fields kind, .*, not 8 numbers"),
+        ([GOOD, [*GOOD, 1]], ValueError, "operation 1 must have the fields"),
+    ],
+    ids=str,
+)
+def test_tuples_that_are_no_operations(operations: Any, error: type[Exception], text: str) -> None:
+    pytest.importorskip("numpy")
+    book = ladder()
+    with pytest.raises(error, match=text):
+        book.apply(operations)
+    assert book == ladder()
+
+
+def test_operations_in_other_arrays_mean_the_same() -> None:
+    """Byte order, width and order of the fields, and where the array lies, do not matter."""
+    numpy = pytest.importorskip("numpy")
+    from bench.workload import own_workload
+
+    operations = own_workload("W1", 500).operations
+    expected = Book().apply(operations).copy()
+    wide = numpy.zeros(500, [(name, "<i8") for name in reversed(operations.dtype.names)])
+    for name in operations.dtype.names:
+        wide[name] = operations[name]
+    spread = numpy.zeros(1_000, operations.dtype)
+    spread[::2] = operations
+    fixed = operations.copy()
+    fixed.flags.writeable = False
+    for other in (
+        operations.astype(operations.dtype.newbyteorder(">")),
+        operations[list(reversed(operations.dtype.names))],
+        wide,
+        spread[::2],
+        operations[::-1][::-1],
+        fixed,
+        numpy.rec.array(operations),
+        operations.tolist(),
+        [list(operation) for operation in operations.tolist()],
+        iter(operations.tolist()),
+    ):
+        assert numpy.array_equal(Book().apply(other), expected)
+    assert len(Book().apply(numpy.zeros(0, wide.dtype))) == 0
+
+
+def test_numbers_in_arrays_are_never_cut() -> None:
+    numpy = pytest.importorskip("numpy")
+    book = ladder()
+    names = operation_dtype().names
+    floats = numpy.zeros(1, [(name, "f8" if name == "price_ticks" else "u8") for name in names])
+    with pytest.raises(TypeError, match="price_ticks must be whole numbers, not float64"):
+        book.apply(floats)
+    wide = numpy.zeros(1, [(name, "i8") for name in names])
+    for name, number in (("order_id", -1), ("kind", 257), ("side", -255)):
+        wide[name] = number
+        with pytest.raises(OverflowError, match=f"{name} must be from 0 to "):
+            book.apply(wide)
+        wide[name] = 0
+    unsigned = numpy.zeros(1, [(name, "u8") for name in names])
+    unsigned["price_ticks"] = 2**63
+    with pytest.raises(OverflowError, match="price_ticks must be from -"):
+        book.apply(unsigned)
+    for shape in ((), (1, 1)):
+        with pytest.raises(ValueError, match="one dimension"):
+            book.apply(numpy.zeros(shape, operation_dtype()))
+    with pytest.raises(ValueError, match="fields of operations"):
+        book.apply(numpy.zeros(9))
+    assert book == ladder()
