@@ -207,3 +207,4 @@ cdef class Core:
     cdef int _tidy(self, AccountMarket* own) except -1
     cdef int _cancel(self, const Command* command) except -1
     cdef uint64_t _close_all(self, uint32_t account, uint32_t market, int reason) except? 0
+    cdef _open_order(self, uint32_t handle)

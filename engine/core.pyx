@@ -25,7 +25,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcmp, memcpy, memmove, memset
+from libc.string cimport memcpy, memmove, memset
 
 from engine.client_ids cimport (
     ClientIdWords,
@@ -83,6 +83,7 @@ from engine.order_ids cimport (
 )
 from engine.price_tree cimport Level, PriceTree, tree_worse_level
 from engine.records cimport *
+from engine.saved_book cimport saved_book_orders, saved_book_size, saved_book_write
 
 import hashlib
 import os
@@ -1322,29 +1323,103 @@ cdef class Core:
         self._attach(self._emit(EVENT_KIND_STATE_REPORTED), pack_parts(STATE_REPORT.pack(report)))
 
     def balances(self):
-        """(account, asset, available, held) in ascending order, leaving out what is zero."""
+        """(account, asset, available, held) in ascending order, leaving out what is zero. Cost: linear."""
         cdef uint32_t number
-        cdef uint16_t index
-        cdef Holding* holding
         result = []
         for number in range(self.account_count):
-            for index in range(self.accounts[number].holding_count):
-                holding = &self.accounts[number].holdings[index]
-                if holding.available or holding.held:
-                    result.append((number, holding.asset, holding.available, holding.held))
+            result += [(number, *balance) for balance in self.account_balances(number)]
         return result
 
-    def depth(self, uint32_t market_number, int side):
-        """Prices and quantities of one side of a market, best first, as (price_ticks, quantity_lots)."""
+    def account_balances(self, uint32_t number):
+        """(asset, available, held) of one account, 0 for the house, as `balances` has them. Cost: O(its assets)."""
+        cdef uint16_t index
+        cdef Holding* holding
+        assert number < self.account_count, "no such account"
+        result = []
+        for index in range(self.accounts[number].holding_count):
+            holding = &self.accounts[number].holdings[index]
+            if holding.available or holding.held:
+                result.append((holding.asset, holding.available, holding.held))
+        return result
+
+    def depth(self, uint32_t market_number, int side, levels=None):
+        """Prices and quantities of one side of a market, best first, as (price_ticks, quantity_lots).
+
+        At most `levels` of them; None gives all. Cost: O(levels in the list).
+        """
         cdef MarketRecord* market = self._market(market_number)
         cdef Level* level
         assert market != NULL, "no such market"
-        levels = []
         level = ladder_best_level(&market.ladder, side == SIDE_SELL)
-        while level != NULL:
-            levels.append((ladder_key(level.key < 0, level.key), level.quantity_lots))
+        result = []
+        while level != NULL and (levels is None or len(result) < levels):
+            result.append((ladder_key(level.key < 0, level.key), level.quantity_lots))
             level = tree_worse_level(level)
-        return levels
+        return result
+
+    def open_orders(self, uint32_t account_number, uint32_t market_number=0):
+        """The open orders of an account in one market or (0) in all: by market number, then by id, which is by age.
+
+        Each is (order_id, market, side, price_ticks, quantity_lots, left_lots, client_id). Cost: O(orders listed for the
+        account in the markets), of which some may have ended.
+        """
+        cdef AccountRecord* account = self._account(account_number)
+        cdef AccountMarket* own
+        cdef uint32_t place
+        cdef uint16_t index
+        assert account != NULL, "no such account"
+        result = []
+        for index in range(account.market_count):
+            own = &account.markets[index]
+            if market_number == 0 or own.market == market_number:
+                for place in range(own.listed_count):
+                    if self._is_open(own, &own.orders[place], account_number):
+                        result.append(self._open_order(own.orders[place].handle))
+        return result
+
+    def find_order(self, uint32_t account_number, uint32_t market_number, uint64_t order_id, bytes client_id not None):
+        """The open order that an ORDER_CANCEL of these fields would cancel, as `open_orders` has it; None where it has none.
+
+        It is named by its id, or where that is 0 by its client id, 36 bytes; all zero is no client id. Cost: O(1).
+        """
+        cdef uint32_t handle = 0
+        cdef const char* own_id = PyBytes_AS_STRING(client_id)
+        cdef ClientIdWords id
+        assert len(client_id) == 36, "a client id has 36 bytes"
+        id = client_id_read(own_id)
+        if order_id:
+            handle = ids_get(&self.ids, self.arena.nodes, order_id)
+        elif own_id[0]:
+            handle = self._find_client_id(
+                account_number, own_id, client_id_hash(id, self.client_id_seed, account_number)
+            )
+        if handle == 0 or self.infos[handle].account != account_number or self.infos[handle].market != market_number:
+            return None
+        if not client_id_is_none(id) and client_ids_differ(id, client_id_read(self.infos[handle].client_id)):
+            return None
+        return self._open_order(handle)
+
+    cdef _open_order(self, uint32_t handle):
+        """A resting order as `open_orders` tells of it."""
+        cdef Node* node = &self.arena.nodes[handle]
+        cdef OrderInfo* info = &self.infos[handle]
+        return (
+            node.order_id,
+            info.market,
+            SIDE_SELL if ladder_is_ask(node) else SIDE_BUY,
+            ladder_price(node),
+            info.quantity_lots,
+            node.left_lots,
+            PyBytes_FromStringAndSize(info.client_id, 36),
+        )
+
+    def book_state(self, uint32_t market_number):
+        """The book of a market as `engine.Book.to_bytes` would give it. Cost: O(orders in the book)."""
+        cdef MarketRecord* market = self._market(market_number)
+        assert market != NULL, "no such market"
+        data = PyBytes_FromStringAndSize(NULL, saved_book_size(saved_book_orders(&market.ladder, self.arena.nodes)))
+        saved_book_write(&market.ladder, self.arena.nodes, data)
+        return data
 
     def state_hash(self):
         """SHA-256 of `state_dump`, 32 bytes."""

@@ -24,6 +24,7 @@ import hashlib
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from sortedcontainers import SortedDict
 
@@ -823,15 +824,53 @@ class Core:
 
     def balances(self) -> Iterator[tuple[int, int, int, int]]:
         """(account, asset, available, held) in ascending order, leaving out what is zero."""
-        for number, account in self.accounts.items():
-            for asset, balance in sorted(account.balances.items()):
-                if balance.available or balance.held:
-                    yield number, asset, balance.available, balance.held
+        for number in self.accounts:
+            for balance in self.account_balances(number):
+                yield number, *balance
 
-    def depth(self, market_number: int, side: int) -> list[tuple[int, int]]:
-        """Prices and quantities of one side of a market, best first, as (price_ticks, quantity_lots)."""
-        levels = self.markets[market_number].levels(side)
-        return [(abs(key), sum(order.left_lots for order in level.values())) for key, level in levels.items()]
+    def account_balances(self, number: int) -> list[tuple[int, int, int]]:
+        """(asset, available, held) of one account, 0 for the house, as `balances` has them."""
+        return [
+            (asset, balance.available, balance.held)
+            for asset, balance in sorted(self.accounts[number].balances.items())
+            if balance.available or balance.held
+        ]
+
+    def depth(self, market_number: int, side: int, levels: int | None = None) -> list[tuple[int, int]]:
+        """Prices and quantities of one side of a market, best first, as (price_ticks, quantity_lots).
+
+        At most `levels` of them; None gives all.
+        """
+        best = islice(self.markets[market_number].levels(side).items(), levels)
+        return [(abs(key), sum(order.left_lots for order in level.values())) for key, level in best]
+
+    @property
+    def open_order_count(self) -> int:
+        return len(self.orders)
+
+    def open_orders(self, account_number: int, market_number: int = 0) -> list[OpenOrder]:
+        """The open orders of an account in one market or (0) in all: by market number, then by id, which is by age."""
+        orders = self.accounts[account_number].orders_by_market()
+        return [_open_order(order) for order in orders if market_number in (0, order.market.number)]
+
+    def find_order(self, account_number: int, market_number: int, order_id: int, client_id: bytes) -> OpenOrder | None:
+        """The open order that an ORDER_CANCEL of these fields would cancel; None where it has none."""
+        account = self.accounts.get(account_number)
+        order = account and (account.orders.get(order_id) if order_id else account.order_by_client_id.get(client_id))
+        if not order or order.market.number != market_number or client_id not in (NO_CLIENT_ID, order.client_id):
+            return None
+        return _open_order(order)
+
+    def book_state(self, market_number: int) -> bytes:
+        """The book of a market as `engine.Book.to_bytes` would give it.
+
+        The bytes JBK1 and four that are zero, then the orders, bids first, each side in priority: side, price, left, id.
+        """
+        market = self.markets[market_number]
+        orders = (order for side in (market.bids, market.asks) for level in side.values() for order in level.values())
+        return b"JBK1\0\0\0\0" + b"".join(
+            struct.pack("<QqqQ", order.side, order.price_ticks, order.left_lots, order.id) for order in orders
+        )
 
     def state_hash(self) -> bytes:
         """SHA-256 of `state_dump`, 32 bytes."""
@@ -914,6 +953,22 @@ class Core:
                         assert self.accounts[order.account].orders[order.id] is order, order
                         resting += 1
         assert resting == len(self.orders) == sum(len(account.orders) for account in self.accounts.values())
+
+
+OpenOrder = tuple[int, int, int, int, int, int, bytes]
+"""(order_id, market, side, price_ticks, quantity_lots, left_lots, client_id)"""
+
+
+def _open_order(order: Order) -> OpenOrder:
+    return (
+        order.id,
+        order.market.number,
+        int(order.side),
+        order.price_ticks,
+        order.quantity_lots,
+        order.left_lots,
+        order.client_id,
+    )
 
 
 _ORDER_DUMP = struct.Struct("<QIBBBxqqqq36s")

@@ -21,6 +21,7 @@ from engine.records import (
     client_id,
 )
 from engine.reference import Core as ReferenceCore
+from tests.engine.questions import check_same_answers
 from tests.engine.scenario import NOTE, Scenario
 
 accounts = st.integers(1, 3)
@@ -117,6 +118,7 @@ class TwinMachine(RuleBasedStateMachine):
         reference.check()
         compiled.check()
         assert compiled.state_dump() == reference.state_dump()
+        check_same_answers(reference, compiled)
 
 
 TwinMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

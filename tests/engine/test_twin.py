@@ -10,6 +10,7 @@ from engine.core import Core
 from engine.records import BATCH_HEADER, EVENT, Disposition, Event, EventEntry, EventKind, Reason
 from engine.reference import Core as ReferenceCore
 from tests.engine.command_flow import CommandFlow
+from tests.engine.questions import check_same_answers
 
 SEED = int(os.environ.get("JIBEK_SEED", "20261123"))
 
@@ -45,6 +46,7 @@ def run_twins(seed: int, commands: int, check_every: int) -> dict[str, int]:
             reference.check()
             compiled.check()
             assert compiled.state_dump() == reference.state_dump(), f"state after entry {entries}; {repeat}"
+            check_same_answers(reference, compiled)
     reference.check()
     compiled.check()
     assert compiled.state_hash() == reference.state_hash(), repeat
