@@ -26,7 +26,7 @@ import os
 import struct
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
@@ -72,6 +72,8 @@ _NUMPY_TYPES = {"B": "u1", "H": "<u2", "I": "<u4", "Q": "<u8", "q": "<i8", "36s"
 _TIME_US_MAX = (1 << 63) - 1
 _ORDER_ID_MAX = (1 << 64) - 1
 _NAMES_SHOWN_MAX = 10
+_DIGITS_MAX = 40
+"""Decimals with more digits than this before or after the point are not written out."""
 
 _SAVED_HEADER = struct.Struct("<8sqQ")
 """What a saved engine begins with: the magic bytes, the time of the next call, how many batches follow."""
@@ -814,10 +816,17 @@ def _whole(number: object, what: str) -> int:
 
 
 def _plain(number: object) -> str:
-    """A decimal number as it is written."""
+    """A decimal number without an exponent, which `str` of a small or large Decimal has."""
     if isinstance(number, str):
-        return number
+        if "e" not in number.lower():
+            return number
+        try:
+            number = Decimal(number)
+        except InvalidOperation:
+            return str(number)
     if isinstance(number, Decimal):
+        if number.is_finite() and abs(number.adjusted()) > _DIGITS_MAX:
+            raise DecimalError(f"{number} has more digits than any amount")
         return format(number, "f")
     if hasattr(number, "__index__") and not isinstance(number, bool):
         return str(operator.index(number))

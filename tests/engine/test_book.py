@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -417,6 +418,21 @@ def test_a_number_of_numpy_is_a_number(name: str) -> None:
     for number in (numpy.float64(1), numpy.float32(1), numpy.True_, numpy.array([1.0])):
         with pytest.raises(TypeError, match="must be a whole number"):
             CALLS_WITH_ONE_NUMBER[name](ladder(), number)
+
+
+@settings(max_examples=300)
+@given(
+    call=st.sampled_from(list(CALLS_WITH_ONE_NUMBER.values())),
+    anything=st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.decimals(), st.sampled_from(Side)
+    ),
+)
+def test_nothing_but_the_errors_that_are_told(call: Callable[[Book, Any], object], anything: object) -> None:
+    book = ladder()
+    with suppress(TypeError, ValueError, OverflowError, IndexError):
+        call(book, anything)
+        assert hasattr(anything, "__index__")
+    book.check()
 
 
 @pytest.mark.parametrize("number", [-1, -(2**63), -(2**70), 2**64, 2**70])

@@ -6,15 +6,18 @@ import copy
 import pickle
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine import Book, Engine
-from engine.exchange import Balance, OpenOrder, Refused, UnknownName, command_dtype
+from engine.exchange import Balance, OpenOrder, Refused, UnknownName, _steps, _trimmed, command_dtype
 from engine.reasons import Reason
 from engine.records import CommandKind, EventKind, OrderType, Side, TimeInForce
 from engine.venue import DecimalError, VenueError
@@ -228,6 +231,7 @@ def test_the_book_of_a_market(engine: Engine) -> None:
 
 # -- what a newcomer may give
 
+ORDER: dict[str, Any] = {"account": "maker", "symbol": "BTCKZT", "side": "sell", "price": "45000000", "quantity": "1"}
 PLACES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "an unknown account": ({"account": "alise"}, UnknownName, "there is no account 'alise'; known: maker, taker"),
     "an unknown market": ({"symbol": "BTCUSD"}, UnknownName, "there is no market 'BTCUSD'; known: BTCKZT"),
@@ -244,7 +248,9 @@ PLACES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "a boolean": ({"quantity": True}, TypeError, "a string, an int or a Decimal, not True"),
     "bytes": ({"quantity": b"1"}, TypeError, "a string, an int or a Decimal, not b'1'"),
     "words": ({"quantity": "one"}, DecimalError, "'one' is not a plain decimal number"),
-    "an exponent": ({"quantity": "1e0"}, DecimalError, "'1e0' is not a plain decimal number"),
+    "an exponent alone": ({"quantity": "e1"}, DecimalError, "'e1' is not a plain decimal number"),
+    "a large exponent": ({"quantity": "1e999999999"}, DecimalError, "1E+999999999 has more digits than any amount"),
+    "a small exponent": ({"price": Decimal("1e-999999999")}, DecimalError, "1E-999999999 has more digits than any"),
     "nothing": ({"quantity": ""}, DecimalError, "'' is not a plain decimal number"),
     "not a number": ({"quantity": Decimal("NaN")}, DecimalError, "'NaN' is not a plain decimal number"),
     "infinity": ({"price": Decimal("Infinity")}, DecimalError, "'Infinity' is not a plain decimal number"),
@@ -267,20 +273,13 @@ PLACES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
 
 @pytest.mark.parametrize("name", PLACES)
 def test_an_order_that_could_never_be_placed(engine: Engine, name: str) -> None:
-    good: dict[str, Any] = {
-        "account": "maker",
-        "symbol": "BTCKZT",
-        "side": "sell",
-        "price": "45000000",
-        "quantity": "1",
-    }
     changes, error, text = PLACES[name]
     before = engine.core.state_hash()
     with pytest.raises(error) as raised:
-        engine.place(**{**good, **changes})
+        engine.place(**{**ORDER, **changes})
     assert text in str(raised.value)
     assert engine.core.state_hash() == before
-    assert engine.place(**good).accepted
+    assert engine.place(**ORDER).accepted
 
 
 @pytest.mark.parametrize(
@@ -308,9 +307,9 @@ def test_a_price_of_more_ticks_than_there_can_be_is_refused(engine: Engine) -> N
 
 def test_numbers_of_any_exact_kind(engine: Engine) -> None:
     numpy = pytest.importorskip("numpy")
-    for price in (45_000_000, "45000000", "045000000.0", Decimal("45E6"), numpy.int64(45_000_000)):
+    for price in (45_000_000, "45000000", "045000000.0", "4.5E+7", Decimal("45E6"), numpy.int64(45_000_000)):
         engine.place("maker", "BTCKZT", "sell", price=price, quantity=Decimal("1E-5"))
-    assert engine.depth("BTCKZT", "sell") == [(45_000_000, Decimal("0.00005"))]
+    assert engine.depth("BTCKZT", "sell") == [(45_000_000, Decimal("0.00006"))]
     for number in (numpy.float32(1), numpy.float64(1)):
         with pytest.raises(TypeError, match="a float is not exact"):
             engine.place("maker", "BTCKZT", "sell", price=45_000_000, quantity=number)
@@ -396,6 +395,80 @@ def test_a_mistake_is_told_and_changes_nothing(engine: Engine, name: str) -> Non
     # A refused command is a batch of its own: the last eight bytes count those.
     assert engine.core.state_dump()[:-8] == before[:-8]
     assert (engine.accounts, engine.listing) == (accounts, listing)
+
+
+ANYTHING = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.integers(),
+    st.floats(),
+    st.decimals(),
+    st.fractions(),
+    st.text(max_size=40),
+    st.from_regex(r"\A[0-9]{1,22}(\.[0-9]{1,12})?\Z"),
+    st.sampled_from(["maker", "BTCKZT", "buy", "GTC", "BTC", "45000000", Side.BUY, TimeInForce.IOC, TimeInForce.NONE]),
+    st.binary(max_size=3),
+    st.lists(st.integers(), max_size=2),
+)
+CALLS: list[Callable[[Engine], Callable[..., object]]] = [
+    lambda engine: engine.balances,
+    lambda engine: engine.open_orders,
+    lambda engine: engine.best_bid,
+    lambda engine: engine.best_ask,
+    lambda engine: engine.book,
+    lambda engine: engine.freeze,
+    lambda engine: engine.unfreeze,
+    lambda engine: engine.halt,
+    lambda engine: engine.resume,
+    lambda engine: engine.cancel_all,
+    lambda engine: lambda number: setattr(engine, "time_us", number),
+    lambda engine: lambda name: engine.depth("BTCKZT", name),
+    lambda engine: lambda number: engine.depth("BTCKZT", "buy", number),
+    lambda engine: lambda number: engine.order("maker", "BTCKZT", number),
+    lambda engine: lambda number: engine.cancel("maker", "BTCKZT", number),
+    lambda engine: lambda name: engine.cancel("maker", "BTCKZT", client_order_id=name),
+    lambda engine: lambda amount: engine.deposit("maker", "BTC", amount),
+    lambda engine: lambda amount: engine.withdraw("maker", "BTC", amount),
+    lambda engine: lambda name: engine.deposit("maker", name, 1),
+    lambda engine: lambda scale: engine.add_asset("X", scale=scale),
+    lambda engine: lambda name: engine.add_asset(name, scale=1),
+    lambda engine: lambda fee: engine.set_fees("BTCKZT", maker_fee_ppm=fee, taker_fee_ppm=0),
+    lambda engine: lambda tick: engine.add_market("X", base="BTC", quote="KZT", tick=tick, lot=1),
+    lambda engine: lambda fee: engine.add_market("X", base="BTC", quote="KZT", tick=1, lot=1, maker_fee_ppm=fee),
+    lambda engine: lambda name: engine.add_market("X", base=name, quote="KZT", tick=1, lot=1),
+    lambda engine: lambda name: engine.add_market(name, base="BTC", quote="KZT", tick=1, lot=1),
+    lambda engine: engine.add_account,
+    lambda engine: lambda amount: engine.add_account("bob", {"KZT": amount}),
+    lambda engine: engine.apply,
+]
+ORDER_WORDS = st.sampled_from([*ORDER, "quote_amount", "time_in_force", "post_only", "client_order_id"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(call=st.sampled_from(CALLS), anything=ANYTHING, changes=st.dictionaries(ORDER_WORDS, ANYTHING))
+def test_nothing_but_the_errors_that_are_told(
+    call: Callable[[Engine], Callable[..., object]], anything: object, changes: dict[str, Any]
+) -> None:
+    """Whatever is given, what comes out is an answer or an error of the documented kinds, and the state is sound."""
+    engine = make_engine()
+    with suppress(UnknownName, ValueError, TypeError):
+        engine.place(**{**ORDER, **changes})
+    with suppress(UnknownName, ValueError, TypeError):
+        call(engine)(anything)
+    engine.core.check()
+
+
+@given(
+    steps=st.integers(1, 2**62 - 1),
+    step=st.one_of(st.integers(1, 10**12), st.integers(0, 12).map(lambda power: 10**power)),
+    scale=st.integers(0, 8),
+)
+def test_a_number_that_goes_out_comes_in_the_same(steps: int, step: int, scale: int) -> None:
+    number = _trimmed(steps * step, scale, step)
+    assert number == Fraction(steps * step, 10**scale)
+    if steps * step < 10**20:
+        assert _steps(number, step, scale, "tick") == _steps(str(number), step, scale, "tick") == steps
 
 
 def test_many_names_are_not_all_told() -> None:
