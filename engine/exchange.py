@@ -343,7 +343,12 @@ class Engine:
         self._transfer(CommandKind.DEPOSIT, account, asset, self._units(asset, amount))
 
     def withdraw(self, account: str, asset: str, amount: Number) -> None:
-        """Pays an amount out of what is available. Raises as `deposit`, and Refused with INSUFFICIENT_FUNDS or ACCOUNT_FROZEN."""
+        """Pays an amount out of what is available.
+
+        Raises:
+            Refused: INVALID_AMOUNT: it is 0; INSUFFICIENT_FUNDS; ACCOUNT_FROZEN.
+            UnknownName, DecimalError, TypeError: as `deposit`.
+        """
         self._transfer(CommandKind.WITHDRAW, account, asset, self._units(asset, amount))
 
     def _units(self, asset: str, amount: Number) -> int:
@@ -507,7 +512,7 @@ class Engine:
         Raises:
             UnknownName: there is no such account or market.
 
-        Complexity: O(orders in the list); over several markets they are sorted.
+        Complexity: O(n log n) in the open orders of the account, of which some that have ended lately are still listed.
         """
         market = 0 if symbol is None else self._market(symbol).number
         return list(map(self._open_order, sorted(self.core.open_orders(self._account(account), market))))
