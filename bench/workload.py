@@ -1,8 +1,11 @@
-"""The two workloads of the benchmarks: W1, like a market; W2, the same on a deep book.
+"""The workloads of the benchmarks: W1, like a market; W2, the same on a deep book; wide, with a level for each order.
 
-The yardstick's folder brings its own generator, whose files every book must answer with the same trades. Without that
-folder the generator below makes flow of the same kind: 48 % limit orders near the touch of which a sixth cross, 45 %
-cancels of a random live order, 5 % market orders, 2 % replaces, around a middle price that wanders.
+The yardstick's folder brings its own generator of W1 and W2, whose files every book must answer with the same trades.
+Without that folder the generator below makes flow of the same kind: 48 % limit orders near the touch of which a sixth
+cross, 45 % cancels of a random live order, 5 % market orders, 2 % replaces, around a middle price that wanders.
+
+A file has `OBW1`, then three 32-bit numbers (operations that are preloaded, operations after them, the largest id), then
+the operations, 20 bytes each.
 """
 
 from __future__ import annotations
@@ -24,12 +27,14 @@ from bench.reference_book import ReferenceBook
 from engine.book import OperationKind, operation_dtype
 from engine.records import Side, TimeInForce
 
-SEEDS = {"W1": 20261123, "W2": 20261124}
-PRELOADED = {"W1": 0, "W2": 100_000}
-LIVE_TARGETS = {"W1": 5_000, "W2": 100_000}
+SEEDS = {"W1": 20261123, "W2": 20261124, "wide": 20261125}
+PRELOADED = {"W1": 0, "W2": 100_000, "wide": 10_000}
+LIVE_TARGETS = {"W1": 5_000, "W2": 100_000, "wide": 10_000}
 OPERATIONS = 1_000_000
 SMOKE_OPERATIONS = 20_000
 
+FILE_MAGIC = b"OBW1"
+FILE_HEADER_BYTES = 16
 FILE_FIELDS = [
     ("kind", "u1"),
     ("side", "u1"),
@@ -57,7 +62,7 @@ class Workload:
     trades: int
     checksum: int
     file: Path | None = None
-    """The file that the yardstick reads."""
+    """The file that the programs in C++ read."""
 
 
 def yardstick_workload(name: str, folder: Path, cache: Path, operations: int = OPERATIONS) -> Workload:
@@ -71,7 +76,7 @@ def yardstick_workload(name: str, folder: Path, cache: Path, operations: int = O
         subprocess.run([sys.executable, "-c", program], cwd=cache, check=True, stdout=subprocess.DEVNULL)
     data = file.read_bytes()
     preloaded = int.from_bytes(data[4:8], "little")
-    records = numpy.frombuffer(data, FILE_FIELDS, offset=16)
+    records = numpy.frombuffer(data, FILE_FIELDS, offset=FILE_HEADER_BYTES)
     told = json.loads((cache / f"{name}.json").read_text())
     made = operations_of_file(records)
     return Workload(name, made[:preloaded], made[preloaded:], told["trades"], told["checksum"], file)
@@ -90,9 +95,27 @@ def operations_of_file(records: Any) -> Any:
     return operations
 
 
+def write_file(workload: Workload, file: Path) -> None:
+    """Writes a workload as the programs in C++ read it, and notes the file in it."""
+    operations = numpy.concatenate([workload.preload, workload.operations])
+    numbers = numpy.zeros(max(FILE_KINDS) + 1, "u1")
+    numbers[list(FILE_KINDS)] = range(len(FILE_KINDS))
+    records = numpy.zeros(len(operations), FILE_FIELDS)
+    records["kind"] = numbers[operations["kind"]]
+    records["side"] = operations["side"] == Side.SELL
+    records["id"] = operations["order_id"]
+    records["new_id"] = operations["new_order_id"]
+    records["price"] = operations["price_ticks"]
+    records["lots"] = operations["quantity_lots"]
+    largest_id = max(records["id"].max(), records["new_id"].max())
+    counts = numpy.array([len(workload.preload), len(workload.operations), largest_id], "<u4")
+    file.write_bytes(FILE_MAGIC + counts.tobytes() + records.tobytes())
+    workload.file = file
+
+
 def own_workload(name: str, operations: int = OPERATIONS) -> Workload:
     """A workload of the same kind, made here."""
-    flow = Flow(SEEDS[name], LIVE_TARGETS[name])
+    flow = (WideFlow if name == "wide" else Flow)(SEEDS[name], LIVE_TARGETS[name])
     preload = numpy.array(list(flow.preload(PRELOADED[name])), operation_dtype())
     made = numpy.array([flow.next_operation() for _ in range(operations)], operation_dtype())
     return Workload(name, preload, made, flow.book.trades, flow.book.checksum)
@@ -202,3 +225,27 @@ class Flow:
         self.book.place(new_id, side, price_ticks, lots)
         self.ids.append(new_id)
         return (OperationKind.REPLACE, side, TimeInForce.GTC, 0, 0, order_id, new_id, price_ticks, lots)
+
+
+class WideFlow(Flow):
+    """Orders spread evenly over a million prices, so nearly each has a level of its own, which goes with it.
+
+    New orders and cancels of a random one keep the book at its size; one operation in twenty takes from the touch.
+    """
+
+    def __init__(self, seed: int, live_target: int) -> None:
+        super().__init__(seed, live_target)
+        self.middle_ticks = 2_000_000
+
+    def preload(self, count: int) -> Iterator[Operation]:
+        for _ in range(count):
+            yield self.make()
+
+    def next_operation(self) -> Operation:
+        if self.random.random() < 0.05:
+            return self.take_market()
+        return self.make() if len(self.book) < self.live_target else self.cancel()
+
+    def maker_price(self, side: Side) -> int:
+        distance = self.random.randint(1, 500_000)
+        return self.middle_ticks + (distance if side == Side.SELL else -distance)
