@@ -1,4 +1,7 @@
-"""The yardstick: a bare book in C++ that is a ceiling to measure against. Its folder is named by the user."""
+"""The yardstick: a bare book in C++ that is a ceiling to measure against. Its folder is named by the user.
+
+Programs in C++ are compiled when they are needed, by the function that is here.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +15,39 @@ from bench.workload import Workload
 
 
 class BaselineFailed(Exception):
-    """The baseline could not be built or disagrees about the trades."""
+    """A program in C++ could not be built, or what it traded is wrong."""
 
 
 def compile_yardstick(folder: Path, cache: Path) -> Path:
-    """The program, compiled into `cache` as its README says.
+    """The yardstick's program, compiled into `cache`.
 
     Raises:
         BaselineFailed: there is no g++ or no source, or it does not compile.
     """
-    source, program = folder / "yardstick.cpp", cache / "yardstick"
+    return compile_program(
+        folder / "yardstick.cpp", cache, otherwise="; leave --yardstick out to compare with the reference book"
+    )
+
+
+def compile_program(source: Path, cache: Path, *, otherwise: str = "") -> Path:
+    """A program in C++, compiled into `cache` as the yardstick's README says.
+
+    Args:
+        otherwise: how the sentence about a missing compiler ends.
+
+    Raises:
+        BaselineFailed: there is no g++ or no source, or it does not compile.
+    """
     compiler = shutil.which("g++")
     if compiler is None:
-        raise BaselineFailed("the yardstick needs g++; leave --yardstick out to compare with the reference book")
+        raise BaselineFailed(f"{source.name} needs g++, which is not installed{otherwise}")
     if not source.exists():
-        raise BaselineFailed(f"there is no yardstick.cpp in {folder}")
+        raise BaselineFailed(f"there is no {source.name} in {source.parent}")
+    program = cache / source.stem
     command = [compiler, "-std=c++20", "-O3", "-march=native", str(source), "-o", str(program)]
     built = subprocess.run(command, capture_output=True, text=True)
     if built.returncode != 0:
-        raise BaselineFailed(f"the yardstick does not compile: {built.stderr.strip()[:500]}")
+        raise BaselineFailed(f"{source.name} does not compile: {built.stderr.strip()[:500]}")
     return program
 
 
