@@ -24,6 +24,12 @@ HELP = {
       jibek bench core --smoke
       jibek bench core --yardstick ../shared/yardstick --json
     """,
+    "price-index": """The index of prices in the book, beside others that it could have had.
+
+    \b
+      jibek bench price-index --smoke
+      jibek bench price-index --yardstick ../shared/yardstick --json
+    """,
     "end-to-end": """The way of an order, from socket to socket, beside a bare WebSocket server.
 
     \b

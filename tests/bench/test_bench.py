@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,18 @@ numpy = pytest.importorskip("numpy")
 import bench.book  # noqa: E402
 import bench.core  # noqa: E402
 import bench.growth  # noqa: E402
-from bench.workload import own_workload  # noqa: E402
-from bench.yardstick import BaselineFailed, compile_yardstick  # noqa: E402
+import bench.price_index  # noqa: E402
+from bench.workload import (  # noqa: E402
+    FILE_FIELDS,
+    FILE_HEADER_BYTES,
+    operations_of_file,
+    own_workload,
+    write_file,
+)
+from bench.yardstick import BaselineFailed, compile_program, compile_yardstick  # noqa: E402
 
 FIELDS = {"name", "operations_per_second", "baseline_operations_per_second", "ratio", "trades", "checksum"}
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
 
 def printed_by(main: Any, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -58,6 +67,52 @@ def test_the_same_seed_gives_the_same_flow() -> None:
 def test_a_folder_without_a_yardstick(tmp_path: Path) -> None:
     with pytest.raises(BaselineFailed, match=r"yardstick\.cpp|needs g\+\+"):
         compile_yardstick(tmp_path, tmp_path)
+
+
+@needs_compiler
+def test_price_index(capsys: pytest.CaptureFixture[str]) -> None:
+    told = printed_by(bench.price_index.main, capsys)
+    figures = {(figure["name"], figure["workload"]): figure for figure in told["figures"]}
+    assert set(figures) == {(name, workload) for name in bench.price_index.INDEXES for workload in ("W1", "W2", "wide")}
+    outside = figures.pop(("window", "wide"))
+    assert (outside["nanoseconds"], outside["remark"]) == (None, "outside the window")
+    assert all(figure["nanoseconds"] > 0 and figure["remark"] is None for figure in figures.values())
+    assert all(workload["trades"] > 100 for workload in told["workloads"])
+    assert "outside the window" in bench.price_index.render(told)
+
+
+@needs_compiler
+def test_an_index_with_wrong_trades_has_no_speed(tmp_path: Path) -> None:
+    program = compile_program(bench.price_index.SOURCE, tmp_path)
+    workload = own_workload("W1", 2_000)
+    write_file(workload, tmp_path / "W1.bin")
+    wrong = replace(workload, checksum=workload.checksum + 1)
+    for index in bench.price_index.INDEXES:
+        assert bench.price_index.run_index(program, index, 1, workload) is not None
+        with pytest.raises(BaselineFailed, match=f"W1 with {index}: .* checksum"):
+            bench.price_index.run_index(program, index, 1, wrong)
+
+
+def test_the_price_index_without_a_compiler(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert bench.price_index.main(["--smoke"]) == 1
+    assert capsys.readouterr().err == "bench price_index: price_index.cpp needs g++, which is not installed\n"
+
+
+def test_a_workload_comes_back_from_its_file(tmp_path: Path) -> None:
+    workload = own_workload("wide", 2_000)
+    write_file(workload, tmp_path / "wide.bin")
+    data = (tmp_path / "wide.bin").read_bytes()
+    read = operations_of_file(numpy.frombuffer(data, FILE_FIELDS, offset=FILE_HEADER_BYTES))
+    written = numpy.concatenate([workload.preload, workload.operations])
+    for field in ("kind", "order_id", "new_order_id", "price_ticks", "quantity_lots"):
+        assert (read[field] == written[field]).all(), field
+    has_side = written["side"] != 0
+    assert (read["side"] == written["side"])[has_side].all()
+    assert data[:4] == b"OBW1"
+    assert numpy.frombuffer(data, "<u4", 3, 4).tolist() == [10_000, 2_000, written["order_id"].max()]
 
 
 def test_growth(capsys: pytest.CaptureFixture[str]) -> None:

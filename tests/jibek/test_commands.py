@@ -41,7 +41,19 @@ WITH_JSON = {
     "ledger withdraw": "{account} 0.5 BTC --why test",
 }
 # What prints no data, or is tested with its own tests.
-OTHERS = {"up", "down", "logs", "reset", "demo", "replay", "load", "bench book", "bench core", "bench end-to-end"}
+OTHERS = {
+    "up",
+    "down",
+    "logs",
+    "reset",
+    "demo",
+    "replay",
+    "load",
+    "bench book",
+    "bench core",
+    "bench price-index",
+    "bench end-to-end",
+}
 
 # Wrong in one way each; the exit code, and words of the sentence.
 FAILURES = [
