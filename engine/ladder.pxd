@@ -24,6 +24,8 @@ from engine.price_tree cimport (
     LeafStock,
     Level,
     PriceTree,
+    leaf_has,
+    leaf_level,
     stock_free,
     tree_add_level,
     tree_free,
@@ -227,13 +229,13 @@ cdef inline uint32_t ladder_rest(
     handle = arena_take(arena)
     if jibek_unlikely(handle == 0):
         return 0
-    level = &leaf.levels[key & 63]
+    level = leaf_level(leaf, key)
     node = &arena.nodes[handle]
     node.left_lots = quantity_lots
     node.level = level
     node.order_id = order_id
     node.next = 0
-    if jibek_likely(leaf.occupied >> (key & 63) & 1):
+    if jibek_likely(leaf_has(leaf, key)):
         node.previous = level.tail
         arena.nodes[level.tail].next = handle
         level.quantity_lots += quantity_lots
@@ -241,7 +243,7 @@ cdef inline uint32_t ladder_rest(
         node.previous = 0
         level.head = handle
         level.quantity_lots = quantity_lots
-        tree_add_level(tree, leaf, level, key)
+        tree_add_level(&arena.stock, tree, leaf, level, key)
     level.tail = handle
     return handle
 

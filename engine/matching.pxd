@@ -44,7 +44,16 @@ from engine.order_ids cimport (
     ids_reserve,
     ids_shrink,
 )
-from engine.price_tree cimport Leaf, Level, PriceTree, tree_remove_level, tree_worse_level
+from engine.price_tree cimport (
+    LEAF_BITS,
+    Leaf,
+    Level,
+    PriceTree,
+    leaf_level,
+    tree_leaf_of,
+    tree_remove_level,
+    tree_worse_level,
+)
 from engine.records cimport (
     REASON_INVALID_PRICE,
     REASON_INVALID_QUANTITY,
@@ -85,7 +94,9 @@ cdef enum:
     BLOCK_OPERATIONS = 8
     # With fewer orders than this all is in the second-level cache and asking for it ahead costs more than it saves.
     PREFETCH_FROM = 8192
-    # The same for the leaves of prices.
+    # The same for the orders that a new one is put behind.
+    PREFETCH_TAILS_FROM = 262144
+    # The same for the leaves of prices, by their number.
     PREFETCH_LEVELS_FROM = 512
     # Quantities below 2^31 of fewer than 2^31 orders cannot pass VALUE_MAX together.
     NARROW_BITS = 31
@@ -520,28 +531,49 @@ cdef inline void prefetch_neighbours(BookState* book, const BookOperationRecord*
         jibek_prefetch(&book.arena.nodes[node.previous])
 
 
-cdef inline Leaf** cached_leaf(BookState* book, const BookOperationRecord* record) noexcept nogil:
-    """Where the cache has the leaf of the operation's price."""
-    cdef int64_t key = ladder_key(record.side != SIDE_BUY, record.price_ticks)
+cdef inline int64_t key_of(const BookOperationRecord* record) noexcept nogil:
+    return ladder_key(record.side != SIDE_BUY, record.price_ticks)
+
+
+cdef inline Leaf** cached_leaf(BookState* book, int64_t key) noexcept nogil:
+    """Where the cache has the leaf of a key, if it has it."""
     cdef PriceTree* tree = &book.ladder.sides[key < 0]
-    return &tree.cache[<uint64_t>(key >> 6) & tree.cache_mask]
+    return &tree.cache[<uint64_t>(key >> LEAF_BITS) & tree.cache_mask]
 
 
-cdef inline void prefetch_leaves(BookState* book, const BookOperationRecord* records) noexcept nogil:
-    """Two blocks ahead: where the leaves of the prices are found."""
+cdef inline void prefetch_leaf_slots(BookState* book, const BookOperationRecord* records) noexcept nogil:
+    """Three blocks ahead: where the leaves of the prices are found."""
     cdef uint64_t index
     for index in range(BLOCK_OPERATIONS):
-        jibek_prefetch(cached_leaf(book, records + index))
+        jibek_prefetch(cached_leaf(book, key_of(records + index)))
 
 
 cdef inline void prefetch_levels(BookState* book, const BookOperationRecord* records) noexcept nogil:
-    """One block ahead: the levels of the prices."""
+    """Two blocks ahead: the leaves and levels of the prices."""
     cdef uint64_t index
+    cdef int64_t key
     cdef Leaf* leaf
     for index in range(BLOCK_OPERATIONS):
-        leaf = cached_leaf(book, records + index)[0]
-        jibek_prefetch(&leaf.occupied)
-        jibek_prefetch(&leaf.levels[ladder_key(records[index].side != SIDE_BUY, records[index].price_ticks) & 63])
+        key = key_of(records + index)
+        leaf = cached_leaf(book, key)[0]
+        jibek_prefetch(leaf)
+        jibek_prefetch(leaf_level(leaf, key))
+
+
+cdef inline void prefetch_leaf_of_node(BookState* book, const BookOperationRecord* records) noexcept nogil:
+    """One block ahead: the leaves of the orders that are named."""
+    cdef uint64_t index
+    for index in range(BLOCK_OPERATIONS):
+        jibek_prefetch(tree_leaf_of(book.arena.nodes[ids_guess(&book.ids, records[index].order_id)].level))
+
+
+cdef inline void prefetch_tails(BookState* book, const BookOperationRecord* records) noexcept nogil:
+    """One block ahead: the orders that are last at the prices."""
+    cdef uint64_t index
+    cdef int64_t key
+    for index in range(BLOCK_OPERATIONS):
+        key = key_of(records + index)
+        jibek_prefetch(&book.arena.nodes[leaf_level(cached_leaf(book, key)[0], key).tail])
 
 
 cdef inline void prefetch_ahead(
@@ -553,9 +585,12 @@ cdef inline void prefetch_ahead(
     prefetch_slots(book, records + done + 2 * BLOCK_OPERATIONS)
     prefetch_nodes(book, records + done + BLOCK_OPERATIONS)
     prefetch_neighbours(book, records + done)
-    if book.arena.stock.leaves_in_use >= PREFETCH_LEVELS_FROM:
-        prefetch_leaves(book, records + done + BLOCK_OPERATIONS)
-        prefetch_levels(book, records + done)
+    if book.ladder.sides[0].leaf_count + book.ladder.sides[1].leaf_count >= PREFETCH_LEVELS_FROM:
+        prefetch_leaf_slots(book, records + done + 2 * BLOCK_OPERATIONS)
+        prefetch_levels(book, records + done + BLOCK_OPERATIONS)
+        prefetch_leaf_of_node(book, records + done)
+    if book.arena.live >= PREFETCH_TAILS_FROM:
+        prefetch_tails(book, records + done)
 
 
 cdef inline BookEventRecord* book_apply(

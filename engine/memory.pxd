@@ -17,11 +17,16 @@ cdef extern from * nogil:
     /* The empty statement keeps gcc from taking a function that only prefetches for one that does nothing. */
     #define jibek_prefetch(address) __extension__ ({ __builtin_prefetch(address); __asm__ volatile (""); })
 
+    static inline void *jibek_allocate_at(size_t multiple, size_t size) {
+        void *memory = NULL;
+        return posix_memalign(&memory, multiple, size) == 0 ? memory : NULL;
+    }
+
     /* Memory that starts on a cache line, in huge pages where it is large: random access then misses the TLB less. */
     static inline void *jibek_allocate(size_t size) {
         const size_t huge = (size_t)2 << 20;
-        void *memory = NULL;
-        if (posix_memalign(&memory, size >= huge ? huge : 64, size) != 0) return NULL;
+        void *memory = jibek_allocate_at(size >= huge ? huge : 64, size);
+        if (memory == NULL) return NULL;
     #if defined(MADV_HUGEPAGE)
         if (size >= huge) madvise(memory, size, MADV_HUGEPAGE);
     #endif
@@ -33,5 +38,7 @@ cdef extern from * nogil:
     bint jibek_likely(bint condition)
     bint jibek_unlikely(bint condition)
     void jibek_prefetch(const void* address)
-    # Released with libc's free.
+    # Both are released with libc's free, and are NULL where memory is out.
     void* jibek_allocate(size_t size)
+    # At a multiple of a power of two.
+    void* jibek_allocate_at(size_t multiple, size_t size)

@@ -1,31 +1,31 @@
 """The prices of one side of an order book: which of them have orders, which of those is the best, which comes next.
 
-**Structure.** Prices stand in leaves of 64 neighbours, each an array of levels and a 64-bit occupancy word. A 64-ary radix
-tree of branches holds the leaves, every branch with an occupancy word of its own, and every leaf and branch knows what it
-hangs on: the next occupied price is found by looking upwards from where one is. A direct-mapped cache leads from a price to
-its leaf without touching the tree. What an order keeps is a pointer to its level, and a level says its price, so an
-order that is filled or cancelled needs neither.
+**Structure.** Prices stand in leaves of 32 neighbours, each an array of levels and an occupancy word. A 64-ary radix tree of
+branches holds the leaves, every branch with an occupancy word of its own, and every leaf and branch knows what it hangs on:
+the next occupied price is found by looking upwards from where one is. A direct-mapped cache leads from a price to its leaf
+without touching the tree. What an order keeps is a pointer to its level, a level says its price, and the address of a level
+gives that of its leaf, so an order that is filled or cancelled needs neither cache nor tree.
 
 A price has a *key* on its side: itself for a bid, its negative for an ask. The better price has the higher key on either
 side, and two orders cross where their keys add up to 0 or more. So one code serves both sides without a branch, which a
 processor would guess wrong every second time.
 
 A leaf that loses its last order stays where it is, with its bit cleared in the branch, because prices that were in use are
-likely to be so again: where levels are far apart, nearly every order would make a leaf and nearly every cancel drop one. As
-many empty leaves are kept as there are occupied ones, and four more; beyond that the one that has been empty for longest goes.
+likely to be so again: where levels are far apart, nearly every order would make a leaf and nearly every cancel drop one.
+When more leaves are empty than occupied, and more than a few hundred, the empty ones go.
 
 **Why this one.** Prices cluster around the touch, where a plain array is unbeatable, but may wander over any range, where
 an array is out of memory. The leaves are that array, cut into pieces that exist only where there are orders: a crash to
-one tick and back, or levels spread over a million ticks, touch some leaves more. Sorted vectors of levels, a moving window
+one tick and back, or levels spread over a million ticks, touch some leaves more. Sorted vectors of levels, a fixed window
 and a balanced tree were measured beside it; docs/performance.md has the figures and the command.
 
 **Cost.** Best price, level of a price in the cache: O(1). A price that is not in the cache, a leaf that is new, and a next
-price that is outside the leaf, walk the tree: at most (bits of the highest price - 6) / 6 steps, 1 or 2 in practice. Growing
-the cache copies it, which is O(1) amortised. Memory: 1.6 KB for 64 neighbouring prices of which at least one has, or
-lately had, an order.
+price that is outside the leaf, walk the tree: at most (bits of the highest price - 5) / 6 steps, 1 or 2 in practice. Growing
+the cache and dropping the empty leaves cost O(leaves), which is O(1) amortised. Memory: 1 KB for 32 neighbouring prices of
+which at least one has, or lately had, an order.
 
 **Source.** The occupancy words are those of geseq/cpp-orderbook's bitmap, hung into a radix tree as Linux does for its page
-cache; that a tree keeps what it has emptied until something else needs the place is the buddy of every memory allocator.
+cache. Leaves come in slabs, of which those that are free go back, as in Bonwick's slab allocator.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -34,6 +34,7 @@ from libc.string cimport memset
 
 from engine.memory cimport (
     jibek_allocate,
+    jibek_allocate_at,
     jibek_highest_bit,
     jibek_likely,
     jibek_lowest_bit,
@@ -46,10 +47,10 @@ cdef extern from * nogil:
 
     /* What an unused slot of a cache points to: it looks like a leaf of a number that none has. */
     static struct {
-        char levels[64 * 24];
         uint64_t occupied;
         int64_t number;
-    } jibek_no_leaf = {"", 0, INT64_MIN};
+        char rest[1024 - 16];
+    } jibek_no_leaf = {0, INT64_MIN, ""};
     /* A cache of one slot that is never filled: it lets a side without leaves be looked up like any other. */
     static void *jibek_no_leaves[1] = {&jibek_no_leaf};
     """
@@ -59,13 +60,18 @@ cdef extern from * nogil:
     void* NO_LEAVES "((void *)jibek_no_leaves)"
 
 cdef enum:
+    # A leaf has this many levels, two to the LEAF_BITS, and stands at a multiple of LEAF_SIZE.
+    LEAF_BITS = 5
+    LEAF_LEVELS = 32
+    LEAF_SIZE = 1024
     LEAF_CACHE_SLOTS_MIN = 32
     LEAF_CACHE_SLOTS_MAX = 65536
-    # Empty leaves that a side keeps in its tree beside as many as it has occupied ones.
-    EMPTY_LEAVES_MIN = 4
-    # Leaves and branches outside any tree, kept for all sides together.
-    SPARE_LEAVES_MAX = 256
-    STOCKED_LEAVES_MAX = 64
+    # Empty leaves that may be kept beyond as many as there are occupied ones: by a side, and by all sides together.
+    EMPTY_LEAVES_OF_SIDE = 8
+    EMPTY_LEAVES_OF_ALL = 512
+    # The leaves of the first slab, and of the largest: 64 KB.
+    SLAB_LEAVES_MIN = 4
+    SLAB_LEAVES_MAX = 63
     SPARE_BRANCHES_MAX = 64
 
 cdef struct Level:
@@ -85,24 +91,36 @@ cdef struct Branch:
     uint32_t index
     uint32_t child_count
 
+cdef struct LeafSlab
+
 cdef struct Leaf:
-    # First, so that a level leads to its leaf.
-    Level levels[64]
     uint64_t occupied
     # The upper bits of the keys of its levels.
     int64_t number
     Branch* parent
-    # Of an empty leaf: the ones that have been empty for longer and for less long. Of a spare leaf: the next spare one.
-    Leaf* older
-    Leaf* newer
+    LeafSlab* slab
+    # Of a free leaf: the next free one of its slab.
+    Leaf* next_free
+    Level levels[LEAF_LEVELS]
+
+cdef struct LeafSlab:
+    # Leaves that were allocated together, after this head.
+    Leaf* free
+    uint32_t leaf_count
+    uint32_t free_count
+    # Among the slabs with a free leaf.
+    LeafSlab* next
+    LeafSlab* previous
 
 cdef struct LeafStock:
-    # Spare leaves and branches, and how many leaves are in trees; shared by all sides of all books that one owner has.
-    Leaf* leaves
+    # Where leaves and branches come from and go to: one for all sides of all books that one owner has.
+    LeafSlab* slabs
     Branch* branches
-    uint32_t leaf_count
     uint32_t branch_count
-    uint32_t leaves_in_use
+    uint32_t leaf_count
+    uint32_t free_count
+    # Of the leaves that are in trees.
+    uint32_t empty_count
 
 cdef struct PriceTree:
     int64_t best_key
@@ -114,8 +132,6 @@ cdef struct PriceTree:
     int height
     uint32_t leaf_count
     uint32_t empty_count
-    Leaf* oldest_empty
-    Leaf* newest_empty
 
 
 cdef inline void tree_init(PriceTree* tree) noexcept nogil:
@@ -124,73 +140,84 @@ cdef inline void tree_init(PriceTree* tree) noexcept nogil:
     tree.cache = <Leaf**>NO_LEAVES
 
 
-cdef inline void tree_free_branch(Branch* branch, int height) noexcept nogil:
-    cdef int index
-    for index in range(64):
-        if branch.children[index] != NULL:
-            if height == 1:
-                free(branch.children[index])
-            else:
-                tree_free_branch(<Branch*>branch.children[index], height - 1)
-    free(branch)
+# -- leaves and branches outside the trees
 
 
-cdef inline void tree_free(LeafStock* stock, PriceTree* tree) noexcept nogil:
-    """Gives back all memory; the tree is as after `tree_init`."""
-    stock.leaves_in_use -= tree.leaf_count
-    if tree.root != NULL:
-        tree_free_branch(tree.root, tree.height)
-    if tree.cache_mask:
-        free(tree.cache)
-    tree_init(tree)
+cdef inline void stock_list_slab(LeafStock* stock, LeafSlab* slab) noexcept nogil:
+    """Puts a slab first among those with a free leaf."""
+    slab.previous = NULL
+    slab.next = stock.slabs
+    if stock.slabs != NULL:
+        stock.slabs.previous = slab
+    stock.slabs = slab
 
 
-# -- spare leaves and branches
+cdef inline void stock_unlist_slab(LeafStock* stock, LeafSlab* slab) noexcept nogil:
+    if slab.previous != NULL:
+        slab.previous.next = slab.next
+    else:
+        stock.slabs = slab.next
+    if slab.next != NULL:
+        slab.next.previous = slab.previous
 
 
-cdef inline void stock_free(LeafStock* stock) noexcept nogil:
-    """Gives back what is spare; the stock is empty."""
+cdef inline bint stock_add_slab(LeafStock* stock) noexcept nogil:
+    """More free leaves, half as many again as there are; False where memory is out."""
+    cdef uint32_t count = stock.leaf_count // 2
+    cdef uint32_t index
+    cdef LeafSlab* slab
     cdef Leaf* leaf
-    cdef Branch* branch
-    while stock.leaves != NULL:
-        leaf = stock.leaves
-        stock.leaves = leaf.older
-        free(leaf)
-    while stock.branches != NULL:
-        branch = stock.branches
-        stock.branches = branch.parent
-        free(branch)
-    stock.leaf_count = 0
-    stock.branch_count = 0
-
-
-cdef inline void stock_give_leaf(LeafStock* stock, Leaf* leaf) noexcept nogil:
-    leaf.older = stock.leaves
-    stock.leaves = leaf
-    stock.leaf_count += 1
-
-
-cdef inline void stock_fill(LeafStock* stock) noexcept nogil:
-    """Spare leaves for half as many as are in use, so that books that have warmed up allocate none as their prices move."""
-    cdef uint32_t wanted = 1 + stock.leaves_in_use // 2
-    cdef Leaf* leaf
-    while stock.leaf_count < wanted and stock.leaf_count < STOCKED_LEAVES_MAX:
-        leaf = <Leaf*>jibek_allocate(sizeof(Leaf))
-        if leaf == NULL:
-            return
-        stock_give_leaf(stock, leaf)
+    count = count if count > SLAB_LEAVES_MIN else SLAB_LEAVES_MIN
+    count = count if count < SLAB_LEAVES_MAX else SLAB_LEAVES_MAX
+    # The head takes the place of a leaf, so that leaves stand at multiples of their size.
+    slab = <LeafSlab*>jibek_allocate_at(LEAF_SIZE, (count + 1) * LEAF_SIZE)
+    if slab == NULL:
+        return False
+    # Cleared, so that who only guesses at a level reads nothing that was never written.
+    memset(slab, 0, (count + 1) * LEAF_SIZE)
+    slab.leaf_count = count
+    slab.free_count = count
+    for index in range(count, 0, -1):
+        leaf = <Leaf*>(<char*>slab + index * LEAF_SIZE)
+        leaf.slab = slab
+        leaf.next_free = slab.free
+        slab.free = leaf
+    stock.leaf_count += count
+    stock.free_count += count
+    stock_list_slab(stock, slab)
+    return True
 
 
 cdef inline Leaf* stock_take_leaf(LeafStock* stock) noexcept nogil:
     """A leaf outside the trees; NULL where memory is out."""
+    cdef LeafSlab* slab
     cdef Leaf* leaf
-    if stock.leaves == NULL:
-        stock_fill(stock)
-    leaf = stock.leaves
-    if leaf != NULL:
-        stock.leaves = leaf.older
-        stock.leaf_count -= 1
+    if stock.slabs == NULL and not stock_add_slab(stock):
+        return NULL
+    slab = stock.slabs
+    leaf = slab.free
+    slab.free = leaf.next_free
+    slab.free_count -= 1
+    stock.free_count -= 1
+    if slab.free_count == 0:
+        stock_unlist_slab(stock, slab)
     return leaf
+
+
+cdef inline void stock_give_leaf(LeafStock* stock, Leaf* leaf) noexcept nogil:
+    """Takes a leaf back; a slab that is free goes, if a third of all leaves are free without it."""
+    cdef LeafSlab* slab = leaf.slab
+    leaf.next_free = slab.free
+    slab.free = leaf
+    slab.free_count += 1
+    stock.free_count += 1
+    if slab.free_count == 1:
+        stock_list_slab(stock, slab)
+    if slab.free_count == slab.leaf_count and (stock.free_count - slab.leaf_count) * 3 >= stock.leaf_count:
+        stock_unlist_slab(stock, slab)
+        stock.leaf_count -= slab.leaf_count
+        stock.free_count -= slab.leaf_count
+        free(slab)
 
 
 cdef inline Branch* stock_take_branch(LeafStock* stock) noexcept nogil:
@@ -213,6 +240,42 @@ cdef inline void stock_give_branch(LeafStock* stock, Branch* branch) noexcept no
     stock.branch_count += 1
 
 
+cdef inline void stock_free(LeafStock* stock) noexcept nogil:
+    """Gives back all memory, after all trees were freed; the stock is empty."""
+    cdef LeafSlab* slab
+    cdef Branch* branch
+    while stock.slabs != NULL:
+        slab = stock.slabs
+        stock.slabs = slab.next
+        free(slab)
+    while stock.branches != NULL:
+        branch = stock.branches
+        stock.branches = branch.parent
+        free(branch)
+    memset(stock, 0, sizeof(LeafStock))
+
+
+cdef inline void tree_free_branch(LeafStock* stock, Branch* branch, int height) noexcept nogil:
+    cdef int index
+    for index in range(64):
+        if branch.children[index] != NULL:
+            if height == 1:
+                stock_give_leaf(stock, <Leaf*>branch.children[index])
+            else:
+                tree_free_branch(stock, <Branch*>branch.children[index], height - 1)
+    stock_give_branch(stock, branch)
+
+
+cdef inline void tree_free(LeafStock* stock, PriceTree* tree) noexcept nogil:
+    """Gives back all memory; the tree is as after `tree_init`."""
+    stock.empty_count -= tree.empty_count
+    if tree.root != NULL:
+        tree_free_branch(stock, tree.root, tree.height)
+    if tree.cache_mask:
+        free(tree.cache)
+    tree_init(tree)
+
+
 # -- places in the tree
 
 
@@ -226,9 +289,19 @@ cdef inline int tree_step(uint64_t path, int height) noexcept nogil:
     return (path >> (6 * (height - 1))) & 63
 
 
-cdef inline Leaf* tree_leaf_of(Level* level) noexcept nogil:
-    """The leaf that an occupied level is in."""
-    return <Leaf*>(level - (level.key & 63))
+cdef inline Leaf* tree_leaf_of(const Level* level) noexcept nogil:
+    """The leaf that a level is in."""
+    return <Leaf*>(<uint64_t>level & ~<uint64_t>(LEAF_SIZE - 1))
+
+
+cdef inline Level* leaf_level(Leaf* leaf, int64_t key) noexcept nogil:
+    """The level of a key in its leaf, whether or not it is occupied."""
+    return &leaf.levels[key & (LEAF_LEVELS - 1)]
+
+
+cdef inline bint leaf_has(const Leaf* leaf, int64_t key) noexcept nogil:
+    """Whether the level of a key is occupied."""
+    return leaf.occupied >> (key & (LEAF_LEVELS - 1)) & 1
 
 
 cdef inline void tree_cache_leaf(PriceTree* tree, Leaf* leaf) noexcept nogil:
@@ -237,13 +310,16 @@ cdef inline void tree_cache_leaf(PriceTree* tree, Leaf* leaf) noexcept nogil:
 
 
 cdef inline void tree_grow_cache(PriceTree* tree) noexcept nogil:
-    """Gives the cache a slot a leaf. It only saves time, so where memory is out it stays as it is."""
+    """Gives the cache four slots a leaf, so that leaves seldom push each other out where prices are far apart.
+
+    It only saves time, so where memory is out it stays as it is.
+    """
     cdef uint64_t slots = tree.cache_mask + 1
     cdef Leaf** old = tree.cache
     cdef Leaf** cache
     cdef Leaf* leaf
     cdef uint64_t index
-    if tree.leaf_count < slots or slots == LEAF_CACHE_SLOTS_MAX:
+    if 4 * tree.leaf_count <= slots or slots == LEAF_CACHE_SLOTS_MAX:
         return
     slots = slots * 2 if slots > 1 else LEAF_CACHE_SLOTS_MIN
     cache = <Leaf**>jibek_allocate(slots * sizeof(Leaf*))
@@ -289,10 +365,8 @@ cdef inline Leaf* tree_leaf(PriceTree* tree, int64_t number) noexcept nogil:
 
 cdef inline Level* tree_level(PriceTree* tree, int64_t key) noexcept nogil:
     """The level of a key; NULL where it has no orders."""
-    cdef Leaf* leaf = tree_leaf(tree, key >> 6)
-    if leaf != NULL and leaf.occupied >> (key & 63) & 1:
-        return &leaf.levels[key & 63]
-    return NULL
+    cdef Leaf* leaf = tree_leaf(tree, key >> LEAF_BITS)
+    return leaf_level(leaf, key) if leaf != NULL and leaf_has(leaf, key) else NULL
 
 
 # -- leaves that come and go
@@ -343,45 +417,43 @@ cdef inline bint tree_heighten(LeafStock* stock, PriceTree* tree, uint64_t path)
     return True
 
 
-cdef inline void tree_keep_empty(PriceTree* tree, Leaf* leaf) noexcept nogil:
-    """Lists a leaf as the one that has been empty for the least time."""
-    leaf.older = tree.newest_empty
-    leaf.newer = NULL
-    if tree.newest_empty != NULL:
-        tree.newest_empty.newer = leaf
-    else:
-        tree.oldest_empty = leaf
-    tree.newest_empty = leaf
-    tree.empty_count += 1
-
-
-cdef inline void tree_unlist_empty(PriceTree* tree, Leaf* leaf) noexcept nogil:
-    if leaf.older != NULL:
-        leaf.older.newer = leaf.newer
-    else:
-        tree.oldest_empty = leaf.newer
-    if leaf.newer != NULL:
-        leaf.newer.older = leaf.older
-    else:
-        tree.newest_empty = leaf.older
-    tree.empty_count -= 1
-
-
 cdef inline void tree_drop_leaf(LeafStock* stock, PriceTree* tree, Leaf* leaf) noexcept nogil:
-    """Takes an empty leaf out of the tree."""
+    """Takes an empty leaf out of the tree, with the branches that this leaves without children."""
     cdef Branch* branch = leaf.parent
-    tree_unlist_empty(tree, leaf)
     branch.children[tree_path(leaf.number) & 63] = NULL
     branch.child_count -= 1
     tree_prune(stock, branch)
     tree.leaf_count -= 1
-    stock.leaves_in_use -= 1
+    tree.empty_count -= 1
+    stock.empty_count -= 1
     if tree.cache[<uint64_t>leaf.number & tree.cache_mask] == leaf:
         tree.cache[<uint64_t>leaf.number & tree.cache_mask] = <Leaf*>NO_LEAF
-    if stock.leaf_count < SPARE_LEAVES_MAX:
-        stock_give_leaf(stock, leaf)
-    else:
-        free(leaf)
+    stock_give_leaf(stock, leaf)
+
+
+cdef inline void tree_drop_empty_of(LeafStock* stock, PriceTree* tree, Branch* branch, int height) noexcept nogil:
+    """Takes the empty leaves below a branch out of the tree. The branch may go with the last of them."""
+    # Counted beforehand, because nothing may be read from a branch that has gone.
+    cdef uint32_t children = branch.child_count
+    cdef int index = 0
+    cdef void* child
+    while children:
+        child = branch.children[index]
+        index += 1
+        if child != NULL:
+            children -= 1
+            if height > 1:
+                tree_drop_empty_of(stock, tree, <Branch*>child, height - 1)
+            elif (<Leaf*>child).occupied == 0:
+                tree_drop_leaf(stock, tree, <Leaf*>child)
+
+
+cdef inline bint tree_has_too_many_empty(const LeafStock* stock, const PriceTree* tree) noexcept nogil:
+    """Whether more leaves are empty than occupied, of this side and of all, and more than are kept in any case."""
+    return (
+        2 * stock.empty_count > EMPTY_LEAVES_OF_ALL + stock.leaf_count - stock.free_count
+        and 2 * tree.empty_count > EMPTY_LEAVES_OF_SIDE + tree.leaf_count
+    )
 
 
 cdef inline Leaf* tree_make_leaf(LeafStock* stock, PriceTree* tree, int64_t number) noexcept nogil:
@@ -414,18 +486,19 @@ cdef inline Leaf* tree_make_leaf(LeafStock* stock, PriceTree* tree, int64_t numb
     branch.children[path & 63] = leaf
     branch.child_count += 1
     tree.leaf_count += 1
-    stock.leaves_in_use += 1
-    tree_keep_empty(tree, leaf)
+    tree.empty_count += 1
+    stock.empty_count += 1
     tree_grow_cache(tree)
     tree_cache_leaf(tree, leaf)
     return leaf
 
 
-cdef inline void tree_leaf_is_occupied(PriceTree* tree, Leaf* leaf) noexcept nogil:
+cdef inline void tree_leaf_is_occupied(LeafStock* stock, PriceTree* tree, Leaf* leaf) noexcept nogil:
     """Tells the branches that a leaf which was empty is about to have an order."""
     cdef Branch* branch = leaf.parent
     cdef uint64_t before = branch.occupied
-    tree_unlist_empty(tree, leaf)
+    tree.empty_count -= 1
+    stock.empty_count -= 1
     branch.occupied |= <uint64_t>1 << (tree_path(leaf.number) & 63)
     while before == 0 and branch.parent != NULL:
         before = branch.parent.occupied
@@ -433,14 +506,15 @@ cdef inline void tree_leaf_is_occupied(PriceTree* tree, Leaf* leaf) noexcept nog
         branch = branch.parent
 
 
-cdef inline void tree_leaf_is_empty(PriceTree* tree, Leaf* leaf) noexcept nogil:
-    """Tells the branches that a leaf has no orders any more, and lists it as empty."""
+cdef inline void tree_leaf_is_empty(LeafStock* stock, PriceTree* tree, Leaf* leaf) noexcept nogil:
+    """Tells the branches that a leaf has no orders any more."""
     cdef Branch* branch = leaf.parent
     branch.occupied &= ~(<uint64_t>1 << (tree_path(leaf.number) & 63))
     while branch.occupied == 0 and branch.parent != NULL:
         branch.parent.occupied &= ~(<uint64_t>1 << branch.index)
         branch = branch.parent
-    tree_keep_empty(tree, leaf)
+    tree.empty_count += 1
+    stock.empty_count += 1
 
 
 # -- the order of prices
@@ -479,7 +553,7 @@ cdef inline Leaf* tree_worse_leaf(Leaf* leaf) noexcept nogil:
 cdef inline Level* tree_worse_level(Level* level) noexcept nogil:
     """The level that comes after an occupied one; NULL where it is the last."""
     cdef Leaf* leaf = tree_leaf_of(level)
-    cdef uint64_t worse = leaf.occupied & ((<uint64_t>1 << (level.key & 63)) - 1)
+    cdef uint64_t worse = leaf.occupied & ((<uint64_t>1 << (level.key & (LEAF_LEVELS - 1))) - 1)
     if not worse:
         leaf = tree_worse_leaf(leaf)
         if leaf == NULL:
@@ -493,17 +567,19 @@ cdef inline Level* tree_worse_level(Level* level) noexcept nogil:
 
 cdef inline Leaf* tree_leaf_for(LeafStock* stock, PriceTree* tree, int64_t key) noexcept nogil:
     """The leaf of a key, made where it is missing; NULL where memory is out."""
-    cdef Leaf* leaf = tree.cache[<uint64_t>(key >> 6) & tree.cache_mask]
-    if jibek_unlikely(leaf.number != key >> 6):
-        leaf = tree_make_leaf(stock, tree, key >> 6)
+    cdef Leaf* leaf = tree.cache[<uint64_t>(key >> LEAF_BITS) & tree.cache_mask]
+    if jibek_unlikely(leaf.number != key >> LEAF_BITS):
+        leaf = tree_make_leaf(stock, tree, key >> LEAF_BITS)
     return leaf
 
 
-cdef inline void tree_add_level(PriceTree* tree, Leaf* leaf, Level* level, int64_t key) noexcept nogil:
+cdef inline void tree_add_level(
+    LeafStock* stock, PriceTree* tree, Leaf* leaf, Level* level, int64_t key
+) noexcept nogil:
     """Occupies a level of a leaf; the caller gives it its queue."""
     if jibek_unlikely(leaf.occupied == 0):
-        tree_leaf_is_occupied(tree, leaf)
-    leaf.occupied |= <uint64_t>1 << (key & 63)
+        tree_leaf_is_occupied(stock, tree, leaf)
+    leaf.occupied |= <uint64_t>1 << (key & (LEAF_LEVELS - 1))
     level.key = key
     if key > tree.best_key:
         tree.best_key = key
@@ -517,20 +593,20 @@ cdef inline void tree_set_best(PriceTree* tree, Leaf* leaf) noexcept nogil:
         tree.best_key = EMPTY_KEY
         return
     index = jibek_highest_bit(leaf.occupied)
-    tree.best_key = leaf.number * 64 + index
+    tree.best_key = leaf.number * LEAF_LEVELS + index
     tree.best_level = &leaf.levels[index]
 
 
 cdef inline void tree_remove_level(LeafStock* stock, PriceTree* tree, Level* level) noexcept nogil:
     """Forgets a level whose last order has gone."""
     cdef Leaf* leaf = tree_leaf_of(level)
-    leaf.occupied &= ~(<uint64_t>1 << (level.key & 63))
+    leaf.occupied &= ~(<uint64_t>1 << (level.key & (LEAF_LEVELS - 1)))
     if jibek_likely(leaf.occupied):
         if level.key == tree.best_key:
             tree_set_best(tree, leaf)
         return
-    tree_leaf_is_empty(tree, leaf)
+    tree_leaf_is_empty(stock, tree, leaf)
     if level.key == tree.best_key:
         tree_set_best(tree, tree_worse_leaf(leaf))
-    if jibek_unlikely(tree.empty_count > EMPTY_LEAVES_MIN + tree.leaf_count - tree.empty_count):
-        tree_drop_leaf(stock, tree, tree.oldest_empty)
+    if jibek_unlikely(tree_has_too_many_empty(stock, tree)):
+        tree_drop_empty_of(stock, tree, tree.root, tree.height)
