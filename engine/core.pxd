@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine.handle_table cimport HandleTable
 from engine.ladder cimport Arena, Ladder, Node
+from engine.memory cimport Room
 from engine.order_ids cimport OrderIds
 from engine.records cimport Command, Event, MarketDefinition
 
@@ -14,10 +15,12 @@ cdef enum:
     CLIENT_HASHES = 16
     # With no more markets than this, their records are in the processor's cache anyway.
     MARKETS_IN_CACHE = 16
-    # An account's balances and markets are searched by halving until this few are left.
+    # An account's balances are searched by halving until this few are left.
     SEARCH_WALK_MAX = 8
-    # The room of a list of open orders: at first, and where it is no longer called short.
-    OPEN_ORDERS_MIN = 4
+    ACCOUNT_MARKETS_MIN = 64
+    # The room of a list of open orders: at first, when it stands elsewhere, and where it is no longer called short.
+    OPEN_ORDERS_FEW = 3
+    OPEN_ORDERS_MANY = 8
     SHORT_LIST_MAX = 64
 
 cdef struct OrderInfo:
@@ -75,26 +78,29 @@ cdef struct OpenOrder:
     uint32_t id_low
 
 cdef struct AccountMarket:
-    # What an account has to do with one market: its open orders, oldest first, among them some that are open no more.
-    OpenOrder* orders
+    # What an account has to do with one market: its open orders, oldest first, among them some that are open no more. One
+    # cache line: few orders stand in it, more elsewhere.
+    OpenOrder* many
+    OpenOrder few[OPEN_ORDERS_FEW]
+    uint32_t account
     uint32_t market
     uint32_t open_count
     uint32_t listed_count
     uint32_t capacity
+    # The account's next one, by handle; 0 where there is none.
+    uint32_t next
     # Where the account has its balances of the market's assets, if they have not moved.
     uint16_t base
     uint16_t quote
 
 cdef struct AccountRecord:
-    # Both arrays are sorted by number and searched by halving.
+    # Sorted by asset and searched by halving.
     Holding* holdings
-    AccountMarket* markets
     uint16_t holding_count
     uint16_t holding_capacity
-    uint16_t market_count
-    uint16_t market_capacity
-    # The market that was asked for last, in the array.
-    uint16_t recent
+    # The first of what it has to do with markets, and the one that was asked for last; 0 where there is none.
+    uint32_t markets
+    uint32_t recent
     uint8_t frozen
     uint8_t has_own_fees
 
@@ -113,7 +119,13 @@ cdef class Core:
     cdef uint32_t account_capacity
     cdef Arena arena
     cdef OrderInfo* infos
-    cdef uint32_t info_capacity
+    cdef Room info_room
+    cdef uint64_t info_capacity
+    # What accounts have to do with markets, by handle, and the handle of (account, market).
+    cdef AccountMarket* account_markets
+    cdef Room account_market_room
+    cdef uint32_t account_market_count
+    cdef HandleTable account_market_handles
     cdef OrderIds ids
     cdef HandleTable client_ids
     cdef uint64_t client_id_seed
@@ -158,7 +170,10 @@ cdef class Core:
 
     cdef AccountRecord* _account(self, uint32_t number) noexcept
     cdef Holding* _find_holding(self, AccountRecord* account, uint32_t asset) except NULL
-    cdef AccountMarket* _find_market(self, AccountRecord* account, uint32_t market) except NULL
+    cdef AccountMarket* _find_market(self, uint32_t account, uint32_t market) except NULL
+    cdef uint32_t _known_market(self, uint32_t account, uint32_t market) noexcept
+    cdef AccountMarket* _add_market(self, uint32_t account, uint32_t market) except NULL
+    cdef list _markets_of(self, uint32_t account, uint32_t market)
     cdef MarketRecord* _market(self, uint32_t number) noexcept
 
     cdef int _place(self, const Command* command) except -1
@@ -203,7 +218,7 @@ cdef class Core:
     cdef int _close(self, MarketRecord* market, AccountMarket* own, const Taker* taker, int reason) except -1
     cdef int _close_resting(self, MarketRecord* market, uint32_t handle, int reason) except -1
     cdef bint _may_be_open(self, const OpenOrder* order) noexcept
-    cdef bint _is_open(self, const AccountMarket* own, const OpenOrder* order, uint32_t account) noexcept
+    cdef bint _is_open(self, const AccountMarket* own, const OpenOrder* order) noexcept
     cdef int _tidy(self, AccountMarket* own) except -1
     cdef int _cancel(self, const Command* command) except -1
     cdef uint64_t _close_all(self, uint32_t account, uint32_t market, int reason) except? 0

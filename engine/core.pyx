@@ -10,8 +10,9 @@ Python dicts and goes through `engine/definitions.py`, as in the reference.
     Arena          the orders of all markets by handle; beside each node an OrderInfo
     OrderIds       order id -> handle, over the whole venue, whose order ids are dense
     HandleTable    (account, client id) -> handle
-    AccountRecord  holdings by asset; by market the open orders, oldest first, as a list that keeps orders that have gone
-                   until it is full: an order that ends touches no other order of its account
+    AccountRecord  holdings by asset
+    AccountMarket  an account's open orders in one market, oldest first, as a list that keeps orders that have gone until it
+                   is full: an order that ends touches no other order of its account
 
 Cost of placing or cancelling an order: O(1), and O(1) a fill; of cancelling all: O(1) an order. Memory: 120 to 160 bytes a
 resting order with both indexes. Nothing is allocated once the arrays have grown to the size of the venue.
@@ -39,6 +40,7 @@ from engine.client_ids cimport (
 from engine.handle_table cimport (
     TableSearch,
     table_free,
+    table_guess,
     table_init,
     table_insert,
     table_next,
@@ -69,7 +71,7 @@ from engine.ladder cimport (
     ladder_remove,
     ladder_rest,
 )
-from engine.memory cimport jibek_allocate, jibek_likely, jibek_prefetch, jibek_unlikely
+from engine.memory cimport jibek_likely, jibek_prefetch, jibek_unlikely, room_free, room_grow
 from engine.order_ids cimport (
     ids_free,
     ids_get,
@@ -81,7 +83,7 @@ from engine.order_ids cimport (
     ids_reserve,
     ids_shrink,
 )
-from engine.price_tree cimport Level, PriceTree, tree_worse_level
+from engine.price_tree cimport LEAF_BITS, Leaf, Level, PriceTree, leaf_level, tree_worse_level
 from engine.records cimport *
 from engine.saved_book cimport saved_book_orders, saved_book_size, saved_book_write
 
@@ -139,7 +141,7 @@ cdef extern from *:
     int64_t jibek_multiply(int64_t a, int64_t b) noexcept nogil
 
 assert LARGEST == AMOUNT_MAX
-assert sizeof(Node) == 32 and sizeof(OrderInfo) == 64
+assert sizeof(Node) == 32 and sizeof(OrderInfo) == 64 and sizeof(AccountMarket) == 64
 
 cdef uint32_t COMMANDS_MAX = BATCH_COMMANDS_MAX
 cdef uint16_t RECORD_VERSION = VERSION
@@ -186,6 +188,7 @@ cdef class Core:
         arena_init(&self.arena)
         ids_init(&self.ids)
         table_init(&self.client_ids)
+        table_init(&self.account_market_handles)
         self.client_id_seed = int.from_bytes(os.urandom(8), "little")
 
     def __init__(self):
@@ -203,23 +206,29 @@ cdef class Core:
         self.key_owners = {}
         self.windows = {}
         self.blobs = bytearray()
+        if not room_grow(&self.account_market_room, 0, ACCOUNT_MARKETS_MIN * sizeof(AccountMarket)):
+            raise MemoryError("no room for a venue")
+        # Handle 0 is nobody: it stands for every account in no market.
+        self.account_markets = <AccountMarket*>self.account_market_room.memory
+        memset(self.account_markets, 0, sizeof(AccountMarket))
+        self.account_market_count = 1
         self._add_account(b"house")
 
     def __dealloc__(self):
         cdef uint32_t index
-        cdef uint16_t market
         for index in range(self.market_count):
             ladder_free(&self.arena, &self.markets[index].ladder)
             free(self.markets[index])
         free(self.markets)
+        for index in range(self.account_market_count):
+            free(self.account_markets[index].many)
+        room_free(&self.account_market_room)
+        table_free(&self.account_market_handles)
         for index in range(self.account_count):
-            for market in range(self.accounts[index].market_count):
-                free(self.accounts[index].markets[market].orders)
-            free(self.accounts[index].markets)
             free(self.accounts[index].holdings)
         free(self.accounts)
         arena_free(&self.arena)
-        free(self.infos)
+        room_free(&self.info_room)
         ids_free(&self.ids)
         table_free(&self.client_ids)
         Py_XDECREF(self.entry)
@@ -359,6 +368,9 @@ cdef class Core:
             self.client_hashes[index % CLIENT_HASHES] = hash
             table_prefetch(&self.client_ids, client_id_spread(hash))
             if self.market_count > MARKETS_IN_CACHE:
+                table_prefetch(
+                    &self.account_market_handles, account_market_hash(commands[index].account, commands[index].market)
+                )
                 market = self._market(commands[index].market)
                 if market != NULL:
                     for line in range(0, sizeof(MarketRecord), 64):
@@ -369,14 +381,21 @@ cdef class Core:
         """The orders that are named, the accounts' balances and what they have to do with the market."""
         cdef uint32_t end = index + BLOCK_COMMANDS if index + BLOCK_COMMANDS < count else count
         cdef uint32_t handle
-        cdef AccountRecord* account
+        cdef MarketRecord* market
+        cdef PriceTree* tree
+        cdef int64_t key
         while index < end:
             handle = ids_guess(&self.ids, commands[index].order_id)
             jibek_prefetch(&self.arena.nodes[handle])
             jibek_prefetch(&self.infos[handle])
-            account = &self.accounts[self._known(commands[index].account)]
-            jibek_prefetch(account.holdings)
-            jibek_prefetch(&account.markets[account.recent])
+            jibek_prefetch(self.accounts[self._known(commands[index].account)].holdings)
+            jibek_prefetch(&self.account_markets[self._known_market(commands[index].account, commands[index].market)])
+            if self.market_count > MARKETS_IN_CACHE:
+                market = self._market(commands[index].market)
+                if market != NULL:
+                    key = ladder_key(commands[index].side != SIDE_BUY, commands[index].price_ticks)
+                    tree = &market.ladder.sides[key < 0]
+                    jibek_prefetch(&tree.cache[<uint64_t>(key >> LEAF_BITS) & tree.cache_mask])
             index += 1
 
     cdef void _prefetch_neighbours(self, const Command* commands, uint32_t index, uint32_t count) noexcept:
@@ -386,6 +405,9 @@ cdef class Core:
         cdef uint32_t handle
         cdef AccountRecord* account
         cdef AccountMarket* own
+        cdef PriceTree* tree
+        cdef int64_t key
+        cdef Leaf* leaf
         cdef Node* node
         if self.arena.live == 0 or market == NULL:
             return
@@ -393,7 +415,7 @@ cdef class Core:
             handle = ladder_first(&market.ladder, sells)
             account = &self.accounts[self.infos[handle].account if handle else 0]
             jibek_prefetch(account.holdings)
-            jibek_prefetch(&account.markets[account.recent])
+            jibek_prefetch(&self.account_markets[account.recent])
             handle = self.arena.nodes[handle].next
             jibek_prefetch(&self.arena.nodes[handle])
             jibek_prefetch(&self.infos[handle])
@@ -404,15 +426,27 @@ cdef class Core:
             jibek_prefetch(&self.arena.nodes[node.next])
             jibek_prefetch(&self.arena.nodes[node.previous])
             table_prefetch(&self.client_ids, client_id_spread(self.infos[handle].client_hash))
-            account = &self.accounts[self._known(commands[index].account)]
-            if jibek_likely(account.market_count):
-                own = &account.markets[account.recent]
-                jibek_prefetch(&own.orders[own.listed_count])
+            own = &self.account_markets[self._known_market(commands[index].account, commands[index].market)]
+            jibek_prefetch(&own.many[own.listed_count])
+            if self.market_count > MARKETS_IN_CACHE:
+                market = self._market(commands[index].market)
+                if market != NULL:
+                    key = ladder_key(commands[index].side != SIDE_BUY, commands[index].price_ticks)
+                    tree = &market.ladder.sides[key < 0]
+                    leaf = tree.cache[<uint64_t>(key >> LEAF_BITS) & tree.cache_mask]
+                    jibek_prefetch(leaf)
+                    jibek_prefetch(leaf_level(leaf, key))
             index += 1
 
     cdef uint32_t _known(self, uint32_t account) noexcept:
         """The number of an account; 0, the house, where there is none of it. Without a branch."""
         return account if account < self.account_count else 0
+
+    cdef uint32_t _known_market(self, uint32_t account, uint32_t market) noexcept:
+        """The handle of what an account most likely has to do with a market, without looking there."""
+        if self.market_count > MARKETS_IN_CACHE:
+            return table_guess(&self.account_market_handles, account_market_hash(account, market))
+        return self.accounts[self._known(account)].recent
 
     cdef int _carry_out(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except -1:
         """Executes one command. A refusal is one REJECTED event."""
@@ -735,37 +769,51 @@ cdef class Core:
         account.holding_count += 1
         return &account.holdings[index]
 
-    cdef AccountMarket* _find_market(self, AccountRecord* account, uint32_t market) except NULL:
-        """What the account has to do with a market, made where it is missing. Making one moves the others."""
-        cdef uint16_t index = 0
-        cdef uint16_t step = account.market_count
-        cdef uint16_t capacity
-        cdef AccountMarket* markets
-        # Halves what is left to search while it is long, and walks the rest.
-        while step > SEARCH_WALK_MAX:
-            if account.markets[index + step // 2 - 1].market < market:
-                index += step // 2
-            step -= step // 2
-        while step and account.markets[index].market < market:
-            index += 1
-            step -= 1
-        account.recent = index
-        if index < account.market_count and account.markets[index].market == market:
-            return &account.markets[index]
-        if account.market_count == account.market_capacity:
-            capacity = account.market_capacity + account.market_capacity // 2 + 2
-            markets = <AccountMarket*>realloc(account.markets, capacity * sizeof(AccountMarket))
-            if markets == NULL:
+    cdef AccountMarket* _find_market(self, uint32_t account, uint32_t market) except NULL:
+        """What an account has to do with a market, made where it is missing. Making it may move all others."""
+        cdef uint64_t hash = account_market_hash(account, market)
+        cdef TableSearch search = table_search(&self.account_market_handles, hash)
+        cdef uint32_t handle = table_next(&self.account_market_handles, hash, &search)
+        cdef AccountMarket* own
+        while handle:
+            own = &self.account_markets[handle]
+            if own.account == account and own.market == market:
+                self.accounts[account].recent = handle
+                return own
+            handle = table_next(&self.account_market_handles, hash, &search)
+        return self._add_market(account, market)
+
+    cdef AccountMarket* _add_market(self, uint32_t account, uint32_t market) except NULL:
+        cdef uint32_t handle = self.account_market_count
+        cdef uint64_t used = handle * sizeof(AccountMarket)
+        cdef AccountMarket* own
+        if used + sizeof(AccountMarket) > self.account_market_room.size:
+            if not room_grow(&self.account_market_room, used, 2 * used):
                 raise MemoryError("no room for one more market of an account")
-            account.markets = markets
-            account.market_capacity = capacity
-        memmove(
-            &account.markets[index + 1], &account.markets[index], (account.market_count - index) * sizeof(AccountMarket)
-        )
-        memset(&account.markets[index], 0, sizeof(AccountMarket))
-        account.markets[index].market = market
-        account.market_count += 1
-        return &account.markets[index]
+            self.account_markets = <AccountMarket*>self.account_market_room.memory
+        if not table_reserve(&self.account_market_handles, account_market_hash_of, self.account_markets):
+            raise MemoryError("no room for one more market of an account")
+        own = &self.account_markets[handle]
+        memset(own, 0, sizeof(AccountMarket))
+        own.account = account
+        own.market = market
+        own.capacity = OPEN_ORDERS_FEW
+        own.next = self.accounts[account].markets
+        self.accounts[account].markets = handle
+        self.accounts[account].recent = handle
+        self.account_market_count += 1
+        table_insert(&self.account_market_handles, account_market_hash(account, market), handle)
+        return own
+
+    cdef list _markets_of(self, uint32_t account, uint32_t market):
+        """The handles of what an account has to do with one market or (0) with all, by market number."""
+        cdef uint32_t handle = self.accounts[account].markets
+        found = []
+        while handle:
+            if self.account_markets[handle].open_count and market in (0, self.account_markets[handle].market):
+                found.append((self.account_markets[handle].market, handle))
+            handle = self.account_markets[handle].next
+        return [handle for _, handle in sorted(found)]
 
     # -- placing an order
 
@@ -790,7 +838,7 @@ cdef class Core:
             hash = self.client_hashes[self.command_index % CLIENT_HASHES]
             if jibek_unlikely(self._find_client_id(command.account, command.client_id, hash)):
                 return REASON_DUPLICATE_CLIENT_ID
-        own = account_market(self, account, market.number)
+        own = account_market(self, command.account, market.number)
         may_rest = command.order_type == ORDER_TYPE_LIMIT_MAKER or command.time_in_force == TIME_IN_FORCE_GTC
         if may_rest and jibek_unlikely(own.open_count >= market.definition.open_orders_max):
             return REASON_TOO_MANY_OPEN_ORDERS
@@ -980,7 +1028,7 @@ cdef class Core:
         """One fill at the maker's price: quantities, money, fees, event."""
         cdef Node* node = &self.arena.nodes[handle]
         cdef OrderInfo* maker = &self.infos[handle]
-        cdef AccountMarket* maker_own = account_market(self, &self.accounts[maker.account], market.number)
+        cdef AccountMarket* maker_own = account_market(self, maker.account, market.number)
         cdef int64_t base = lots * market.definition.lot_units
         cdef int64_t taker_released = 0
         cdef int64_t maker_released = value if taker.sells else base
@@ -1063,16 +1111,13 @@ cdef class Core:
 
     cdef int _reserve_orders(self) except -1:
         """Makes room for more orders in every index."""
-        cdef OrderInfo* infos
-        if self.info_capacity < self.arena.capacity:
-            infos = <OrderInfo*>jibek_allocate(self.arena.capacity * sizeof(OrderInfo))
-            if infos == NULL:
+        if self.info_capacity < self.arena.used:
+            if not room_grow(
+                &self.info_room, self.info_capacity * sizeof(OrderInfo), self.arena.capacity * sizeof(OrderInfo)
+            ):
                 raise MemoryError("no room for one more order")
-            if self.infos != NULL:
-                memcpy(infos, self.infos, self.info_capacity * sizeof(OrderInfo))
-            free(self.infos)
-            self.infos = infos
-            self.info_capacity = self.arena.capacity
+            self.infos = <OrderInfo*>self.info_room.memory
+            self.info_capacity = self.info_room.size // sizeof(OrderInfo)
         if not ids_reserve(&self.ids, self.arena.nodes):
             raise MemoryError("no room for one more order id")
         if not table_reserve(&self.client_ids, spread_of, self.infos):
@@ -1099,6 +1144,7 @@ cdef class Core:
         """Puts what is left of the order that was accepted last into the book and into every index."""
         cdef uint32_t handle = ladder_rest(&self.arena, &market.ladder, key, left_lots, self.last_order_id)
         cdef OrderInfo* info
+        cdef OpenOrder* listed
         if jibek_unlikely(handle == 0):
             raise MemoryError("no room for one more order")
         if jibek_unlikely(self.arena.live > self.room):
@@ -1116,8 +1162,9 @@ cdef class Core:
         info.modes = command.time_in_force | command.self_trade_mode << 4
         if jibek_unlikely(own.listed_count == own.capacity):
             self._tidy(own)
-        own.orders[own.listed_count].handle = handle
-        own.orders[own.listed_count].id_low = <uint32_t>self.last_order_id
+        listed = &listed_orders(own)[own.listed_count]
+        listed.handle = handle
+        listed.id_low = <uint32_t>self.last_order_id
         own.listed_count += 1
         own.open_count += 1
         if hash:
@@ -1148,7 +1195,7 @@ cdef class Core:
         table_shrink(&self.client_ids, spread_of, self.infos)
         if arena_shrinks(&self.arena):
             arena_shrink(&self.arena)
-            free(self.infos)
+            room_free(&self.info_room)
             self.infos = NULL
             self.info_capacity = 0
         self._set_room()
@@ -1173,38 +1220,42 @@ cdef class Core:
         cdef Node* node = &self.arena.nodes[order.handle if has_node else 0]
         return has_node & (node.left_lots != 0) & (<uint32_t>node.order_id == order.id_low)
 
-    cdef bint _is_open(self, const AccountMarket* own, const OpenOrder* order, uint32_t account) noexcept:
+    cdef bint _is_open(self, const AccountMarket* own, const OpenOrder* order) noexcept:
         """Whether an order that was listed is still open: its node may have gone to another order, of any account."""
         return (
             self.arena.live != 0
             and self._may_be_open(order)
-            and self.infos[order.handle].account == account
+            and self.infos[order.handle].account == own.account
             and self.infos[order.handle].market == own.market
         )
 
     cdef int _tidy(self, AccountMarket* own) except -1:
         """Makes room in an account's list of open orders: drops those that have gone, or doubles it where many are there."""
+        cdef OpenOrder* orders = listed_orders(own)
         cdef uint32_t capacity = own.capacity
         cdef uint32_t kept = 0
         cdef uint32_t index
-        cdef OpenOrder* orders
         # Which of them have gone cannot be guessed, so each is moved, and counts or does not.
         for index in range(own.listed_count):
-            own.orders[kept] = own.orders[index]
-            kept += self._may_be_open(&own.orders[index])
+            orders[kept] = orders[index]
+            kept += self._may_be_open(&orders[index])
         own.listed_count = kept
+        if own.many == NULL:
+            capacity = OPEN_ORDERS_MANY if kept == OPEN_ORDERS_FEW else OPEN_ORDERS_FEW
         # A short list has room for three times as many, so that it is tidied seldom.
-        if kept > capacity // (4 if capacity < SHORT_LIST_MAX else 2):
+        elif kept > capacity // (4 if capacity < SHORT_LIST_MAX else 2):
             capacity = capacity * 2
         elif kept < capacity // 16:
             capacity = capacity // 2
-        capacity = capacity if capacity > OPEN_ORDERS_MIN else OPEN_ORDERS_MIN
-        if capacity != own.capacity:
-            orders = <OpenOrder*>realloc(own.orders, capacity * sizeof(OpenOrder))
-            if orders == NULL:
-                raise MemoryError("no room for one more open order")
-            own.orders = orders
-            own.capacity = capacity
+        if capacity == own.capacity:
+            return 0
+        orders = <OpenOrder*>realloc(own.many, capacity * sizeof(OpenOrder))
+        if orders == NULL:
+            raise MemoryError("no room for one more open order")
+        if own.many == NULL:
+            memcpy(orders, &own.few[0], sizeof(own.few))
+        own.many = orders
+        own.capacity = capacity
         return 0
 
     # -- ending an order
@@ -1236,7 +1287,7 @@ cdef class Core:
         cdef OrderInfo* info = &self.infos[handle]
         cdef Node* node = &self.arena.nodes[handle]
         cdef AccountRecord* account = &self.accounts[info.account]
-        cdef AccountMarket* own = account_market(self, account, market.number)
+        cdef AccountMarket* own = account_market(self, info.account, market.number)
         cdef bint sells = ladder_is_ask(node)
         cdef int64_t price_ticks = ladder_price(node)
         cdef int64_t released = hold_of(market, sells, price_ticks, node.left_lots)
@@ -1298,20 +1349,17 @@ cdef class Core:
 
     cdef uint64_t _close_all(self, uint32_t account_number, uint32_t market, int reason) except? 0:
         """Ends the account's open orders, in one market or (0) in all: by market number, then by id. Returns how many."""
-        cdef AccountRecord* account = &self.accounts[account_number]
-        cdef AccountMarket* own
         cdef uint64_t before = self.event_count
-        cdef uint16_t index
-        cdef uint32_t place
-        for index in range(account.market_count):
-            own = &account.markets[index]
-            if market == 0 or own.market == market:
-                place = 0
-                # With the last open one the list is empty.
-                while place < own.listed_count:
-                    if self._is_open(own, &own.orders[place], account_number):
-                        self._close_resting(self.markets[own.market - 1], own.orders[place].handle, reason)
-                    place += 1
+        cdef AccountMarket* own
+        cdef uint32_t handle, place
+        for handle in self._markets_of(account_number, market):
+            own = &self.account_markets[handle]
+            place = 0
+            # With the last open one the list is empty.
+            while place < own.listed_count:
+                if self._is_open(own, &listed_orders(own)[place]):
+                    self._close_resting(self.markets[own.market - 1], listed_orders(own)[place].handle, reason)
+                place += 1
         return self.event_count - before
 
     # -- what the state is
@@ -1363,18 +1411,15 @@ cdef class Core:
         Each is (order_id, market, side, price_ticks, quantity_lots, left_lots, client_id). Cost: O(orders listed for the
         account in the markets), of which some may have ended.
         """
-        cdef AccountRecord* account = self._account(account_number)
         cdef AccountMarket* own
-        cdef uint32_t place
-        cdef uint16_t index
-        assert account != NULL, "no such account"
+        cdef uint32_t handle, place
+        assert self._account(account_number) != NULL, "no such account"
         result = []
-        for index in range(account.market_count):
-            own = &account.markets[index]
-            if market_number == 0 or own.market == market_number:
-                for place in range(own.listed_count):
-                    if self._is_open(own, &own.orders[place], account_number):
-                        result.append(self._open_order(own.orders[place].handle))
+        for handle in self._markets_of(account_number, market_number):
+            own = &self.account_markets[handle]
+            for place in range(own.listed_count):
+                if self._is_open(own, &listed_orders(own)[place]):
+                    result.append(self._open_order(listed_orders(own)[place].handle))
         return result
 
     def find_order(self, uint32_t account_number, uint32_t market_number, uint64_t order_id, bytes client_id not None):
@@ -1559,17 +1604,16 @@ cdef class Core:
         assert {key: amount for key, amount in held.items() if amount} == needed, (held, needed)
         # Every index knows the same orders.
         listed = 0
-        for number in range(self.account_count):
-            for index in range(self.accounts[number].market_count):
-                own = &self.accounts[number].markets[index]
-                open_ids = []
-                for place in range(own.listed_count):
-                    if self._is_open(own, &own.orders[place], number):
-                        open_ids.append(self.arena.nodes[own.orders[place].handle].order_id)
-                # An account's open orders are listed once, oldest first.
-                assert open_ids == sorted(set(open_ids)), (number, own.market, open_ids)
-                assert len(open_ids) == own.open_count, (number, own.market, open_ids, own.open_count)
-                listed += len(open_ids)
+        for number in range(1, self.account_market_count):
+            own = &self.account_markets[number]
+            open_ids = []
+            for place in range(own.listed_count):
+                if self._is_open(own, &listed_orders(own)[place]):
+                    open_ids.append(self.arena.nodes[listed_orders(own)[place].handle].order_id)
+            # An account's open orders are listed once, oldest first.
+            assert open_ids == sorted(set(open_ids)), (own.account, own.market, open_ids)
+            assert len(open_ids) == own.open_count, (own.account, own.market, open_ids, own.open_count)
+            listed += len(open_ids)
         assert resting == listed == self.arena.live == self.ids.count, (resting, listed, self.arena.live, self.ids.count)
         assert client_ids == self.client_ids.count, (client_ids, self.client_ids.count)
 
@@ -1588,11 +1632,26 @@ _KNOWN_KINDS = frozenset(
 # -- an account's balances and markets, found where they were last
 
 
-cdef inline AccountMarket* account_market(Core core, AccountRecord* account, uint32_t market) except NULL:
-    """What the account has to do with a market."""
-    if jibek_likely(account.recent < account.market_count and account.markets[account.recent].market == market):
-        return &account.markets[account.recent]
+cdef inline AccountMarket* account_market(Core core, uint32_t account, uint32_t market) except NULL:
+    """What an account has to do with a market."""
+    cdef AccountMarket* own = &core.account_markets[core.accounts[account].recent]
+    if jibek_likely(own.market == market):
+        return own
     return core._find_market(account, market)
+
+
+cdef inline OpenOrder* listed_orders(AccountMarket* own) noexcept nogil:
+    """Where the account's open orders in the market stand."""
+    return &own.few[0] if own.many == NULL else own.many
+
+
+cdef inline uint64_t account_market_hash(uint32_t account, uint32_t market) noexcept nogil:
+    return (<uint64_t>account << 16 ^ market) * <uint64_t>0x9E3779B97F4A7C15
+
+
+cdef uint64_t account_market_hash_of(const void* account_markets, uint32_t handle) noexcept nogil:
+    cdef const AccountMarket* own = &(<const AccountMarket*>account_markets)[handle]
+    return account_market_hash(own.account, own.market)
 
 
 cdef inline Holding* known_holding(Core core, AccountRecord* account, uint16_t* place, uint32_t asset) except NULL:

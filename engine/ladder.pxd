@@ -5,19 +5,19 @@ doubly linked queue of orders and the sum of what they have left. Orders live in
 share, and are named by 28-bit handles; handle 0 is nobody, and its node takes the writes that would otherwise need a test
 for "no neighbour". Freed handles are used again, last freed first, while they are in the processor's cache.
 
-**Cost.** Add, remove, fill, best price, first order: O(1), but for what the tree says of a price that is new. Growing the
-arena copies it, which is O(1) amortised. Memory: 32 bytes an order with at most a quarter spare. An arena whose orders have
-all gone gives its memory back; before that it keeps the size of the most orders that ever rested at once.
+**Cost.** Add, remove, fill, best price, first order: O(1), but for what the tree says of a price that is new. The arena grows
+in place where there are many orders (`engine/memory.pxd`), so no order waits for the others to be copied. Memory: 32 bytes an
+order. An arena whose orders have all gone gives its memory back; before that it keeps the size of the most orders that
+ever rested at once.
 
 **Source.** The intrusive queues and the pool with 32-bit indices are those of the known fast books (exchange-core's direct
 book, CppTrader, itch-order-book).
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport free
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
-from engine.memory cimport jibek_allocate, jibek_likely, jibek_unlikely
+from engine.memory cimport Room, jibek_likely, jibek_unlikely, room_free, room_grow
 from engine.price_tree cimport (
     EMPTY_KEY,
     Leaf,
@@ -46,6 +46,7 @@ cdef extern from * nogil:
 cdef enum:
     # Handles are below this: `engine/order_ids.pxd` has other use for the upper four bits.
     HANDLES_MAX = 1 << 28
+    NODES_MIN = 64
     # An arena that has room for no more orders than this is not given back when it is empty.
     KEPT_NODES_MAX = 4096
 
@@ -58,8 +59,9 @@ cdef struct Node:
     uint32_t previous
 
 cdef struct Arena:
-    # The orders of all ladders of one owner, and what their trees have to spare.
+    # The orders of all ladders of one owner, and what their trees have to spare. The nodes are the room's memory.
     Node* nodes
+    Room room
     uint32_t capacity
     uint32_t used
     uint32_t free_head
@@ -73,13 +75,12 @@ cdef struct Ladder:
 
 cdef inline void arena_init(Arena* arena) noexcept nogil:
     memset(arena, 0, sizeof(Arena))
-    arena.used = 1
 
 
 cdef inline void arena_free(Arena* arena) noexcept nogil:
     """Gives back all memory, after all ladders were freed; the arena is as after `arena_init`."""
     stock_free(&arena.stock)
-    free(arena.nodes)
+    room_free(&arena.room)
     arena_init(arena)
 
 
@@ -160,23 +161,19 @@ cdef inline uint32_t ladder_after(const Node* node) noexcept nogil:
 
 
 cdef inline bint arena_grow(Arena* arena) noexcept nogil:
-    """Room for more orders, a quarter more where there are many; False where memory is out."""
-    cdef uint64_t capacity = arena.capacity
-    cdef Node* nodes
-    if capacity == HANDLES_MAX:
+    """Room for twice as many orders or more; False where memory is out."""
+    cdef uint64_t capacity = 2 * <uint64_t>arena.capacity if arena.capacity else NODES_MIN
+    if arena.capacity == HANDLES_MAX:
         return False
-    capacity = 64 if capacity == 0 else capacity * 2 if capacity < 4096 else capacity + capacity // 4
     capacity = capacity if capacity < HANDLES_MAX else <uint64_t>HANDLES_MAX
-    nodes = <Node*>jibek_allocate(capacity * sizeof(Node))
-    if nodes == NULL:
+    if not room_grow(&arena.room, arena.used * sizeof(Node), capacity * sizeof(Node)):
         return False
     if arena.nodes == NULL:
-        memset(nodes, 0, sizeof(Node))
-    else:
-        memcpy(nodes, arena.nodes, arena.used * sizeof(Node))
-        free(arena.nodes)
-    arena.nodes = nodes
-    arena.capacity = <uint32_t>capacity
+        memset(arena.room.memory, 0, sizeof(Node))
+        arena.used = 1
+    arena.nodes = <Node*>arena.room.memory
+    capacity = arena.room.size // sizeof(Node)
+    arena.capacity = <uint32_t>capacity if capacity < HANDLES_MAX else HANDLES_MAX
     return True
 
 
@@ -208,10 +205,10 @@ cdef inline bint arena_shrinks(const Arena* arena) noexcept nogil:
 
 cdef inline void arena_shrink(Arena* arena) noexcept nogil:
     """Gives back the memory of an arena that holds no order."""
-    free(arena.nodes)
+    room_free(&arena.room)
     arena.nodes = NULL
     arena.capacity = 0
-    arena.used = 1
+    arena.used = 0
     arena.free_head = 0
 
 

@@ -1,14 +1,23 @@
-"""What the compiled engine needs of the machine: bits, hints to compiler and processor, and memory in large pages."""
+"""What the compiled engine needs of the machine: bits, hints to compiler and processor, and memory in large pages.
+
+An array that grows for ever is copied at each step, and the step at a million orders would hold up all others for tens of
+milliseconds. So a `Room` of 2 MB or more reserves sixteen times the addresses that it needs, which cost nothing until
+they are used, and where even those run out Linux moves its pages without copying them. Where the system does not give so
+many addresses, the array is as large as it must be, and is copied.
+"""
 
 from libc.stdint cimport uint64_t
 
 cdef extern from * nogil:
     """
+    #if defined(__linux__) && !defined(_GNU_SOURCE)
+    #define _GNU_SOURCE
+    #endif
     #include <stdlib.h>
     #include <string.h>
-    #if defined(__linux__)
     #include <sys/mman.h>
-    #endif
+
+    #define JIBEK_HUGE ((size_t)2 << 20)
 
     #define jibek_lowest_bit(word) __builtin_ctzll(word)
     #define jibek_highest_bit(word) (63 - __builtin_clzll(word))
@@ -24,13 +33,64 @@ cdef extern from * nogil:
 
     /* Memory that starts on a cache line, in huge pages where it is large: random access then misses the TLB less. */
     static inline void *jibek_allocate(size_t size) {
-        const size_t huge = (size_t)2 << 20;
-        void *memory = jibek_allocate_at(size >= huge ? huge : 64, size);
+        void *memory = jibek_allocate_at(size >= JIBEK_HUGE ? JIBEK_HUGE : 64, size);
         if (memory == NULL) return NULL;
     #if defined(MADV_HUGEPAGE)
-        if (size >= huge) madvise(memory, size, MADV_HUGEPAGE);
+        if (size >= JIBEK_HUGE) madvise(memory, size, MADV_HUGEPAGE);
     #endif
         return memory;
+    }
+
+    /* Memory that grows in place. `mapped` is the size of its mapping; 0 where it is from malloc. */
+    struct jibek_room {
+        void *memory;
+        size_t size;
+        size_t mapped;
+    };
+
+    /* Addresses at a multiple of a huge page; NULL where the system does not give them. */
+    static inline void *jibek_map(size_t size) {
+        char *memory = mmap(NULL, size + JIBEK_HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
+        size_t before;
+        if (memory == MAP_FAILED) return NULL;
+        before = (JIBEK_HUGE - (size_t)memory % JIBEK_HUGE) % JIBEK_HUGE;
+        if (before) munmap(memory, before);
+        if (JIBEK_HUGE - before) munmap(memory + before + size, JIBEK_HUGE - before);
+    #if defined(MADV_HUGEPAGE)
+        madvise(memory + before, size, MADV_HUGEPAGE);
+    #endif
+        return memory + before;
+    }
+
+    static inline void jibek_room_free(struct jibek_room *room) {
+        if (room->mapped) munmap(room->memory, room->mapped);
+        else free(room->memory);
+        memset(room, 0, sizeof *room);
+    }
+
+    /* Makes room for `wanted` bytes and keeps the first `used`; 0 where memory is out, and nothing has changed. */
+    static inline int jibek_room_grow(struct jibek_room *room, size_t used, size_t wanted) {
+        struct jibek_room larger = {NULL, wanted, 0};
+        if (wanted <= room->size) return 1;
+        if (wanted >= JIBEK_HUGE) {
+            larger.mapped = (wanted * 16 + JIBEK_HUGE - 1) / JIBEK_HUGE * JIBEK_HUGE;
+            larger.memory = jibek_map(larger.mapped);
+            if (larger.memory == NULL) larger.mapped = 0;
+            else larger.size = larger.mapped;
+        }
+        if (larger.memory == NULL) larger.memory = jibek_allocate(wanted);
+        if (larger.memory == NULL) return 0;
+    #if defined(MREMAP_FIXED)
+        if (larger.mapped && room->mapped && mremap(room->memory, room->mapped, room->mapped,
+                                                    MREMAP_MAYMOVE | MREMAP_FIXED, larger.memory) != MAP_FAILED) {
+            *room = larger;
+            return 1;
+        }
+    #endif
+        if (used) memcpy(larger.memory, room->memory, used);
+        jibek_room_free(room);
+        *room = larger;
+        return 1;
     }
     """
     int jibek_lowest_bit(uint64_t word)
@@ -42,3 +102,9 @@ cdef extern from * nogil:
     void* jibek_allocate(size_t size)
     # At a multiple of a power of two.
     void* jibek_allocate_at(size_t multiple, size_t size)
+
+    ctypedef struct Room "struct jibek_room":
+        void* memory
+        size_t size
+    bint room_grow "jibek_room_grow"(Room* room, size_t used, size_t wanted)
+    void room_free "jibek_room_free"(Room* room)
