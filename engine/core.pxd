@@ -98,9 +98,10 @@ cdef struct AccountRecord:
     Holding* holdings
     uint16_t holding_count
     uint16_t holding_capacity
-    # The first of what it has to do with markets, and the one that was asked for last; 0 where there is none.
+    # The first of what it has to do with markets, and what was asked for last with its market; 0 where there is none.
     uint32_t markets
     uint32_t recent
+    uint32_t recent_market
     uint8_t frozen
     uint8_t has_own_fees
 
@@ -159,6 +160,7 @@ cdef class Core:
     cdef void _prefetch_places(self, const Command* commands, uint32_t index, uint32_t count) noexcept
     cdef void _prefetch_records(self, const Command* commands, uint32_t index, uint32_t count) noexcept
     cdef void _prefetch_neighbours(self, const Command* commands, uint32_t index, uint32_t count) noexcept
+    cdef void _prefetch_makers(self, MarketRecord* market) noexcept
     cdef uint32_t _known(self, uint32_t account) noexcept
     cdef int _carry_out(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except -1
     cdef int _carry_out_other(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except -1

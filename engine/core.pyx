@@ -399,11 +399,10 @@ cdef class Core:
             index += 1
 
     cdef void _prefetch_neighbours(self, const Command* commands, uint32_t index, uint32_t count) noexcept:
-        """The orders beside those that are named, their levels, and who is first in line for those that trade."""
+        """The orders beside those that are named, their levels, and those that would trade."""
         cdef uint32_t end = index + BLOCK_COMMANDS if index + BLOCK_COMMANDS < count else count
         cdef MarketRecord* market = self._market(commands[index].market) if index < count else NULL
         cdef uint32_t handle
-        cdef AccountRecord* account
         cdef AccountMarket* own
         cdef PriceTree* tree
         cdef int64_t key
@@ -411,14 +410,8 @@ cdef class Core:
         cdef Node* node
         if self.arena.live == 0 or market == NULL:
             return
-        for sells in range(2):
-            handle = ladder_first(&market.ladder, sells)
-            account = &self.accounts[self.infos[handle].account if handle else 0]
-            jibek_prefetch(account.holdings)
-            jibek_prefetch(&self.account_markets[account.recent])
-            handle = self.arena.nodes[handle].next
-            jibek_prefetch(&self.arena.nodes[handle])
-            jibek_prefetch(&self.infos[handle])
+        if self.market_count <= MARKETS_IN_CACHE:
+            self._prefetch_makers(market)
         while index < end:
             handle = ids_guess(&self.ids, commands[index].order_id)
             node = &self.arena.nodes[handle]
@@ -437,6 +430,19 @@ cdef class Core:
                     jibek_prefetch(leaf)
                     jibek_prefetch(leaf_level(leaf, key))
             index += 1
+
+    cdef void _prefetch_makers(self, MarketRecord* market) noexcept:
+        """What belongs to those who are first in line, and the orders behind theirs."""
+        cdef uint32_t handle
+        cdef AccountRecord* account
+        for sells in range(2):
+            handle = ladder_first(&market.ladder, sells)
+            account = &self.accounts[self.infos[handle].account if handle else 0]
+            jibek_prefetch(account.holdings)
+            jibek_prefetch(&self.account_markets[account.recent])
+            handle = self.arena.nodes[handle].next
+            jibek_prefetch(&self.arena.nodes[handle])
+            jibek_prefetch(&self.infos[handle])
 
     cdef uint32_t _known(self, uint32_t account) noexcept:
         """The number of an account; 0, the house, where there is none of it. Without a branch."""
@@ -779,6 +785,7 @@ cdef class Core:
             own = &self.account_markets[handle]
             if own.account == account and own.market == market:
                 self.accounts[account].recent = handle
+                self.accounts[account].recent_market = market
                 return own
             handle = table_next(&self.account_market_handles, hash, &search)
         return self._add_market(account, market)
@@ -801,6 +808,7 @@ cdef class Core:
         own.next = self.accounts[account].markets
         self.accounts[account].markets = handle
         self.accounts[account].recent = handle
+        self.accounts[account].recent_market = market
         self.account_market_count += 1
         table_insert(&self.account_market_handles, account_market_hash(account, market), handle)
         return own
@@ -1634,9 +1642,8 @@ _KNOWN_KINDS = frozenset(
 
 cdef inline AccountMarket* account_market(Core core, uint32_t account, uint32_t market) except NULL:
     """What an account has to do with a market."""
-    cdef AccountMarket* own = &core.account_markets[core.accounts[account].recent]
-    if jibek_likely(own.market == market):
-        return own
+    if jibek_likely(core.accounts[account].recent_market == market):
+        return &core.account_markets[core.accounts[account].recent]
     return core._find_market(account, market)
 
 
