@@ -3,19 +3,22 @@
     python -m bench.growth [--smoke]
 
 Random new orders and cancels of random resting orders, in turn, on a core that has so many accounts, markets and resting
-orders. Processor time of one command, and the heap that a resting order takes. Not counted: making the commands.
+orders; rounds alternate over the sizes. Processor time of one command, over all of them (mean) and in the middle one of the
+entries of 256 commands (median), which leaves out the entries in which an array grew; and the memory that a resting
+order takes. Not counted: making the commands.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
+import statistics
 import sys
 import time
 from typing import Any, NamedTuple
 
 import numpy
 
+from bench.probes import resident_bytes
 from engine.core import Core
 from engine.exchange import command_dtype
 from engine.records import (
@@ -37,6 +40,9 @@ from engine.records import (
 NOTE = (b"bench", b"growth")
 MARKET = MarketDefinition(2, 1, 10**8, 1, 1, 10**7, 1, 10**6, 100, 10**12, 500, 1000, 10**6, 0)
 MIDDLE_TICKS = 100_000
+ROUNDS = 3
+RESTING_MIN = 50_000
+"""With fewer orders than this, memory is too much a matter of pages."""
 
 
 class Size(NamedTuple):
@@ -90,17 +96,17 @@ class Venue:
         self.batches += 1
         self.core.execute(self.batches, batch)
 
-    def execute(self, commands: Any) -> float:
-        """Carries out the commands; the processor time that the core took, in seconds."""
-        seconds = 0.0
+    def execute(self, commands: Any) -> list[float]:
+        """Carries out the commands; the processor time of a command in each entry, in nanoseconds."""
+        taken = []
         for start in range(0, len(commands), BATCH_COMMANDS_MAX):
             part = commands[start : start + BATCH_COMMANDS_MAX]
             header = BatchHeader(command_count=len(part), gateway=1, boot=1, number=self.batches + 1)
             batch = BATCH_HEADER.pack(header) + part.tobytes()
-            began = time.process_time()
+            began = time.process_time_ns()
             self._execute(batch)
-            seconds += time.process_time() - began
-        return seconds
+            taken.append((time.process_time_ns() - began) / len(part))
+        return taken
 
     def new_orders(self, count: int) -> Any:
         """Orders that rest, with client ids, on random accounts, markets and prices."""
@@ -118,63 +124,51 @@ class Venue:
         return orders
 
 
-def measure(size: Size, operations: int) -> tuple[float, float]:
-    """(nanoseconds a command, heap bytes a resting order) at a size."""
+class Figures(NamedTuple):
+    mean_ns: float
+    median_ns: float
+    bytes_an_order: float | None
+    """None where the system does not tell, or the orders are too few to stand out."""
+
+
+def measure(size: Size, operations: int) -> Figures:
+    """What commands cost, and what a resting order takes, at a size."""
     venue = Venue(size)
-    before = heap_bytes()
     resting = venue.new_orders(size.resting)
+    before = resident_bytes()
     venue.execute(resting)
-    bytes_an_order = (heap_bytes() - before - resting.nbytes) / venue.core.open_order_count
-    half = operations // 2
-    chosen = venue.random.permutation(size.resting)[:half]
+    after = resident_bytes()
+    chosen = venue.random.permutation(size.resting)[: operations // 2]
     commands = numpy.zeros(2 * len(chosen), command_dtype())
     commands[0::2] = venue.new_orders(len(chosen))
     commands[1::2]["kind"] = CommandKind.ORDER_CANCEL
     for field in ("account", "market"):
         commands[field][1::2] = resting[field][chosen]
     commands["order_id"][1::2] = chosen + 1
-    return venue.execute(commands) / len(commands) * 1e9, bytes_an_order
-
-
-class Mallinfo(ctypes.Structure):
-    """The answer of glibc's mallinfo2."""
-
-    _fields_ = tuple(
-        (name, ctypes.c_size_t)
-        for name in [
-            "arena",
-            "ordblks",
-            "smblks",
-            "hblks",
-            "hblkhd",
-            "usmblks",
-            "fsmblks",
-            "uordblks",
-            "fordblks",
-            "keepcost",
-        ]
-    )
-
-
-def heap_bytes() -> int:
-    """What malloc has given out; 0 where the C library does not tell."""
-    library = ctypes.CDLL(None)
-    if not hasattr(library, "mallinfo2"):
-        return 0
-    library.mallinfo2.restype = Mallinfo
-    info = library.mallinfo2()
-    return int(info.uordblks + info.hblkhd)
+    taken = venue.execute(commands)
+    told = None if size.resting < RESTING_MIN or after is None or before is None else (after - before) / size.resting
+    return Figures(statistics.fmean(taken), statistics.median(taken), told)
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bench.growth", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--smoke", action="store_true", help="small sizes that only show that it works")
     options = parser.parse_args(argv)
-    print(f"{'accounts':>9} {'markets':>8} {'resting':>8} {'levels':>7} {'ns a command':>13} {'bytes an order':>15}")
-    for size in SMOKE if options.smoke else FULL:
-        nanoseconds, memory = measure(size, 200 if options.smoke else 200_000)
+    sizes = SMOKE if options.smoke else FULL
+    rounds: list[list[Figures]] = [
+        [measure(size, 200 if options.smoke else 200_000) for size in sizes]
+        for _ in range(1 if options.smoke else ROUNDS)
+    ]
+    print(
+        f"{'accounts':>9} {'markets':>8} {'resting':>9} {'levels':>7} {'mean ns':>8} {'median ns':>10} {'bytes an order':>15}"
+    )
+    for size, told in zip(sizes, zip(*rounds, strict=True), strict=True):
+        mean_ns = statistics.median(figures.mean_ns for figures in told)
+        median_ns = statistics.median(figures.median_ns for figures in told)
+        memory = told[0].bytes_an_order
         print(
-            f"{size.accounts:>9,} {size.markets:>8,} {size.resting:>8,} {size.levels:>7,} {nanoseconds:>13.0f} {memory:>15.0f}"
+            f"{size.accounts:>9,} {size.markets:>8,} {size.resting:>9,} {size.levels:>7,} {mean_ns:>8.0f} {median_ns:>10.0f} "
+            f"{'' if memory is None else format(memory, '.0f'):>15}"
         )
     return 0
 

@@ -46,8 +46,6 @@ int posix_memalign(void **memory, size_t alignment, size_t size) {
 
 def memory_of_orders(orders: int) -> float | None:
     """Bytes of resident memory for each of `orders` orders on 5,000 levels."""
-    if not os.path.exists("/proc/self/statm"):
-        return None
     book = Book()
     book.place(orders + 1, Side.BUY, 1, 1)
     before = resident_bytes()
@@ -58,10 +56,14 @@ def memory_of_orders(orders: int) -> float | None:
             book.place(order_id, Side.SELL, 100_000 + distance, 10)
         else:
             book.place(order_id, Side.BUY, 100_000 - distance, 10)
-    return (resident_bytes() - before) / orders
+    after = resident_bytes()
+    return None if after is None or before is None else (after - before) / orders
 
 
-def resident_bytes() -> int:
+def resident_bytes() -> int | None:
+    """The memory of this process that is in use; None where the system does not tell."""
+    if not os.path.exists("/proc/self/statm"):
+        return None
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
