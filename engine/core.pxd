@@ -17,7 +17,9 @@ cdef enum:
     MARKETS_IN_CACHE = 16
     # An account's balances are searched by halving until this few are left.
     SEARCH_WALK_MAX = 8
-    ACCOUNT_MARKETS_MIN = 64
+    # The assets of which an account has something before they stand elsewhere, and the room for accounts and the like at first.
+    HOLDINGS_FEW = 2
+    RECORDS_MIN = 64
     # The room of a list of open orders: at first, when it stands elsewhere, and where it is no longer called short.
     OPEN_ORDERS_FEW = 3
     OPEN_ORDERS_MANY = 8
@@ -93,17 +95,21 @@ cdef struct AccountMarket:
     uint16_t base
     uint16_t quote
 
+cdef union Holdings:
+    # What an account has, sorted by asset: here while it is of few assets, else elsewhere.
+    Holding few[HOLDINGS_FEW]
+    Holding* many
+
 cdef struct AccountRecord:
-    # Sorted by asset and searched by halving.
-    Holding* holdings
-    uint16_t holding_count
-    uint16_t holding_capacity
-    # The first of what it has to do with markets, and what was asked for last with its market; 0 where there is none.
+    # One cache line. The first of what it has to do with markets, and what was asked for last with its market; 0 where there
+    # is none.
     uint32_t markets
     uint32_t recent
     uint32_t recent_market
+    uint16_t holding_count
     uint8_t frozen
     uint8_t has_own_fees
+    Holdings holdings
 
 
 @final
@@ -116,8 +122,8 @@ cdef class Core:
     cdef MarketRecord** markets
     cdef uint32_t market_count
     cdef AccountRecord* accounts
+    cdef Room account_room
     cdef uint32_t account_count
-    cdef uint32_t account_capacity
     cdef Arena arena
     cdef OrderInfo* infos
     cdef Room info_room

@@ -142,6 +142,7 @@ cdef extern from *:
 
 assert LARGEST == AMOUNT_MAX
 assert sizeof(Node) == 32 and sizeof(OrderInfo) == 64 and sizeof(AccountMarket) == 64
+assert sizeof(AccountRecord) == 64
 
 cdef uint32_t COMMANDS_MAX = BATCH_COMMANDS_MAX
 cdef uint16_t RECORD_VERSION = VERSION
@@ -206,7 +207,7 @@ cdef class Core:
         self.key_owners = {}
         self.windows = {}
         self.blobs = bytearray()
-        if not room_grow(&self.account_market_room, 0, ACCOUNT_MARKETS_MIN * sizeof(AccountMarket)):
+        if not room_grow(&self.account_market_room, 0, RECORDS_MIN * sizeof(AccountMarket)):
             raise MemoryError("no room for a venue")
         # Handle 0 is nobody: it stands for every account in no market.
         self.account_markets = <AccountMarket*>self.account_market_room.memory
@@ -225,8 +226,9 @@ cdef class Core:
         room_free(&self.account_market_room)
         table_free(&self.account_market_handles)
         for index in range(self.account_count):
-            free(self.accounts[index].holdings)
-        free(self.accounts)
+            if self.accounts[index].holding_count > HOLDINGS_FEW:
+                free(self.accounts[index].holdings.many)
+        room_free(&self.account_room)
         arena_free(&self.arena)
         room_free(&self.info_room)
         ids_free(&self.ids)
@@ -388,7 +390,6 @@ cdef class Core:
             handle = ids_guess(&self.ids, commands[index].order_id)
             jibek_prefetch(&self.arena.nodes[handle])
             jibek_prefetch(&self.infos[handle])
-            jibek_prefetch(self.accounts[self._known(commands[index].account)].holdings)
             jibek_prefetch(&self.account_markets[self._known_market(commands[index].account, commands[index].market)])
             if self.market_count > MARKETS_IN_CACHE:
                 market = self._market(commands[index].market)
@@ -438,7 +439,6 @@ cdef class Core:
         for sells in range(2):
             handle = ladder_first(&market.ladder, sells)
             account = &self.accounts[self.infos[handle].account if handle else 0]
-            jibek_prefetch(account.holdings)
             jibek_prefetch(&self.account_markets[account.recent])
             handle = self.arena.nodes[handle].next
             jibek_prefetch(&self.arena.nodes[handle])
@@ -604,15 +604,11 @@ cdef class Core:
         self._attach(event, blob)
 
     def _add_account(self, bytes name):
-        cdef uint32_t capacity = self.account_capacity
-        cdef AccountRecord* accounts
-        if self.account_count == capacity:
-            capacity = capacity * 2 if capacity else 64
-            accounts = <AccountRecord*>realloc(self.accounts, capacity * sizeof(AccountRecord))
-            if accounts == NULL:
+        cdef uint64_t used = self.account_count * sizeof(AccountRecord)
+        if used + sizeof(AccountRecord) > self.account_room.size:
+            if not room_grow(&self.account_room, used, 2 * used if used else RECORDS_MIN * sizeof(AccountRecord)):
                 raise MemoryError("no room for one more account")
-            self.accounts = accounts
-            self.account_capacity = capacity
+            self.accounts = <AccountRecord*>self.account_room.memory
         memset(&self.accounts[self.account_count], 0, sizeof(AccountRecord))
         self.account_count += 1
         self.account_names.append(name)
@@ -746,34 +742,33 @@ cdef class Core:
 
     cdef Holding* _find_holding(self, AccountRecord* account, uint32_t asset) except NULL:
         """What the account has of an asset, made where it is missing. Making one moves the others."""
+        cdef Holding* holdings = holdings_of(account)
+        cdef uint16_t count = account.holding_count
+        cdef uint16_t step = count
         cdef uint16_t index = 0
-        cdef uint16_t step = account.holding_count
-        cdef uint16_t capacity
-        cdef Holding* holdings
         # Halves what is left to search while it is long, and walks the rest.
         while step > SEARCH_WALK_MAX:
-            if account.holdings[index + step // 2 - 1].asset < asset:
+            if holdings[index + step // 2 - 1].asset < asset:
                 index += step // 2
             step -= step // 2
-        while step and account.holdings[index].asset < asset:
+        while step and holdings[index].asset < asset:
             index += 1
             step -= 1
-        if index < account.holding_count and account.holdings[index].asset == asset:
-            return &account.holdings[index]
-        if account.holding_count == account.holding_capacity:
-            capacity = account.holding_capacity + account.holding_capacity // 2 + 2
-            holdings = <Holding*>realloc(account.holdings, capacity * sizeof(Holding))
+        if index < count and holdings[index].asset == asset:
+            return &holdings[index]
+        # From few on there is room for the next power of two.
+        if count >= HOLDINGS_FEW and count & (count - 1) == 0:
+            holdings = <Holding*>realloc(NULL if count == HOLDINGS_FEW else holdings, 2 * count * sizeof(Holding))
             if holdings == NULL:
                 raise MemoryError("no room for one more balance")
-            account.holdings = holdings
-            account.holding_capacity = capacity
-        memmove(
-            &account.holdings[index + 1], &account.holdings[index], (account.holding_count - index) * sizeof(Holding)
-        )
-        memset(&account.holdings[index], 0, sizeof(Holding))
-        account.holdings[index].asset = asset
+            if count == HOLDINGS_FEW:
+                memcpy(holdings, &account.holdings.few[0], count * sizeof(Holding))
+            account.holdings.many = holdings
+        memmove(&holdings[index + 1], &holdings[index], (count - index) * sizeof(Holding))
+        memset(&holdings[index], 0, sizeof(Holding))
+        holdings[index].asset = asset
         account.holding_count += 1
-        return &account.holdings[index]
+        return &holdings[index]
 
     cdef AccountMarket* _find_market(self, uint32_t account, uint32_t market) except NULL:
         """What an account has to do with a market, made where it is missing. Making it may move all others."""
@@ -1393,7 +1388,7 @@ cdef class Core:
         assert number < self.account_count, "no such account"
         result = []
         for index in range(self.accounts[number].holding_count):
-            holding = &self.accounts[number].holdings[index]
+            holding = &holdings_of(&self.accounts[number])[index]
             if holding.available or holding.held:
                 result.append((holding.asset, holding.available, holding.held))
         return result
@@ -1506,16 +1501,18 @@ cdef class Core:
 
     def _dump_account(self, uint32_t number):
         cdef AccountRecord* account = &self.accounts[number]
+        cdef Holding* holding
         cdef uint16_t index
         balances = []
         for index in range(account.holding_count):
-            if account.holdings[index].available or account.holdings[index].held:
+            holding = &holdings_of(account)[index]
+            if holding.available or holding.held:
                 balances.append(
                     struct.pack(
                         "<Iqq",
-                        account.holdings[index].asset,
-                        account.holdings[index].available,
-                        account.holdings[index].held,
+                        holding.asset,
+                        holding.available,
+                        holding.held,
                     )
                 )
         fees = [struct.pack("<III", market, *fees) for market, fees in sorted(self.account_fees.get(number, {}).items())]
@@ -1661,13 +1658,18 @@ cdef uint64_t account_market_hash_of(const void* account_markets, uint32_t handl
     return account_market_hash(own.account, own.market)
 
 
+cdef inline Holding* holdings_of(AccountRecord* account) noexcept nogil:
+    """Where the account's balances stand."""
+    return &account.holdings.few[0] if account.holding_count <= HOLDINGS_FEW else account.holdings.many
+
+
 cdef inline Holding* known_holding(Core core, AccountRecord* account, uint16_t* place, uint32_t asset) except NULL:
     """What the account has of an asset, which is most likely still at its place; the place is remembered."""
-    cdef Holding* holding
-    if jibek_likely(place[0] < account.holding_count and account.holdings[place[0]].asset == asset):
-        return &account.holdings[place[0]]
+    cdef Holding* holding = &holdings_of(account)[place[0]]
+    if jibek_likely(place[0] < account.holding_count and holding.asset == asset):
+        return holding
     holding = core._find_holding(account, asset)
-    place[0] = <uint16_t>(holding - account.holdings)
+    place[0] = <uint16_t>(holding - holdings_of(account))
     return holding
 
 
