@@ -228,6 +228,8 @@ cdef class Core:
     cdef bint _may_be_open(self, const OpenOrder* order) noexcept
     cdef bint _is_open(self, const AccountMarket* own, const OpenOrder* order) noexcept
     cdef int _tidy(self, AccountMarket* own) except -1
+    cdef void _drop_ended(self, AccountMarket* own) noexcept
+    cdef int _resize(self, AccountMarket* own, uint32_t capacity) except -1
     cdef int _cancel(self, const Command* command) except -1
     cdef uint64_t _close_all(self, uint32_t account, uint32_t market, int reason) except? 0
     cdef _open_order(self, uint32_t handle)

@@ -1233,9 +1233,22 @@ cdef class Core:
         )
 
     cdef int _tidy(self, AccountMarket* own) except -1:
-        """Makes room in an account's list of open orders: drops those that have gone, or doubles it where many are there."""
-        cdef OpenOrder* orders = listed_orders(own)
+        """Makes room in an account's list of open orders: doubles it where many of them are open, else drops the others."""
         cdef uint32_t capacity = own.capacity
+        if own.many == NULL:
+            if own.open_count == OPEN_ORDERS_FEW:
+                return self._resize(own, OPEN_ORDERS_MANY)
+        # A short list has room for three times as many, so that it is tidied seldom.
+        elif own.open_count > capacity // (4 if capacity < SHORT_LIST_MAX else 2):
+            return self._resize(own, 2 * capacity)
+        self._drop_ended(own)
+        if own.open_count < capacity // 16:
+            return self._resize(own, capacity // 2)
+        return 0
+
+    cdef void _drop_ended(self, AccountMarket* own) noexcept:
+        """Takes the orders that have gone out of an account's list. Cost: a look at each order in the list."""
+        cdef OpenOrder* orders = listed_orders(own)
         cdef uint32_t kept = 0
         cdef uint32_t index
         # Which of them have gone cannot be guessed, so each is moved, and counts or does not.
@@ -1243,16 +1256,10 @@ cdef class Core:
             orders[kept] = orders[index]
             kept += self._may_be_open(&orders[index])
         own.listed_count = kept
-        if own.many == NULL:
-            capacity = OPEN_ORDERS_MANY if kept == OPEN_ORDERS_FEW else OPEN_ORDERS_FEW
-        # A short list has room for three times as many, so that it is tidied seldom.
-        elif kept > capacity // (4 if capacity < SHORT_LIST_MAX else 2):
-            capacity = capacity * 2
-        elif kept < capacity // 16:
-            capacity = capacity // 2
-        if capacity == own.capacity:
-            return 0
-        orders = <OpenOrder*>realloc(own.many, capacity * sizeof(OpenOrder))
+
+    cdef int _resize(self, AccountMarket* own, uint32_t capacity) except -1:
+        """Gives an account's list room for so many orders, elsewhere than in its record."""
+        cdef OpenOrder* orders = <OpenOrder*>realloc(own.many, capacity * sizeof(OpenOrder))
         if orders == NULL:
             raise MemoryError("no room for one more open order")
         if own.many == NULL:
