@@ -211,6 +211,7 @@ cdef class Core:
     cdef int _reserve_orders(self) except -1
     cdef void _set_room(self) noexcept
     cdef void _shrink(self) noexcept
+    cdef void _make_anew(self) noexcept
     cdef int _rest(
         self,
         MarketRecord* market,

@@ -46,6 +46,7 @@ from engine.handle_table cimport (
     table_next,
     table_prefetch,
     table_remove,
+    table_renumber,
     table_reserve,
     table_search,
     table_shrink,
@@ -55,8 +56,8 @@ from engine.ladder cimport (
     Node,
     arena_free,
     arena_init,
-    arena_shrink,
-    arena_shrinks,
+    arena_is_sparse,
+    arena_renew,
     ladder_after,
     ladder_best_ask,
     ladder_best_bid,
@@ -67,6 +68,7 @@ from engine.ladder cimport (
     ladder_init,
     ladder_is_ask,
     ladder_key,
+    ladder_move,
     ladder_price,
     ladder_remove,
     ladder_rest,
@@ -80,6 +82,7 @@ from engine.order_ids cimport (
     ids_insert,
     ids_prefetch,
     ids_remove,
+    ids_renumber,
     ids_reserve,
     ids_shrink,
 )
@@ -1187,7 +1190,7 @@ cdef class Core:
         if jibek_unlikely(
             self.ids.count < self.ids.count_min
             or self.client_ids.count < self.client_ids.count_min
-            or arena_shrinks(&self.arena)
+            or arena_is_sparse(&self.arena)
         ):
             self._shrink()
         return 0
@@ -1196,12 +1199,39 @@ cdef class Core:
         """Gives back memory that orders which have gone leave unused."""
         ids_shrink(&self.ids, self.arena.nodes)
         table_shrink(&self.client_ids, spread_of, self.infos)
-        if arena_shrinks(&self.arena):
-            arena_shrink(&self.arena)
-            room_free(&self.info_room)
-            self.infos = NULL
-            self.info_capacity = 0
+        if arena_is_sparse(&self.arena):
+            self._make_anew()
         self._set_room()
+
+    cdef void _make_anew(self) noexcept:
+        """Moves the few orders that are left to new memory; where there is none they stay where they are."""
+        cdef uint32_t used = self.arena.used
+        cdef uint32_t* handles = <uint32_t*>calloc(used, sizeof(uint32_t))
+        cdef Room old_nodes, infos
+        cdef OpenOrder* orders
+        cdef uint32_t index, place
+        memset(&infos, 0, sizeof(Room))
+        if handles != NULL and room_grow(&infos, 0, 2 * (self.arena.live + RECORDS_MIN) * sizeof(OrderInfo)):
+            for index in range(1, self.account_market_count):
+                self._drop_ended(&self.account_markets[index])
+            if arena_renew(&self.arena, &old_nodes):
+                for index in range(self.market_count):
+                    ladder_move(&self.arena, &self.markets[index].ladder, <const Node*>old_nodes.memory, handles)
+                for index in range(used):
+                    if handles[index]:
+                        (<OrderInfo*>infos.memory)[handles[index]] = self.infos[index]
+                ids_renumber(&self.ids, handles)
+                table_renumber(&self.client_ids, handles)
+                for index in range(1, self.account_market_count):
+                    orders = listed_orders(&self.account_markets[index])
+                    for place in range(self.account_markets[index].listed_count):
+                        orders[place].handle = handles[orders[place].handle]
+                room_free(&old_nodes)
+                infos, self.info_room = self.info_room, infos
+                self.infos = <OrderInfo*>self.info_room.memory
+                self.info_capacity = self.info_room.size // sizeof(OrderInfo)
+        room_free(&infos)
+        free(handles)
 
     cdef uint32_t _find_client_id(self, uint32_t account, const char* client_id, uint32_t hash) noexcept:
         """The handle of the account's open order with this client id; 0 where there is none."""
@@ -1361,15 +1391,18 @@ cdef class Core:
         """Ends the account's open orders, in one market or (0) in all: by market number, then by id. Returns how many."""
         cdef uint64_t before = self.event_count
         cdef AccountMarket* own
-        cdef uint32_t handle, place
+        cdef uint32_t handle, place, listed_count
         for handle in self._markets_of(account_number, market):
             own = &self.account_markets[handle]
             place = 0
-            # With the last open one the list is empty.
-            while place < own.listed_count:
+            while own.open_count:
+                listed_count = own.listed_count
                 if self._is_open(own, &listed_orders(own)[place]):
                     self._close_resting(self.markets[own.market - 1], listed_orders(own)[place].handle, reason)
                 place += 1
+                # Where few orders are left they move to new memory, and the list is rid of those that have gone.
+                if own.listed_count != listed_count:
+                    place = 0
         return self.event_count - before
 
     # -- what the state is

@@ -224,3 +224,11 @@ cdef inline void table_shrink(HandleTable* table, HashOf hash_of, const void* ke
     """Gives back half of a table that is nearly empty; where memory is out it stays as large as it is."""
     if jibek_unlikely(table.count < table.count_min):
         table_resize(table, hash_of, keys, table.groups // 2)
+
+
+cdef inline void table_renumber(HandleTable* table, const uint32_t* handles) noexcept nogil:
+    """Gives every key another handle: `handles` has the new one of each old one."""
+    cdef uint64_t index
+    for index in range(table.groups * GROUP_STRIDE):
+        if table_at(table, index):
+            table.handles[index] = handles[table.handles[index]]

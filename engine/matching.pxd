@@ -8,7 +8,7 @@ out. Before an operation there is room for EVENTS_PER_OPERATION, and each trade 
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 
@@ -19,19 +19,20 @@ from engine.ladder cimport (
     arena_free,
     arena_give,
     arena_init,
-    arena_shrink,
-    arena_shrinks,
+    arena_is_sparse,
+    arena_renew,
     ladder_crosses,
     ladder_free,
     ladder_init,
     ladder_is_ask,
     ladder_key,
+    ladder_move,
     ladder_price,
     ladder_quantity,
     ladder_remove,
     ladder_rest,
 )
-from engine.memory cimport jibek_allocate, jibek_likely, jibek_prefetch, jibek_unlikely
+from engine.memory cimport Room, jibek_allocate, jibek_likely, jibek_prefetch, jibek_unlikely, room_free
 from engine.order_ids cimport (
     OrderIds,
     ids_free,
@@ -41,6 +42,7 @@ from engine.order_ids cimport (
     ids_insert,
     ids_prefetch,
     ids_remove,
+    ids_renumber,
     ids_reserve,
     ids_shrink,
 )
@@ -161,11 +163,22 @@ cdef inline void book_free(BookState* book) noexcept nogil:
     book.quantity_bits = 0
 
 
+cdef inline void book_make_anew(BookState* book) noexcept nogil:
+    """Moves the few orders that are left to new memory; where there is none they stay where they are."""
+    cdef uint32_t* handles = <uint32_t*>calloc(book.arena.used, sizeof(uint32_t))
+    cdef Room old
+    if handles != NULL and arena_renew(&book.arena, &old):
+        ladder_move(&book.arena, &book.ladder, <const Node*>old.memory, handles)
+        ids_renumber(&book.ids, handles)
+        room_free(&old)
+    free(handles)
+
+
 cdef inline void book_shrink(BookState* book) noexcept nogil:
     """Gives back memory that orders which have gone leave unused."""
     ids_shrink(&book.ids, book.arena.nodes)
-    if jibek_unlikely(arena_shrinks(&book.arena)):
-        arena_shrink(&book.arena)
+    if arena_is_sparse(&book.arena):
+        book_make_anew(book)
 
 
 # -- events

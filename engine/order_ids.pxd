@@ -29,6 +29,7 @@ from engine.handle_table cimport (
     table_insert,
     table_next,
     table_remove,
+    table_renumber,
     table_reserve,
     table_search,
     table_shrink,
@@ -216,3 +217,11 @@ cdef inline void ids_shrink(OrderIds* ids, const Node* nodes) noexcept nogil:
     if jibek_unlikely(ids.count < ids.count_min):
         ids_resize(ids, nodes, (ids.mask + 1) // 2)
     table_shrink(&ids.others, ids_hash_of, nodes)
+
+
+cdef inline void ids_renumber(OrderIds* ids, const uint32_t* handles) noexcept nogil:
+    """Gives every id another handle: `handles` has the new one of each old one, and 0 for 0."""
+    cdef uint64_t index
+    for index in range(ids.mask + 1):
+        ids.slots[index] = ids.slots[index] & ~HANDLE_BITS | handles[ids.slots[index] & HANDLE_BITS]
+    table_renumber(&ids.others, handles)
