@@ -1,6 +1,6 @@
 """How fast is the exchange core: accounts, holds, fees, client ids and full events on top of the book?
 
-The flow is W1, spread over 1,000 accounts, a client id on every order, in entries of 256 commands as the journal has them. The
+The flow is W1 and W2, spread over 1,000 accounts, a client id on every order, in entries of 256 commands as the journal has them. The
 baseline is the yardstick's bare book where its folder is given, else the reference book on sortedcontainers. Not counted:
 making the commands, hashing, the store.
 
@@ -13,14 +13,16 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
-from bench.book import ROUNDS, SMOKE_ROUNDS, make_baseline
+from bench.book import MEMORY_ORDERS, ROUNDS, SMOKE_ROUNDS, make_baseline, make_workloads
 from bench.command import run
-from bench.workload import OPERATIONS, SMOKE_OPERATIONS, Workload, own_workload, yardstick_workload
+from bench.probes import ask
+from bench.workload import OPERATIONS, SMOKE_OPERATIONS, Workload
 from bench.yardstick import BaselineFailed
 from engine.book import OperationKind
 from engine.core import Core
@@ -44,6 +46,7 @@ from engine.records import (
 
 ACCOUNTS = 1_000
 FUNDS = 10**15
+SMOKE_MEMORY_ORDERS = 50_000
 NOTE = (b"bench", b"funds")
 MARKET = MarketDefinition(
     base_asset=2,
@@ -63,41 +66,52 @@ MARKET = MarketDefinition(
 
 
 def measure(*, smoke: bool = False, yardstick: Path | None = None) -> dict[str, Any]:
-    """The rate of the core on W1 and that of the baseline, in alternating rounds.
+    """The rate of the core on W1 and W2 and that of the baseline, in alternating rounds.
 
     Raises:
         BaselineFailed: the baseline cannot be built, or the core's trades are not those of the workload.
     """
     operations, rounds = (SMOKE_OPERATIONS, SMOKE_ROUNDS) if smoke else (OPERATIONS, ROUNDS)
     with tempfile.TemporaryDirectory(prefix="jibek-bench-") as folder:
-        cache = Path(folder)
-        workload = (
-            yardstick_workload("W1", yardstick, cache, operations) if yardstick else own_workload("W1", operations)
-        )
-        baseline = make_baseline(yardstick, cache)
-        commands = commands_of(workload)
-        check_trades(commands, workload)
-        core_seconds, baseline_seconds = [], []
-        for _ in range(rounds):
-            core_seconds.append(run_core(commands)[0])
-            baseline_seconds.append(baseline(workload))
-    core_rate = len(commands) / statistics.median(core_seconds)
+        workloads = make_workloads(operations, yardstick, Path(folder))
+        baseline = make_baseline(yardstick, Path(folder))
+        told = [compare(workload, baseline, rounds) for workload in workloads]
+    return {
+        "benchmark": "core",
+        "baseline": "yardstick" if yardstick else "reference book",
+        "smoke": smoke,
+        "accounts": ACCOUNTS,
+        "workloads": told,
+        "bytes_per_order": ask("core_memory", SMOKE_MEMORY_ORDERS if smoke else MEMORY_ORDERS),
+    }
+
+
+def compare(workload: Workload, baseline: Callable[[Workload], float], rounds: int) -> dict[str, Any]:
+    """Rates of core and baseline on one workload, after both gave the trades that it must give."""
+    flow = Flow(commands_of(workload.preload), commands_of(workload.operations))
+    check_trades(flow, workload)
+    core_seconds, baseline_seconds = [], []
+    for _ in range(rounds):
+        core_seconds.append(run_core(flow)[0])
+        baseline_seconds.append(baseline(workload))
+    core_rate = len(flow.commands) / statistics.median(core_seconds)
     baseline_rate = len(workload.operations) / statistics.median(baseline_seconds)
-    told = {
-        "name": "W1",
+    return {
+        "name": workload.name,
         "operations_per_second": round(core_rate),
         "baseline_operations_per_second": round(baseline_rate),
         "ratio": round(core_rate / baseline_rate, 3),
         "trades": workload.trades,
         "checksum": workload.checksum,
     }
-    return {
-        "benchmark": "core",
-        "baseline": "yardstick" if yardstick else "reference book",
-        "smoke": smoke,
-        "accounts": ACCOUNTS,
-        "workloads": [told],
-    }
+
+
+class Flow(NamedTuple):
+    """A workload as commands."""
+
+    preload: Any
+    """Commands that come before the measured ones."""
+    commands: Any
 
 
 def numpy_dtype(layout: Any) -> Any:
@@ -106,9 +120,8 @@ def numpy_dtype(layout: Any) -> Any:
     return numpy.dtype([(name, codes.get(code, f"S{code[:-1]}")) for name, code, _ in layout.fields])
 
 
-def commands_of(workload: Workload) -> Any:
-    """The operations as commands. The core numbers accepted orders 1, 2, 3, … as the workload does; a replace is two commands."""
-    operations = workload.operations
+def commands_of(operations: Any) -> Any:
+    """Operations as commands. The core numbers accepted orders 1, 2, 3, … as workloads do; a replace is two commands."""
     replaces = operations["kind"] == OperationKind.REPLACE
     first = numpy.cumsum(1 + replaces) - 1 - replaces
     commands = numpy.zeros(int(len(operations) + replaces.sum()), numpy_dtype(COMMAND))
@@ -152,35 +165,41 @@ def funded_core() -> Core:
     return core
 
 
-def batches_of(commands: Any) -> list[bytes]:
-    """The commands in entries as the journal has them."""
+def batches_of(commands: Any, first: int) -> list[bytes]:
+    """The commands in entries as the journal has them, of which the first is the gateway's batch of that number."""
     batches = []
-    for number, at in enumerate(range(0, len(commands), BATCH_COMMANDS_MAX), start=1):
+    for number, at in enumerate(range(0, len(commands), BATCH_COMMANDS_MAX), start=first):
         part = commands[at : at + BATCH_COMMANDS_MAX]
         header = BatchHeader(command_count=len(part), gateway=2, boot=1, number=number)
         batches.append(BATCH_HEADER.pack(header) + part.tobytes())
     return batches
 
 
-def run_core(commands: Any, *, keep: bool = False) -> tuple[float, list[bytes]]:
-    """Seconds that the core took for all commands, and the event entries if they are to be kept."""
-    core, batches, kept, seconds = funded_core(), batches_of(commands), [], 0.0
-    for number, batch in enumerate(batches, start=ACCOUNTS + 2):
+def run_core(flow: Flow, *, keep: bool = False) -> tuple[float, list[bytes]]:
+    """Seconds that the core took for the measured commands, and their event entries if they are to be kept."""
+    core, kept, seconds = funded_core(), [], 0.0
+    preload = batches_of(flow.preload, 1)
+    time_us = ACCOUNTS + 1
+    for batch in preload:
+        time_us += 1
+        core.execute(time_us, batch)
+    for batch in batches_of(flow.commands, len(preload) + 1):
+        time_us += 1
         # In a venue an entry has just been received when the core gets it. The copy stands for that, and is not counted.
         received = bytes(bytearray(batch))
         start = time.perf_counter()
-        entry = core.execute(number, received)
+        entry = core.execute(time_us, received)
         seconds += time.perf_counter() - start
         if keep:
             kept.append(entry)
     return seconds, kept
 
 
-def check_trades(commands: Any, workload: Workload) -> None:
+def check_trades(flow: Flow, workload: Workload) -> None:
     """Compares the core's trades with those that every price-time book gives."""
     trades = checksum = 0
     layout = numpy_dtype(EVENT)
-    for entry in run_core(commands, keep=True)[1]:
+    for entry in run_core(flow, keep=True)[1]:
         header = EVENT_HEADER.unpack_from(entry)
         events = numpy.frombuffer(entry, layout, header.event_count, EVENT_HEADER.size)
         made = events[events["kind"] == EventKind.TRADE]
@@ -188,18 +207,21 @@ def check_trades(commands: Any, workload: Workload) -> None:
         checksum += int(numpy.sum(made["price_ticks"] * made["quantity_lots"]))
     if (trades, checksum) != (workload.trades, workload.checksum):
         raise BaselineFailed(
-            f"W1: {trades} trades with checksum {checksum}, not {workload.trades} with {workload.checksum}"
+            f"{workload.name}: {trades} trades with checksum {checksum}, not {workload.trades} with {workload.checksum}"
         )
 
 
 def render(report: dict[str, Any]) -> str:
     """The figures for people."""
-    told = report["workloads"][0]
-    return (
-        f"core with {report['accounts']:,} accounts: {told['operations_per_second']:,} commands/s on W1, "
-        f"{told['trades']:,} trades; {report['baseline']}: {told['baseline_operations_per_second']:,}/s, "
-        f"ratio {told['ratio']:.3f}"
-    )
+    lines = [f"{'':10}{'core':>14}{report['baseline']:>18}{'ratio':>8}{'trades':>10}  checksum"]
+    for told in report["workloads"]:
+        lines.append(
+            f"{told['name']:10}{told['operations_per_second']:>12,}/s{told['baseline_operations_per_second']:>16,}/s"
+            f"{told['ratio']:>8.3f}{told['trades']:>10,}  {told['checksum']}"
+        )
+    memory = report["bytes_per_order"]
+    told_memory = "not measured" if memory is None else f"{memory:.0f} bytes a resting order, with both indexes"
+    return "\n".join([*lines, "", f"{report['accounts']:,} accounts; memory: {told_memory}"])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,6 +1,6 @@
 """How does an operation of the core grow with the venue?
 
-    python -m bench.growth [--smoke]
+    python -m bench.growth [--smoke] [--json]
 
 Random new orders and cancels of random resting orders, in turn, on a core that has so many accounts, markets and resting
 orders; rounds alternate over the sizes. Processor time of one command, over all of them (mean) and in the middle one of the
@@ -10,7 +10,6 @@ order takes. Not counted: making the commands.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import time
@@ -18,7 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from bench.probes import resident_bytes
+from bench.command import run
+from bench.resident import resident_bytes
 from engine.core import Core
 from engine.exchange import command_dtype
 from engine.records import (
@@ -41,6 +41,7 @@ NOTE = (b"bench", b"growth")
 MARKET = MarketDefinition(2, 1, 10**8, 1, 1, 10**7, 1, 10**6, 100, 10**12, 500, 1000, 10**6, 0)
 MIDDLE_TICKS = 100_000
 ROUNDS = 3
+OPERATIONS = 200_000
 RESTING_MIN = 50_000
 """With fewer orders than this, memory is too much a matter of pages."""
 
@@ -131,8 +132,30 @@ class Figures(NamedTuple):
     """None where the system does not tell, or the orders are too few to stand out."""
 
 
-def measure(size: Size, operations: int) -> Figures:
-    """What commands cost, and what a resting order takes, at a size."""
+def measure(*, smoke: bool = False) -> dict[str, Any]:
+    """What commands cost, and what a resting order takes, at each size: medians of the rounds.
+
+    Args:
+        smoke: small sizes that end within seconds and show only that everything runs.
+    """
+    sizes, rounds, operations = (SMOKE, 1, 200) if smoke else (FULL, ROUNDS, OPERATIONS)
+    taken = [[measure_size(size, operations) for size in sizes] for _ in range(rounds)]
+    return {
+        "benchmark": "growth",
+        "smoke": smoke,
+        "sizes": [
+            {
+                **size._asdict(),
+                "mean_ns": round(statistics.median(figures.mean_ns for figures in of_size)),
+                "median_ns": round(statistics.median(figures.median_ns for figures in of_size)),
+                "bytes_an_order": of_size[0].bytes_an_order,
+            }
+            for size, of_size in zip(sizes, zip(*taken, strict=True), strict=True)
+        ],
+    }
+
+
+def measure_size(size: Size, operations: int) -> Figures:
     venue = Venue(size)
     resting = venue.new_orders(size.resting)
     before = resident_bytes()
@@ -146,31 +169,34 @@ def measure(size: Size, operations: int) -> Figures:
         commands[field][1::2] = resting[field][chosen]
     commands["order_id"][1::2] = chosen + 1
     taken = venue.execute(commands)
-    told = None if size.resting < RESTING_MIN or after is None or before is None else (after - before) / size.resting
-    return Figures(statistics.fmean(taken), statistics.median(taken), told)
+    memory = None if size.resting < RESTING_MIN or after is None or before is None else (after - before) / size.resting
+    return Figures(statistics.fmean(taken), statistics.median(taken), memory and round(memory))
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="bench.growth", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--smoke", action="store_true", help="small sizes that only show that it works")
-    options = parser.parse_args(argv)
-    sizes = SMOKE if options.smoke else FULL
-    rounds: list[list[Figures]] = [
-        [measure(size, 200 if options.smoke else 200_000) for size in sizes]
-        for _ in range(1 if options.smoke else ROUNDS)
-    ]
-    print(
+def render(report: dict[str, Any]) -> str:
+    """The figures for people."""
+    lines = [
         f"{'accounts':>9} {'markets':>8} {'resting':>9} {'levels':>7} {'mean ns':>8} {'median ns':>10} {'bytes an order':>15}"
-    )
-    for size, told in zip(sizes, zip(*rounds, strict=True), strict=True):
-        mean_ns = statistics.median(figures.mean_ns for figures in told)
-        median_ns = statistics.median(figures.median_ns for figures in told)
-        memory = told[0].bytes_an_order
-        print(
-            f"{size.accounts:>9,} {size.markets:>8,} {size.resting:>9,} {size.levels:>7,} {mean_ns:>8.0f} {median_ns:>10.0f} "
-            f"{'' if memory is None else format(memory, '.0f'):>15}"
+    ]
+    for told in report["sizes"]:
+        memory = "" if told["bytes_an_order"] is None else told["bytes_an_order"]
+        lines.append(
+            f"{told['accounts']:>9,} {told['markets']:>8,} {told['resting']:>9,} {told['levels']:>7,} {told['mean_ns']:>8} "
+            f"{told['median_ns']:>10} {memory:>15}"
         )
-    return 0
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the benchmark."""
+    return run(
+        "growth",
+        "How does an operation of the core grow with the venue?",
+        measure,
+        render,
+        arguments,
+        has_baseline=False,
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What one process alone can tell of a book: memory, allocations, instructions. Each probe is a process of its own.
 
-`python -m bench.probes memory|allocations|instructions OPERATIONS` prints one number as JSON, null where the system
+`python -m bench.probes memory|core_memory|allocations|instructions OPERATIONS` prints one number as JSON, null where the system
 cannot tell.
 """
 
@@ -13,9 +13,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.growth import Size, Venue
+from bench.resident import resident_bytes
 from bench.workload import Workload, own_workload
 from engine.book import Book
 from engine.records import Side
@@ -60,12 +63,14 @@ def memory_of_orders(orders: int) -> float | None:
     return None if after is None or before is None else (after - before) / orders
 
 
-def resident_bytes() -> int | None:
-    """The memory of this process that is in use; None where the system does not tell."""
-    if not os.path.exists("/proc/self/statm"):
-        return None
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def memory_of_core_orders(orders: int) -> float | None:
+    """Bytes of resident memory for each of `orders` orders in the core, of 1,000 accounts on 5,000 levels, with client ids."""
+    venue = Venue(Size(1_000, 1, orders, LEVELS // 2))
+    resting = venue.new_orders(orders)
+    before = resident_bytes()
+    venue.execute(resting)
+    after = resident_bytes()
+    return None if after is None or before is None else (after - before) / venue.core.open_order_count
 
 
 def allocations_after_warm_up(operations: int) -> int | None:
@@ -137,7 +142,12 @@ def ask(probe: str, count: int, environment: dict[str, str] | None = None) -> An
     return json.loads(done.stdout)
 
 
-PROBES = {"memory": memory_of_orders, "allocations": allocations_after_warm_up, "instructions": run_workload}
+PROBES: dict[str, Callable[[int], Any]] = {
+    "memory": memory_of_orders,
+    "core_memory": memory_of_core_orders,
+    "allocations": allocations_after_warm_up,
+    "instructions": run_workload,
+}
 
 if __name__ == "__main__":
     print(json.dumps(PROBES[sys.argv[1]](int(sys.argv[2]))))

@@ -1,8 +1,8 @@
 """Does an operation cost the same whatever the shape of the book?
 
 Each shape rests its orders, then cancels a random one and places another like it, over and over; the crash lets market
-orders sweep the bids down to one tick and fills them up again. Beside each stands what the same operations cost on a
-book of the size of W1 around the touch.
+orders sweep the bids down to one tick and fills them up again. Beside each stands how many times an ordinary operation
+it costs, one of W1.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import numpy
 
 from bench.probes import apply_all, batches_of
+from bench.workload import Workload
 from engine.book import Book, OperationKind, operation_dtype
 from engine.records import Side, TimeInForce
 
@@ -33,19 +34,24 @@ SHAPES: dict[str, tuple[int, Prices]] = {
 }
 
 
-def measure_shapes(*, smoke: bool = False, rounds: int = 5) -> list[dict[str, Any]]:
-    """Nanoseconds an operation for each shape, and how many times the first one's that is; rounds alternate."""
+def measure_shapes(ordinary: Workload, *, smoke: bool = False, rounds: int = 5) -> list[dict[str, Any]]:
+    """Nanoseconds an operation for each shape, and how many times that of an ordinary operation it is; rounds alternate.
+
+    Args:
+        ordinary: the workload whose operations are the ordinary ones; the first of the list.
+    """
     shapes = {name: (1_000 if smoke else orders, prices) for name, (orders, prices) in SHAPES.items()}
     count = 5_000 if smoke else 200_000
     flows: dict[str, tuple[Any, Any]] = {
-        name: churn(orders, prices, count) for name, (orders, prices) in shapes.items()
+        f"{ordinary.name}, an ordinary market": (ordinary.preload, ordinary.operations)
     }
+    flows |= {name: churn(orders, prices, count) for name, (orders, prices) in shapes.items()}
     flows["a crash to one tick and back"] = crash(20 if smoke else 400)
     taken: dict[str, list[float]] = {name: [] for name in flows}
     for _ in range(1 if smoke else rounds):
         for name, (preload, operations) in flows.items():
             taken[name].append(nanoseconds(preload, operations))
-    base = statistics.median(taken[next(iter(taken))])
+    base = statistics.median(next(iter(taken.values())))
     return [
         {
             "shape": name,

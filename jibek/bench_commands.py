@@ -24,6 +24,12 @@ HELP = {
       jibek bench core --smoke
       jibek bench core --yardstick ../shared/yardstick --json
     """,
+    "growth": """How an operation of the core grows with accounts, markets and orders.
+
+    \b
+      jibek bench growth --smoke
+      jibek bench growth --json
+    """,
     "price-index": """The index of prices in the book, beside others that it could have had.
 
     \b

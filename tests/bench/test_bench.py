@@ -45,7 +45,9 @@ def test_book(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_core(capsys: pytest.CaptureFixture[str]) -> None:
     told = printed_by(bench.core.main, capsys)
-    assert set(told["workloads"][0]) == FIELDS
+    assert [workload["name"] for workload in told["workloads"]] == ["W1", "W2"]
+    assert all(set(workload) == FIELDS and workload["trades"] > 1_000 for workload in told["workloads"])
+    assert told["bytes_per_order"] is None or told["bytes_per_order"] <= 192
     assert "1,000 accounts" in bench.core.render(told)
 
 
@@ -55,7 +57,8 @@ def test_wrong_trades_give_no_speed() -> None:
     with pytest.raises(BaselineFailed, match="checksum"):
         bench.book.check_trades(wrong)
     with pytest.raises(BaselineFailed, match="checksum"):
-        bench.core.check_trades(bench.core.commands_of(wrong), wrong)
+        flow = bench.core.Flow(bench.core.commands_of(wrong.preload), bench.core.commands_of(wrong.operations))
+        bench.core.check_trades(flow, wrong)
 
 
 def test_the_same_seed_gives_the_same_flow() -> None:
@@ -116,5 +119,7 @@ def test_a_workload_comes_back_from_its_file(tmp_path: Path) -> None:
 
 
 def test_growth(capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench.growth.main(["--smoke"]) == 0
-    assert "ns a command" in capsys.readouterr().out
+    told = printed_by(bench.growth.main, capsys)
+    assert len(told["sizes"]) == len(bench.growth.SMOKE)
+    assert all(size["mean_ns"] > 0 and size["median_ns"] > 0 for size in told["sizes"])
+    assert "median ns" in bench.growth.render(told)

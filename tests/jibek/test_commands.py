@@ -51,6 +51,7 @@ OTHERS = {
     "load",
     "bench book",
     "bench core",
+    "bench growth",
     "bench price-index",
     "bench end-to-end",
 }
