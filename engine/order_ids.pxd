@@ -162,7 +162,7 @@ cdef inline bint ids_resize(OrderIds* ids, const Node* nodes, uint64_t slots) no
     cdef OrderIds old = ids[0]
     cdef uint64_t index
     cdef uint32_t handle
-    cdef bint moved = True
+    cdef bint moved
     ids.slots = <uint32_t*>jibek_allocate(slots * sizeof(uint32_t))
     if ids.slots == NULL:
         ids[0] = old
@@ -173,6 +173,8 @@ cdef inline bint ids_resize(OrderIds* ids, const Node* nodes, uint64_t slots) no
     ids.count_max = ids_capacity(slots)
     ids.count_min = ids.count_max // 16 if slots > ID_SLOTS_MIN else 0
     table_init(&ids.others)
+    # The first of the others has a place at once: a map that has warmed up allocates nothing.
+    moved = table_reserve(&ids.others, ids_hash_of, nodes)
     for index in range(old.mask + 1):
         handle = old.slots[index] & HANDLE_BITS
         if handle:

@@ -12,7 +12,7 @@ processor would guess wrong every second time.
 
 A leaf that loses its last order stays where it is, with its bit cleared in the branch, because prices that were in use are
 likely to be so again: where levels are far apart, nearly every order would make a leaf and nearly every cancel drop one.
-When more leaves are empty than occupied, and more than a few hundred, the empty ones go.
+When more leaves are empty than occupied, and they are some hundred or a new leaf is needed, the empty ones go.
 
 **Why this one.** Prices cluster around the touch, where a plain array is unbeatable, but may wander over any range, where
 an array is out of memory. The leaves are that array, cut into pieces that exist only where there are orders: a crash to
@@ -64,13 +64,13 @@ cdef enum:
     LEAF_BITS = 5
     LEAF_LEVELS = 32
     LEAF_SIZE = 1024
-    LEAF_CACHE_SLOTS_MIN = 32
+    LEAF_CACHE_SLOTS_MIN = 128
     LEAF_CACHE_SLOTS_MAX = 65536
     # Empty leaves that may be kept beyond as many as there are occupied ones: by a side, and by all sides together.
-    EMPTY_LEAVES_OF_SIDE = 8
+    EMPTY_LEAVES_OF_SIDE = 2
     EMPTY_LEAVES_OF_ALL = 512
-    # The leaves of the first slab, and of the largest: 64 KB.
-    SLAB_LEAVES_MIN = 4
+    # The leaves of the first slab, 16 KB with its head, and of the largest, 64 KB.
+    SLAB_LEAVES_MIN = 15
     SLAB_LEAVES_MAX = 63
     SPARE_BRANCHES_MAX = 64
 
@@ -448,12 +448,14 @@ cdef inline void tree_drop_empty_of(LeafStock* stock, PriceTree* tree, Branch* b
                 tree_drop_leaf(stock, tree, <Leaf*>child)
 
 
+cdef inline bint tree_has_many_empty(const PriceTree* tree) noexcept nogil:
+    """Whether more leaves of a side are empty than occupied, and more than a few."""
+    return 2 * tree.empty_count > EMPTY_LEAVES_OF_SIDE + tree.leaf_count
+
+
 cdef inline bint tree_has_too_many_empty(const LeafStock* stock, const PriceTree* tree) noexcept nogil:
-    """Whether more leaves are empty than occupied, of this side and of all, and more than are kept in any case."""
-    return (
-        2 * stock.empty_count > EMPTY_LEAVES_OF_ALL + stock.leaf_count - stock.free_count
-        and 2 * tree.empty_count > EMPTY_LEAVES_OF_SIDE + tree.leaf_count
-    )
+    """Whether that is so, and more than some hundred leaves of all sides are empty."""
+    return 2 * stock.empty_count > EMPTY_LEAVES_OF_ALL + stock.leaf_count - stock.free_count and tree_has_many_empty(tree)
 
 
 cdef inline Leaf* tree_make_leaf(LeafStock* stock, PriceTree* tree, int64_t number) noexcept nogil:
@@ -465,6 +467,9 @@ cdef inline Leaf* tree_make_leaf(LeafStock* stock, PriceTree* tree, int64_t numb
     cdef int height
     if leaf != NULL:
         return leaf
+    # Where prices wander, those that were left behind make room for the new ones.
+    if stock.slabs == NULL and tree_has_many_empty(tree):
+        tree_drop_empty_of(stock, tree, tree.root, tree.height)
     if not tree_heighten(stock, tree, path):
         return NULL
     branch = tree.root
