@@ -69,9 +69,11 @@ cdef enum:
     # Empty leaves that may be kept beyond as many as there are occupied ones: by a side, and by all sides together.
     EMPTY_LEAVES_OF_SIDE = 2
     EMPTY_LEAVES_OF_ALL = 512
-    # The leaves of the first slab, 16 KB with its head, and of the largest, 64 KB.
-    SLAB_LEAVES_MIN = 15
+    # The leaves of the first slab, 32 KB with its head, and of the largest, 64 KB.
+    SLAB_LEAVES_MIN = 31
     SLAB_LEAVES_MAX = 63
+    # Branches that come with a slab, and how many are kept.
+    BRANCHES_A_SLAB = 2
     SPARE_BRANCHES_MAX = 64
 
 cdef struct Level:
@@ -143,6 +145,26 @@ cdef inline void tree_init(PriceTree* tree) noexcept nogil:
 # -- leaves and branches outside the trees
 
 
+cdef inline Branch* stock_take_branch(LeafStock* stock) noexcept nogil:
+    """A branch without children; NULL where memory is out."""
+    cdef Branch* branch = stock.branches
+    if branch == NULL:
+        return <Branch*>calloc(1, sizeof(Branch))
+    stock.branches = branch.parent
+    stock.branch_count -= 1
+    memset(branch, 0, sizeof(Branch))
+    return branch
+
+
+cdef inline void stock_give_branch(LeafStock* stock, Branch* branch) noexcept nogil:
+    if stock.branch_count == SPARE_BRANCHES_MAX:
+        free(branch)
+        return
+    branch.parent = stock.branches
+    stock.branches = branch
+    stock.branch_count += 1
+
+
 cdef inline void stock_list_slab(LeafStock* stock, LeafSlab* slab) noexcept nogil:
     """Puts a slab first among those with a free leaf."""
     slab.previous = NULL
@@ -162,11 +184,12 @@ cdef inline void stock_unlist_slab(LeafStock* stock, LeafSlab* slab) noexcept no
 
 
 cdef inline bint stock_add_slab(LeafStock* stock) noexcept nogil:
-    """More free leaves, half as many again as there are; False where memory is out."""
+    """More free leaves, half as many again as there are, and spare branches; False where memory is out."""
     cdef uint32_t count = stock.leaf_count // 2
     cdef uint32_t index
     cdef LeafSlab* slab
     cdef Leaf* leaf
+    cdef Branch* branch
     count = count if count > SLAB_LEAVES_MIN else SLAB_LEAVES_MIN
     count = count if count < SLAB_LEAVES_MAX else SLAB_LEAVES_MAX
     # The head takes the place of a leaf, so that leaves stand at multiples of their size.
@@ -185,6 +208,10 @@ cdef inline bint stock_add_slab(LeafStock* stock) noexcept nogil:
     stock.leaf_count += count
     stock.free_count += count
     stock_list_slab(stock, slab)
+    for index in range(BRANCHES_A_SLAB):
+        branch = <Branch*>calloc(1, sizeof(Branch))
+        if branch != NULL:
+            stock_give_branch(stock, branch)
     return True
 
 
@@ -218,26 +245,6 @@ cdef inline void stock_give_leaf(LeafStock* stock, Leaf* leaf) noexcept nogil:
         stock.leaf_count -= slab.leaf_count
         stock.free_count -= slab.leaf_count
         free(slab)
-
-
-cdef inline Branch* stock_take_branch(LeafStock* stock) noexcept nogil:
-    """A branch without children; NULL where memory is out."""
-    cdef Branch* branch = stock.branches
-    if branch == NULL:
-        return <Branch*>calloc(1, sizeof(Branch))
-    stock.branches = branch.parent
-    stock.branch_count -= 1
-    memset(branch, 0, sizeof(Branch))
-    return branch
-
-
-cdef inline void stock_give_branch(LeafStock* stock, Branch* branch) noexcept nogil:
-    if stock.branch_count == SPARE_BRANCHES_MAX:
-        free(branch)
-        return
-    branch.parent = stock.branches
-    stock.branches = branch
-    stock.branch_count += 1
 
 
 cdef inline void stock_free(LeafStock* stock) noexcept nogil:
