@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -270,3 +272,45 @@ def test_many_markets_and_orders_that_come_and_go() -> None:
         flow.one(CommandKind.ACCOUNT_UNFREEZE, account)
     flow.trade(3_000, cancels=0.4)
     flow.compare()
+
+
+# -- memory that the system does not give
+
+SCARCE = """
+import resource, sys
+from engine.book import Book
+from engine.records import Side
+used = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmSize"))
+resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[1]) * 2**20,) * 2)
+book, order_id = Book(), 0
+try:
+    while order_id < 400_000:
+        order_id += 1
+        book.place(order_id, Side.BUY, 100 + order_id % 1_000, 1)
+except MemoryError as error:
+    print(error)
+for each in range(1, order_id - 1):
+    assert book.cancel(each) == 1 and each not in book
+book.place(order_id + 1, Side.SELL, 1, 10)
+book.check()
+print(order_id)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="only Linux limits the addresses of a process so")
+@pytest.mark.parametrize(
+    ("megabytes", "everything_fits"),
+    [
+        # Too few addresses to reserve sixteen times what is needed: the arrays are as large as they must be, and copied.
+        (150, True),
+        # Too few for the orders themselves: the one that has no room is a MemoryError, and the others are still there.
+        (12, False),
+    ],
+)
+def test_a_book_where_memory_is_scarce(megabytes: int, everything_fits: bool) -> None:
+    command = [sys.executable, "-c", SCARCE, str(megabytes)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    *errors, orders = done.stdout.splitlines()
+    assert (orders == "400000") == everything_fits, done.stdout
+    assert errors == ([] if everything_fits else ["the book cannot hold one more order or event"])
