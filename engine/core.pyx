@@ -14,10 +14,10 @@ Python dicts and goes through `engine/definitions.py`, as in the reference.
     AccountMarket  an account's open orders in one market, oldest first, as a list that keeps orders that have gone until it
                    is full: an order that ends touches no other order of its account
 
-Cost of placing or cancelling an order: O(1), and O(1) a fill; of cancelling all: O(1) an order. Memory: 120 to 160 bytes a
+Cost of placing or cancelling an order: O(1), and O(1) a fill; of cancelling all: O(1) an order. Memory: 110 to 190 bytes a
 resting order with both indexes. Nothing is allocated once the arrays have grown to the size of the venue.
 
-Amounts are below 2^62, and so is every product that is kept; intermediate products have 128 bits.
+Amounts are below 2^62, and so is every product that is kept; a product that would pass that is seen, not wrapped.
 """
 
 from cython cimport final

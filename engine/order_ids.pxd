@@ -6,12 +6,12 @@ again, it stands in the order's node. The array has two to sixteen slots an orde
 
 **Why this one.** Ids that a venue gives out are dense: new orders fill one slot after the other, as in an array indexed by
 id, which nothing can beat; and by the time the numbering comes round to a slot again, its order has most likely gone. An
-array indexed by the whole id grows for ever, and a hash table spreads neighbours over all its memory: it cost half as
-much again for an operation of a small book and twice as much in a large one.
+array indexed by the whole id grows for ever, and a hash table spreads neighbours over all its memory: each order has two
+lines of the processor's cache there, where here new ones share one.
 
 **Cost.** Find, add, remove: O(1), one slot and one node. Where ids are not dense, or old orders stay for long, some take one
 look into the hash table more (`engine/handle_table.pxd`), which is O(1) on average. Growing or shrinking makes the array
-anew: O(1) amortised. Memory: 8 to 16 bytes an order where there are more than 65,536, else at most 512 KB; the array
+anew: O(1) amortised. Memory: 8 to 16 bytes an order where there are more than 65,536, else at most 1 MB; the array
 shrinks when it has sixteen times more slots than it would grow to, so ids long gone cost nothing.
 """
 
