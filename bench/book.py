@@ -88,14 +88,18 @@ def compare(workload: Workload, baseline: Callable[[Workload], float], rounds: i
     for _ in range(rounds):
         book_seconds.append(statistics.median(run_book(workload) for _ in range(RUNS_A_ROUND)))
         baseline_seconds.append(baseline(workload))
-    count = len(workload.operations)
-    book_rate = count / statistics.median(book_seconds)
-    baseline_rate = count / statistics.median(baseline_seconds)
+    return rates(workload, len(workload.operations), book_seconds, baseline_seconds)
+
+
+def rates(workload: Workload, count: int, seconds: list[float], baseline_seconds: list[float]) -> dict[str, Any]:
+    """What is told of a workload: the rates of `count` operations and of the baseline's, by the medians of the rounds."""
+    rate = count / statistics.median(seconds)
+    baseline_rate = len(workload.operations) / statistics.median(baseline_seconds)
     return {
         "name": workload.name,
-        "operations_per_second": round(book_rate),
+        "operations_per_second": round(rate),
         "baseline_operations_per_second": round(baseline_rate),
-        "ratio": round(book_rate / baseline_rate, 3),
+        "ratio": round(rate / baseline_rate, 3),
         "trades": workload.trades,
         "checksum": workload.checksum,
     }

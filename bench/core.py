@@ -9,7 +9,6 @@ making the commands, hashing, the store.
 
 from __future__ import annotations
 
-import statistics
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from bench.book import MEMORY_ORDERS, ROUNDS, SMOKE_ROUNDS, make_baseline, make_workloads
+from bench.book import MEMORY_ORDERS, ROUNDS, SMOKE_ROUNDS, make_baseline, make_workloads, rates
 from bench.command import run
 from bench.probes import ask
 from bench.workload import OPERATIONS, SMOKE_OPERATIONS, Workload
@@ -94,16 +93,7 @@ def compare(workload: Workload, baseline: Callable[[Workload], float], rounds: i
     for _ in range(rounds):
         core_seconds.append(run_core(flow)[0])
         baseline_seconds.append(baseline(workload))
-    core_rate = len(flow.commands) / statistics.median(core_seconds)
-    baseline_rate = len(workload.operations) / statistics.median(baseline_seconds)
-    return {
-        "name": workload.name,
-        "operations_per_second": round(core_rate),
-        "baseline_operations_per_second": round(baseline_rate),
-        "ratio": round(core_rate / baseline_rate, 3),
-        "trades": workload.trades,
-        "checksum": workload.checksum,
-    }
+    return rates(workload, len(flow.commands), core_seconds, baseline_seconds)
 
 
 class Flow(NamedTuple):

@@ -3,7 +3,7 @@ from cython cimport final
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine.handle_table cimport HandleTable
-from engine.ladder cimport Arena, Ladder, Node
+from engine.ladder cimport Arena, Ladder
 from engine.memory cimport Room
 from engine.order_ids cimport OrderIds
 from engine.records cimport Command, Event, MarketDefinition

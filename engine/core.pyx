@@ -62,6 +62,7 @@ from engine.ladder cimport (
     ladder_best_ask,
     ladder_best_bid,
     ladder_best_level,
+    ladder_cached,
     ladder_crosses,
     ladder_first,
     ladder_free,
@@ -86,7 +87,7 @@ from engine.order_ids cimport (
     ids_reserve,
     ids_shrink,
 )
-from engine.price_tree cimport LEAF_BITS, Leaf, Level, PriceTree, leaf_level, tree_worse_level
+from engine.price_tree cimport Leaf, Level, PriceTree, leaf_level, tree_worse_level
 from engine.records cimport *
 from engine.saved_book cimport saved_book_orders, saved_book_size, saved_book_write
 
@@ -387,7 +388,6 @@ cdef class Core:
         cdef uint32_t end = index + BLOCK_COMMANDS if index + BLOCK_COMMANDS < count else count
         cdef uint32_t handle
         cdef MarketRecord* market
-        cdef PriceTree* tree
         cdef int64_t key
         while index < end:
             handle = ids_guess(&self.ids, commands[index].order_id)
@@ -398,8 +398,7 @@ cdef class Core:
                 market = self._market(commands[index].market)
                 if market != NULL:
                     key = ladder_key(commands[index].side != SIDE_BUY, commands[index].price_ticks)
-                    tree = &market.ladder.sides[key < 0]
-                    jibek_prefetch(&tree.cache[<uint64_t>(key >> LEAF_BITS) & tree.cache_mask])
+                    jibek_prefetch(ladder_cached(&market.ladder, key))
             index += 1
 
     cdef void _prefetch_neighbours(self, const Command* commands, uint32_t index, uint32_t count) noexcept:
@@ -408,7 +407,6 @@ cdef class Core:
         cdef MarketRecord* market = self._market(commands[index].market) if index < count else NULL
         cdef uint32_t handle
         cdef AccountMarket* own
-        cdef PriceTree* tree
         cdef int64_t key
         cdef Leaf* leaf
         cdef Node* node
@@ -429,8 +427,7 @@ cdef class Core:
                 market = self._market(commands[index].market)
                 if market != NULL:
                     key = ladder_key(commands[index].side != SIDE_BUY, commands[index].price_ticks)
-                    tree = &market.ladder.sides[key < 0]
-                    leaf = tree.cache[<uint64_t>(key >> LEAF_BITS) & tree.cache_mask]
+                    leaf = ladder_cached(&market.ladder, key)[0]
                     jibek_prefetch(leaf)
                     jibek_prefetch(leaf_level(leaf, key))
             index += 1

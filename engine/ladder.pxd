@@ -19,6 +19,7 @@ from libc.string cimport memset
 from engine.memory cimport Room, jibek_likely, jibek_unlikely, room_free, room_grow
 from engine.price_tree cimport (
     EMPTY_KEY,
+    LEAF_BITS,
     Leaf,
     LeafStock,
     Level,
@@ -27,6 +28,7 @@ from engine.price_tree cimport (
     leaf_level,
     stock_free,
     tree_add_level,
+    tree_cached,
     tree_free,
     tree_init,
     tree_leaf_for,
@@ -101,6 +103,11 @@ cdef inline int64_t ladder_key(bint ask, int64_t price_ticks) noexcept nogil:
     """The key of a price; given a key, the price. Two's complement: x ^ -1 + 1 is -x."""
     cdef int64_t sign = -<int64_t>ask
     return (price_ticks ^ sign) - sign
+
+
+cdef inline Leaf** ladder_cached(Ladder* ladder, int64_t key) noexcept nogil:
+    """Where the leaf of a key is found, if it is in the cache of its side."""
+    return tree_cached(&ladder.sides[key < 0], key >> LEAF_BITS)
 
 
 cdef inline bint ladder_is_ask(const Node* node) noexcept nogil:

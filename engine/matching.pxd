@@ -21,6 +21,7 @@ from engine.ladder cimport (
     arena_init,
     arena_is_sparse,
     arena_renew,
+    ladder_cached,
     ladder_crosses,
     ladder_free,
     ladder_init,
@@ -47,7 +48,6 @@ from engine.order_ids cimport (
     ids_shrink,
 )
 from engine.price_tree cimport (
-    LEAF_BITS,
     Leaf,
     Level,
     PriceTree,
@@ -548,17 +548,11 @@ cdef inline int64_t key_of(const BookOperationRecord* record) noexcept nogil:
     return ladder_key(record.side != SIDE_BUY, record.price_ticks)
 
 
-cdef inline Leaf** cached_leaf(BookState* book, int64_t key) noexcept nogil:
-    """Where the cache has the leaf of a key, if it has it."""
-    cdef PriceTree* tree = &book.ladder.sides[key < 0]
-    return &tree.cache[<uint64_t>(key >> LEAF_BITS) & tree.cache_mask]
-
-
 cdef inline void prefetch_leaf_slots(BookState* book, const BookOperationRecord* records) noexcept nogil:
     """Three blocks ahead: where the leaves of the prices are found."""
     cdef uint64_t index
     for index in range(BLOCK_OPERATIONS):
-        jibek_prefetch(cached_leaf(book, key_of(records + index)))
+        jibek_prefetch(ladder_cached(&book.ladder, key_of(records + index)))
 
 
 cdef inline void prefetch_levels(BookState* book, const BookOperationRecord* records) noexcept nogil:
@@ -568,7 +562,7 @@ cdef inline void prefetch_levels(BookState* book, const BookOperationRecord* rec
     cdef Leaf* leaf
     for index in range(BLOCK_OPERATIONS):
         key = key_of(records + index)
-        leaf = cached_leaf(book, key)[0]
+        leaf = ladder_cached(&book.ladder, key)[0]
         jibek_prefetch(leaf)
         jibek_prefetch(leaf_level(leaf, key))
 
@@ -586,7 +580,7 @@ cdef inline void prefetch_tails(BookState* book, const BookOperationRecord* reco
     cdef int64_t key
     for index in range(BLOCK_OPERATIONS):
         key = key_of(records + index)
-        jibek_prefetch(&book.arena.nodes[leaf_level(cached_leaf(book, key)[0], key).tail])
+        jibek_prefetch(&book.arena.nodes[leaf_level(ladder_cached(&book.ladder, key)[0], key).tail])
 
 
 cdef inline void prefetch_ahead(

@@ -311,9 +311,14 @@ cdef inline bint leaf_has(const Leaf* leaf, int64_t key) noexcept nogil:
     return leaf.occupied >> (key & (LEAF_LEVELS - 1)) & 1
 
 
+cdef inline Leaf** tree_cached(const PriceTree* tree, int64_t number) noexcept nogil:
+    """Where the cache has the leaf of a number, if it has it."""
+    return &tree.cache[<uint64_t>number & tree.cache_mask]
+
+
 cdef inline void tree_cache_leaf(PriceTree* tree, Leaf* leaf) noexcept nogil:
     if tree.cache_mask:
-        tree.cache[<uint64_t>leaf.number & tree.cache_mask] = leaf
+        tree_cached(tree, leaf.number)[0] = leaf
 
 
 cdef inline void tree_grow_cache(PriceTree* tree) noexcept nogil:
@@ -364,7 +369,7 @@ cdef inline Leaf* tree_find_leaf(PriceTree* tree, int64_t number) noexcept nogil
 
 cdef inline Leaf* tree_leaf(PriceTree* tree, int64_t number) noexcept nogil:
     """The leaf of that number; NULL where there is none."""
-    cdef Leaf* leaf = tree.cache[<uint64_t>number & tree.cache_mask]
+    cdef Leaf* leaf = tree_cached(tree, number)[0]
     if jibek_unlikely(leaf.number != number):
         leaf = tree_find_leaf(tree, number)
     return leaf
@@ -433,8 +438,8 @@ cdef inline void tree_drop_leaf(LeafStock* stock, PriceTree* tree, Leaf* leaf) n
     tree.leaf_count -= 1
     tree.empty_count -= 1
     stock.empty_count -= 1
-    if tree.cache[<uint64_t>leaf.number & tree.cache_mask] == leaf:
-        tree.cache[<uint64_t>leaf.number & tree.cache_mask] = <Leaf*>NO_LEAF
+    if tree_cached(tree, leaf.number)[0] == leaf:
+        tree_cached(tree, leaf.number)[0] = <Leaf*>NO_LEAF
     stock_give_leaf(stock, leaf)
 
 
@@ -579,7 +584,7 @@ cdef inline Level* tree_worse_level(Level* level) noexcept nogil:
 
 cdef inline Leaf* tree_leaf_for(LeafStock* stock, PriceTree* tree, int64_t key) noexcept nogil:
     """The leaf of a key, made where it is missing; NULL where memory is out."""
-    cdef Leaf* leaf = tree.cache[<uint64_t>(key >> LEAF_BITS) & tree.cache_mask]
+    cdef Leaf* leaf = tree_cached(tree, key >> LEAF_BITS)[0]
     if jibek_unlikely(leaf.number != key >> LEAF_BITS):
         leaf = tree_make_leaf(stock, tree, key >> LEAF_BITS)
     return leaf

@@ -9,16 +9,11 @@ import pytest
 
 from engine.book import Book, BookEventKind
 from engine.records import Side
+from tests.engine.resident import resident_bytes
 
 SEED = int(os.environ.get("JIBEK_SEED", "20261123"))
 REPEAT = f"repeat with: JIBEK_SEED={SEED} python -m pytest {__file__}"
 PRICE_MAX = 2**62 - 1
-
-
-def resident_bytes() -> int:
-    """What this process holds in memory."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_a_tree_that_became_empty_grows_in_height_again() -> None:

@@ -29,19 +29,13 @@ from engine.records import (
 )
 from engine.reference import Core as ReferenceCore
 from tests.engine.questions import check_same_answers
+from tests.engine.resident import resident_bytes
 from tests.engine.test_twin import first_difference
 
 numpy = pytest.importorskip("numpy")
 
 SEED = int(os.environ.get("JIBEK_SEED", "20261125"))
 REPEAT = f"repeat with: JIBEK_SEED={SEED} python -m pytest tests/engine/test_memory.py"
-
-
-def resident_bytes() -> int:
-    if not os.path.exists("/proc/self/statm"):
-        pytest.skip("only Linux tells a process its memory so")
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 # -- the book
