@@ -14,7 +14,7 @@ PYTEST ?=
 TEST_SECONDS_MAX ?= 900
 TEST_LONG_SECONDS_MAX ?= 7200
 
-EXTENSION_SOURCES := setup.py $(wildcard */*.pyx */*.pxd)
+EXTENSION_SOURCES := setup.py $(wildcard */*.pyx */*.pxd */*/*.pyx */*/*.pxd */*/*.pxi)
 PYTEST_COMMAND := $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
 
 .PHONY: help build demo test test-long kill-test fuzz style clean
@@ -44,7 +44,7 @@ style: build  ## Checks style and types.
 
 clean:  ## Removes everything that was built.
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -f */*.c */*.so */*.html
+	rm -f */*.c */*.so */*.html */*/*.c */*/*.so */*/*.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/made.stamp:

@@ -20,7 +20,7 @@ import numpy
 from bench.command import run
 from bench.resident import resident_bytes
 from engine.core import Core
-from engine.exchange import command_dtype
+from engine.library import command_dtype
 from engine.records import (
     ASSET_DEFINITION,
     BATCH_COMMANDS_MAX,

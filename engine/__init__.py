@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.book import Book
-    from engine.exchange import Engine
+    from engine.library import Engine
 
 __all__ = ["Book", "Engine"]
 
@@ -23,7 +23,7 @@ def __getattr__(name: str) -> Any:
 
         return Book
     if name == "Engine":
-        from engine.exchange import Engine
+        from engine.library import Engine
 
         return Engine
     raise AttributeError(f"module 'engine' has no attribute {name!r}")

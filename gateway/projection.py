@@ -18,7 +18,7 @@ from engine.records import (
     EventKind,
     KeyDefinition,
 )
-from engine.venue import Listing
+from engine.venue_file import Listing
 from gateway import messages
 from gateway.accounts import DERIVED_PREFIX, Account, CommandEvents, Order, OrderEvents, OwnTrade, safe_client_id
 from gateway.feeds import Feeds

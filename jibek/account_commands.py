@@ -12,7 +12,7 @@ import click
 from engine.journal import EntryId, Store
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.records import KEY_DEFINITION, Command, CommandKind, KeyDefinition, KeyType, Permission
-from engine.venue import Asset, DecimalError, Listing
+from engine.venue_file import Asset, DecimalError, Listing
 from jibek.directory import AccountRecord, Directory, KeyRecord, read_directory
 from jibek.venue_commands import running_venue, urls
 from ledger.changes import execute, who_and_why

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.journal import VENUE_GATEWAY, Producer, Store
 from engine.records import EventKind
-from engine.venue import Listing, VenueDefinition
+from engine.venue_file import Listing, VenueDefinition
 from jibek.directory import read_directory
 from ledger.changes import reason_text
 from ledger.console import operator_name

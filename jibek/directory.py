@@ -37,7 +37,7 @@ from engine.records import (
     EventKind,
     KeyType,
 )
-from engine.venue import Listing
+from engine.venue_file import Listing
 
 CACHE_FILE = "directory.cache"
 ENTRIES_PER_READ = 256

@@ -13,7 +13,7 @@ from pathlib import Path
 from engine.journal import EntryId, Store, read_events
 from engine.process import EXIT_REFUSED
 from engine.records import AMOUNT_MAX, EVENT, EVENT_HEADER, EventKind
-from engine.venue import Market
+from engine.venue_file import Market
 from jibek.account_commands import PERMISSIONS, KeyAdder, open_account, open_directory
 from jibek.client import Credentials
 from jibek.directory import read_directory

@@ -13,7 +13,7 @@ import click
 
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.records import PRICE_SCALE, Command, CommandKind, MarketState
-from engine.venue import Listing, Market, format_decimal
+from engine.venue_file import Listing, Market, format_decimal
 from jibek.account_commands import open_directory
 from jibek.venue_commands import running_venue, urls
 from ledger.changes import execute, who_and_why

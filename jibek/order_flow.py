@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, TypeVar
 
 from engine.records import PRICE_SCALE, Side
-from engine.venue import DecimalError, parse_decimal
+from engine.venue_file import DecimalError, parse_decimal
 
 COLUMNS = ("id", "timestamp", "price", "volume", "action", "direction")
 NUMBER_MAX = 2**63 - 1

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from engine import Book
 from engine.book import BookEventKind
 from engine.records import Side
-from engine.venue import Market
+from engine.venue_file import Market
 from jibek.market_commands import price_text, quantity_text
 from jibek.replay_plan import PlaceOrder, Plan, ReplayCommand
 from jibek.replay_run import Fill, Played

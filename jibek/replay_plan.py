@@ -14,7 +14,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from engine.records import Side
-from engine.venue import Market
+from engine.venue_file import Market
 from jibek.order_flow import Action, Row
 
 VOLUME_SCALE = 8

@@ -25,7 +25,7 @@ import redis
 
 from engine.journal import FIRST_GATEWAY, StoreRefused, StoreTimeout, connect, prepare_store, start_venue
 from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, STORE_VARIABLE
-from engine.venue import VenueDefinition, load_venue
+from engine.venue_file import VenueDefinition, load_venue
 from gateway.secrets import SecretError, create_secret_key
 from jibek import store_server
 from jibek.children import Child, Lifeline, exit_text
@@ -374,5 +374,5 @@ def check_engine(name: str) -> None:
     Raises:
         StartFailed: the compiled engine is asked for and is not built.
     """
-    if name == "compiled" and importlib.util.find_spec("engine.core") is None:
+    if name == "compiled" and importlib.util.find_spec("engine.core.core") is None:
         raise StartFailed("The compiled engine is not built: run `make build`, or start with --engine reference.")

@@ -110,7 +110,7 @@ def up(
     if detach:
         _start_in_background(options)
         return
-    from engine.venue import VenueError
+    from engine.venue_file import VenueError
     from jibek.folder import FolderLocked
     from jibek.store_server import StoreUnavailable
     from jibek.supervisor import StartFailed, Supervisor

@@ -17,7 +17,7 @@ import click
 from engine.journal import EntryId
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from engine.records import AMOUNT_MAX, Command, CommandKind
-from engine.venue import Asset, DecimalError
+from engine.venue_file import Asset, DecimalError
 from ledger.accounts import AccountKind
 from ledger.changes import execute, who_and_why
 from ledger.console import (

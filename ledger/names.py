@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.records import ASSET_DEFINITION, EVENT, EVENT_HEADER, HOUSE_ACCOUNT, EventEntry, EventKind
-from engine.venue import Asset
+from engine.venue_file import Asset
 
 HOUSE_NAME = "house"
 """What the venue's own account is called; it is never added by a command."""

@@ -43,7 +43,7 @@ from engine.records import (
     StateReport,
     TradeFlag,
 )
-from engine.venue import Listing
+from engine.venue_file import Listing
 from ledger.accounts import (
     Account,
     AccountKind,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.venue import Market, load_venue, parse_decimal
+from engine.venue_file import Market, load_venue, parse_decimal
 from jibek.client import RequestRefused
 from jibek.order_flow import ACTIONS, SIDES, Row
 from jibek.replay_check import outcomes_in_book

@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-COMPILED = [f"{path.parent.name}.{path.stem}" for path in sorted(ROOT.glob("*/*.pyx"))]
+COMPILED = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for pattern in ("*/*.pyx", "*/*/*.pyx")
+    for path in sorted(ROOT.glob(pattern))
+]
 # What Cython gives beside what is written: a stub cannot say it.
-STUB_ALLOWED = r"\w+\.\w+\.\w+\.__(init|contains|getitem|buffer|reduce_cython|setstate_cython)__"
+STUB_ALLOWED = r"[\w.]+\.\w+\.__(init|contains|getitem|buffer|reduce_cython|setstate_cython)__"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import engine.book
+import engine.book.book
 
 PAGE = Path(__file__).parents[2] / "docs" / "book.md"
 
@@ -20,6 +20,6 @@ def test_page() -> None:
 
 
 def test_docstrings() -> None:
-    result = doctest.testmod(engine.book)
+    result = doctest.testmod(engine.book.book)
     assert result.attempted > 5
     assert result.failed == 0

@@ -22,8 +22,8 @@ from engine.journal import (
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, StopRequest
 from engine.records import BatchBuilder, Command, CommandKind, EngineStop, MarketState
 from engine.reference import Core as ReferenceCore
-from engine.service import ClockGuard, EngineService, main, serve
-from engine.watermark import read_watermark, write_watermark
+from engine.service.engine import ClockGuard, EngineService, main, serve
+from engine.service.watermark import read_watermark, write_watermark
 from tests.engine.command_flow import CommandFlow
 from tests.store_process import StoreProcess
 

@@ -27,7 +27,7 @@ from engine.records import (
     TradeFlag,
     parse_batch,
 )
-from engine.venue import Listing, Market
+from engine.venue_file import Listing, Market
 
 Pair = tuple[JournalEntry, PublishedEntry]
 

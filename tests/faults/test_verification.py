@@ -22,7 +22,7 @@ from engine.records import (
     client_id,
 )
 from engine.reference import Core
-from engine.venue import load_venue
+from engine.venue_file import load_venue
 from tests.faults.history import History, Pair
 from tests.faults.replayed import Replay
 from tests.faults.told import LastLook, Outcome, Reply, Request, Stream, Told

@@ -30,7 +30,7 @@ from engine.records import (
     KeyType,
     Permission,
 )
-from engine.venue import load_venue, parse_decimal
+from engine.venue_file import load_venue, parse_decimal
 from gateway.secrets import SECRETS_KEY, create_secret_key, seal
 from tests.store_process import StoreProcess
 
@@ -77,7 +77,7 @@ class Venue:
         self.processes: dict[str, Process] = {}
         self._names = itertools.count(1)
         try:
-            ensure_functions(self.client, "jibek_journal", library_code("engine", "journal.lua"))
+            ensure_functions(self.client, "jibek_journal", library_code("engine.journal", "journal.lua"))
             start_venue(self.client)
             self.start_engine()
             self.operator = Producer(self.client)

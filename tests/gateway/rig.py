@@ -14,7 +14,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from engine.journal import GENESIS_HEAD, OPERATOR_GATEWAY, RULES_VERSION, VENUE_GATEWAY, EntryId, PublishedEntry
+from engine.definitions import RULES_VERSION
+from engine.journal import GENESIS_HEAD, OPERATOR_GATEWAY, VENUE_GATEWAY, EntryId, PublishedEntry
 from engine.records import (
     EPOCH_START,
     KEY_DEFINITION,
@@ -29,7 +30,7 @@ from engine.records import (
     KeyType,
 )
 from engine.reference import Core
-from engine.venue import load_venue, parse_decimal
+from engine.venue_file import load_venue, parse_decimal
 from gateway.methods import Clock, Methods
 from gateway.pipeline import Pipeline
 from gateway.protocol import HttpRequest

@@ -23,8 +23,8 @@ from engine.records import (
     TimeInForce,
 )
 from engine.reference import Core
-from engine.service import EngineService
-from engine.venue import load_venue
+from engine.service.engine import EngineService
+from engine.venue_file import load_venue
 from ledger.settlement import Settlement, open_ledger, serve
 from ledger.store import BALANCES_KEY, CURSOR_KEY, INDEX_KEY, NAMES_KEY, TRANSFERS_KEY
 

@@ -230,7 +230,7 @@ def test_it_is_right_while_the_venue_goes_on_trading(client: Store, venue: TestV
 
 
 def test_the_proof_does_not_import_the_compiled_core() -> None:
-    code = "import ledger.admin, ledger.settlement, sys; print([m for m in sys.modules if m in ('engine.core', 'engine.book')])"
+    code = "import ledger.admin, ledger.settlement, sys; print([m for m in sys.modules if m in ('engine.core.core', 'engine.book.book')])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=process_environment(), check=True
     )

@@ -21,7 +21,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from engine.memory cimport jibek_allocate, jibek_likely, jibek_lowest_bit, jibek_prefetch, jibek_unlikely
+from engine.book.memory cimport jibek_allocate, jibek_likely, jibek_lowest_bit, jibek_prefetch, jibek_unlikely
 
 cdef extern from * nogil:
     """

@@ -10,7 +10,7 @@ array indexed by the whole id grows for ever, and a hash table spreads neighbour
 lines of the processor's cache there, where here new ones share one.
 
 **Cost.** Find, add, remove: O(1), one slot and one node. Where ids are not dense, or old orders stay for long, some take one
-look into the hash table more (`engine/handle_table.pxd`), which is O(1) on average. Growing or shrinking makes the array
+look into the hash table more (`engine/book/handle_table.pxd`), which is O(1) on average. Growing or shrinking makes the array
 anew: O(1) amortised. Memory: 8 to 16 bytes an order where there are more than 65,536, else at most 1 MB; the array
 shrinks when it has sixteen times more slots than it would grow to, so ids long gone cost nothing.
 """
@@ -19,7 +19,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from engine.handle_table cimport (
+from engine.book.handle_table cimport (
     GROUP_STRIDE,
     HandleTable,
     TableSearch,
@@ -34,8 +34,8 @@ from engine.handle_table cimport (
     table_search,
     table_shrink,
 )
-from engine.ladder cimport Node
-from engine.memory cimport jibek_allocate, jibek_likely, jibek_prefetch, jibek_unlikely
+from engine.book.ladder cimport Node
+from engine.book.memory cimport jibek_allocate, jibek_likely, jibek_prefetch, jibek_unlikely
 
 cdef extern from * nogil:
     """

@@ -12,7 +12,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 
-from engine.ladder cimport (
+from engine.book.ladder cimport (
     Arena,
     Ladder,
     Node,
@@ -33,8 +33,8 @@ from engine.ladder cimport (
     ladder_remove,
     ladder_rest,
 )
-from engine.memory cimport Room, jibek_allocate, jibek_likely, jibek_prefetch, jibek_unlikely, room_free
-from engine.order_ids cimport (
+from engine.book.memory cimport Room, jibek_allocate, jibek_likely, jibek_prefetch, jibek_unlikely, room_free
+from engine.book.order_ids cimport (
     OrderIds,
     ids_free,
     ids_get,
@@ -47,7 +47,7 @@ from engine.order_ids cimport (
     ids_reserve,
     ids_shrink,
 )
-from engine.price_tree cimport (
+from engine.book.price_tree cimport (
     Leaf,
     Level,
     PriceTree,

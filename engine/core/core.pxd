@@ -2,10 +2,10 @@ from cpython.object cimport PyObject
 from cython cimport final
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from engine.handle_table cimport HandleTable
-from engine.ladder cimport Arena, Ladder
-from engine.memory cimport Room
-from engine.order_ids cimport OrderIds
+from engine.book.handle_table cimport HandleTable
+from engine.book.ladder cimport Arena, Ladder
+from engine.book.memory cimport Room
+from engine.book.order_ids cimport OrderIds
 from engine.records cimport Command, Event, MarketDefinition
 
 cdef enum:

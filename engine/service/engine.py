@@ -12,7 +12,6 @@ where they part by more than 5 s it halts the venue by a command, until an opera
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 import traceback
 from pathlib import Path
@@ -54,7 +53,7 @@ from engine.process import (
     stop_on_signals,
 )
 from engine.records import BatchBuilder, Command, CommandKind, EngineStop, MarketState
-from engine.watermark import WatermarkWriter, read_watermark
+from engine.service.watermark import WatermarkWriter, read_watermark
 
 ENTRIES_PER_READ = 64
 BLOCK_MS = 200
@@ -274,7 +273,3 @@ def main(arguments: list[str] | None = None) -> int:
         return EXIT_UNREACHABLE
     log.info("stopped at %s", service.cursor)
     return EXIT_GOOD
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -32,7 +32,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from engine.memory cimport (
+from engine.book.memory cimport (
     jibek_allocate,
     jibek_allocate_at,
     jibek_highest_bit,

@@ -1,7 +1,7 @@
 """An order book with price-time priority, on its own: no accounts, no money, no store.
 
-Prices are `engine/price_tree.pxd`, queues `engine/ladder.pxd`, the map from order id to order is `engine/order_ids.pxd`, the
-rules of matching `engine/matching.pxd`; each says how it works and what it costs. This module is their Python face: one call an order, or
+Prices are `engine/book/price_tree.pxd`, queues `engine/book/ladder.pxd`, the map from order id to order is `engine/book/order_ids.pxd`, the
+rules of matching `engine/book/matching.pxd`; each says how it works and what it costs. This module is their Python face: one call an order, or
 one call for a whole array of operations. docs/book.md shows how to use it.
 """
 
@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
-from engine.ladder cimport (
+from engine.book.ladder cimport (
     NO_ASK,
     Arena,
     Node,
@@ -27,7 +27,7 @@ from engine.ladder cimport (
     ladder_quantity,
     ladder_rest,
 )
-from engine.matching cimport (
+from engine.book.matching cimport (
     EVENT_ACCEPTED,
     EVENT_AMENDED,
     EVENT_CANCELLED,
@@ -54,11 +54,11 @@ from engine.matching cimport (
     events_use,
     is_value,
 )
-from engine.memory cimport jibek_allocate
-from engine.order_ids cimport ids_get, ids_insert, ids_reserve
-from engine.price_tree cimport Level, tree_level, tree_worse_level
+from engine.book.memory cimport jibek_allocate
+from engine.book.order_ids cimport ids_get, ids_insert, ids_reserve
+from engine.book.price_tree cimport Level, tree_level, tree_worse_level
 from engine.records cimport SIDE_BUY, SIDE_SELL, TIME_IN_FORCE_GTC
-from engine.saved_book cimport SavedOrder, saved_book_size, saved_book_write
+from engine.book.saved_book cimport SavedOrder, saved_book_size, saved_book_write
 
 import operator
 import os

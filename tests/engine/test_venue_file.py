@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.records import EventEntry
 from engine.reference import Core
-from engine.venue import DecimalError, Listing, VenueError, format_decimal, load_venue, parse_decimal
+from engine.venue_file import DecimalError, Listing, VenueError, format_decimal, load_venue, parse_decimal
 
 MARKET = """
 [assets]

@@ -60,7 +60,7 @@ from engine.records import (
     TimeInForce,
     client_id,
 )
-from engine.venue import Asset, DecimalError, Listing, Market, market_definition
+from engine.venue_file import Asset, DecimalError, Listing, Market, market_definition
 
 if TYPE_CHECKING:
     from engine.book import Book
@@ -618,7 +618,7 @@ class Engine:
         import numpy
 
         if not isinstance(commands, numpy.ndarray) or commands.dtype != command_dtype() or commands.ndim != 1:
-            raise ValueError("commands must be an array of one dimension and of engine.exchange.command_dtype()")
+            raise ValueError("commands must be an array of one dimension and of engine.library.command_dtype()")
         blocks = [numpy.empty(0, event_dtype())]
         starts = range(0, len(commands), BATCH_COMMANDS_MAX)
         for start in starts:

@@ -1,7 +1,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from engine.matching cimport BookEventRecord, BookOperationRecord, BookState
-from engine.saved_book cimport SavedOrder
+from engine.book.matching cimport BookEventRecord, BookOperationRecord, BookState
+from engine.book.saved_book cimport SavedOrder
 
 
 cdef class EventBlock:

@@ -211,7 +211,7 @@ def prepare_store(client: Store) -> None:
         StoreRefused: see `check_settings` and `ensure_functions`.
     """
     check_settings(client)
-    ensure_functions(client, LIBRARY_NAME, library_code("engine", "journal.lua"))
+    ensure_functions(client, LIBRARY_NAME, library_code("engine.journal", "journal.lua"))
 
 
 # -- calls: the arguments of each function, so that blocking and asyncio clients send the same

@@ -7,7 +7,7 @@ bids before asks, each in the order in which they would be filled. The same orde
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from engine.ladder cimport Ladder, Node, ladder_after, ladder_first, ladder_price
+from engine.book.ladder cimport Ladder, Node, ladder_after, ladder_first, ladder_price
 
 cdef enum:
     SAVED_HEADER_BYTES = 8

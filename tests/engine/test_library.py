@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import Book, Engine
-from engine.exchange import Balance, OpenOrder, Refused, UnknownName, _steps, _trimmed, command_dtype
+from engine.library import Balance, OpenOrder, Refused, UnknownName, _steps, _trimmed, command_dtype
 from engine.reasons import Reason
 from engine.records import CommandKind, EventKind, OrderType, Side, TimeInForce
-from engine.venue import DecimalError, VenueError
+from engine.venue_file import DecimalError, VenueError
 
 
 @pytest.fixture(params=[False, True], ids=["compiled", "reference"])

@@ -1,4 +1,4 @@
-"""From (account, client order id) to the open order: hashing of client ids; the table is `engine/handle_table.pxd`.
+"""From (account, client order id) to the open order: hashing of client ids; the table is `engine/book/handle_table.pxd`.
 
 Client ids are chosen by clients, so the hash is keyed with a random seed: nobody can choose ids that collide. The seed
 never shows, because the table is only ever asked for one key. The key itself is not stored again: account and client id

@@ -1,12 +1,12 @@
 """The price ladder: the levels and queues of one order book, as C structs and inline functions.
 
-**Structure.** Each side has its prices in a tree (`engine/price_tree.pxd`). A level is the head and tail of an intrusive
+**Structure.** Each side has its prices in a tree (`engine/book/price_tree.pxd`). A level is the head and tail of an intrusive
 doubly linked queue of orders and the sum of what they have left. Orders live in an arena, which the ladders of one owner
 share, and are named by 28-bit handles; handle 0 is nobody, and its node takes the writes that would otherwise need a test
 for "no neighbour". Freed handles are used again, last freed first, while they are in the processor's cache.
 
 **Cost.** Add, remove, fill, best price, first order: O(1), but for what the tree says of a price that is new. The arena grows
-in place where there are many orders (`engine/memory.pxd`), so no order waits for the others to be copied. Memory: 32 bytes an
+in place where there are many orders (`engine/book/memory.pxd`), so no order waits for the others to be copied. Memory: 32 bytes an
 order. An arena in which fewer than one node in sixteen is in use is made anew, so that orders long gone cost nothing.
 
 **Source.** The intrusive queues and the pool with 32-bit indices are those of the known fast books (exchange-core's direct
@@ -16,8 +16,8 @@ book, CppTrader, itch-order-book).
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from engine.memory cimport Room, jibek_likely, jibek_unlikely, room_free, room_grow
-from engine.price_tree cimport (
+from engine.book.memory cimport Room, jibek_likely, jibek_unlikely, room_free, room_grow
+from engine.book.price_tree cimport (
     EMPTY_KEY,
     LEAF_BITS,
     Leaf,
@@ -45,7 +45,7 @@ cdef extern from * nogil:
     const int64_t NO_ASK "JIBEK_NO_ASK"
 
 cdef enum:
-    # Handles are below this: `engine/order_ids.pxd` has other use for the upper four bits.
+    # Handles are below this: `engine/book/order_ids.pxd` has other use for the upper four bits.
     HANDLES_MAX = 1 << 28
     NODES_MIN = 64
     # An arena that never had more orders than this is not made anew.

@@ -1,6 +1,6 @@
 # cython: cdivision=True
 # Divisors are never zero and operands never negative, so C's division is exact here and needs no checks.
-"""The compiled exchange core: the state machine of `engine/reference.py`, byte for byte, in C structs.
+"""The compiled exchange core: the state machine of `engine/reference/core.py`, byte for byte, in C structs.
 
 Read the reference first: it says what each rule is. This module says how it is done fast. Orders, matching, balances and
 holds live in C arrays and never touch a Python object; what no order touches (names, keys, own fees, windows) stays in
@@ -28,7 +28,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove, memset
 
-from engine.client_ids cimport (
+from engine.core.client_ids cimport (
     ClientIdWords,
     client_id_hash,
     client_id_is_none,
@@ -37,7 +37,7 @@ from engine.client_ids cimport (
     client_id_spread,
     client_ids_differ,
 )
-from engine.handle_table cimport (
+from engine.book.handle_table cimport (
     TableSearch,
     table_free,
     table_guess,
@@ -51,7 +51,7 @@ from engine.handle_table cimport (
     table_search,
     table_shrink,
 )
-from engine.ladder cimport (
+from engine.book.ladder cimport (
     NO_ASK,
     Node,
     arena_free,
@@ -74,8 +74,8 @@ from engine.ladder cimport (
     ladder_remove,
     ladder_rest,
 )
-from engine.memory cimport jibek_likely, jibek_prefetch, jibek_unlikely, room_free, room_grow
-from engine.order_ids cimport (
+from engine.book.memory cimport jibek_likely, jibek_prefetch, jibek_unlikely, room_free, room_grow
+from engine.book.order_ids cimport (
     ids_free,
     ids_get,
     ids_guess,
@@ -87,9 +87,9 @@ from engine.order_ids cimport (
     ids_reserve,
     ids_shrink,
 )
-from engine.price_tree cimport Leaf, Level, PriceTree, leaf_level, tree_worse_level
+from engine.book.price_tree cimport Leaf, Level, PriceTree, leaf_level, tree_worse_level
 from engine.records cimport *
-from engine.saved_book cimport saved_book_orders, saved_book_size, saved_book_write
+from engine.book.saved_book cimport saved_book_orders, saved_book_size, saved_book_write
 
 import hashlib
 import os

@@ -2,7 +2,7 @@
 
 Everything that the venue decides is decided here: which orders are accepted, what they hold, who trades with whom at
 what price, what it costs. `Core.execute` takes one journal entry and returns one event entry; the events are a pure
-function of the journal (promise P2), and `engine/core.pyx` gives the same bytes and the same state hash. Whatever
+function of the journal (promise P2), and `engine/core/core.pyx` gives the same bytes and the same state hash. Whatever
 changes here changes there in the same commit.
 
 The rules, in short:

@@ -1,0 +1,29 @@
+"""What every process of the venue does in the same way."""
+
+from engine.process.common import (
+    EXIT_GOOD,
+    EXIT_REFUSED,
+    EXIT_UNREACHABLE,
+    EXIT_USAGE,
+    PARENT_FD_VARIABLE,
+    STORE_VARIABLE,
+    StopRequest,
+    add_store_argument,
+    report_ready,
+    set_up,
+    stop_on_signals,
+)
+
+__all__ = [
+    "EXIT_GOOD",
+    "EXIT_REFUSED",
+    "EXIT_UNREACHABLE",
+    "EXIT_USAGE",
+    "PARENT_FD_VARIABLE",
+    "STORE_VARIABLE",
+    "StopRequest",
+    "add_store_argument",
+    "report_ready",
+    "set_up",
+    "stop_on_signals",
+]
