@@ -22,6 +22,7 @@ from engine.records import (
     PRICE_SCALE,
     SCALE_MAX,
     TICK_AND_LOT_MAX,
+    ID_MAX,
     EngineStop,
     EpochStart,
     Fees,
@@ -35,7 +36,7 @@ from engine.records import (
     unpack_parts,
 )
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """The rules that both engines follow. An epoch-start entry names the version from which on they hold."""
 
 ASSET_NAME = re.compile(rb"[A-Z0-9]{1,10}")
@@ -80,12 +81,14 @@ def read_epoch_start(blob: bytes) -> EpochStart:
 
     Raises:
         Refused: it cannot be read.
-        EngineStop: it asks for rules of another version.
+        EngineStop: it asks for rules of another version, or skips more ids than there are.
     """
     (packed,) = read_parts(blob, 1)
     start = _unpack(EPOCH_START, packed)
     if start.rules_version != RULES_VERSION:
         raise EngineStop(f"the journal asks for rules version {start.rules_version}; this engine has {RULES_VERSION}")
+    if start.ids_skip > ID_MAX or (start.previous_epoch == 0 and start.ids_skip):
+        raise EngineStop(f"the epoch-start skips {start.ids_skip} ids, more than can have been used")
     return start
 
 

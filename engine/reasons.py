@@ -144,6 +144,11 @@ class Reason(IntEnum):
         "MARKET: no more could be filled, so the rest expired. Send a LIMIT order to wait for more.",
     )
 
+    FILL_LIMIT = (
+        606,
+        "The order had as many fills as an order may have at once, so the rest expired. Send a new order for the rest.",
+    )
+
     # -- 7xx: the gateway
     INVALID_JSON = 701, "The frame is not one JSON object with the fields id, method and params. Send such a frame."
     UNKNOWN_METHOD = (
@@ -227,7 +232,7 @@ class Reason(IntEnum):
     OVERLOADED = (
         750,
         (
-            "The gateway has as much to do as it may queue, or the store is nearly full; nothing was done. Try again "
+            "The venue has as much to do as it may queue, or the store is nearly full; nothing was done. Try again "
             "later."
         ),
     )

@@ -1,6 +1,6 @@
-# Written by `python -m engine.records` from engine/records.py; a test keeps it current. Do not edit.
+# Written by `python -m engine.declarations` from engine/records.py; a test keeps it current. Do not edit.
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
     COMMAND_KIND_EPOCH_START = 1
@@ -38,12 +38,14 @@ cdef enum:
     EVENT_KIND_ORDER_ACCEPTED = 40
     EVENT_KIND_TRADE = 41
     EVENT_KIND_ORDER_CLOSED = 42
+    EVENT_KIND_TRADE_PREVENTED = 43
+    EVENT_KIND_ICEBERG_REFILLED = 44
     EVENT_KIND_STATE_REPORTED = 50
 
 cdef enum:
     DISPOSITION_EXECUTED = 0
     DISPOSITION_DUPLICATE = 1
-    DISPOSITION_STALE_BOOT = 2
+    DISPOSITION_STALE = 2
     DISPOSITION_MALFORMED = 3
 
 cdef enum:
@@ -51,22 +53,19 @@ cdef enum:
     SIDE_SELL = 2
 
 cdef enum:
-    ORDER_TYPE_LIMIT = 1
-    ORDER_TYPE_MARKET = 2
-    ORDER_TYPE_LIMIT_MAKER = 3
-
-cdef enum:
-    TIME_IN_FORCE_NONE = 0
-    TIME_IN_FORCE_GTC = 1
-    TIME_IN_FORCE_IOC = 2
-    TIME_IN_FORCE_FOK = 3
-
-cdef enum:
     SELF_TRADE_MODE_NONE = 0
 
 cdef enum:
-    TRADE_FLAG_TAKER_FILLED = 1
-    TRADE_FLAG_MAKER_FILLED = 2
+    COMMAND_FLAG_HAS_TERMS = 1
+
+cdef enum:
+    EVENT_FLAG_TAKER_FILLED = 1
+    EVENT_FLAG_MAKER_FILLED = 2
+    EVENT_FLAG_MAY_REST = 4
+    EVENT_FLAG_WORKING = 8
+
+cdef enum:
+    AGENDA_KIND_CLOSE_ORDERS = 1
 
 cdef enum:
     MARKET_STATE_TRADING = 1
@@ -123,6 +122,7 @@ cdef enum:
     REASON_IMMEDIATE_REST_EXPIRED = 603
     REASON_FILL_OR_KILL_EXPIRED = 604
     REASON_MARKET_REST_EXPIRED = 605
+    REASON_FILL_LIMIT = 606
     REASON_INVALID_JSON = 701
     REASON_UNKNOWN_METHOD = 702
     REASON_MISSING_PARAMETER = 703
@@ -161,14 +161,33 @@ cdef enum:
     REASON_OUTCOME_UNKNOWN = 751
     REASON_UNAVAILABLE = 752
 
+cdef enum:
+    RECORD_VERSION = 2
+    RECORD_BATCH_COMMANDS_MAX = 256
+    RECORD_EVENTS_MAX = 8192
+    RECORD_EVENTS_BEGIN_MAX = 4096
+    RECORD_FILLS_MAX = 2048
+    RECORD_CLIENT_ID_BYTES = 36
+    RECORD_PPM = 1000000
+    RECORD_EVENT_BYTES = 256
+
+cdef extern from * nogil:
+    """
+    #define JIBEK_NO_COMMAND 4294967295u
+    #define JIBEK_AMOUNT_MAX INT64_C(4611686018427387903)
+    """
+    const uint32_t NO_COMMAND "JIBEK_NO_COMMAND"
+    # Largest amount, value or sum of an asset.
+    const int64_t AMOUNT_MAX "JIBEK_AMOUNT_MAX"
+
 cdef struct BatchHeader:
     uint16_t version
     uint16_t command_count
-    uint32_t gateway
-    uint64_t boot
+    uint32_t producer
+    uint64_t incarnation
     uint64_t number
     uint32_t blob_length
-    uint32_t reserved
+    uint32_t crc32
 
 cdef struct Command:
     uint8_t kind
@@ -193,57 +212,162 @@ cdef struct Command:
     uint32_t blob_length
     uint32_t state
 
+cdef struct OrderTerms:
+    int64_t activation_ticks
+    int64_t minimum_lots
+    int64_t peg_limit_ticks
+    int64_t strategy_id
+    uint64_t signature_tag
+    uint32_t trail_bps
+    int32_t peg_offset
+    uint32_t strategy_type
+    uint32_t self_trade_group
+    uint8_t contingency
+    uint8_t list_leg
+    uint8_t peg_type
+    uint8_t reserved
+    uint32_t reserved_2
+
 cdef struct EventHeader:
     uint16_t version
     uint8_t disposition
     uint8_t reserved
     uint32_t event_count
-    uint32_t gateway
+    uint32_t producer
     uint32_t reserved_2
-    uint64_t boot
+    uint64_t incarnation
     uint64_t number
     int64_t time_us
     uint64_t blob_length
 
-cdef struct Event:
+cdef struct OrderEvent:
     uint8_t kind
     uint8_t side
     uint8_t order_type
     uint8_t time_in_force
     uint8_t self_trade_mode
-    uint8_t flags
+    uint8_t command
     uint16_t reason
     uint32_t command_index
     uint32_t market
     uint32_t account
-    uint32_t maker_account
-    uint16_t asset
+    uint16_t flags
     uint16_t base_asset
     uint16_t quote_asset
-    uint8_t command
+    uint16_t asset
     uint8_t state
+    uint8_t contingency
+    uint8_t list_leg
+    uint8_t list_status
     uint64_t order_id
-    uint64_t maker_order_id
-    uint64_t trade_id
     int64_t price_ticks
     int64_t quantity_lots
-    int64_t base_amount
+    int64_t amount
+    int64_t cumulative_lots
+    int64_t cumulative_quote
+    int64_t left_lots
+    int64_t hold_change
+    char client_id[36]
+    uint32_t blob_offset
+    uint32_t blob_length
+    uint32_t trail_bps
+    int64_t trigger_ticks
+    int64_t activation_ticks
+    int64_t trailing_since_us
+    int64_t display_lots
+    int64_t visible_lots
+    int64_t expiry_us
+    int64_t minimum_lots
+    uint64_t list_id
+    int64_t peg_limit_ticks
+    int64_t working_us
+    int64_t strategy_id
+    int64_t prevented_lots
+    int32_t peg_offset
+    uint32_t strategy_type
+    uint32_t self_trade_group
+    uint8_t peg_type
+    uint8_t reserved
+    uint16_t reserved_2
+
+cdef struct TradeEvent:
+    uint8_t kind
+    uint8_t side
+    uint8_t order_type
+    uint8_t time_in_force
+    uint8_t self_trade_mode
+    uint8_t command
+    uint16_t reason
+    uint32_t command_index
+    uint32_t market
+    uint32_t account
+    uint16_t flags
+    uint16_t base_asset
+    uint16_t quote_asset
+    uint16_t asset
+    uint32_t maker_account
+    uint64_t order_id
+    int64_t price_ticks
+    int64_t quantity_lots
     int64_t quote_amount
     int64_t cumulative_lots
     int64_t cumulative_quote
     int64_t left_lots
+    int64_t hold_change
+    char client_id[36]
+    char maker_client_id[36]
+    uint64_t maker_order_id
+    uint64_t trade_id
+    int64_t base_amount
     int64_t maker_cumulative_lots
     int64_t maker_cumulative_quote
     int64_t maker_left_lots
-    int64_t hold_change
     int64_t maker_hold_change
     int64_t fee
     int64_t maker_fee
+    uint32_t fee_ppm
+    uint32_t maker_fee_ppm
+    uint32_t fee_credit
+    uint32_t maker_fee_credit
+
+cdef struct PreventedEvent:
+    uint8_t kind
+    uint8_t side
+    uint8_t order_type
+    uint8_t time_in_force
+    uint8_t self_trade_mode
+    uint8_t command
+    uint16_t reason
+    uint32_t command_index
+    uint32_t market
+    uint32_t account
+    uint16_t flags
+    uint16_t base_asset
+    uint16_t quote_asset
+    uint16_t asset
+    uint32_t maker_account
+    uint64_t order_id
+    int64_t price_ticks
+    int64_t quantity_lots
+    int64_t quote_amount
+    int64_t cumulative_lots
+    int64_t cumulative_quote
+    int64_t left_lots
+    int64_t hold_change
     char client_id[36]
     char maker_client_id[36]
-    uint32_t blob_offset
-    uint32_t blob_length
-    int64_t amount
+    uint64_t maker_order_id
+    uint64_t prevented_match_id
+    int64_t base_amount
+    int64_t maker_cumulative_lots
+    int64_t maker_cumulative_quote
+    int64_t maker_left_lots
+    int64_t maker_hold_change
+    int64_t prevented_lots
+    int64_t maker_prevented_lots
+    uint32_t self_trade_group
+    uint32_t maker_self_trade_group
+    uint64_t reserved
 
 cdef struct AssetDefinition:
     uint32_t scale
@@ -277,6 +401,7 @@ cdef struct EpochStart:
     uint64_t previous_sequence
     char previous_head[32]
     uint64_t rules_version
+    uint64_t ids_skip
 
 cdef struct StateReport:
     char state_hash[32]
@@ -284,3 +409,89 @@ cdef struct StateReport:
     uint64_t accounts
     uint64_t open_orders
     uint64_t balances
+
+cdef struct SavedVenue:
+    char magic[8]
+    int64_t time_us
+    uint64_t rules_version
+    uint64_t last_order_id
+    uint64_t order_count
+    uint32_t venue_state
+    uint32_t asset_count
+    uint32_t market_count
+    uint32_t account_count
+    uint32_t agenda_count
+    uint32_t producer_count
+
+cdef struct SavedAsset:
+    int64_t issued
+    uint32_t scale
+    uint32_t reserved
+
+cdef struct SavedMarket:
+    uint64_t trades
+    uint64_t updates
+    int64_t last_price_ticks
+    uint32_t maker_fee_ppm
+    uint32_t taker_fee_ppm
+    uint32_t state
+    uint32_t bid_count
+    uint32_t ask_count
+    uint32_t reserved
+
+cdef struct SavedAccount:
+    uint32_t is_frozen
+    uint32_t balance_count
+    uint32_t fees_count
+    uint32_t key_count
+
+cdef struct SavedBalance:
+    int64_t available
+    int64_t held
+    uint32_t asset
+    uint32_t reserved
+
+cdef struct SavedFees:
+    uint32_t market
+    uint32_t maker_fee_ppm
+    uint32_t taker_fee_ppm
+    uint32_t reserved
+
+cdef struct SavedKey:
+    uint32_t key_type
+    uint32_t permissions
+
+cdef struct SavedOrder:
+    uint64_t order_id
+    int64_t price_ticks
+    int64_t quantity_lots
+    int64_t left_lots
+    int64_t cumulative_quote
+    int64_t created_us
+    int64_t updated_us
+    int64_t working_us
+    uint32_t account
+    uint32_t fee_credit
+    uint8_t order_type
+    uint8_t time_in_force
+    uint8_t self_trade_mode
+    uint8_t reserved
+    char client_id[36]
+
+cdef struct SavedAgendaItem:
+    uint32_t kind
+    uint32_t account
+    uint32_t market
+    uint32_t reason
+
+cdef struct SavedProducer:
+    uint64_t incarnation
+    uint64_t number
+    uint32_t producer
+    uint32_t reserved
+
+cdef union Event:
+    # An event is a trade where its kind says so; all views begin alike.
+    OrderEvent order
+    TradeEvent trade
+    PreventedEvent prevented
