@@ -145,13 +145,13 @@ def funded_core() -> Core:
     venue.add(Command(kind=CommandKind.ASSET_ADD), ASSET_DEFINITION.pack(AssetDefinition(2)), b"KZT", *NOTE)
     venue.add(Command(kind=CommandKind.ASSET_ADD), ASSET_DEFINITION.pack(AssetDefinition(8)), b"BTC", *NOTE)
     venue.add(Command(kind=CommandKind.MARKET_ADD), MARKET_DEFINITION.pack(MARKET), b"BTCKZT", *NOTE)
-    core.execute(1, venue.build(gateway=1, boot=1, number=1))
+    core.execute(1, venue.build(producer=1, incarnation=1, number=1))
     for account in range(1, ACCOUNTS + 1):
         funding = BatchBuilder()
         funding.add(Command(kind=CommandKind.ACCOUNT_ADD), f"client{account}".encode(), *NOTE)
         for asset in (1, 2):
             funding.add(Command(kind=CommandKind.DEPOSIT, account=account, asset=asset, amount=FUNDS), *NOTE)
-        core.execute(account + 1, funding.build(gateway=1, boot=1, number=account + 1))
+        core.execute(account + 1, funding.build(producer=1, incarnation=1, number=account + 1))
     return core
 
 
@@ -160,7 +160,7 @@ def batches_of(commands: Any, first: int) -> list[bytes]:
     batches = []
     for number, at in enumerate(range(0, len(commands), BATCH_COMMANDS_MAX), start=first):
         part = commands[at : at + BATCH_COMMANDS_MAX]
-        header = BatchHeader(command_count=len(part), gateway=2, boot=1, number=number)
+        header = BatchHeader(command_count=len(part), producer=2, incarnation=1, number=number)
         batches.append(BATCH_HEADER.pack(header) + part.tobytes())
     return batches
 

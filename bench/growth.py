@@ -88,10 +88,10 @@ class Venue:
         builder = BatchBuilder()
         for command, *parts in definitions:
             if not builder.has_room(256):
-                self._execute(builder.build(gateway=1, boot=1, number=self.batches + 1))
+                self._execute(builder.build(producer=1, incarnation=1, number=self.batches + 1))
                 builder = BatchBuilder()
             builder.add(command, *parts)
-        self._execute(builder.build(gateway=1, boot=1, number=self.batches + 1))
+        self._execute(builder.build(producer=1, incarnation=1, number=self.batches + 1))
 
     def _execute(self, batch: bytes) -> None:
         self.batches += 1
@@ -102,7 +102,7 @@ class Venue:
         taken = []
         for start in range(0, len(commands), BATCH_COMMANDS_MAX):
             part = commands[start : start + BATCH_COMMANDS_MAX]
-            header = BatchHeader(command_count=len(part), gateway=1, boot=1, number=self.batches + 1)
+            header = BatchHeader(command_count=len(part), producer=1, incarnation=1, number=self.batches + 1)
             batch = BATCH_HEADER.pack(header) + part.tobytes()
             began = time.process_time_ns()
             self._execute(batch)

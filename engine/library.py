@@ -623,7 +623,7 @@ class Engine:
         starts = range(0, len(commands), BATCH_COMMANDS_MAX)
         for start in starts:
             block = commands[start : start + BATCH_COMMANDS_MAX]
-            header = BatchHeader(command_count=len(block), gateway=1, boot=1, number=self._batches + 1)
+            header = BatchHeader(command_count=len(block), producer=1, incarnation=1, number=self._batches + 1)
             entry = self._run(BATCH_HEADER.pack(header) + block.tobytes())
             blocks.append(numpy.frombuffer(entry.data, event_dtype(), count=len(entry), offset=EVENT_HEADER.size))
         events = numpy.concatenate(blocks)
@@ -735,7 +735,7 @@ class Engine:
     def _execute(self, command: Command, *parts: bytes) -> list[Event]:
         builder = BatchBuilder()
         builder.add(command, *parts)
-        return list(self._run(builder.build(gateway=1, boot=1, number=self._batches + 1)))
+        return list(self._run(builder.build(producer=1, incarnation=1, number=self._batches + 1)))
 
     def _run(self, batch: bytes) -> EventEntry:
         entry = EventEntry(self.core.execute(self._time_us, batch))

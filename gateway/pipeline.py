@@ -145,8 +145,8 @@ class Pipeline:
         pieces[0] = BATCH_HEADER.pack(
             BatchHeader(
                 command_count=len(asks),
-                gateway=self.gateway,
-                boot=self.boot,
+                producer=self.gateway,
+                incarnation=self.boot,
                 number=self._number,
                 blob_length=len(blobs),
             )
@@ -201,11 +201,13 @@ class Pipeline:
         Raises:
             Superseded: the entry is of a newer boot of this gateway, or says that ours is stale.
         """
-        if header.gateway != self.gateway:
+        if header.producer != self.gateway:
             return None
-        if header.boot > self.boot or (header.boot == self.boot and header.disposition == Disposition.STALE_BOOT):
-            raise Superseded(f"gateway {self.gateway} was started again elsewhere (boot {header.boot})")
-        if header.boot != self.boot or header.disposition == Disposition.DUPLICATE:
+        if header.incarnation > self.boot or (
+            header.incarnation == self.boot and header.disposition == Disposition.STALE
+        ):
+            raise Superseded(f"gateway {self.gateway} was started again elsewhere (boot {header.incarnation})")
+        if header.incarnation != self.boot or header.disposition == Disposition.DUPLICATE:
             return None
         self._is_stalled = False
         batch = self._waiting.pop(header.number, None)

@@ -128,10 +128,10 @@ class Knowledge:
 
     def _note_producer(self, header: EventHeader, pipeline: Pipeline | None, methods: Methods | None) -> None:
         """Notes until when each producer has sent something: an earlier process of this gateway is one of them."""
-        self.last_entry_us[header.gateway] = header.time_us
+        self.last_entry_us[header.producer] = header.time_us
         if methods is None or pipeline is None:
             return
-        if header.gateway == pipeline.gateway and header.boot != pipeline.boot:
+        if header.producer == pipeline.gateway and header.incarnation != pipeline.boot:
             methods.replays.seen_by_another(header.time_us)
 
     def _take_own(self, entry: EventEntry, batch: Batch, pipeline: Pipeline, methods: Methods) -> None:

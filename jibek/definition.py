@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.journal import VENUE_GATEWAY, Producer, Store
+from engine.journal import VENUE_PRODUCER, Producer, Store
 from engine.records import EventKind
 from engine.venue_file import Listing, VenueDefinition
 from jibek.directory import read_directory
@@ -31,7 +31,7 @@ def define_venue(client: Store, data: Path, definition: VenueDefinition) -> None
     if directory.accounts or not is_beginning_of(definition, directory.listing):
         return
     # The epoch-start record was number 1 of boot 1.
-    producer = Producer(client, VENUE_GATEWAY, boot=1)
+    producer = Producer(client, VENUE_PRODUCER, boot=1)
     producer.number = 1
     for batch in definition.batches(operator_name()):
         _, answer = producer.execute(batch)

@@ -180,7 +180,7 @@ cdef class Core:
     >>> from engine.records import BatchBuilder, Command, CommandKind, EventEntry, EventKind
     >>> core, builder = Core(), BatchBuilder()
     >>> _ = builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"operator", b"first client")
-    >>> [event] = EventEntry(core.execute(1_000_000, builder.build(gateway=1, boot=1, number=1)))
+    >>> [event] = EventEntry(core.execute(1_000_000, builder.build(producer=1, incarnation=1, number=1)))
     >>> EventKind(event.kind).name, event.account
     ('ACCOUNT_ADDED', 1)
     """
@@ -278,7 +278,7 @@ cdef class Core:
         # A full batch seldom gives more events than this, and stays below the size from which malloc asks the kernel for
         # fresh pages each time; more make the entry grow.
         self._begin_entry(header.command_count + header.command_count // 4 + 4)
-        disposition = self._admit(header.gateway, header.boot, header.number)
+        disposition = self._admit(header.producer, header.incarnation, header.number)
         if disposition == DISPOSITION_EXECUTED:
             for index in range(header.command_count):
                 if index % BLOCK_COMMANDS == 0:
@@ -286,13 +286,13 @@ cdef class Core:
                 self.command_index = index
                 self.command_kind = commands[index].kind
                 self._carry_out(&commands[index], data + blob_start, header.blob_length)
-        return self._finish_entry(header.gateway, header.boot, header.number, disposition)
+        return self._finish_entry(header.producer, header.incarnation, header.number, disposition)
 
     def _admit(self, uint32_t gateway, uint64_t boot, uint64_t number):
         """Decides whether a batch is new (promise P8), and remembers it if so."""
         last_boot, last_number = self.windows.get(gateway, (0, 0))
         if boot < last_boot:
-            return DISPOSITION_STALE_BOOT
+            return DISPOSITION_STALE
         if boot == last_boot and number <= last_number:
             return DISPOSITION_DUPLICATE
         expected = last_number + 1 if boot == last_boot else 1
@@ -330,8 +330,8 @@ cdef class Core:
         header.version = RECORD_VERSION
         header.disposition = <uint8_t>disposition
         header.event_count = <uint32_t>self.event_count
-        header.gateway = gateway
-        header.boot = boot
+        header.producer = gateway
+        header.incarnation = boot
         header.number = number
         header.time_us = self.time_us
         header.blob_length = blob_length

@@ -54,11 +54,11 @@ BOOT_KEY = "{jibek}:boot"
 LIBRARY_NAME = "jibek_journal"
 GENESIS_HEAD = bytes(32)
 
-VENUE_GATEWAY = 1
+VENUE_PRODUCER = 1
 """Gateway number of the process that defines a new venue from venue.toml."""
-OPERATOR_GATEWAY = 2
+OPERATOR_PRODUCER = 2
 """Gateway number of the command line."""
-ENGINE_GATEWAY = 3
+ENGINE_PRODUCER = 3
 """Gateway number of the engine's own service: time ticks and the clock guard."""
 FIRST_GATEWAY = 16
 """The WebSocket gateways are numbered from here."""
@@ -257,7 +257,7 @@ def start_venue(client: Store) -> None:
     builder = BatchBuilder()
     start = EpochStart(previous_head=GENESIS_HEAD, rules_version=RULES_VERSION)
     builder.add(Command(kind=CommandKind.EPOCH_START), EPOCH_START.pack(start))
-    record = builder.build(gateway=VENUE_GATEWAY, boot=1, number=1)
+    record = builder.build(producer=VENUE_PRODUCER, incarnation=1, number=1)
     client.execute_command("FCALL", "jibek_advance_epoch", 2, EPOCH_KEY, JOURNAL_KEY, "0", "1", record, str(BEGINNING))
 
 
@@ -419,7 +419,7 @@ class Producer:
     and sends again, which is safe because a stale batch is not executed.
     """
 
-    def __init__(self, client: Store, gateway: int = OPERATOR_GATEWAY, *, boot: int | None = None) -> None:
+    def __init__(self, client: Store, gateway: int = OPERATOR_PRODUCER, *, boot: int | None = None) -> None:
         self.client = client
         self.gateway = gateway
         self.epoch = current_epoch(client)
@@ -436,10 +436,10 @@ class Producer:
         deadline = time.monotonic() + timeout_s
         while True:
             self.number += 1
-            batch = builder.build(gateway=self.gateway, boot=self.boot, number=self.number)
+            batch = builder.build(producer=self.gateway, incarnation=self.boot, number=self.number)
             id = self.append(batch)
             entry = self._await_event(id, deadline)
-            if entry.header.disposition != Disposition.STALE_BOOT:
+            if entry.header.disposition != Disposition.STALE:
                 return id, entry
             self.boot, self.number = new_boot(self.client), 0
 

@@ -223,7 +223,7 @@ class Core:
     >>> from engine.records import BatchBuilder, EventEntry
     >>> core, builder = Core(), BatchBuilder()
     >>> _ = builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"operator", b"first client")
-    >>> [event] = EventEntry(core.execute(1_000_000, builder.build(gateway=1, boot=1, number=1)))
+    >>> [event] = EventEntry(core.execute(1_000_000, builder.build(producer=1, incarnation=1, number=1)))
     >>> EventKind(event.kind).name, event.account
     ('ACCOUNT_ADDED', 1)
     """
@@ -289,25 +289,25 @@ class Core:
 
     def _admit(self, header: BatchHeader) -> Disposition:
         """Decides whether a batch is new (promise P8), and remembers it if so."""
-        boot, number = self.windows.get(header.gateway, (0, 0))
-        if header.boot < boot:
-            return Disposition.STALE_BOOT
-        if header.boot == boot and header.number <= number:
+        boot, number = self.windows.get(header.producer, (0, 0))
+        if header.incarnation < boot:
+            return Disposition.STALE
+        if header.incarnation == boot and header.number <= number:
             return Disposition.DUPLICATE
-        expected = number + 1 if header.boot == boot else 1
+        expected = number + 1 if header.incarnation == boot else 1
         if header.number != expected:
             raise EngineStop(
-                f"gateway {header.gateway} boot {header.boot} sent batch {header.number} instead of {expected}"
+                f"gateway {header.producer} boot {header.incarnation} sent batch {header.number} instead of {expected}"
             )
-        self.windows[header.gateway] = (header.boot, header.number)
+        self.windows[header.producer] = (header.incarnation, header.number)
         return Disposition.EXECUTED
 
     def _entry(self, header: BatchHeader, disposition: Disposition) -> bytes:
         event_header = EventHeader(
             disposition=disposition,
             event_count=len(self._events),
-            gateway=header.gateway,
-            boot=header.boot,
+            gateway=header.producer,
+            boot=header.incarnation,
             number=header.number,
             time_us=self.time_us,
             blob_length=len(self._blobs),

@@ -21,7 +21,7 @@ import redis
 
 from engine.journal import (
     BEGINNING,
-    ENGINE_GATEWAY,
+    ENGINE_PRODUCER,
     GENESIS_HEAD,
     PUBLISHED_KEY,
     ChainBroken,
@@ -222,8 +222,8 @@ class ClockGuard:
         why = f"the store's clock is {difference_s:+.1f} s from the engine's"
         command = Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.HALTED)
         builder.add(command, b"engine", why.encode())
-        producer = Producer(self.client, ENGINE_GATEWAY)
-        producer.append(builder.build(gateway=producer.gateway, boot=producer.boot, number=1))
+        producer = Producer(self.client, ENGINE_PRODUCER)
+        producer.append(builder.build(producer=producer.gateway, incarnation=producer.boot, number=1))
         self.halted = True
 
 

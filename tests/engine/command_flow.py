@@ -87,11 +87,11 @@ class CommandFlow:
                 builder.add(command, *parts)
         roll = self.random.random()
         if roll < 0.005 and self.number:
-            return self.time_us, builder.build(gateway=GATEWAY, boot=1, number=self.number)
+            return self.time_us, builder.build(producer=GATEWAY, incarnation=1, number=self.number)
         if roll < 0.01:
             return self.time_us, self.random.randbytes(self.random.randrange(200))
         self.number += 1
-        return self.time_us, builder.build(gateway=GATEWAY, boot=1, number=self.number)
+        return self.time_us, builder.build(producer=GATEWAY, incarnation=1, number=self.number)
 
     def learn(self, data: bytes) -> None:
         """Takes in the events that answered the last batch."""

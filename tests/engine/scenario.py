@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from engine.reasons import Reason
 from engine.records import (
     ASSET_DEFINITION,
     FEES,
@@ -37,7 +38,6 @@ from engine.records import (
     MarketDefinition,
     MarketState,
     OrderType,
-    Reason,
     Side,
     TimeInForce,
     TradeFlag,
@@ -92,7 +92,7 @@ class Scenario:
 
     def execute(self, builder: BatchBuilder) -> list[Event]:
         self.number += 1
-        data = self.core.execute(1_000_000 * self.number, builder.build(gateway=1, boot=1, number=self.number))
+        data = self.core.execute(1_000_000 * self.number, builder.build(producer=1, incarnation=1, number=self.number))
         self.core.check()
         return list(EventEntry(data))
 

@@ -42,7 +42,7 @@ from tests.store_process import StoreProcess
 def a_batch(number: int = 1) -> bytes:
     builder = BatchBuilder()
     builder.add(Command(kind=CommandKind.TIME_TICK))
-    return builder.build(gateway=9, boot=1, number=number)
+    return builder.build(producer=9, incarnation=1, number=number)
 
 
 def publish_next(client: Store, core: Core, cursor: EntryId, head: bytes) -> tuple[EntryId, bytes]:

@@ -46,7 +46,7 @@ class TwinMachine(RuleBasedStateMachine):
         self.number += 1
         builder = BatchBuilder()
         builder.add(command, *parts)
-        batch = builder.build(gateway=1, boot=1, number=self.number)
+        batch = builder.build(producer=1, incarnation=1, number=self.number)
         expected, actual = (engine.execute(self.number, batch) for engine in self.engines)
         assert actual == expected, (list(EventEntry(expected)), list(EventEntry(actual)))
         for event in EventEntry(expected):

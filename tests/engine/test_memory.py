@@ -11,6 +11,7 @@ import pytest
 
 from engine.book import Book, BookEventKind, OperationKind, operation_dtype
 from engine.core import Core
+from engine.reasons import Reason
 from engine.records import (
     ASSET_DEFINITION,
     MARKET_DEFINITION,
@@ -22,7 +23,6 @@ from engine.records import (
     EventKind,
     MarketDefinition,
     OrderType,
-    Reason,
     Side,
     TimeInForce,
     TradeFlag,
@@ -188,7 +188,7 @@ class Flow:
 
     def execute(self, builder: BatchBuilder) -> None:
         self.number += 1
-        batch = builder.build(gateway=1, boot=1, number=self.number)
+        batch = builder.build(producer=1, incarnation=1, number=self.number)
         expected, actual = self.reference.execute(self.number, batch), self.compiled.execute(self.number, batch)
         assert actual == expected, f"entry {self.number}: {first_difference(expected, actual)}; {REPEAT}"
         for event in EventEntry(expected):

@@ -45,8 +45,8 @@ def test_a_batch_comes_back() -> None:
     first = Command(kind=40, account=3, price_ticks=-1, client_id=client_id("mine"))
     builder.add(first)
     builder.add(Command(kind=20), b"alice", b"me", b"why")
-    header, commands, blobs = parse_batch(builder.build(gateway=9, boot=8, number=7))
-    assert (header.gateway, header.boot, header.number, header.command_count) == (9, 8, 7, 2)
+    header, commands, blobs = parse_batch(builder.build(producer=9, incarnation=8, number=7))
+    assert (header.producer, header.incarnation, header.number, header.command_count) == (9, 8, 7, 2)
     assert commands[0] == first
     blob = blobs[commands[1].blob_offset : commands[1].blob_offset + commands[1].blob_length]
     assert unpack_parts(blob) == [b"alice", b"me", b"why"]

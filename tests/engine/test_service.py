@@ -10,7 +10,7 @@ import redis
 
 from engine.core import Core
 from engine.journal import (
-    OPERATOR_GATEWAY,
+    OPERATOR_PRODUCER,
     ChainBroken,
     Diverged,
     EntryId,
@@ -157,12 +157,12 @@ def test_serving_outlives_the_store(server: StoreProcess, client: Store, tmp_pat
     thread = threading.Thread(target=serve, args=(service, ClockGuard(own, service.core), stop))
     thread.start()
     try:
-        producer = Producer(client, OPERATOR_GATEWAY)
+        producer = Producer(client, OPERATOR_PRODUCER)
         producer.execute(BatchBuilder())
         server.kill()
         server.start()
-        _, entry = Producer(connect(server.url), OPERATOR_GATEWAY).execute(BatchBuilder(), timeout_s=10)
-        assert entry.header.gateway == OPERATOR_GATEWAY
+        _, entry = Producer(connect(server.url), OPERATOR_PRODUCER).execute(BatchBuilder(), timeout_s=10)
+        assert entry.header.producer == OPERATOR_PRODUCER
     finally:
         stop.set()
         thread.join()
@@ -171,7 +171,7 @@ def test_serving_outlives_the_store(server: StoreProcess, client: Store, tmp_pat
 
 def test_a_gap_in_the_batch_numbers_stops_the_engine_with_a_dump(client: Store, tmp_path: Path) -> None:
     producer = Producer(client, 9, boot=1)
-    producer.append(BatchBuilder().build(gateway=9, boot=1, number=2))
+    producer.append(BatchBuilder().build(producer=9, incarnation=1, number=2))
     service = EngineService(client, Core(), tmp_path)
     with pytest.raises(EngineStop, match="batch 2 instead of 1"):
         service.step(block_ms=1)
@@ -192,7 +192,7 @@ def test_clocks_that_part_halt_the_venue_until_an_operator_resumes_it(client: St
     assert service.core.venue_state == MarketState.HALTED
     resume = BatchBuilder()
     resume.add(Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.TRADING), b"me", b"the clock is right")
-    Producer(client, OPERATOR_GATEWAY).append(resume.build(gateway=OPERATOR_GATEWAY, boot=10**6, number=1))
+    Producer(client, OPERATOR_PRODUCER).append(resume.build(producer=OPERATOR_PRODUCER, incarnation=10**6, number=1))
     work_off(service)
     guard.check(4.0, seconds + 100)
     work_off(service)

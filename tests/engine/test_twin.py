@@ -7,7 +7,8 @@ import os
 import pytest
 
 from engine.core import Core
-from engine.records import BATCH_HEADER, EVENT, Disposition, Event, EventEntry, EventKind, Reason
+from engine.reasons import Reason
+from engine.records import BATCH_HEADER, EVENT, Disposition, Event, EventEntry, EventKind
 from engine.reference import Core as ReferenceCore
 from tests.engine.command_flow import CommandFlow
 from tests.engine.questions import check_same_answers

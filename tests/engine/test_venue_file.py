@@ -86,7 +86,7 @@ def test_what_is_no_plain_decimal(text: str) -> None:
 def test_the_listing_follows_the_events() -> None:
     core, listing, venue = Core(), Listing(), load_venue()
     for number, builder in enumerate(venue.batches("test"), start=1):
-        entry = EventEntry(core.execute(number, builder.build(gateway=1, boot=1, number=number)))
+        entry = EventEntry(core.execute(number, builder.build(producer=1, incarnation=1, number=number)))
         assert all(listing.apply(entry, event) for event in entry)
     assert [asset.name for asset in listing.assets.values()] == [asset.name for asset in venue.assets]
     market = listing.market_by_symbol["BTCKZT"]

@@ -164,7 +164,7 @@ class History:
                 self.faults.append(f"entry {entry.id} was not executed and has events")
             return
         header, commands, _ = parse_batch(entry.batch)
-        batch = (header.gateway, header.boot, header.number)
+        batch = (header.producer, header.incarnation, header.number)
         if batch in self._batches:
             self.faults.append(f"batch {batch} was executed twice, the second time as {entry.id}")
         self._batches.add(batch)

@@ -643,7 +643,7 @@ def test_a_record_numbers_so_many_assets() -> None:
         builder = BatchBuilder()
         for _ in range(BATCH_COMMANDS_MAX):
             builder.add(Command(kind=CommandKind.ASSET_ADD), ASSET_DEFINITION.pack(AssetDefinition(8)), next(names), *BY_TEST)  # fmt: skip
-        core.execute(1, builder.build(gateway=1, boot=1, number=number))
+        core.execute(1, builder.build(producer=1, incarnation=1, number=number))
     *_, before_last, last = core._events
     assert (before_last.kind, last.kind) == (EventKind.ASSET_ADDED, EventKind.REJECTED)
     assert Reason(last.reason) == R.TOO_MANY_DEFINITIONS

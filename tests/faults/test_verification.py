@@ -58,7 +58,7 @@ class SmallVenue:
     def append(self, builder: BatchBuilder) -> None:
         self._number += 1
         entry = JournalEntry(
-            EntryId(1, self._number), self._number, builder.build(gateway=GATEWAY, boot=1, number=self._number)
+            EntryId(1, self._number), self._number, builder.build(producer=GATEWAY, incarnation=1, number=self._number)
         )
         data = self.core.execute(entry.time_us, entry.batch)
         self.pairs.append((entry, PublishedEntry(entry.id, b"", data)))

@@ -15,7 +15,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from engine.definitions import RULES_VERSION
-from engine.journal import GENESIS_HEAD, OPERATOR_GATEWAY, VENUE_GATEWAY, EntryId, PublishedEntry
+from engine.journal import GENESIS_HEAD, OPERATOR_PRODUCER, VENUE_PRODUCER, EntryId, PublishedEntry
 from engine.records import (
     EPOCH_START,
     KEY_DEFINITION,
@@ -80,7 +80,7 @@ class Rig:
         builder = BatchBuilder()
         start = EpochStart(previous_head=GENESIS_HEAD, rules_version=RULES_VERSION)
         builder.add(Command(kind=CommandKind.EPOCH_START), EPOCH_START.pack(start))
-        self.execute(builder.build(gateway=VENUE_GATEWAY, boot=1, number=1))
+        self.execute(builder.build(producer=VENUE_PRODUCER, incarnation=1, number=1))
         for venue_builder in load_venue().batches("test"):
             self._operate(venue_builder)
 
@@ -118,7 +118,7 @@ class Rig:
 
     def _operate(self, builder: BatchBuilder) -> EventEntry:
         number = next(self._operator_numbers)
-        return self.execute(builder.build(gateway=OPERATOR_GATEWAY, boot=1, number=number))
+        return self.execute(builder.build(producer=OPERATOR_PRODUCER, incarnation=1, number=number))
 
     def command(self, command: Command, *parts: bytes) -> Event:
         builder = BatchBuilder()

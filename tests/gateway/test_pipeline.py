@@ -43,7 +43,9 @@ class Bench:
         return [command.client_id.rstrip(b"\0").decode() for command in commands]
 
     def answered(self, number: int, boot: int = 3, disposition: Disposition = Disposition.EXECUTED) -> object:
-        return self.pipeline.answered(EventHeader(gateway=16, boot=boot, number=number, disposition=disposition))
+        return self.pipeline.answered(
+            EventHeader(producer=16, incarnation=boot, number=number, disposition=disposition)
+        )
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ def test_a_batch_is_what_the_records_say(bench: Bench) -> None:
     batch = bench.pipeline.next_batch(0.0, 0)
     assert batch is not None
     header, commands, blobs = parse_batch(batch.data)
-    assert (header.gateway, header.boot, header.number, header.command_count) == (16, 3, 1, 3)
+    assert (header.producer, header.incarnation, header.number, header.command_count) == (16, 3, 1, 3)
     parts = [unpack_parts(blobs[command.blob_offset :][: command.blob_length]) for command in commands]
     assert parts == [[b"first"], [], [b"second"]]
 
@@ -182,7 +184,7 @@ def test_a_request_whose_window_ended_in_the_queue_does_not_leave(bench: Bench) 
     assert bench.refused == [("old", "OUTSIDE_WINDOW")]
 
 
-@pytest.mark.parametrize(("boot", "disposition"), [(4, Disposition.EXECUTED), (3, Disposition.STALE_BOOT)])
+@pytest.mark.parametrize(("boot", "disposition"), [(4, Disposition.EXECUTED), (3, Disposition.STALE)])
 def test_another_process_under_this_number_ends_this_one(bench: Bench, boot: int, disposition: Disposition) -> None:
     with pytest.raises(Superseded, match="gateway 16"):
         bench.answered(1, boot, disposition)
@@ -191,5 +193,5 @@ def test_another_process_under_this_number_ends_this_one(bench: Bench, boot: int
 def test_the_events_of_others_are_theirs(bench: Bench) -> None:
     bench.add("a")
     bench.pipeline.next_batch(0.0, 0)
-    assert bench.pipeline.answered(EventHeader(gateway=17, boot=9, number=1)) is None
+    assert bench.pipeline.answered(EventHeader(producer=17, incarnation=9, number=1)) is None
     assert bench.answered(1, boot=2) is None

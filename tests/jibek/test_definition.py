@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.journal import JOURNAL_KEY, VENUE_GATEWAY, Producer, Store, prepare_store, start_venue
+from engine.journal import JOURNAL_KEY, VENUE_PRODUCER, Producer, Store, prepare_store, start_venue
 from engine.records import MarketState
 from engine.venue_file import Asset, Listing, Market, VenueDefinition, load_venue
 from jibek.definition import define_venue, differences, is_beginning_of
@@ -102,7 +102,7 @@ def test_a_start_that_died_on_the_way_is_gone_on_with(client: Store, tmp_path: P
     definition = large_definition()
     first, *rest = definition.batches("test")
     assert rest
-    producer = Producer(client, VENUE_GATEWAY, boot=1)
+    producer = Producer(client, VENUE_PRODUCER, boot=1)
     producer.number = 1
     producer.execute(first)
     assert is_beginning_of(definition, read_directory(client, tmp_path).listing)

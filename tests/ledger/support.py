@@ -49,7 +49,9 @@ class TestVenue:
     def append(self, builder: BatchBuilder) -> None:
         """Appends a batch; an engine that runs beside the test answers it."""
         self.producer.number += 1
-        batch = builder.build(gateway=self.producer.gateway, boot=self.producer.boot, number=self.producer.number)
+        batch = builder.build(
+            producer=self.producer.gateway, incarnation=self.producer.boot, number=self.producer.number
+        )
         self.producer.append(batch)
 
     def execute(self, builder: BatchBuilder) -> EventEntry:
