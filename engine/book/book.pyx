@@ -1,8 +1,9 @@
 """An order book with price-time priority, on its own: no accounts, no money, no store.
 
-Prices are `engine/book/price_tree.pxd`, queues `engine/book/ladder.pxd`, the map from order id to order is `engine/book/order_ids.pxd`, the
-rules of matching `engine/book/matching.pxd`; each says how it works and what it costs. This module is their Python face: one call an order, or
-one call for a whole array of operations. docs/book.md shows how to use it.
+Prices are `engine/book/price_tree.pxd`, queues `engine/book/ladder.pxd`, the map from order id to order is
+`engine/book/order_ids.pxd`, the operations `engine/book/operations.pxd`; each says how it works and what it costs. This
+module is their Python face: one call an order, or one call for a whole array of operations. docs/book.md shows how to
+use it.
 """
 
 from cpython.buffer cimport PyBUF_ND, PyBuffer_Release, PyObject_GetBuffer
@@ -27,7 +28,7 @@ from engine.book.ladder cimport (
     ladder_quantity,
     ladder_rest,
 )
-from engine.book.matching cimport (
+from engine.book.operations cimport (
     EVENT_ACCEPTED,
     EVENT_AMENDED,
     EVENT_CANCELLED,
