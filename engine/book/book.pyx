@@ -28,6 +28,8 @@ from engine.book.ladder cimport (
     ladder_quantity,
     ladder_rest,
 )
+from engine.book.memory cimport jibek_allocate
+from engine.book.order_ids cimport ids_get, ids_insert, ids_reserve
 from engine.book.operations cimport (
     EVENT_ACCEPTED,
     EVENT_AMENDED,
@@ -41,7 +43,6 @@ from engine.book.operations cimport (
     OPERATION_MARKET,
     OPERATION_PLACE,
     OPERATION_REPLACE,
-    VALUE_MAX,
     BookEventRecord,
     BookOperationRecord,
     book_amend,
@@ -55,11 +56,10 @@ from engine.book.operations cimport (
     events_use,
     is_value,
 )
-from engine.book.memory cimport jibek_allocate
-from engine.book.order_ids cimport ids_get, ids_insert, ids_reserve
 from engine.book.price_tree cimport Level, tree_level, tree_worse_level
-from engine.records cimport SIDE_BUY, SIDE_SELL, TIME_IN_FORCE_GTC
 from engine.book.saved_book cimport SavedOrder, saved_book_size, saved_book_write
+from engine.book.walk cimport VALUE_MAX
+from engine.records cimport SIDE_BUY, SIDE_SELL, TIME_IN_FORCE_GTC
 
 import operator
 import os
@@ -401,7 +401,7 @@ cdef class Book:
             TypeError: an argument is no whole number.
             OverflowError: the order id is not from 0 to 2^64 - 1.
 
-        Complexity: O(1), and O(1) for each fill; FOK looks at each level it would need first.
+        Complexity: O(1), and O(1) for each fill; FOK first looks at each order that it would fill.
         """
         cdef BookOperationRecord record
         record.order_id = read_order_id(order_id)

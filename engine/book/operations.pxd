@@ -17,7 +17,6 @@ from engine.book.ladder cimport (
     Ladder,
     Node,
     arena_free,
-    arena_give,
     arena_init,
     arena_is_sparse,
     arena_renew,
@@ -49,13 +48,10 @@ from engine.book.order_ids cimport (
 )
 from engine.book.price_tree cimport (
     Leaf,
-    Level,
-    PriceTree,
     leaf_level,
     tree_leaf_of,
-    tree_remove_level,
-    tree_worse_level,
 )
+from engine.book.walk cimport FILLS_UNBOUNDED, VALUE_MAX, Taker, walk_fills, walk_take, wanted_lots
 from engine.records cimport (
     REASON_INVALID_PRICE,
     REASON_INVALID_QUANTITY,
@@ -68,13 +64,6 @@ from engine.records cimport (
     TIME_IN_FORCE_FOK,
     TIME_IN_FORCE_GTC,
 )
-
-cdef extern from * nogil:
-    """
-    #define JIBEK_VALUE_MAX (((int64_t)1 << 62) - 1)
-    """
-    # Highest price and quantity, and highest sum of a level.
-    const int64_t VALUE_MAX "JIBEK_VALUE_MAX"
 
 cdef enum:
     EVENT_REJECTED = 1
@@ -130,15 +119,6 @@ cdef struct EventBuffer:
     BookEventRecord* limit
     uint64_t capacity
 
-cdef struct Taker:
-    uint64_t order_id
-    int64_t key
-    int64_t left_lots
-    # 0 buys, 1 sells.
-    bint sells
-    # What the heads of its events have in common.
-    uint64_t head
-
 cdef struct BookState:
     Ladder ladder
     Arena arena
@@ -146,6 +126,14 @@ cdef struct BookState:
     EventBuffer events
     # All quantities that ever came, or-ed: while no bit from NARROW_BITS up is set, no level can overflow.
     uint64_t quantity_bits
+
+cdef struct Fills:
+    # The owner of a walk: what the events of the taker's fills have in common, and where the next one goes, NULL where
+    # memory is out.
+    uint64_t head
+    uint64_t order_id
+    BookState* book
+    BookEventRecord* event
 
 
 cdef inline void book_init(BookState* book) noexcept nogil:
@@ -237,71 +225,46 @@ cdef inline BookEventRecord* events_grow(EventBuffer* events, BookEventRecord* e
 # -- matching
 
 
-cdef inline BookEventRecord* match_level(
-    BookState* book, BookEventRecord* event, Taker* taker, PriceTree* makers
+cdef inline bint write_trade(
+    void* owner, Taker* taker, uint32_t handle, int64_t price_ticks, int64_t lots
 ) noexcept nogil:
-    """Fills the taker from the best level until one of them has nothing left."""
-    cdef Node* nodes = book.arena.nodes
-    cdef Level* level = makers.best_level
-    cdef int64_t price_ticks = ladder_key(not taker.sells, makers.best_key)
-    cdef int64_t left_lots = taker.left_lots
-    cdef uint64_t head = taker.head | EVENT_TRADE
-    cdef uint32_t handle = level.head
-    cdef int64_t lots
-    cdef uint32_t next
-    cdef Node* maker
-    while True:
-        maker = &nodes[handle]
-        lots = maker.left_lots if maker.left_lots < left_lots else left_lots
-        left_lots -= lots
-        level.quantity_lots -= lots
-        event = event_write(event, head, taker.order_id, maker.order_id, price_ticks, lots, maker.left_lots - lots)
-        if jibek_unlikely(event > book.events.limit):
-            event = events_grow(&book.events, event)
-            if event == NULL:
-                return NULL
-        if lots < maker.left_lots:
-            maker.left_lots -= lots
-            level.head = handle
-            maker.previous = 0
-            break
-        ids_remove(&book.ids, nodes, handle)
-        next = maker.next
-        arena_give(&book.arena, handle)
-        if next == 0:
-            tree_remove_level(&book.arena.stock, makers, level)
-            break
-        handle = next
-        if left_lots == 0:
-            level.head = handle
-            nodes[handle].previous = 0
-            break
-    taker.left_lots = left_lots
-    return event
+    """The OnFill of the book: one TRADE, and room for what may come after it."""
+    cdef Fills* fills = <Fills*>owner
+    cdef const Node* maker = &fills.book.arena.nodes[handle]
+    if jibek_unlikely(fills.event > fills.book.events.limit):
+        fills.event = events_grow(&fills.book.events, fills.event)
+        if fills.event == NULL:
+            return False
+    fills.event = event_write(
+        fills.event, fills.head, fills.order_id, maker.order_id, price_ticks, lots, maker.left_lots - lots
+    )
+    return True
 
 
-cdef inline BookEventRecord* match_taker(BookState* book, BookEventRecord* event, Taker* taker) noexcept nogil:
-    """Fills the taker as far as its price goes."""
-    cdef PriceTree* makers = &book.ladder.sides[not taker.sells]
-    while taker.left_lots and makers.best_key + taker.key >= 0:
-        event = match_level(book, event, taker, makers)
-        if jibek_unlikely(event == NULL):
-            return NULL
+cdef inline BookEventRecord* book_match(
+    BookState* book,
+    BookEventRecord* event,
+    uint64_t head,
+    uint64_t order_id,
+    bint sells,
+    int64_t key,
+    int64_t* left_lots,
+) noexcept nogil:
+    """Fills an order as far as its price goes; `left_lots` is what it wants and then what is left of it."""
+    cdef Taker taker
+    cdef Fills fills
+    taker.key = key
+    taker.left_lots = left_lots[0]
+    taker.fills_left = FILLS_UNBOUNDED
+    taker.sells = sells
+    fills.head = head | EVENT_TRADE
+    fills.order_id = order_id
+    fills.book = book
+    fills.event = event
+    walk_take(&book.ladder, &book.arena, &book.ids, &taker, &fills, wanted_lots, write_trade)
+    left_lots[0] = taker.left_lots
     book_shrink(book)
-    return event
-
-
-cdef inline bint can_fill(BookState* book, bint sells, int64_t key, int64_t quantity_lots) noexcept nogil:
-    """Whether that much rests on the other side at that price or better. Cost: O(levels looked at)."""
-    cdef Level* level = book.ladder.sides[not sells].best_level
-    if not ladder_crosses(&book.ladder, sells, key):
-        return False
-    while level != NULL and level.key + key >= 0:
-        quantity_lots -= level.quantity_lots
-        if quantity_lots <= 0:
-            return True
-        level = tree_worse_level(level)
-    return False
+    return fills.event
 
 
 # -- the operations
@@ -345,29 +308,26 @@ cdef inline BookEventRecord* place_valid(
     int time_in_force,
 ) noexcept nogil:
     """Accepts an order of the record's price and quantity, matches it and rests what is left of it."""
-    cdef Taker taker
+    cdef uint64_t head = event_head(0, SIDE_BUY + sells, operation)
+    cdef int64_t key = ladder_key(sells, record.price_ticks)
+    cdef int64_t left_lots = record.quantity_lots
     cdef uint32_t handle
-    taker.order_id = order_id
-    taker.key = ladder_key(sells, record.price_ticks)
-    taker.left_lots = record.quantity_lots
-    taker.sells = sells
-    taker.head = event_head(0, SIDE_BUY + sells, operation)
-    book.quantity_bits |= <uint64_t>record.quantity_lots
-    event = event_write(
-        event, taker.head | EVENT_ACCEPTED, order_id, 0, record.price_ticks, record.quantity_lots, 0
-    )
-    if ladder_crosses(&book.ladder, sells, taker.key):
-        if time_in_force != TIME_IN_FORCE_FOK or can_fill(book, sells, taker.key, record.quantity_lots):
-            event = match_taker(book, event, &taker)
+    book.quantity_bits |= <uint64_t>left_lots
+    event = event_write(event, head | EVENT_ACCEPTED, order_id, 0, record.price_ticks, left_lots, 0)
+    if ladder_crosses(&book.ladder, sells, key):
+        if time_in_force != TIME_IN_FORCE_FOK or walk_fills(
+            &book.ladder, &book.arena, sells, key, left_lots, FILLS_UNBOUNDED
+        ):
+            event = book_match(book, event, head, order_id, sells, key, &left_lots)
             if jibek_unlikely(event == NULL):
                 return NULL
-        if taker.left_lots == 0:
+        if left_lots == 0:
             return event
     if jibek_unlikely(time_in_force != TIME_IN_FORCE_GTC):
-        return event_write(event, taker.head | EVENT_EXPIRED, order_id, 0, record.price_ticks, taker.left_lots, 0)
+        return event_write(event, head | EVENT_EXPIRED, order_id, 0, record.price_ticks, left_lots, 0)
     if jibek_unlikely(not ids_reserve(&book.ids, book.arena.nodes)):
         return NULL
-    handle = ladder_rest(&book.arena, &book.ladder, taker.key, taker.left_lots, order_id)
+    handle = ladder_rest(&book.arena, &book.ladder, key, left_lots, order_id)
     if jibek_unlikely(handle == 0 or not ids_insert(&book.ids, book.arena.nodes, order_id, handle)):
         return NULL
     return event
@@ -392,21 +352,16 @@ cdef inline BookEventRecord* book_place(
 cdef inline BookEventRecord* book_market(
     BookState* book, BookEventRecord* event, uint64_t operation, const BookOperationRecord* record
 ) noexcept nogil:
-    cdef Taker taker
+    cdef uint64_t head = event_head(0, record.side, operation)
+    cdef int64_t left_lots = record.quantity_lots
     if jibek_unlikely(record.side - SIDE_BUY > <unsigned int>1):
         return event_reject(event, 0, operation, record.order_id, REASON_INVALID_SIDE)
     if jibek_unlikely(not is_value(record.quantity_lots)):
         return event_reject(event, record.side, operation, record.order_id, REASON_INVALID_QUANTITY)
-    taker.order_id = record.order_id
-    # The key that crosses every order and no empty side.
-    taker.key = VALUE_MAX
-    taker.left_lots = record.quantity_lots
-    taker.sells = record.side != SIDE_BUY
-    taker.head = event_head(0, record.side, operation)
-    event = event_write(event, taker.head | EVENT_ACCEPTED, record.order_id, 0, 0, record.quantity_lots, 0)
-    event = match_taker(book, event, &taker)
-    if jibek_unlikely(taker.left_lots) and event != NULL:
-        event = event_write(event, taker.head | EVENT_EXPIRED, record.order_id, 0, 0, taker.left_lots, 0)
+    event = event_write(event, head | EVENT_ACCEPTED, record.order_id, 0, 0, left_lots, 0)
+    event = book_match(book, event, head, record.order_id, record.side != SIDE_BUY, VALUE_MAX, &left_lots)
+    if jibek_unlikely(left_lots) and event != NULL:
+        event = event_write(event, head | EVENT_EXPIRED, record.order_id, 0, 0, left_lots, 0)
     return event
 
 
