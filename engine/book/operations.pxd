@@ -1,17 +1,17 @@
-"""The rules of matching over one ladder and one map of ids, as C functions that write the events into a buffer.
+"""A book's operations over one ladder and one map of ids, as C functions that write the events into a buffer.
 
-Nothing here touches Python, so a batch runs without the interpreter. The rules: price-time priority; the maker's price; a
-replace loses its place, an amend to less keeps it; what is refused changes nothing and is answered by one REJECTED.
+Nothing here touches Python, so a batch runs without the interpreter. Orders match by `engine/book/walk.pxd`; a replace loses
+its place, an amend to less keeps it; what is refused changes nothing and is answered by one REJECTED.
 
 A function that writes events takes the place of the next one and returns the place after its last, NULL where memory is
-out. Before an operation there is room for EVENTS_PER_OPERATION, and each trade makes sure that it stays so.
+out. Before an operation there is room for EVENTS_PER_OPERATION, and each trade makes room for as many before it is written.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport free
 from libc.string cimport memcpy
 
-
+from engine.book.compaction cimport Compaction, compaction_begin, compaction_end, compaction_move
 from engine.book.ladder cimport (
     Arena,
     Ladder,
@@ -19,37 +19,36 @@ from engine.book.ladder cimport (
     arena_free,
     arena_init,
     arena_is_sparse,
-    arena_renew,
-    ladder_cached,
     ladder_crosses,
     ladder_free,
     ladder_init,
     ladder_is_ask,
     ladder_key,
-    ladder_move,
     ladder_price,
     ladder_quantity,
+    ladder_reduce,
     ladder_remove,
     ladder_rest,
 )
-from engine.book.memory cimport Room, jibek_allocate, jibek_likely, jibek_prefetch, jibek_unlikely, room_free
+from engine.book.memory cimport jibek_allocate, jibek_likely, jibek_unlikely
 from engine.book.order_ids cimport (
     OrderIds,
     ids_free,
     ids_get,
-    ids_guess,
     ids_init,
     ids_insert,
-    ids_prefetch,
     ids_remove,
-    ids_renumber,
     ids_reserve,
     ids_shrink,
 )
-from engine.book.price_tree cimport (
-    Leaf,
-    leaf_level,
-    tree_leaf_of,
+from engine.book.prefetch cimport (
+    prefetch_leaf_of_node,
+    prefetch_leaf_slot,
+    prefetch_level,
+    prefetch_neighbours,
+    prefetch_node,
+    prefetch_slot,
+    prefetch_tail,
 )
 from engine.book.walk cimport FILLS_UNBOUNDED, VALUE_MAX, Taker, walk_fills, walk_take, wanted_lots
 from engine.records cimport (
@@ -151,22 +150,19 @@ cdef inline void book_free(BookState* book) noexcept nogil:
     book.quantity_bits = 0
 
 
-cdef inline void book_make_anew(BookState* book) noexcept nogil:
+cdef inline void book_compact(BookState* book) noexcept nogil:
     """Moves the few orders that are left to new memory; where there is none they stay where they are."""
-    cdef uint32_t* handles = <uint32_t*>calloc(book.arena.used, sizeof(uint32_t))
-    cdef Room old
-    if handles != NULL and arena_renew(&book.arena, &old):
-        ladder_move(&book.arena, &book.ladder, <const Node*>old.memory, handles)
-        ids_renumber(&book.ids, handles)
-        room_free(&old)
-    free(handles)
+    cdef Compaction compaction
+    if compaction_begin(&book.arena, &compaction):
+        compaction_move(&book.arena, &book.ladder, &compaction)
+        compaction_end(&compaction, &book.ids)
 
 
 cdef inline void book_shrink(BookState* book) noexcept nogil:
     """Gives back memory that orders which have gone leave unused."""
     ids_shrink(&book.ids, book.arena.nodes)
     if arena_is_sparse(&book.arena):
-        book_make_anew(book)
+        book_compact(book)
 
 
 # -- events
@@ -228,7 +224,7 @@ cdef inline BookEventRecord* events_grow(EventBuffer* events, BookEventRecord* e
 cdef inline bint write_trade(
     void* owner, Taker* taker, uint32_t handle, int64_t price_ticks, int64_t lots
 ) noexcept nogil:
-    """The OnFill of the book: one TRADE, and room for what may come after it."""
+    """The OnFill of the book: one TRADE, where there is room for it and for what may come after it."""
     cdef Fills* fills = <Fills*>owner
     cdef const Node* maker = &fills.book.arena.nodes[handle]
     if jibek_unlikely(fills.event > fills.book.events.limit):
@@ -438,8 +434,7 @@ cdef inline BookEventRecord* book_amend(
     removed_lots = node.left_lots - record.quantity_lots
     if not is_value(record.quantity_lots) or removed_lots <= 0:
         return event_reject(event, side, operation, record.order_id, REASON_INVALID_QUANTITY)
-    node.left_lots = record.quantity_lots
-    node.level.quantity_lots -= removed_lots
+    ladder_reduce(node, removed_lots)
     return event_write(
         event,
         event_head(EVENT_AMENDED, side, operation),
@@ -470,89 +465,49 @@ cdef inline BookEventRecord* book_carry_out(
 
 # -- batches: what the operations to come will touch is asked for while others are carried out
 #
-# A guess that turns out wrong does no harm, so nothing here asks what kind an operation is: a processor that guesses that
-# wrong loses more than it saves. What does not name an order leads to node 0.
-
-
-cdef inline void prefetch_slots(BookState* book, const BookOperationRecord* records) noexcept nogil:
-    """Three blocks ahead: the slots of the ids."""
-    cdef uint64_t index
-    for index in range(BLOCK_OPERATIONS):
-        ids_prefetch(&book.ids, records[index].order_id)
-
-
-cdef inline void prefetch_nodes(BookState* book, const BookOperationRecord* records) noexcept nogil:
-    """Two blocks ahead: the orders that are named."""
-    cdef uint64_t index
-    for index in range(BLOCK_OPERATIONS):
-        jibek_prefetch(&book.arena.nodes[ids_guess(&book.ids, records[index].order_id)])
-
-
-cdef inline void prefetch_neighbours(BookState* book, const BookOperationRecord* records) noexcept nogil:
-    """One block ahead: their levels, and the orders beside them."""
-    cdef uint64_t index
-    cdef Node* node
-    for index in range(BLOCK_OPERATIONS):
-        node = &book.arena.nodes[ids_guess(&book.ids, records[index].order_id)]
-        jibek_prefetch(node.level)
-        jibek_prefetch(&book.arena.nodes[node.next])
-        jibek_prefetch(&book.arena.nodes[node.previous])
+# Nothing here asks what kind an operation is: a processor that guesses that wrong loses more than it saves, and asking for
+# the wrong memory does no harm.
 
 
 cdef inline int64_t key_of(const BookOperationRecord* record) noexcept nogil:
     return ladder_key(record.side != SIDE_BUY, record.price_ticks)
 
 
-cdef inline void prefetch_leaf_slots(BookState* book, const BookOperationRecord* records) noexcept nogil:
-    """Three blocks ahead: where the leaves of the prices are found."""
+cdef inline void prefetch_orders(BookState* book, const BookOperationRecord* records) noexcept nogil:
+    """What leads to the orders that the three blocks from `records` on name, the nearest block the furthest."""
     cdef uint64_t index
+    for index in range(2 * BLOCK_OPERATIONS, 3 * BLOCK_OPERATIONS):
+        prefetch_slot(&book.ids, records[index].order_id)
+    for index in range(BLOCK_OPERATIONS, 2 * BLOCK_OPERATIONS):
+        prefetch_node(&book.ids, &book.arena, records[index].order_id)
     for index in range(BLOCK_OPERATIONS):
-        jibek_prefetch(ladder_cached(&book.ladder, key_of(records + index)))
+        prefetch_neighbours(&book.ids, &book.arena, records[index].order_id)
 
 
-cdef inline void prefetch_levels(BookState* book, const BookOperationRecord* records) noexcept nogil:
-    """Two blocks ahead: the leaves and levels of the prices."""
+cdef inline void prefetch_prices(BookState* book, const BookOperationRecord* records) noexcept nogil:
+    """The same of the leaves and levels of their prices, and the leaves of the orders."""
     cdef uint64_t index
-    cdef int64_t key
-    cdef Leaf* leaf
+    for index in range(2 * BLOCK_OPERATIONS, 3 * BLOCK_OPERATIONS):
+        prefetch_leaf_slot(&book.ladder, key_of(records + index))
+    for index in range(BLOCK_OPERATIONS, 2 * BLOCK_OPERATIONS):
+        prefetch_level(&book.ladder, key_of(records + index))
     for index in range(BLOCK_OPERATIONS):
-        key = key_of(records + index)
-        leaf = ladder_cached(&book.ladder, key)[0]
-        jibek_prefetch(leaf)
-        jibek_prefetch(leaf_level(leaf, key))
-
-
-cdef inline void prefetch_leaf_of_node(BookState* book, const BookOperationRecord* records) noexcept nogil:
-    """One block ahead: the leaves of the orders that are named."""
-    cdef uint64_t index
-    for index in range(BLOCK_OPERATIONS):
-        jibek_prefetch(tree_leaf_of(book.arena.nodes[ids_guess(&book.ids, records[index].order_id)].level))
-
-
-cdef inline void prefetch_tails(BookState* book, const BookOperationRecord* records) noexcept nogil:
-    """One block ahead: the orders that are last at the prices."""
-    cdef uint64_t index
-    cdef int64_t key
-    for index in range(BLOCK_OPERATIONS):
-        key = key_of(records + index)
-        jibek_prefetch(&book.arena.nodes[leaf_level(ladder_cached(&book.ladder, key)[0], key).tail])
+        prefetch_leaf_of_node(&book.ids, &book.arena, records[index].order_id)
 
 
 cdef inline void prefetch_ahead(
     BookState* book, const BookOperationRecord* records, uint64_t done, uint64_t count
 ) noexcept nogil:
     """Asks for what the three blocks after `done` operations need, each one step further than the one behind it."""
+    cdef uint64_t index
     if done + 3 * BLOCK_OPERATIONS > count:
         return
-    prefetch_slots(book, records + done + 2 * BLOCK_OPERATIONS)
-    prefetch_nodes(book, records + done + BLOCK_OPERATIONS)
-    prefetch_neighbours(book, records + done)
+    prefetch_orders(book, records + done)
     if book.ladder.sides[0].leaf_count + book.ladder.sides[1].leaf_count >= PREFETCH_LEVELS_FROM:
-        prefetch_leaf_slots(book, records + done + 2 * BLOCK_OPERATIONS)
-        prefetch_levels(book, records + done + BLOCK_OPERATIONS)
-        prefetch_leaf_of_node(book, records + done)
+        prefetch_prices(book, records + done)
     if book.arena.live >= PREFETCH_TAILS_FROM:
-        prefetch_tails(book, records + done)
+        for index in range(done, done + BLOCK_OPERATIONS):
+            prefetch_tail(&book.ladder, &book.arena, key_of(records + index))
 
 
 cdef inline BookEventRecord* book_apply(
