@@ -51,6 +51,7 @@ from engine.book.prefetch cimport (
     prefetch_tail,
 )
 from engine.book.walk cimport FILLS_UNBOUNDED, VALUE_MAX, Taker, walk_fills, walk_take, wanted_lots
+from engine.order_types cimport TIME_IN_FORCE_FOK, TIME_IN_FORCE_GTC
 from engine.records cimport (
     REASON_INVALID_PRICE,
     REASON_INVALID_QUANTITY,
@@ -60,8 +61,6 @@ from engine.records cimport (
     REASON_UNKNOWN_COMMAND,
     REASON_UNKNOWN_ORDER,
     SIDE_BUY,
-    TIME_IN_FORCE_FOK,
-    TIME_IN_FORCE_GTC,
 )
 
 cdef enum:
