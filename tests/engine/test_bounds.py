@@ -12,6 +12,7 @@ from engine.reasons import Reason
 from engine.records import (
     BATCH_COMMANDS_MAX,
     EVENT_HEADER,
+    EVENTS_BEGIN_MAX,
     EVENTS_MAX,
     NO_COMMAND,
     BatchBuilder,
@@ -135,6 +136,15 @@ class Twins:
         )
         return pick.choices(commands, (6, 2, 2, 4, 1, 3, 1, 1))[0]
 
+    def leave_work(self) -> None:
+        """A cancel-all of more orders than one entry takes."""
+        self.settle()
+        self.put([(Command(kind=CommandKind.ACCOUNT_UNFREEZE, account=1), *NOTE)])
+        self.put_all([self.order(1, Side.BUY, 50, 2, TimeInForce.GTC)] * (EVENTS_BEGIN_MAX + 1))
+        entry = self.put([(Command(kind=CommandKind.ORDER_CANCEL_ALL, account=1),)] * 2)
+        assert next(reversed(list(entry))).reason == Reason.OVERLOADED, self.repeat
+        self.check()
+
     def settle(self) -> None:
         """Ticks until nothing is left to do."""
         ticks = 0
@@ -159,11 +169,15 @@ def run(seed: int, rounds: int) -> dict[str, int]:
         if twins.random.random() < 0.5:
             twins.settle()
             twins.check()
+    twins.leave_work()
+    twins.exchange_dumps()
+    twins.settle()
+    twins.check()
     return twins.seen
 
 
 def test_storms_make_small_entries_in_both_engines() -> None:
-    seen = run(SEED, 15)
+    seen = run(SEED, 10)
     expected = {"TRADE", "FILL_LIMIT", "OVERLOADED", "CANCELLED_BY_OWNER"}
     assert expected <= seen.keys(), (sorted(expected - seen.keys()), seen)
     assert any(name.endswith(" of before") for name in seen), seen
