@@ -46,6 +46,8 @@ from engine.journal import (
     connect,
     current_epoch,
     new_boot,
+    parse_events,
+    parse_streams,
     prepare_store,
     read_events,
 )
@@ -73,7 +75,7 @@ from gateway.protocol import HttpRequest, Limits, UpgradeRequest, encode_text
 from gateway.refusals import Refusal, refuse
 from gateway.secrets import SECRETS_KEY, SecretError, load_secret_key, unseal
 from gateway.sessions import Key, Keys, RateLimitSettings, Session
-from gateway.store import StoreLink, memory_use, parse_entries
+from gateway.store import StoreLink, memory_use
 from gateway.store import connect as connect_link
 from gateway.transport import Client
 
@@ -422,7 +424,7 @@ class Service:
             self._log.warning("the store refused to read: %s", answer)
             reader.close()
             return
-        entries = parse_entries(answer)
+        entries = parse_events(parse_streams(answer).get(EVENTS_KEY.encode(), ()))
         # The next read is under way while these entries are applied.
         self._read_on(reader, entries[-1].id if entries else self._knowledge.cursor)
         try:

@@ -16,8 +16,6 @@ from typing import Any, cast
 import hiredis
 from redis.connection import parse_url
 
-from engine.journal import EntryId, PublishedEntry
-
 Answered = Callable[[Any], None]
 """Takes the answer; a `hiredis.ReplyError` where the store refused."""
 
@@ -122,14 +120,6 @@ async def connect(url: str, lost: Callable[[], None]) -> StoreLink:
         await link.ask("AUTH", *credentials, options["password"])
     await link.ask("SELECT", str(options.get("db", 0)))
     return link
-
-
-def parse_entries(reply: Any) -> list[PublishedEntry]:
-    """The event entries in an XREAD reply of a RESP2 connection; an empty list where the wait ended without one."""
-    if reply is None:
-        return []
-    entries = reply[0][1]
-    return [PublishedEntry(EntryId.parse(id), fields[1], fields[3]) for id, fields in entries]
 
 
 def memory_use(info: bytes) -> tuple[int, int]:

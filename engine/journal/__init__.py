@@ -1,48 +1,72 @@
-"""The journal and the events in the store: append, read, publish, and the hash chain over both."""
+"""The journal and the events in the store: append, read, publish, and the hash chain over both.
 
-from engine.journal.store import (
+    {jibek}:journal   every batch of commands, in the one total order   1-0, 1-1, 1-2, … 2-0 (a new epoch), 2-1, …
+    {jibek}:events    the engine's answer to each, under the same id, with the head of the hash chain
+
+Nothing else of the engine knows the store. Each module uses only those before it:
+
+    ids         the names of entries, and the entries as they are read
+    chain       what follows what: the hash chain
+    store       connecting, settings, server-side functions, keys, the epoch
+    publishing  event entries into the store
+    streams     journal and events out of it
+    producer    batches into the journal
+"""
+
+from engine.journal.chain import (
+    GENESIS_HEAD,
+    ChainBroken,
+    chain_head,
+    check_follows,
+)
+from engine.journal.ids import (
     BEGINNING,
+    EntryId,
+    JournalEntry,
+    PublishedEntry,
+)
+from engine.journal.producer import (
+    Producer,
+    StaleEpoch,
+    StoreTimeout,
+    append_call,
+    first_event,
+)
+from engine.journal.publishing import (
+    Diverged,
+    check_published,
+    publish_call,
+)
+from engine.journal.store import (
     BOOT_KEY,
     ENGINE_PRODUCER,
     EPOCH_KEY,
     EVENTS_KEY,
     FIRST_GATEWAY,
-    GENESIS_HEAD,
     JOURNAL_KEY,
     LIBRARY_NAME,
     OPERATOR_PRODUCER,
     PUBLISHED_KEY,
     VENUE_PRODUCER,
-    ChainBroken,
-    ChainReader,
-    Diverged,
-    EntryId,
-    JournalEntry,
-    Producer,
-    PublishedEntry,
-    StaleEpoch,
     Store,
     StoreRefused,
-    StoreTimeout,
-    StreamReader,
-    append_call,
-    chain_head,
-    check_follows,
-    check_published,
     check_settings,
     connect,
     current_epoch,
     ensure_functions,
-    first_event,
     library_code,
     new_boot,
+    prepare_store,
+    start_venue,
+)
+from engine.journal.streams import (
+    ChainReader,
+    StreamReader,
     parse_events,
     parse_journal,
-    prepare_store,
-    publish_call,
+    parse_streams,
     read_events,
     read_journal,
-    start_venue,
 )
 
 __all__ = [
@@ -83,6 +107,7 @@ __all__ = [
     "new_boot",
     "parse_events",
     "parse_journal",
+    "parse_streams",
     "prepare_store",
     "publish_call",
     "read_events",
