@@ -39,6 +39,7 @@ from engine.journal import (
     PUBLISHED_KEY,
     ChainBroken,
     EntryId,
+    EventChain,
     PublishedEntry,
     StaleEpoch,
     StoreRefused,
@@ -62,7 +63,7 @@ from engine.process import (
     stop_on_signals,
 )
 from engine.reasons import Reason
-from engine.records import EPOCH_START, EventEntry, EventHeader, EventKind
+from engine.records import EventEntry, EventHeader
 from gateway import messages
 from gateway.accounts import CommandEvents
 from gateway.codec import Ask
@@ -108,6 +109,8 @@ class Knowledge:
         self.feeds = Feeds()
         self.projection = Projection(self.feeds, self.keys)
         self.cursor = BEGINNING
+        """The last entry that was applied."""
+        self.chain = EventChain()
         self.last_entry_us: dict[int, int] = {}
         """Gateway number -> the time of its last entry."""
 
@@ -115,11 +118,11 @@ class Knowledge:
         """Applies one entry and answers the commands in it that are this gateway's own.
 
         Raises:
-            ChainBroken: it does not follow the last one (promise P1).
+            ChainBroken: it does not follow the last one, or it was changed (promises P1 and P5).
             Superseded: see `Pipeline.answered`.
         """
+        self.chain.check(published)
         entry = EventEntry(published.data)
-        check_event_follows(self.cursor, published.id, entry)
         batch = pipeline.answered(entry.header) if pipeline is not None else None
         if batch is None or methods is None or pipeline is None:
             self.projection.apply(entry)
@@ -157,23 +160,6 @@ class Knowledge:
             if ask is not None:
                 pipeline.finish(ask)
                 methods.refused(ask, refuse(Reason.UNAVAILABLE))
-
-
-def check_event_follows(cursor: EntryId, id: EntryId, entry: EventEntry) -> None:
-    """Checks that event entry `id` is the next one after `cursor`.
-
-    Raises:
-        ChainBroken: it is neither (e, s+1) nor an epoch-start that names the cursor.
-    """
-    if id == (cursor.epoch, cursor.sequence + 1) and cursor != BEGINNING:
-        return
-    if id.epoch > cursor.epoch and id.sequence == 0:
-        for event in entry:
-            if event.kind == EventKind.EPOCH_STARTED:
-                start = EPOCH_START.unpack_from(entry.parts(event)[0])
-                if (start.previous_epoch, start.previous_sequence) == cursor:
-                    return
-    raise ChainBroken(f"event entry {id} does not follow {cursor}")
 
 
 class Service:

@@ -1,7 +1,8 @@
 """The journal and the events in the store: append, read, publish, and the hash chain over both.
 
     {jibek}:journal   every batch of commands, in the one total order   1-0, 1-1, 1-2, … 2-0 (a new epoch), 2-1, …
-    {jibek}:events    the engine's answer to each, under the same id, with the head of the hash chain
+    {jibek}:events    the engine's answer to each, under the same id, with the head of the hash chain and
+                      the digest of the journal entry
 
 Nothing else of the engine knows the store. Each module uses only those before it:
 
@@ -16,8 +17,10 @@ Nothing else of the engine knows the store. Each module uses only those before i
 from engine.journal.chain import (
     GENESIS_HEAD,
     ChainBroken,
+    EventChain,
     chain_head,
     check_follows,
+    entry_digest,
 )
 from engine.journal.ids import (
     BEGINNING,
@@ -86,6 +89,7 @@ __all__ = [
     "ChainReader",
     "Diverged",
     "EntryId",
+    "EventChain",
     "JournalEntry",
     "Producer",
     "PublishedEntry",
@@ -102,6 +106,7 @@ __all__ = [
     "connect",
     "current_epoch",
     "ensure_functions",
+    "entry_digest",
     "first_event",
     "library_code",
     "new_boot",

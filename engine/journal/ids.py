@@ -31,10 +31,15 @@ BEGINNING = EntryId(0, 0)
 class JournalEntry(NamedTuple):
     id: EntryId
     time_us: int
+    """The store's stamp."""
     batch: bytes
 
 
 class PublishedEntry(NamedTuple):
     id: EntryId
     head: bytes
+    """The head of the hash chain at this entry."""
+    digest: bytes
+    """Of the journal entry that it answers."""
     data: bytes
+    """The event entry."""

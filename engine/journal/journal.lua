@@ -3,7 +3,7 @@
 --
 --   {jibek}:epoch      string  the epoch in force, a decimal number
 --   {jibek}:journal    stream  <epoch>-<sequence> · t: stamp of the store in microseconds · b: batch
---   {jibek}:events     stream  the same ids · h: head of the hash chain · b: event entry
+--   {jibek}:events     stream  the same ids · h: head of the hash chain · d: digest of the journal entry · b: event entry
 --   {jibek}:published  string  id of the last event entry
 --
 -- The bytes of batches and events pass through untouched; no function does arithmetic on them. Functions do not roll
@@ -55,17 +55,17 @@ end
 
 redis.register_function { function_name = 'jibek_advance_epoch', callback = advance_epoch }
 
--- publish(KEYS events published, ARGV previous id head bytes) -> 'published' | 'exists' | 'diverged' | 'unknown'
+-- publish(KEYS events published, ARGV previous id head digest bytes) -> 'published' | 'exists' | 'diverged' | 'unknown'
 -- Adds event entry `id` only if the last one is `previous`. If `id` is there already the heads decide: equal means that
 -- another engine was first with the same bytes ('exists'), unequal that two engines disagree ('diverged': everybody
 -- stops). 'unknown' means that the entry is neither next nor there: it was trimmed, or the caller missed one.
 local function publish(keys, args)
-    if #keys ~= 2 or #args ~= 4 then
-        return redis.error_reply('ARGUMENTS publish takes 2 keys and 4 arguments')
+    if #keys ~= 2 or #args ~= 5 then
+        return redis.error_reply('ARGUMENTS publish takes 2 keys and 5 arguments')
     end
     local last = redis.call('GET', keys[2]) or '0-0'
     if last == args[1] then
-        redis.call('XADD', keys[1], args[2], 'h', args[3], 'b', args[4])
+        redis.call('XADD', keys[1], args[2], 'h', args[3], 'd', args[4], 'b', args[5])
         redis.call('SET', keys[2], args[2])
         return 'published'
     end

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.journal.chain import ChainBroken
-from engine.journal.ids import EntryId
+from engine.journal.ids import EntryId, PublishedEntry
 from engine.journal.store import EVENTS_KEY, PUBLISHED_KEY
 
 
@@ -13,9 +13,10 @@ class Diverged(Exception):
     """Two engines gave different events for the same journal entry: everybody stops."""
 
 
-def publish_call(previous: EntryId, entry: EntryId, head: bytes, data: bytes) -> tuple[Any, ...]:
-    """Arguments of `execute_command` that publish an event entry (promise P3)."""
-    return ("FCALL", "jibek_publish", 2, EVENTS_KEY, PUBLISHED_KEY, str(previous), str(entry), head, data)
+def publish_call(previous: EntryId, published: PublishedEntry) -> tuple[Any, ...]:
+    """Arguments of `execute_command` that publish an event entry whose predecessor is `previous` (promise P3)."""
+    id, head, digest, data = published
+    return ("FCALL", "jibek_publish", 2, EVENTS_KEY, PUBLISHED_KEY, str(previous), str(id), head, digest, data)
 
 
 def check_published(entry: EntryId, answer: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import redis
 
-from engine.journal.chain import GENESIS_HEAD, ChainBroken, chain_head, check_follows
+from engine.journal.chain import GENESIS_HEAD, ChainBroken, EventChain, check_follows, entry_digest
 from engine.journal.ids import BEGINNING, EntryId, JournalEntry, PublishedEntry
 from engine.journal.store import EVENTS_KEY, JOURNAL_KEY, Store
 
@@ -139,9 +139,18 @@ class ChainReader:
 
     def __init__(self, client: Store, cursor: EntryId = BEGINNING, head: bytes = GENESIS_HEAD) -> None:
         self.client = client
-        self.cursor = cursor
-        self.head = head
+        self._chain = EventChain(cursor, head)
         self._reader = StreamReader(client)
+
+    @property
+    def cursor(self) -> EntryId:
+        """The last entry that was verified."""
+        return self._chain.cursor
+
+    @property
+    def head(self) -> bytes:
+        """The head of the chain at `cursor`."""
+        return self._chain.head
 
     def read(self, *, count: int = 64, block_ms: int | None = None) -> list[tuple[JournalEntry, PublishedEntry]]:
         """The next verified entries, at most `count`; an empty list where none came within `block_ms`.
@@ -159,9 +168,8 @@ class ChainReader:
             raise ChainBroken(f"journal and events do not hold the same ids from {first} to {last}")
         pairs = list(zip(journal, published, strict=True))
         for entry, event_entry in pairs:
-            check_follows(self.cursor, entry)
-            head = chain_head(self.head, entry, event_entry.data)
-            if head != event_entry.head:
-                raise ChainBroken(f"the hash chain breaks at {entry.id}")
-            self.cursor, self.head = entry.id, head
+            check_follows(self.cursor, self.head, entry)
+            if entry_digest(entry) != event_entry.digest:
+                raise ChainBroken(f"journal entry {entry.id} is not the one that was executed")
+            self._chain.check(event_entry)
         return pairs

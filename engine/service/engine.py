@@ -29,6 +29,7 @@ from engine.journal import (
     EntryId,
     JournalEntry,
     Producer,
+    PublishedEntry,
     StaleEpoch,
     Store,
     StoreRefused,
@@ -37,6 +38,7 @@ from engine.journal import (
     check_follows,
     check_published,
     connect,
+    entry_digest,
     prepare_store,
     publish_call,
     read_events,
@@ -100,28 +102,28 @@ class EngineService:
         self.cursor: EntryId = BEGINNING
         self.head = GENESIS_HEAD
         self.published: EntryId = BEGINNING
-        self.pending: list[tuple[EntryId, bytes, bytes]] = []
+        self.pending: list[PublishedEntry] = []
 
-    def execute(self, entry: JournalEntry) -> bytes:
-        """Executes the next entry and moves cursor and head; returns the event entry.
+    def execute(self, entry: JournalEntry) -> PublishedEntry:
+        """Executes the next entry and moves cursor and head; returns the event entry to publish.
 
         Raises:
             ChainBroken: it is not the next entry.
             EngineStop: the core cannot go past it; an unexpected exception of the core is turned into one, with a dump.
         """
-        check_follows(self.cursor, entry)
+        check_follows(self.cursor, self.head, entry)
         try:
             data = self.core.execute(entry.time_us, entry.batch)
         except EngineStop as stop:
             raise EngineStop(f"entry {entry.id}: {stop}; see {self._dump(entry)}") from stop
         except Exception as error:
             raise EngineStop(f"entry {entry.id}: {error!r}; see {self._dump(entry)}") from error
-        self.head = chain_head(self.head, entry, data)
-        self.cursor = entry.id
-        return data
+        digest = entry_digest(entry)
+        self.cursor, self.head = entry.id, chain_head(self.head, entry.id, digest, data)
+        return PublishedEntry(self.cursor, self.head, digest, data)
 
     def recover(self) -> int:
-        """Replays what has been executed before, comparing every head; returns the number of entries.
+        """Replays what has been executed before, comparing every byte of the events; returns the number of entries.
 
         Raises:
             ChainBroken: the events differ from what the journal gives, or the store ends before its watermark.
@@ -137,8 +139,7 @@ class EngineService:
             if not entries or not events:
                 raise ChainBroken(f"journal or events end at {self.cursor}, but {last} was published")
             for entry, event in zip(entries, events, strict=False):
-                self.execute(entry)
-                if event.id != entry.id or event.head != self.head:
+                if self.execute(entry) != event:
                     raise ChainBroken(f"the events of {entry.id} are not those that the journal gives")
                 if entry.id == mark and self.head != mark_head:
                     raise ChainBroken(f"the chain at {mark} is not the one that was published")
@@ -154,8 +155,7 @@ class EngineService:
         """
         if not self.pending:
             for entry in self._reader.journal(self.cursor, count=ENTRIES_PER_READ, block_ms=block_ms):
-                data = self.execute(entry)
-                self.pending.append((entry.id, self.head, data))
+                self.pending.append(self.execute(entry))
         return self._publish_pending()
 
     def reconnected(self) -> None:
@@ -173,12 +173,12 @@ class EngineService:
             return False
         pipeline = self.client.pipeline(transaction=False)
         previous = self.published
-        for id, head, data in self.pending:
-            pipeline.execute_command(*publish_call(previous, id, head, data))
-            previous = id
-        for (id, _, _), answer in zip(self.pending, pipeline.execute(), strict=True):
-            check_published(id, answer)
-            self.published = id
+        for entry in self.pending:
+            pipeline.execute_command(*publish_call(previous, entry))
+            previous = entry.id
+        for entry, answer in zip(self.pending, pipeline.execute(), strict=True):
+            check_published(entry.id, answer)
+            self.published = entry.id
         self.pending.clear()
         return True
 

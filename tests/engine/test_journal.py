@@ -19,6 +19,7 @@ from engine.journal import (
     EntryId,
     JournalEntry,
     Producer,
+    PublishedEntry,
     StaleEpoch,
     Store,
     StoreRefused,
@@ -28,6 +29,7 @@ from engine.journal import (
     check_published,
     check_settings,
     connect,
+    entry_digest,
     prepare_store,
     publish_call,
     read_events,
@@ -49,8 +51,10 @@ def publish_next(client: Store, core: Core, cursor: EntryId, head: bytes) -> tup
     """Executes and publishes one entry as the engine does."""
     [entry] = read_journal(client, cursor, count=1)
     data = core.execute(entry.time_us, entry.batch)
-    head = chain_head(head, entry, data)
-    check_published(entry.id, client.execute_command(*publish_call(cursor, entry.id, head, data)))
+    digest = entry_digest(entry)
+    head = chain_head(head, entry.id, digest, data)
+    published = PublishedEntry(entry.id, head, digest, data)
+    check_published(entry.id, client.execute_command(*publish_call(cursor, published)))
     return entry.id, head
 
 
@@ -58,7 +62,7 @@ def test_a_venue_begins_once_with_an_epoch_start(client: Store) -> None:
     start_venue(client)
     [entry] = read_journal(client, BEGINNING)
     assert entry.id == (1, 0)
-    check_follows(BEGINNING, entry)
+    check_follows(BEGINNING, GENESIS_HEAD, entry)
 
 
 def test_entries_are_numbered_densely_by_the_store(client: Store) -> None:
@@ -95,7 +99,7 @@ def test_an_epoch_starts_only_from_the_end_of_the_last(client: Store) -> None:
 
 def test_publishing_is_a_compare_and_set(client: Store) -> None:
     def publish(previous: EntryId, id: EntryId, head: bytes) -> bytes:
-        return client.execute_command(*publish_call(previous, id, head, b"events"))
+        return client.execute_command(*publish_call(previous, PublishedEntry(id, head, b"digest", b"events")))
 
     first, second = EntryId(1, 0), EntryId(1, 1)
     assert publish(BEGINNING, second, b"h") == b"published", "the first entry may have any id"
@@ -143,8 +147,8 @@ def test_the_chain_shows_what_was_changed(client: Store) -> None:
 def test_an_entry_out_of_order_is_no_successor() -> None:
     for id in (EntryId(1, 7), EntryId(1, 5), EntryId(2, 0)):
         with pytest.raises(ChainBroken):
-            check_follows(EntryId(1, 5), JournalEntry(id, 0, a_batch()))
-    check_follows(EntryId(1, 5), JournalEntry(EntryId(1, 6), 0, a_batch()))
+            check_follows(EntryId(1, 5), bytes(32), JournalEntry(id, 0, a_batch()))
+    check_follows(EntryId(1, 5), bytes(32), JournalEntry(EntryId(1, 6), 0, a_batch()))
 
 
 def test_a_newer_boot_makes_a_producer_draw_another(server: StoreProcess, client: Store) -> None:

@@ -15,7 +15,16 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from engine.definitions import RULES_VERSION
-from engine.journal import GENESIS_HEAD, OPERATOR_PRODUCER, VENUE_PRODUCER, EntryId, PublishedEntry
+from engine.journal import (
+    GENESIS_HEAD,
+    OPERATOR_PRODUCER,
+    VENUE_PRODUCER,
+    EntryId,
+    JournalEntry,
+    PublishedEntry,
+    chain_head,
+    entry_digest,
+)
 from engine.records import (
     EPOCH_START,
     KEY_DEFINITION,
@@ -101,7 +110,9 @@ class Rig:
         data = self.core.execute(self.now_ms * 1000, batch)
         id = EntryId(1, self.sequence)
         self.sequence += 1
-        self.knowledge.take(PublishedEntry(id, bytes(32), data), self.pipeline, self.methods)
+        digest = entry_digest(JournalEntry(id, self.now_ms * 1000, batch))
+        head = chain_head(self.knowledge.chain.head, id, digest, data)
+        self.knowledge.take(PublishedEntry(id, head, digest, data), self.pipeline, self.methods)
         return EventEntry(data)
 
     def turn(self) -> int:
