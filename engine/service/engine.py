@@ -71,7 +71,9 @@ BLOCK_MS = 200
 RETRY_S_MAX = 1.0
 CLOCK_CHECK_S = 1.0
 CLOCK_DIFFERENCE_MAX_S = 5.0
-NOT_EXECUTED = "Nothing of the entry was executed or published."
+UNRELEASED_VERSION = (1).to_bytes(2, "little")
+START_ANEW = "Format version 1 was never released: start a new venue (`jibek reset`)."
+RESTORE = "Bytes have changed since the entry was appended: restore the store from a copy in which it is whole."
 
 
 class ExchangeCore(Protocol):
@@ -108,16 +110,12 @@ def check_whole(entry: JournalEntry) -> None:
     """
     try:
         check_version(entry.batch, "its batch")
+        fault = "" if is_sealed(entry.batch) else "the CRC-32 of its batch is not that of its bytes"
     except MalformedRecord as error:
-        raise EngineStop(
-            f"entry {entry.id}: {error}. Format version 1 was never released: start a new venue (jibek reset). "
-            f"If it never held such entries, the store has changed bytes: restore it from a backup. {NOT_EXECUTED}"
-        ) from None
-    if not is_sealed(entry.batch):
-        raise EngineStop(
-            f"entry {entry.id}: the CRC-32 of its batch is not that of its bytes: they were changed after they were sealed. "
-            f"Restore the store from a backup, or from a copy in which this entry is whole. {NOT_EXECUTED}"
-        )
+        fault = str(error)
+    if fault:
+        way_out = START_ANEW if entry.batch[:2] == UNRELEASED_VERSION else RESTORE
+        raise EngineStop(f"entry {entry.id}: {fault}. Nothing of it was executed or published. {way_out}")
 
 
 class EngineService:

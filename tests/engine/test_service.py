@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import redis
 
 from engine.core import Core
 from engine.journal import (
+    JOURNAL_KEY,
     OPERATOR_PRODUCER,
     ChainBroken,
     Diverged,
@@ -167,6 +169,35 @@ def test_serving_outlives_the_store(server: StoreProcess, client: Store, tmp_pat
         stop.set()
         thread.join()
     assert read_watermark(tmp_path) == (service.published, service.head)
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        (lambda batch: batch[:100] + bytes([batch[100] ^ 16]) + batch[101:], "CRC-32.*restore the store"),
+        (lambda batch: batch[:-1], "CRC-32.*restore the store"),
+        (lambda batch: batch[:20], "CRC-32.*restore the store"),
+        (lambda batch: b"", "format version 0.*restore the store"),
+        (lambda batch: b"\x01" + batch[1:], "format version 1.*jibek reset"),
+        (lambda batch: b"\x09" + batch[1:], "format version 9.*restore the store"),
+    ],
+    ids=["a bit", "an end", "a header", "nothing", "version 1", "version 9"],
+)
+def test_a_batch_that_was_changed_is_not_executed(
+    client: Store, tmp_path: Path, damage: Callable[[bytes], bytes], what: str
+) -> None:
+    append_flow(client, 1)
+    service = EngineService(client, Core(), tmp_path)
+    work_off(service)
+    before = service.core.state_hash()
+    builder = BatchBuilder()
+    builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why")
+    batch = builder.build(producer=7, incarnation=1, number=2)
+    client.xadd(JOURNAL_KEY, {"t": "1700000000000000", "b": damage(batch)}, id="1-2")
+    with pytest.raises(EngineStop, match=f"entry 1-2: .*{what}"):
+        service.step(block_ms=1)
+    assert (service.cursor, service.core.state_hash()) == (EntryId(1, 1), before)
+    assert client.xlen("{jibek}:events") == 2
 
 
 def test_a_gap_in_the_batch_numbers_stops_the_engine_with_a_dump(client: Store, tmp_path: Path) -> None:
