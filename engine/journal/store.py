@@ -14,8 +14,8 @@ from redis.retry import Retry
 
 from engine.definitions import RULES_VERSION
 from engine.journal.chain import GENESIS_HEAD
-from engine.journal.ids import BEGINNING
-from engine.records import EPOCH_START, BatchBuilder, Command, CommandKind, EpochStart
+from engine.journal.ids import BEGINNING, EntryId
+from engine.records import BATCH_HEADER, EPOCH_START, BatchBuilder, Command, CommandKind, EpochStart
 
 Store = Any
 """A `redis.Redis` that answers in bytes. Its stubs name unions that no caller can use, so it is not typed further."""
@@ -24,18 +24,21 @@ EPOCH_KEY = "{jibek}:epoch"
 JOURNAL_KEY = "{jibek}:journal"
 EVENTS_KEY = "{jibek}:events"
 PUBLISHED_KEY = "{jibek}:published"
-BOOT_KEY = "{jibek}:boot"
+PRODUCERS_KEY = "{jibek}:producers"
+"""Hash: producer -> incarnation, number and id of its last batch."""
+INCARNATION_KEY = "{jibek}:incarnation"
+"""The last incarnation that was drawn."""
 
 LIBRARY_NAME = "jibek_journal"
 
 VENUE_PRODUCER = 1
-"""Gateway number of the process that defines a new venue from venue.toml."""
+"""The process that defines a new venue from venue.toml; the epoch-start is its first batch."""
 OPERATOR_PRODUCER = 2
-"""Gateway number of the command line."""
+"""The command line."""
 ENGINE_PRODUCER = 3
-"""Gateway number of the engine's own service: time ticks and the clock guard."""
+"""The engine's own service: time ticks and the clock guard."""
 FIRST_GATEWAY = 16
-"""The WebSocket gateways are numbered from here."""
+"""The WebSocket gateways are producers from here on."""
 
 
 class StoreRefused(Exception):
@@ -121,9 +124,16 @@ def start_venue(client: Store) -> None:
     start = EpochStart(previous_head=GENESIS_HEAD, rules_version=RULES_VERSION)
     builder.add(Command(kind=CommandKind.EPOCH_START), EPOCH_START.pack(start))
     record = builder.build(producer=VENUE_PRODUCER, incarnation=1, number=1)
-    client.execute_command("FCALL", "jibek_advance_epoch", 2, EPOCH_KEY, JOURNAL_KEY, "0", "1", record, str(BEGINNING))
+    client.execute_command(*advance_epoch_call(0, 1, record, BEGINNING))
 
 
-def new_boot(client: Store) -> int:
-    """A boot number larger than any given before."""
-    return int(client.incr(BOOT_KEY))
+def advance_epoch_call(old: int, new: int, record: bytes, last: EntryId) -> tuple[Any, ...]:
+    """Arguments of `execute_command` that end the epoch `old` and begin `new` with the epoch-start batch `record`.
+
+    Args:
+        last: the id of the last journal entry, which the record names; BEGINNING for a new venue (`old` is 0).
+    """
+    header = BATCH_HEADER.unpack_from(record)
+    keys = (EPOCH_KEY, JOURNAL_KEY, PRODUCERS_KEY, INCARNATION_KEY)
+    sender = (str(header.producer), str(header.incarnation), str(header.number))
+    return ("FCALL", "jibek_advance_epoch", len(keys), *keys, str(old), str(new), record, str(last), *sender)

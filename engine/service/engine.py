@@ -256,8 +256,7 @@ class ClockGuard:
         why = f"the store's clock is {difference_s:+.1f} s from the engine's"
         command = Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.HALTED)
         builder.add(command, b"engine", why.encode())
-        producer = Producer(self.client, ENGINE_PRODUCER)
-        producer.append(builder.build(producer=producer.gateway, incarnation=producer.boot, number=1))
+        Producer(self.client, ENGINE_PRODUCER).append(builder)
         self.halted = True
 
 

@@ -22,7 +22,16 @@ from engine.journal import (
     read_events,
 )
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, StopRequest
-from engine.records import BatchBuilder, Command, CommandKind, EngineStop, MarketState
+from engine.records import (
+    COMMAND,
+    BatchBuilder,
+    Command,
+    CommandKind,
+    EngineStop,
+    MarketState,
+    is_sealed,
+    parse_batch,
+)
 from engine.reference import Core as ReferenceCore
 from engine.service.engine import ClockGuard, EngineService, main, serve
 from engine.service.watermark import read_watermark, write_watermark
@@ -32,9 +41,24 @@ from tests.store_process import StoreProcess
 
 def append_flow(client: Store, entries: int, seed: int = 1) -> None:
     """Appends batches of a seeded flow without waiting for an engine."""
-    flow, producer = CommandFlow(seed), Producer(client, 7, boot=1)
+    flow, producer = CommandFlow(seed), Producer(client, 7)
     for _ in range(entries):
-        producer.append(flow.next_entry()[1])
+        producer.append(next_batch(flow))
+
+
+def next_batch(flow: CommandFlow) -> BatchBuilder:
+    """The commands of the flow's next entry that is a batch at all."""
+    while not is_sealed(batch := flow.next_entry()[1]):
+        pass
+    _, commands, blobs = parse_batch(batch)
+    builder = BatchBuilder()
+    builder.commands, builder.blobs = [COMMAND.pack(command) for command in commands], bytearray(blobs)
+    return builder
+
+
+def add_past_the_functions(client: Store, id: str, batch: bytes) -> None:
+    """Writes a journal entry that no function of the store would add."""
+    client.xadd(JOURNAL_KEY, {"t": "1700000000000000", "b": batch}, id=id)
 
 
 def work_off(service: EngineService) -> None:
@@ -56,9 +80,9 @@ def test_another_engine_replays_to_the_same_state(client: Store, tmp_path: Path)
 
 def test_two_engines_agree_and_either_may_be_first(client: Store, tmp_path: Path) -> None:
     engines = [EngineService(client, Core(), tmp_path), EngineService(client, ReferenceCore(), tmp_path)]
-    flow, producer = CommandFlow(3), Producer(client, 7, boot=1)
+    flow, producer = CommandFlow(3), Producer(client, 7)
     for number in range(80):
-        producer.append(flow.next_entry()[1])
+        producer.append(next_batch(flow))
         for engine in engines if number % 3 else reversed(engines):
             engine.step(block_ms=1)
     for engine in engines:
@@ -193,7 +217,7 @@ def test_a_batch_that_was_changed_is_not_executed(
     builder = BatchBuilder()
     builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why")
     batch = builder.build(producer=7, incarnation=1, number=2)
-    client.xadd(JOURNAL_KEY, {"t": "1700000000000000", "b": damage(batch)}, id="1-2")
+    add_past_the_functions(client, "1-2", damage(batch))
     with pytest.raises(EngineStop, match=f"entry 1-2: .*{what}"):
         service.step(block_ms=1)
     assert (service.cursor, service.core.state_hash()) == (EntryId(1, 1), before)
@@ -201,8 +225,7 @@ def test_a_batch_that_was_changed_is_not_executed(
 
 
 def test_a_gap_in_the_batch_numbers_stops_the_engine_with_a_dump(client: Store, tmp_path: Path) -> None:
-    producer = Producer(client, 9, boot=1)
-    producer.append(BatchBuilder().build(producer=9, incarnation=1, number=2))
+    add_past_the_functions(client, "1-1", BatchBuilder().build(producer=9, incarnation=1, number=2))
     service = EngineService(client, Core(), tmp_path)
     with pytest.raises(EngineStop, match="batch 2 instead of 1"):
         service.step(block_ms=1)
@@ -223,7 +246,7 @@ def test_clocks_that_part_halt_the_venue_until_an_operator_resumes_it(client: St
     assert service.core.venue_state == MarketState.HALTED
     resume = BatchBuilder()
     resume.add(Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.TRADING), b"me", b"the clock is right")
-    Producer(client, OPERATOR_PRODUCER).append(resume.build(producer=OPERATOR_PRODUCER, incarnation=10**6, number=1))
+    Producer(client, OPERATOR_PRODUCER).append(resume)
     work_off(service)
     guard.check(4.0, seconds + 100)
     work_off(service)
