@@ -20,6 +20,10 @@ Answered = Callable[[Any], None]
 """Takes the answer; a `hiredis.ReplyError` where the store refused."""
 
 
+class AnswerRefused(ConnectionError):
+    """The store refused what it was asked; the text is its answer."""
+
+
 class StoreLink(asyncio.Protocol):
     """One connection.
 
@@ -70,7 +74,8 @@ class StoreLink(asyncio.Protocol):
         """Sends a command and waits for its answer.
 
         Raises:
-            ConnectionError: the connection was lost, or the store refused; the text says which.
+            ConnectionError: the connection was lost.
+            AnswerRefused: the store refused.
         """
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -87,7 +92,7 @@ class StoreLink(asyncio.Protocol):
         finally:
             self._asking.discard(answer)
         if isinstance(value, hiredis.ReplyError):
-            raise ConnectionError(str(value))
+            raise AnswerRefused(str(value))
         return value
 
     def silent_s(self) -> float:

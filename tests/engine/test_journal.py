@@ -169,7 +169,7 @@ class Breaks:
         return answer
 
 
-@pytest.mark.parametrize("faults", itertools.product(["", "before", "after"], repeat=3))
+@pytest.mark.parametrize("faults", list(itertools.product(["", "before", "after"], repeat=3)))
 def test_a_producer_adds_a_batch_once_whatever_is_lost(client: Store, faults: tuple[str, ...]) -> None:
     producer = Producer(client)
     producer.append(a_tick())
