@@ -177,7 +177,8 @@ class Pipeline:
 
     def store_full(self, now_s: float) -> Batch | None:
         """The store refused the batch for want of memory, so it was not added: new orders are refused, and the rest is to
-        be sent under the same number."""
+        be sent under the same number. A batch is written once, to one connection, and this one was answered there: no copy
+        of it can come in under that number instead."""
         batch = self._sending
         assert batch is not None
         del self._waiting[batch.incarnation, batch.number]
@@ -228,8 +229,6 @@ class Pipeline:
 
     def _is_added(self, batch: Batch, opening: Opening) -> bool:
         """Whether a batch whose confirmation was lost stands in the journal."""
-        if (batch.incarnation, batch.number) not in self._waiting:
-            return True  # Its events came.
         if opening.old_incarnation == batch.incarnation:
             return batch.number <= opening.last_number
         # The answer to an opening was lost, too, and with it the number. Only this batch was on its way.

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import redis
 
+from engine.journal.chain import ChainBroken
 from engine.journal.ids import BEGINNING, EntryId
 from engine.journal.store import (
     EPOCH_KEY,
@@ -119,6 +120,7 @@ class Producer:
         Raises:
             StoreTimeout: no event within `timeout_s`, or it cannot be found out whether the batch was added.
             StaleEpoch: the venue has begun a new epoch.
+            ChainBroken: the store has lost a batch that it had confirmed.
         """
         deadline_s = time.monotonic() + timeout_s
         while True:
@@ -136,6 +138,7 @@ class Producer:
                 never will be once the producer has opened again, which the next call does.
             StoreTimeout: others opened in the producer's name again and again for `timeout_s`. It was not added.
             StaleEpoch: the venue has begun a new epoch.
+            ChainBroken: the store has lost a batch that it had confirmed.
         """
         deadline_s = time.monotonic() + timeout_s
         while True:
@@ -158,6 +161,10 @@ class Producer:
 
     def _open(self) -> None:
         opening = Opening.parse(self.client.execute_command(*open_call(self.producer)))
+        if opening.last_id < self.last_id:
+            raise ChainBroken(
+                f"the store ends before {self.last_id}, which it had confirmed: this is an old copy of it"
+            )
         self.incarnation, self.number, self.last_id = opening.incarnation, 0, opening.last_id
         self._is_open = True
 
