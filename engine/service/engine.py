@@ -5,8 +5,8 @@
 It replays the journal from the beginning, comparing its own events with those in the store entry by entry, and then goes
 on where the events end. Two engines may run at once: `publish` lets one be first, and the other finds that it agrees.
 
-The core knows no clock. This process compares the store's clock, which stamps the journal, with its own once a second;
-where they part by more than 5 s it halts the venue by a command, until an operator resumes it and so accepts the time.
+The core knows no clock. This process appends a tick when the core waits for a time and the journal is silent
+(`engine.service.ticker`), and halts the venue where the clocks part (`engine.service.clock_guard`).
 """
 
 from __future__ import annotations
@@ -15,24 +15,22 @@ import argparse
 import time
 import traceback
 from pathlib import Path
-from typing import Protocol
 
 import redis
 
 from engine.journal import (
     BEGINNING,
-    ENGINE_PRODUCER,
     GENESIS_HEAD,
     PUBLISHED_KEY,
     ChainBroken,
     Diverged,
     EntryId,
     JournalEntry,
-    Producer,
     PublishedEntry,
     StaleEpoch,
     Store,
     StoreRefused,
+    StoreTimeout,
     StreamReader,
     chain_head,
     check_follows,
@@ -55,47 +53,22 @@ from engine.process import (
     stop_on_signals,
 )
 from engine.records import (
-    BatchBuilder,
-    Command,
-    CommandKind,
     EngineStop,
     MalformedRecord,
-    MarketState,
     check_version,
     is_sealed,
 )
+from engine.service.clock_guard import ClockGuard
+from engine.service.cores import ExchangeCore, make_core
+from engine.service.own_producer import OwnProducer
+from engine.service.ticker import BLOCK_MS, Ticker
 from engine.service.watermark import WatermarkWriter, read_watermark
 
 ENTRIES_PER_READ = 64
-BLOCK_MS = 200
 RETRY_S_MAX = 1.0
-CLOCK_CHECK_S = 1.0
-CLOCK_DIFFERENCE_MAX_S = 5.0
 UNRELEASED_VERSION = (1).to_bytes(2, "little")
 START_ANEW = "Format version 1 was never released: start a new venue (`jibek reset`)."
 RESTORE = "Bytes have changed since the entry was appended: restore the store from a copy in which it is whole."
-
-
-class ExchangeCore(Protocol):
-    """What the service needs of a core; `engine.core.Core` and `engine.reference.Core` are two."""
-
-    @property
-    def venue_state(self) -> int: ...
-
-    def execute(self, time_us: int, batch: bytes) -> bytes: ...
-
-    def state_hash(self) -> bytes: ...
-
-
-def make_core(name: str) -> ExchangeCore:
-    """The core named `compiled` or `reference`."""
-    if name == "reference":
-        from engine.reference import Core as ReferenceCore
-
-        return ReferenceCore()
-    from engine.core import Core
-
-    return Core()
 
 
 def check_whole(entry: JournalEntry) -> None:
@@ -141,8 +114,8 @@ class EngineService:
 
         Raises:
             ChainBroken: it is not the next entry.
-            EngineStop: its bytes are not those that its producer sealed, or the core cannot go past
-                it. An unexpected exception of the core is turned into one, with a dump.
+            EngineStop: its bytes are not those that its producer sealed, or the core cannot go past it. An unexpected
+                exception of the core is turned into one, with a dump.
         """
         check_whole(entry)
         check_follows(self.cursor, self.head, entry)
@@ -181,8 +154,9 @@ class EngineService:
         self.published = self.cursor
         return count
 
-    def step(self, block_ms: int) -> bool:
-        """Executes and publishes what the journal has next; True where there was something.
+    def step(self, block_ms: int | None) -> bool:
+        """Executes and publishes what the journal has next; True where there was something. Waits up to `block_ms` for it,
+        None not at all.
 
         Raises:
             redis.ConnectionError, redis.TimeoutError: the store is away; call `reconnected` once it is back.
@@ -226,54 +200,27 @@ class EngineService:
         return path
 
 
-class ClockGuard:
-    """Halts the venue where the store's clock and this machine's part by more than 5 s (promise P2).
-
-    A resume by an operator accepts the difference as it then is.
-    """
-
-    def __init__(self, client: Store, core: ExchangeCore) -> None:
-        self.client = client
-        self.core = core
-        self.accepted_s = 0.0
-        self.halted = False
-        self._checked = float("-inf")
-
-    def check(self, monotonic_s: float, wall_s: float) -> None:
-        """Compares the clocks, once a second at most."""
-        if monotonic_s - self._checked < CLOCK_CHECK_S:
-            return
-        self._checked = monotonic_s
-        seconds, microseconds = self.client.time()
-        difference_s = seconds + microseconds / 1e6 - wall_s
-        if self.halted and self.core.venue_state == MarketState.TRADING:
-            self.halted, self.accepted_s = False, difference_s
-        if not self.halted and abs(difference_s - self.accepted_s) > CLOCK_DIFFERENCE_MAX_S:
-            self._halt(difference_s)
-
-    def _halt(self, difference_s: float) -> None:
-        builder = BatchBuilder()
-        why = f"the store's clock is {difference_s:+.1f} s from the engine's"
-        command = Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.HALTED)
-        builder.add(command, b"engine", why.encode())
-        Producer(self.client, ENGINE_PRODUCER).append(builder)
-        self.halted = True
-
-
-def serve(service: EngineService, guard: ClockGuard, stop: StopRequest) -> None:
+def serve(service: EngineService, stop: StopRequest) -> None:
     """Runs until the stop is requested; outlives the store."""
+    producer = OwnProducer(service.client)
+    guard = ClockGuard(service.client, service.core, producer)
+    ticker = Ticker(service.client, service.core, producer)
     watermark = WatermarkWriter(service.data)
     retry_s = 0.0
+    wait_ms: int | None = BLOCK_MS
     try:
         while not stop:
             try:
                 if retry_s:
                     service.reconnected()
                     retry_s = 0.0
-                if service.step(BLOCK_MS):
+                if service.step(wait_ms):
                     watermark.note(service.published, service.head)
+                    wait_ms = ticker.wait_ms()
+                else:
+                    wait_ms = ticker.tick_if_due()
                 guard.check(time.monotonic(), time.time())
-            except (redis.ConnectionError, redis.TimeoutError):
+            except (redis.ConnectionError, redis.TimeoutError, StoreTimeout):
                 retry_s = min(RETRY_S_MAX, 2 * retry_s or 0.02)
                 stop.wait(retry_s)
     finally:
@@ -297,7 +244,7 @@ def main(arguments: list[str] | None = None) -> int:
         count = service.recover()
         log.info("replayed %d entries in %.3f s to %s", count, time.monotonic() - began_s, service.cursor)
         report_ready(cursor=str(service.cursor), state_hash=core.state_hash().hex())
-        serve(service, ClockGuard(client, core), stop)
+        serve(service, stop)
     except (StoreRefused, ChainBroken, Diverged, StaleEpoch, EngineStop, ValueError) as error:
         log.error("%s: %s", type(error).__name__, error)
         return EXIT_REFUSED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,10 @@ import redis
 
 from engine.core import Core
 from engine.journal import (
+    ENGINE_PRODUCER,
     JOURNAL_KEY,
     OPERATOR_PRODUCER,
+    PRODUCERS_KEY,
     ChainBroken,
     Diverged,
     EntryId,
@@ -20,6 +22,7 @@ from engine.journal import (
     Store,
     connect,
     read_events,
+    read_journal,
 )
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, StopRequest
 from engine.records import (
@@ -29,14 +32,23 @@ from engine.records import (
     CommandKind,
     EngineStop,
     MarketState,
+    OrderType,
+    Side,
+    TimeInForce,
     is_sealed,
     parse_batch,
+    unpack_parts,
 )
 from engine.reference import Core as ReferenceCore
-from engine.service.engine import ClockGuard, EngineService, main, serve
+from engine.service.clock_guard import ClockGuard
+from engine.service.engine import EngineService, main, serve
+from engine.service.own_producer import OwnProducer
+from engine.service.ticker import BLOCK_MS, Ticker
 from engine.service.watermark import read_watermark, write_watermark
+from engine.venue_file import load_venue
 from tests.engine.command_flow import CommandFlow
 from tests.store_process import StoreProcess
+from tests.venue_process import wait_until
 
 
 def append_flow(client: Store, entries: int, seed: int = 1) -> None:
@@ -180,7 +192,7 @@ def test_a_watermark_comes_back_and_nonsense_does_not(tmp_path: Path) -> None:
 def test_serving_outlives_the_store(server: StoreProcess, client: Store, tmp_path: Path) -> None:
     own = connect(server.url)
     service, stop = EngineService(own, Core(), tmp_path), StopRequest()
-    thread = threading.Thread(target=serve, args=(service, ClockGuard(own, service.core), stop))
+    thread = threading.Thread(target=serve, args=(service, stop))
     thread.start()
     try:
         producer = Producer(client, OPERATOR_PRODUCER)
@@ -235,7 +247,7 @@ def test_a_gap_in_the_batch_numbers_stops_the_engine_with_a_dump(client: Store, 
 
 def test_clocks_that_part_halt_the_venue_until_an_operator_resumes_it(client: Store, tmp_path: Path) -> None:
     service = EngineService(client, Core(), tmp_path)
-    guard = ClockGuard(client, service.core)
+    guard = ClockGuard(client, service.core, OwnProducer(client))
     seconds = float(client.time()[0])
     guard.check(0.0, seconds + 1)
     work_off(service)
@@ -260,3 +272,92 @@ def test_the_process_says_why_it_does_not_start(server: StoreProcess, client: St
         assert main(["--store", server.url, "--data", str(tmp_path)]) == EXIT_REFUSED
     finally:
         client.config_set("appendfsync", "always")
+
+
+# -- ticks
+
+
+class WaitsFor:
+    """As much of a core as the ticker looks at."""
+
+    def __init__(self, next_deadline_us: int | None) -> None:
+        self.next_deadline_us = next_deadline_us
+
+
+def test_a_tick_comes_when_it_is_due_by_the_clock_of_the_store(client: Store) -> None:
+    def ticker(left_s: float | None) -> Ticker:
+        seconds, microseconds = client.time()
+        deadline_us = None if left_s is None else seconds * 1_000_000 + microseconds + int(left_s * 1_000_000)
+        return Ticker(client, WaitsFor(deadline_us), OwnProducer(client))
+
+    for left_s in (None, 60.0):
+        assert ticker(left_s).wait_ms() == ticker(left_s).tick_if_due() == BLOCK_MS
+    soon = ticker(0.1)
+    assert soon.wait_ms() is None, "only the store knows how soon"
+    wait_ms = soon.tick_if_due()
+    assert wait_ms is not None and 0 < wait_ms <= 100
+    assert client.hgetall(PRODUCERS_KEY).keys() == {b"1"}, "who has nothing to say does not open"
+    assert client.xlen(JOURNAL_KEY) == 1
+    due = ticker(0.0)
+    assert due.wait_ms() is None
+    assert due.tick_if_due() is None
+    [entry] = read_journal(client, EntryId(1, 0))
+    header, commands, _ = parse_batch(entry.batch)
+    assert (header.producer, [command.kind for command in commands]) == (ENGINE_PRODUCER, [CommandKind.TIME_TICK])
+
+
+def test_what_an_entry_could_not_take_is_worked_off_without_anybody_sending_anything(
+    server: StoreProcess, client: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.reference.agenda.EVENTS_BEGIN_MAX", 4)
+    own = connect(server.url)
+    service, stop = EngineService(own, ReferenceCore(), tmp_path), StopRequest()
+    operator = Producer(client)
+    for command, *parts in an_account_with_orders(30):
+        builder = BatchBuilder()
+        builder.add(command, *parts)
+        operator.append(builder)
+    work_off(service)
+    assert service.core.open_order_count == 30
+    builder = BatchBuilder()
+    builder.add(Command(kind=CommandKind.ORDER_CANCEL_ALL, account=1))
+    operator.append(builder)
+    last = client.xlen(JOURNAL_KEY) - 1
+    thread = threading.Thread(target=serve, args=(service, stop))
+    thread.start()
+    try:
+        wait_until(lambda: service.core.next_deadline_us is None and service.cursor >= (1, last), "the work is done")
+    finally:
+        stop.set()
+        thread.join()
+    assert service.core.open_order_count == 0
+    ticks = [parse_batch(entry.batch) for entry in read_journal(client, EntryId(1, last))]
+    assert 5 <= len(ticks) <= 10, "each took up to four"
+    assert [(header.producer, header.number) for header, _, _ in ticks] == [
+        (ENGINE_PRODUCER, number) for number in range(1, len(ticks) + 1)
+    ]
+    assert EngineService(client, ReferenceCore(), tmp_path).recover() == last + 1 + len(ticks)
+
+
+def an_account_with_orders(count: int) -> Iterator[tuple[Command, *tuple[bytes, ...]]]:
+    """The commands that define the default venue and give its first account so many open orders."""
+    for batch in load_venue().batches("test"):
+        _, commands, blobs = parse_batch(batch.build(producer=1, incarnation=1, number=1))
+        for command in commands:
+            parts = unpack_parts(blobs[command.blob_offset :][: command.blob_length])
+            yield command._replace(blob_offset=0, blob_length=0), *parts
+    yield Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why"
+    yield Command(kind=CommandKind.DEPOSIT, account=1, asset=1, amount=10**13), b"me", b"why"
+    for number in range(count):
+        yield (
+            Command(
+                kind=CommandKind.ORDER_PLACE,
+                side=Side.BUY,
+                order_type=OrderType.LIMIT,
+                time_in_force=TimeInForce.GTC,
+                account=1,
+                market=1,
+                price_ticks=50_000,
+                quantity_lots=1_000 + number,
+            ),
+        )
