@@ -44,7 +44,7 @@ class Ticker:
         if deadline_us is None:
             return BLOCK_MS
         seconds, microseconds = self._client.time()
-        left_us = deadline_us - (seconds * 1_000_000 + microseconds)
+        left_us: int = deadline_us - (seconds * 1_000_000 + microseconds)
         if left_us > 0:
             return min(BLOCK_MS, -(-left_us // 1000))
         builder = BatchBuilder()
