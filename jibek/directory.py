@@ -30,7 +30,7 @@ from engine.journal import (
     read_events,
 )
 from engine.records import (
-    EVENT,
+    EVENT_BYTES,
     EVENT_HEADER,
     KEY_DEFINITION,
     Event,
@@ -128,7 +128,7 @@ def defines_something(data: bytes) -> bool:
 
     Cost: one slice over the first byte of each event. The slice runs on into the blobs, hence the wrong yes.
     """
-    return not _DEFINING.isdisjoint(data[EVENT_HEADER.size :: EVENT.size])
+    return not _DEFINING.isdisjoint(data[EVENT_HEADER.size :: EVENT_BYTES])
 
 
 def read_directory(client: Store, data: Path) -> Directory:
