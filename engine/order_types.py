@@ -8,6 +8,7 @@ and docs/order-types.md come from the same rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
@@ -123,3 +124,13 @@ _FLAGS = {
     for time in order_type.terms.times_in_force
 }
 assert all(_FLAGS.values()), "an order that may do nothing is no order"
+
+
+def one_of(words: Sequence[str]) -> str:
+    """A choice as people write it.
+
+    >>> one_of(["GTC", "IOC", "FOK"])
+    'GTC, IOC or FOK'
+    """
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last

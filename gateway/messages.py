@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from engine.listing import Asset, Listing, Market
 from engine.records import MarketState, OrderType, Side, TimeInForce
-from engine.venue_file import Asset, Listing, Market
 from gateway.accounts import Account, Order, OwnTrade
 from gateway.numerals import ONE_E8, ZERO, MarketNumbers, asset_unit_e8, format_e8
 from gateway.refusals import Refusal, wording

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from engine.listing import Listing
 from engine.records import (
     FEES,
     KEY_DEFINITION,
@@ -18,7 +19,6 @@ from engine.records import (
     EventKind,
     KeyDefinition,
 )
-from engine.venue_file import Listing
 from gateway import messages
 from gateway.accounts import DERIVED_PREFIX, Account, CommandEvents, Order, OrderEvents, OwnTrade, safe_client_id
 from gateway.feeds import Feeds

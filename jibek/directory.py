@@ -28,8 +28,9 @@ from engine.journal import (
     parse_events,
     read_events,
 )
+from engine.listing import Listing
 from engine.records import (
-    EVENT,
+    EVENT_BYTES,
     EVENT_HEADER,
     KEY_DEFINITION,
     Event,
@@ -37,7 +38,6 @@ from engine.records import (
     EventKind,
     KeyType,
 )
-from engine.venue_file import Listing
 
 CACHE_FILE = "directory.cache"
 ENTRIES_PER_READ = 256
@@ -125,7 +125,7 @@ def defines_something(data: bytes) -> bool:
 
     Cost: one slice over the first byte of each event. The slice runs on into the blobs, hence the wrong yes.
     """
-    return not _DEFINING.isdisjoint(data[EVENT_HEADER.size :: EVENT.size])
+    return not _DEFINING.isdisjoint(data[EVENT_HEADER.size :: EVENT_BYTES])
 
 
 def read_directory(client: Store, data: Path) -> Directory:

@@ -29,6 +29,7 @@ from engine.journal import (
     StaleEpoch,
     StoreTimeout,
 )
+from engine.listing import Listing
 from engine.records import (
     HOUSE_ACCOUNT,
     STATE_REPORT,
@@ -43,7 +44,6 @@ from engine.records import (
     StateReport,
     TradeFlag,
 )
-from engine.venue_file import Listing
 from ledger.accounts import (
     Account,
     AccountKind,
@@ -190,7 +190,7 @@ class OpenOrders:
     def _accepted(self, event: Event) -> Order:
         market = self._listing.markets[event.market]
         if event.side == Side.BUY:
-            slot, need = slot_of(event.account, market.quote.number), event.price_ticks * market.tick_value_units
+            slot, need = slot_of(event.account, market.quote.number), event.price_ticks * market.lot_value_units
         else:
             slot, need = slot_of(event.account, market.base.number), market.definition.lot_units
         return self.Order(slot, need if event.hold_change else 0, event.left_lots)

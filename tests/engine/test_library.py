@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import Book, Engine
-from engine.library import Balance, OpenOrder, Refused, UnknownName, _steps, _trimmed, command_dtype
+from engine.decimals import DecimalError
+from engine.library_values import Balance, OpenOrder, Refused, UnknownName, command_dtype, step_count, trimmed
 from engine.reasons import Reason
 from engine.records import CommandKind, EventKind, OrderType, Side, TimeInForce
-from engine.venue_file import DecimalError, VenueError
+from engine.venue_file import VenueError
 
 
 @pytest.fixture(params=[False, True], ids=["compiled", "reference"])
@@ -465,10 +466,10 @@ def test_nothing_but_the_errors_that_are_told(
     scale=st.integers(0, 8),
 )
 def test_a_number_that_goes_out_comes_in_the_same(steps: int, step: int, scale: int) -> None:
-    number = _trimmed(steps * step, scale, step)
+    number = trimmed(steps * step, scale, step)
     assert number == Fraction(steps * step, 10**scale)
     if steps * step < 10**20:
-        assert _steps(number, step, scale, "tick") == _steps(str(number), step, scale, "tick") == steps
+        assert step_count(number, step, scale, "tick") == step_count(str(number), step, scale, "tick") == steps
 
 
 def test_many_names_are_not_all_told() -> None:

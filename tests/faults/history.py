@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from engine.journal import EntryId, JournalEntry, PublishedEntry
+from engine.listing import Listing, Market
 from engine.reasons import Reason
 from engine.records import (
     HOUSE_ACCOUNT,
@@ -27,7 +28,6 @@ from engine.records import (
     TradeFlag,
     parse_batch,
 )
-from engine.venue_file import Listing, Market
 
 Pair = tuple[JournalEntry, PublishedEntry]
 

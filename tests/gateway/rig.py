@@ -14,6 +14,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from engine.decimals import parse_decimal
 from engine.definitions import RULES_VERSION
 from engine.journal import GENESIS_HEAD, OPERATOR_PRODUCER, VENUE_PRODUCER, EntryId, PublishedEntry
 from engine.records import (
@@ -30,7 +31,7 @@ from engine.records import (
     KeyType,
 )
 from engine.reference import Core
-from engine.venue_file import load_venue, parse_decimal
+from engine.venue_file import load_venue
 from gateway.methods import Clock, Methods
 from gateway.pipeline import Pipeline
 from gateway.protocol import HttpRequest
