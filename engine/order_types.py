@@ -66,7 +66,8 @@ class OrderType(IntEnum):
 
     terms: Terms
 
-    def __new__(cls, number: int, terms: Terms) -> OrderType:
+    def __new__(cls, number: int, terms: Terms | None = None) -> OrderType:
+        assert terms is not None, "every row has its terms; only a member is looked up by its number alone"
         member = int.__new__(cls, number)
         member._value_ = number
         member.terms = terms

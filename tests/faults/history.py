@@ -21,11 +21,11 @@ from engine.records import (
     Disposition,
     Event,
     EventEntry,
+    EventFlag,
     EventKind,
     OrderType,
     Side,
     TimeInForce,
-    TradeFlag,
     parse_batch,
 )
 
@@ -222,9 +222,9 @@ class History:
         self._pay(event.maker_account, event, maker, event.maker_hold_change)
         self._pay(event.account, event, taker, event.hold_change)
         cumulative = (event.maker_cumulative_lots, event.maker_cumulative_quote)
-        self._fill(maker, event.flags & TradeFlag.MAKER_FILLED, *cumulative, is_placing=False)
+        self._fill(maker, event.flags & EventFlag.MAKER_FILLED, *cumulative, is_placing=False)
         cumulative = (event.cumulative_lots, event.cumulative_quote)
-        self._fill(taker, event.flags & TradeFlag.TAKER_FILLED, *cumulative, is_placing=True)
+        self._fill(taker, event.flags & EventFlag.TAKER_FILLED, *cumulative, is_placing=True)
 
     def _fill(self, fill: Fill, is_filled: int, lots: int, quote: int, *, is_placing: bool) -> None:
         order = self.orders[fill.order_id]
@@ -266,5 +266,5 @@ def text_of(client_id: bytes) -> str:
 
 
 SIDES = {Side.BUY: "BUY", Side.SELL: "SELL"}
-TYPES = {OrderType.LIMIT: "LIMIT", OrderType.MARKET: "MARKET", OrderType.LIMIT_MAKER: "LIMIT_MAKER"}
-TIMES_IN_FORCE = {TimeInForce.NONE: "", TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK"}
+TYPES = {order_type: order_type.name for order_type in OrderType}
+TIMES_IN_FORCE = {time: time.name for time in TimeInForce} | {TimeInForce.NONE: ""}
