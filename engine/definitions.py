@@ -7,8 +7,9 @@ whether a definition is valid. Nothing here touches the state of an exchange.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 
+from engine.order_types import OrderFlag, order_flags
 from engine.reasons import Reason
 from engine.records import (
     AMOUNT_MAX,
@@ -16,13 +17,19 @@ from engine.records import (
     EPOCH_START,
     FEE_PPM_MAX,
     FEES,
+    HOUSE_ACCOUNT,
     ID_MAX,
     KEY_DEFINITION,
+    KEYS_PER_ACCOUNT_MAX,
     MARKET_DEFINITION,
     NOTIONAL_MIN_UNITS,
+    PPM,
     PRICE_SCALE,
+    SAVED_BALANCE,
+    SAVED_PRODUCER,
     SCALE_MAX,
     TICK_AND_LOT_MAX,
+    AgendaKind,
     EngineStop,
     EpochStart,
     Fees,
@@ -31,8 +38,20 @@ from engine.records import (
     Layout,
     MalformedRecord,
     MarketDefinition,
+    MarketState,
     Permission,
     RecordT,
+    SavedAccount,
+    SavedAgendaItem,
+    SavedAsset,
+    SavedBalance,
+    SavedFees,
+    SavedKey,
+    SavedMarket,
+    SavedOrder,
+    SavedProducer,
+    SavedVenue,
+    SelfTradeMode,
     unpack_parts,
 )
 
@@ -173,10 +192,164 @@ def read_key(blob: bytes) -> tuple[KeyDefinition, bytes, bytes]:
     """Definition, key id and public key of KEY_ADD. Raises Refused."""
     packed, key_id, public_key, _, _ = read_parts(blob, 5)
     definition = _unpack(KEY_DEFINITION, packed)
-    valid = (
-        KEY_ID.fullmatch(key_id)
+    refuse_unless(is_valid_key(definition, key_id, public_key), Reason.INVALID_KEY)
+    return definition, key_id, public_key
+
+
+def is_valid_key(definition: KeyDefinition, key_id: bytes, public_key: bytes) -> bool:
+    """Whether an API key has an id, a known type with a public key of its length, and known permissions."""
+    return (
+        KEY_ID.fullmatch(key_id) is not None
         and len(public_key) == _PUBLIC_KEY_BYTES.get(definition.key_type)  # type: ignore[call-overload]
         and 0 < definition.permissions <= Permission.READ | Permission.TRADE
     )
-    refuse_unless(valid, Reason.INVALID_KEY)
-    return definition, key_id, public_key
+
+
+# -- a dump of the state: what both engines accept when they load one
+
+
+class SavedStateFault(ValueError):
+    """The bytes are no state that an engine of this version has dumped; the text says what is wrong."""
+
+
+def _fault_unless(condition: object, text: str) -> None:
+    if not condition:
+        raise SavedStateFault(text)
+
+
+class StateReader:
+    """Reads a dump from front to back."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.position = 0
+
+    def record(self, layout: Layout[RecordT]) -> RecordT:
+        """The next record.
+
+        Raises:
+            SavedStateFault: the dump ends before, or a reserved field is in use.
+        """
+        _fault_unless(self.position + layout.size <= len(self.data), f"a {layout.record.__name__} is cut off")
+        record = layout.unpack_from(self.data, self.position)
+        self.position += layout.size
+        _fault_unless(not getattr(record, "reserved", 0), f"a {layout.record.__name__} has reserved fields in use")
+        return record
+
+    def part(self) -> bytes:
+        """The next part, without its length. Raises SavedStateFault where it is cut off."""
+        start = self.position + 2
+        end = start + int.from_bytes(self.data[self.position : start], "little")
+        _fault_unless(end <= len(self.data), "a name is cut off")
+        self.position = end
+        return self.data[start:end]
+
+    def balances(self, count: int, asset_count: int) -> Iterator[SavedBalance]:
+        """That many balances of one account, in order. Raises SavedStateFault."""
+        last = 0
+        for _ in range(count):
+            balance = self.record(SAVED_BALANCE)
+            known = last < balance.asset <= asset_count
+            amounts = min(balance.available, balance.held) >= 0 < balance.available + balance.held <= AMOUNT_MAX
+            _fault_unless(known and amounts, f"the balance of asset {balance.asset} is out of order or out of range")
+            last = balance.asset
+            yield balance
+
+    def producers(self, count: int) -> Iterator[SavedProducer]:
+        """That many producers, in order. Raises SavedStateFault."""
+        last = -1
+        for _ in range(count):
+            saved = self.record(SAVED_PRODUCER)
+            _fault_unless(saved.producer > last, f"producer {saved.producer} is out of order")
+            last = saved.producer
+            yield saved
+
+    def end(self) -> None:
+        """Raises SavedStateFault where anything follows."""
+        _fault_unless(self.position == len(self.data), f"{len(self.data) - self.position} bytes too many")
+
+
+def check_saved_venue(venue: SavedVenue) -> None:
+    """Refuses a dump of another format or of other rules, by name. Raises SavedStateFault."""
+    _fault_unless(venue.magic == SavedVenue().magic, f"{venue.magic!r} is not the format {SavedVenue().magic!r}")
+    rules = venue.rules_version
+    _fault_unless(rules == RULES_VERSION, f"the rules are version {rules}; this engine has {RULES_VERSION}")
+    _fault_unless(venue.venue_state in list(MarketState), f"the venue is in state {venue.venue_state}")
+    _fault_unless(venue.last_order_id <= ID_MAX, f"order id {venue.last_order_id} is too large")
+    _fault_unless(max(venue.asset_count, venue.market_count) < 1 << 16, "more assets or markets than have numbers")
+    _fault_unless(venue.account_count > 0, "there is no house account")
+
+
+def check_saved_asset(saved: SavedAsset, name: bytes, taken: Collection[bytes]) -> None:
+    """Raises SavedStateFault."""
+    valid = ASSET_NAME.fullmatch(name) and saved.scale <= SCALE_MAX and 0 <= saved.issued <= AMOUNT_MAX
+    _fault_unless(valid and name not in taken, f"asset {name!r} is not valid, or listed twice")
+
+
+def check_saved_market(
+    definition: MarketDefinition,
+    saved: SavedMarket,
+    symbol: bytes,
+    scales: Mapping[int, int],
+    taken: Collection[bytes],
+) -> int:
+    """The value of one lot at one tick. Raises SavedStateFault."""
+    known = definition.base_asset in scales and definition.quote_asset in scales
+    _fault_unless(known and not market_faults(definition), f"market {symbol!r} is not valid")
+    unit = notional_unit(definition, scales[definition.base_asset], scales[definition.quote_asset])
+    _fault_unless(unit and SYMBOL.fullmatch(symbol) and symbol not in taken, f"market {symbol!r} is not valid")
+    in_range = (
+        max(saved.maker_fee_ppm, saved.taker_fee_ppm) <= FEE_PPM_MAX
+        and saved.state in list(MarketState)
+        and max(saved.trades, saved.updates) <= ID_MAX
+        and 0 <= saved.last_price_ticks <= AMOUNT_MAX
+    )
+    _fault_unless(in_range, f"market {symbol!r} has a number out of range")
+    return unit
+
+
+def check_saved_account(saved: SavedAccount, name: bytes, number: int, taken: Collection[bytes]) -> None:
+    """Raises SavedStateFault."""
+    valid = name == b"house" if number == HOUSE_ACCOUNT else ACCOUNT_NAME.fullmatch(name) and name not in taken
+    _fault_unless(valid and saved.is_frozen <= 1, f"account {number}, {name!r}, is not valid, or there twice")
+    _fault_unless(saved.key_count <= KEYS_PER_ACCOUNT_MAX, f"account {number} has {saved.key_count} keys")
+    plain = not (saved.is_frozen or saved.fees_count or saved.key_count)
+    _fault_unless(number != HOUSE_ACCOUNT or plain, "the house has what only clients have")
+
+
+def check_saved_fees(fees: SavedFees, account: int, last_market: int, market_count: int) -> None:
+    """Raises SavedStateFault."""
+    valid = last_market < fees.market <= market_count and max(fees.maker_fee_ppm, fees.taker_fee_ppm) <= FEE_PPM_MAX
+    _fault_unless(valid, f"account {account} has fees in market {fees.market} that are out of order or out of range")
+
+
+def check_saved_key(
+    key: SavedKey, key_id: bytes, public_key: bytes, account: int, last_id: bytes, taken: Collection[bytes]
+) -> None:
+    """Raises SavedStateFault."""
+    valid = is_valid_key(KeyDefinition(key.key_type, key.permissions), key_id, public_key)
+    _fault_unless(valid and key_id > last_id and key_id not in taken, f"account {account} has a key that is not valid")
+
+
+def check_saved_order(
+    saved: SavedOrder, definition: MarketDefinition, lot_value_units: int, last_order_id: int, account_count: int
+) -> None:
+    """What can be judged of an order by itself. Raises SavedStateFault."""
+    resting = OrderFlag.HAS_LIMIT | OrderFlag.MAY_REST
+    may_rest = order_flags(saved.order_type, saved.time_in_force) & resting == resting
+    named = 0 < saved.order_id <= last_order_id and 0 < saved.account < account_count
+    sized = 0 < saved.left_lots <= saved.quantity_lots <= definition.quantity_max_lots
+    priced = 0 < saved.price_ticks <= definition.price_max_ticks
+    valued = saved.price_ticks * saved.quantity_lots * lot_value_units <= AMOUNT_MAX
+    paid = 0 <= saved.cumulative_quote <= AMOUNT_MAX and saved.fee_credit < PPM
+    padded = b"\0" not in saved.client_id.rstrip(b"\0") and saved.self_trade_mode == SelfTradeMode.NONE
+    timed = saved.working_us == saved.created_us <= saved.updated_us
+    valid = may_rest and named and sized and priced and valued and paid and padded and timed
+    _fault_unless(valid, f"order {saved.order_id} is not one that could rest")
+
+
+def check_saved_agenda_item(item: SavedAgendaItem, account_count: int, market_count: int) -> None:
+    """Raises SavedStateFault."""
+    known = item.kind in list(AgendaKind) and 0 < item.account < account_count and item.market <= market_count
+    reasons = (Reason.CANCELLED_BY_OWNER, Reason.CANCELLED_BY_FREEZE)
+    _fault_unless(known and item.reason in reasons, f"the agenda has {item}")

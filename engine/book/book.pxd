@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from engine.book.matching cimport BookEventRecord, BookOperationRecord, BookState
+from engine.book.operations cimport BookEventRecord, BookOperationRecord, BookState
 from engine.book.saved_book cimport SavedOrder
 
 

@@ -1,8 +1,9 @@
 """An order book with price-time priority, on its own: no accounts, no money, no store.
 
-Prices are `engine/book/price_tree.pxd`, queues `engine/book/ladder.pxd`, the map from order id to order is `engine/book/order_ids.pxd`, the
-rules of matching `engine/book/matching.pxd`; each says how it works and what it costs. This module is their Python face: one call an order, or
-one call for a whole array of operations. docs/book.md shows how to use it.
+Prices are `engine/book/price_tree.pxd`, queues `engine/book/ladder.pxd`, the map from order id to order is
+`engine/book/order_ids.pxd`, the operations `engine/book/operations.pxd`; each says how it works and what it costs. This
+module is their Python face: one call an order, or one call for a whole array of operations. docs/book.md shows how to
+use it.
 """
 
 from cpython.buffer cimport PyBUF_ND, PyBuffer_Release, PyObject_GetBuffer
@@ -27,7 +28,9 @@ from engine.book.ladder cimport (
     ladder_quantity,
     ladder_rest,
 )
-from engine.book.matching cimport (
+from engine.book.memory cimport jibek_allocate
+from engine.book.order_ids cimport ids_get, ids_insert, ids_reserve
+from engine.book.operations cimport (
     EVENT_ACCEPTED,
     EVENT_AMENDED,
     EVENT_CANCELLED,
@@ -40,7 +43,6 @@ from engine.book.matching cimport (
     OPERATION_MARKET,
     OPERATION_PLACE,
     OPERATION_REPLACE,
-    VALUE_MAX,
     BookEventRecord,
     BookOperationRecord,
     book_amend,
@@ -54,11 +56,10 @@ from engine.book.matching cimport (
     events_use,
     is_value,
 )
-from engine.book.memory cimport jibek_allocate
-from engine.book.order_ids cimport ids_get, ids_insert, ids_reserve
 from engine.book.price_tree cimport Level, tree_level, tree_worse_level
-from engine.records cimport SIDE_BUY, SIDE_SELL, TIME_IN_FORCE_GTC
 from engine.book.saved_book cimport SavedOrder, saved_book_size, saved_book_write
+from engine.book.walk cimport VALUE_MAX
+from engine.records cimport SIDE_BUY, SIDE_SELL, TIME_IN_FORCE_GTC
 
 import operator
 import os
@@ -400,7 +401,7 @@ cdef class Book:
             TypeError: an argument is no whole number.
             OverflowError: the order id is not from 0 to 2^64 - 1.
 
-        Complexity: O(1), and O(1) for each fill; FOK looks at each level it would need first.
+        Complexity: O(1), and O(1) for each fill; FOK first looks at each order that it would fill.
         """
         cdef BookOperationRecord record
         record.order_id = read_order_id(order_id)

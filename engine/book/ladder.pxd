@@ -7,7 +7,8 @@ for "no neighbour". Freed handles are used again, last freed first, while they a
 
 **Cost.** Add, remove, fill, best price, first order: O(1), but for what the tree says of a price that is new. The arena grows
 in place where there are many orders (`engine/book/memory.pxd`), so no order waits for the others to be copied. Memory: 32 bytes an
-order. An arena in which fewer than one node in sixteen is in use is made anew, so that orders long gone cost nothing.
+order. An arena in which fewer than one node in sixteen is in use is made anew
+(`engine/book/compaction.pxd`), so that orders long gone cost nothing.
 
 **Source.** The intrusive queues and the pool with 32-bit indices are those of the known fast books (exchange-core's direct
 book, CppTrader, itch-order-book).
@@ -209,49 +210,6 @@ cdef inline bint arena_is_sparse(const Arena* arena) noexcept nogil:
     return jibek_unlikely(arena.live < arena.used // 16) and arena.used > KEPT_NODES_MAX
 
 
-cdef inline bint arena_renew(Arena* arena, Room* old) noexcept nogil:
-    """Gives an arena nodes for as many orders as it holds, and its old ones to `old`; False where memory is out.
-
-    The owner then moves the orders of all its ladders with `ladder_move` and frees the old nodes.
-    """
-    cdef Arena fresh
-    arena_init(&fresh)
-    while fresh.capacity <= arena.live:
-        if not arena_grow(&fresh):
-            room_free(&fresh.room)
-            return False
-    fresh.stock = arena.stock
-    old[0] = arena.room
-    arena[0] = fresh
-    return True
-
-
-cdef inline void ladder_move(Arena* arena, Ladder* ladder, const Node* old, uint32_t* handles) noexcept nogil:
-    """Moves a ladder's orders from old nodes to those of a renewed arena, in the order in which they are served.
-
-    `handles`, where it is not NULL, gets the new handle of each old one.
-    """
-    cdef Level* level
-    cdef uint32_t handle, moved
-    for ask in range(2):
-        level = ladder_best_level(ladder, ask)
-        while level != NULL:
-            handle = level.head
-            level.head = arena.used
-            while handle:
-                moved = arena.used
-                arena.used += 1
-                arena.live += 1
-                arena.nodes[moved] = old[handle]
-                arena.nodes[moved].previous = moved - 1 if moved > level.head else 0
-                arena.nodes[moved].next = moved + 1 if old[handle].next else 0
-                if handles != NULL:
-                    handles[handle] = moved
-                level.tail = moved
-                handle = old[handle].next
-            level = tree_worse_level(level)
-
-
 cdef inline uint32_t ladder_rest(
     Arena* arena, Ladder* ladder, int64_t key, int64_t quantity_lots, uint64_t order_id
 ) noexcept nogil:
@@ -283,6 +241,12 @@ cdef inline uint32_t ladder_rest(
         tree_add_level(&arena.stock, tree, leaf, level, key)
     level.tail = handle
     return handle
+
+
+cdef inline void ladder_reduce(Node* node, int64_t lots) noexcept nogil:
+    """Takes lots, fewer than it has, off an order that rests, which keeps its place in the queue."""
+    node.left_lots -= lots
+    node.level.quantity_lots -= lots
 
 
 cdef inline void ladder_remove(Arena* arena, Ladder* ladder, uint32_t handle) noexcept nogil:

@@ -37,6 +37,7 @@ from engine.core.client_ids cimport (
     client_id_spread,
     client_ids_differ,
 )
+from engine.book.compaction cimport Compaction, compaction_begin, compaction_end, compaction_move
 from engine.book.handle_table cimport (
     TableSearch,
     table_free,
@@ -57,7 +58,6 @@ from engine.book.ladder cimport (
     arena_free,
     arena_init,
     arena_is_sparse,
-    arena_renew,
     ladder_after,
     ladder_best_ask,
     ladder_best_bid,
@@ -69,7 +69,6 @@ from engine.book.ladder cimport (
     ladder_init,
     ladder_is_ask,
     ladder_key,
-    ladder_move,
     ladder_price,
     ladder_remove,
     ladder_rest,
@@ -83,7 +82,6 @@ from engine.book.order_ids cimport (
     ids_insert,
     ids_prefetch,
     ids_remove,
-    ids_renumber,
     ids_reserve,
     ids_shrink,
 )
@@ -1202,33 +1200,31 @@ cdef class Core:
 
     cdef void _make_anew(self) noexcept:
         """Moves the few orders that are left to new memory; where there is none they stay where they are."""
-        cdef uint32_t used = self.arena.used
-        cdef uint32_t* handles = <uint32_t*>calloc(used, sizeof(uint32_t))
-        cdef Room old_nodes, infos
+        cdef Compaction compaction
+        cdef Room infos
         cdef OpenOrder* orders
         cdef uint32_t index, place
         memset(&infos, 0, sizeof(Room))
-        if handles != NULL and room_grow(&infos, 0, 2 * (self.arena.live + RECORDS_MIN) * sizeof(OrderInfo)):
+        if not room_grow(&infos, 0, 2 * (self.arena.live + RECORDS_MIN) * sizeof(OrderInfo)):
+            return
+        for index in range(1, self.account_market_count):
+            self._drop_ended(&self.account_markets[index])
+        if compaction_begin(&self.arena, &compaction):
+            for index in range(self.market_count):
+                compaction_move(&self.arena, &self.markets[index].ladder, &compaction)
+            for index in range(compaction.handle_count):
+                if compaction.handles[index]:
+                    (<OrderInfo*>infos.memory)[compaction.handles[index]] = self.infos[index]
+            table_renumber(&self.client_ids, compaction.handles)
             for index in range(1, self.account_market_count):
-                self._drop_ended(&self.account_markets[index])
-            if arena_renew(&self.arena, &old_nodes):
-                for index in range(self.market_count):
-                    ladder_move(&self.arena, &self.markets[index].ladder, <const Node*>old_nodes.memory, handles)
-                for index in range(used):
-                    if handles[index]:
-                        (<OrderInfo*>infos.memory)[handles[index]] = self.infos[index]
-                ids_renumber(&self.ids, handles)
-                table_renumber(&self.client_ids, handles)
-                for index in range(1, self.account_market_count):
-                    orders = listed_orders(&self.account_markets[index])
-                    for place in range(self.account_markets[index].listed_count):
-                        orders[place].handle = handles[orders[place].handle]
-                room_free(&old_nodes)
-                infos, self.info_room = self.info_room, infos
-                self.infos = <OrderInfo*>self.info_room.memory
-                self.info_capacity = self.info_room.size // sizeof(OrderInfo)
+                orders = listed_orders(&self.account_markets[index])
+                for place in range(self.account_markets[index].listed_count):
+                    orders[place].handle = compaction.handles[orders[place].handle]
+            compaction_end(&compaction, &self.ids)
+            infos, self.info_room = self.info_room, infos
+            self.infos = <OrderInfo*>self.info_room.memory
+            self.info_capacity = self.info_room.size // sizeof(OrderInfo)
         room_free(&infos)
-        free(handles)
 
     cdef uint32_t _find_client_id(self, uint32_t account, const char* client_id, uint32_t hash) noexcept:
         """The handle of the account's open order with this client id; 0 where there is none."""

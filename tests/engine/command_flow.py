@@ -23,7 +23,7 @@ from engine.records import (
     OrderType,
     Side,
     TimeInForce,
-    TradeFlag,
+    EventFlag,
     client_id,
 )
 
@@ -101,9 +101,9 @@ class CommandFlow:
             elif event.kind == EventKind.ORDER_CLOSED:
                 self.open.pop(event.order_id, None)
             elif event.kind == EventKind.TRADE:
-                if event.flags & TradeFlag.TAKER_FILLED:
+                if event.flags & EventFlag.TAKER_FILLED:
                     self.open.pop(event.order_id, None)
-                if event.flags & TradeFlag.MAKER_FILLED:
+                if event.flags & EventFlag.MAKER_FILLED:
                     self.open.pop(event.maker_order_id, None)
 
     def command(self) -> tuple:

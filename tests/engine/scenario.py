@@ -40,7 +40,7 @@ from engine.records import (
     OrderType,
     Side,
     TimeInForce,
-    TradeFlag,
+    EventFlag,
     client_id,
 )
 
@@ -134,8 +134,8 @@ class Scenario:
         elif event.kind == EventKind.ORDER_CLOSED:
             del self.book[event.order_id]
         elif event.kind == EventKind.TRADE:
-            self._fill(event.order_id, event.left_lots, event.flags & TradeFlag.TAKER_FILLED)
-            self._fill(event.maker_order_id, event.maker_left_lots, event.flags & TradeFlag.MAKER_FILLED)
+            self._fill(event.order_id, event.left_lots, event.flags & EventFlag.TAKER_FILLED)
+            self._fill(event.maker_order_id, event.maker_left_lots, event.flags & EventFlag.MAKER_FILLED)
 
     def _fill(self, order_id: int, left_lots: int, filled: int) -> None:
         side, price, _ = self.book.pop(order_id)

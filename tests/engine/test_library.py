@@ -389,12 +389,12 @@ MISTAKES: dict[str, tuple[Callable[[Engine], object], type[Exception], str]] = {
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_told_and_changes_nothing(engine: Engine, name: str) -> None:
     mistake, error, text = MISTAKES[name]
-    before, accounts, listing = engine.core.state_dump(), dict(engine.accounts), copy.deepcopy(engine.listing)
+    before, accounts, listing = engine.core.dump(), dict(engine.accounts), copy.deepcopy(engine.listing)
     with pytest.raises(error) as raised:
         mistake(engine)
     assert text in str(raised.value)
     # A refused command is a batch of its own: the last eight bytes count those.
-    assert engine.core.state_dump()[:-8] == before[:-8]
+    assert engine.core.dump()[:-8] == before[:-8]
     assert (engine.accounts, engine.listing) == (accounts, listing)
 
 

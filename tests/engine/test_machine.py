@@ -117,7 +117,7 @@ class TwinMachine(RuleBasedStateMachine):
         reference, compiled = self.engines
         reference.check()
         compiled.check()
-        assert compiled.state_dump() == reference.state_dump()
+        assert compiled.dump() == reference.dump()
         check_same_answers(reference, compiled)
 
 

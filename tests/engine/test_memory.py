@@ -25,7 +25,7 @@ from engine.records import (
     OrderType,
     Side,
     TimeInForce,
-    TradeFlag,
+    EventFlag,
 )
 from engine.reference import Core as ReferenceCore
 from tests.engine.questions import check_same_answers
@@ -199,9 +199,9 @@ class Flow:
             elif event.kind == EventKind.ORDER_CLOSED:
                 del self.open[event.order_id]
             elif event.kind == EventKind.TRADE:
-                if event.flags & TradeFlag.TAKER_FILLED:
+                if event.flags & EventFlag.TAKER_FILLED:
                     del self.open[event.order_id]
-                if event.flags & TradeFlag.MAKER_FILLED:
+                if event.flags & EventFlag.MAKER_FILLED:
                     del self.open[event.maker_order_id]
 
     def trade(self, commands: int, cancels: float, account: int | None = None) -> None:
@@ -243,7 +243,7 @@ class Flow:
 
     def compare(self) -> None:
         self.compiled.check()
-        assert self.compiled.state_dump() == self.reference.state_dump(), f"after entry {self.number}; {REPEAT}"
+        assert self.compiled.dump() == self.reference.dump(), f"after entry {self.number}; {REPEAT}"
         check_same_answers(self.reference, self.compiled)
 
 

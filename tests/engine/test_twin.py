@@ -8,7 +8,7 @@ import pytest
 
 from engine.core import Core
 from engine.reasons import Reason
-from engine.records import BATCH_HEADER, EVENT, Disposition, Event, EventEntry, EventKind
+from engine.records import BATCH_HEADER, EVENT_BYTES, Disposition, EventEntry, EventKind
 from engine.reference import Core as ReferenceCore
 from tests.engine.command_flow import CommandFlow
 from tests.engine.questions import check_same_answers
@@ -20,7 +20,8 @@ def first_difference(expected: bytes, actual: bytes) -> str:
     """The first event in which two entries differ, for people."""
     for index, (left, right) in enumerate(zip(EventEntry(expected), EventEntry(actual), strict=False)):
         if left != right:
-            fields = [f"{name}: {a} != {b}" for name, a, b in zip(Event._fields, left, right, strict=True) if a != b]
+            names = type(left)._fields
+            fields = [f"{name}: {a} != {b}" for name, a, b in zip(names, left, right, strict=False) if a != b]
             return f"event {index} ({EventKind(left.kind).name}): " + ", ".join(fields)
     return f"{len(EventEntry(expected))} events != {len(EventEntry(actual))} events, or the blobs differ"
 
@@ -46,7 +47,7 @@ def run_twins(seed: int, commands: int, check_every: int) -> dict[str, int]:
         if entries % check_every == 0:
             reference.check()
             compiled.check()
-            assert compiled.state_dump() == reference.state_dump(), f"state after entry {entries}; {repeat}"
+            assert compiled.dump() == reference.dump(), f"state after entry {entries}; {repeat}"
             check_same_answers(reference, compiled)
     reference.check()
     compiled.check()
@@ -79,7 +80,7 @@ def test_layouts_have_the_size_of_the_c_structs() -> None:
     flow, compiled = CommandFlow(SEED), Core()
     data = compiled.execute(*flow.next_entry())
     entry = EventEntry(data)
-    assert len(data) == 48 + len(entry) * EVENT.size + entry.header.blob_length
+    assert len(data) == 48 + len(entry) * EVENT_BYTES + entry.header.blob_length
 
 
 @pytest.mark.long

@@ -1,61 +1,56 @@
-"""The rules of matching over one ladder and one map of ids, as C functions that write the events into a buffer.
+"""A book's operations over one ladder and one map of ids, as C functions that write the events into a buffer.
 
-Nothing here touches Python, so a batch runs without the interpreter. The rules: price-time priority; the maker's price; a
-replace loses its place, an amend to less keeps it; what is refused changes nothing and is answered by one REJECTED.
+Nothing here touches Python, so a batch runs without the interpreter. Orders match by `engine/book/walk.pxd`; a replace loses
+its place, an amend to less keeps it; what is refused changes nothing and is answered by one REJECTED.
 
 A function that writes events takes the place of the next one and returns the place after its last, NULL where memory is
-out. Before an operation there is room for EVENTS_PER_OPERATION, and each trade makes sure that it stays so.
+out. Before an operation there is room for EVENTS_PER_OPERATION, and each trade makes room for as many before it is written.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport free
 from libc.string cimport memcpy
 
-
+from engine.book.compaction cimport Compaction, compaction_begin, compaction_end, compaction_move
 from engine.book.ladder cimport (
     Arena,
     Ladder,
     Node,
     arena_free,
-    arena_give,
     arena_init,
     arena_is_sparse,
-    arena_renew,
-    ladder_cached,
     ladder_crosses,
     ladder_free,
     ladder_init,
     ladder_is_ask,
     ladder_key,
-    ladder_move,
     ladder_price,
     ladder_quantity,
+    ladder_reduce,
     ladder_remove,
     ladder_rest,
 )
-from engine.book.memory cimport Room, jibek_allocate, jibek_likely, jibek_prefetch, jibek_unlikely, room_free
+from engine.book.memory cimport jibek_allocate, jibek_likely, jibek_unlikely
 from engine.book.order_ids cimport (
     OrderIds,
     ids_free,
     ids_get,
-    ids_guess,
     ids_init,
     ids_insert,
-    ids_prefetch,
     ids_remove,
-    ids_renumber,
     ids_reserve,
     ids_shrink,
 )
-from engine.book.price_tree cimport (
-    Leaf,
-    Level,
-    PriceTree,
-    leaf_level,
-    tree_leaf_of,
-    tree_remove_level,
-    tree_worse_level,
+from engine.book.prefetch cimport (
+    prefetch_leaf_of_node,
+    prefetch_leaf_slot,
+    prefetch_level,
+    prefetch_neighbours,
+    prefetch_node,
+    prefetch_slot,
+    prefetch_tail,
 )
+from engine.book.walk cimport FILLS_UNBOUNDED, VALUE_MAX, Taker, walk_fills, walk_take, wanted_lots
 from engine.records cimport (
     REASON_INVALID_PRICE,
     REASON_INVALID_QUANTITY,
@@ -68,13 +63,6 @@ from engine.records cimport (
     TIME_IN_FORCE_FOK,
     TIME_IN_FORCE_GTC,
 )
-
-cdef extern from * nogil:
-    """
-    #define JIBEK_VALUE_MAX (((int64_t)1 << 62) - 1)
-    """
-    # Highest price and quantity, and highest sum of a level.
-    const int64_t VALUE_MAX "JIBEK_VALUE_MAX"
 
 cdef enum:
     EVENT_REJECTED = 1
@@ -130,15 +118,6 @@ cdef struct EventBuffer:
     BookEventRecord* limit
     uint64_t capacity
 
-cdef struct Taker:
-    uint64_t order_id
-    int64_t key
-    int64_t left_lots
-    # 0 buys, 1 sells.
-    bint sells
-    # What the heads of its events have in common.
-    uint64_t head
-
 cdef struct BookState:
     Ladder ladder
     Arena arena
@@ -146,6 +125,14 @@ cdef struct BookState:
     EventBuffer events
     # All quantities that ever came, or-ed: while no bit from NARROW_BITS up is set, no level can overflow.
     uint64_t quantity_bits
+
+cdef struct Fills:
+    # The owner of a walk: what the events of the taker's fills have in common, and where the next one goes, NULL where
+    # memory is out.
+    uint64_t head
+    uint64_t order_id
+    BookState* book
+    BookEventRecord* event
 
 
 cdef inline void book_init(BookState* book) noexcept nogil:
@@ -163,22 +150,19 @@ cdef inline void book_free(BookState* book) noexcept nogil:
     book.quantity_bits = 0
 
 
-cdef inline void book_make_anew(BookState* book) noexcept nogil:
+cdef inline void book_compact(BookState* book) noexcept nogil:
     """Moves the few orders that are left to new memory; where there is none they stay where they are."""
-    cdef uint32_t* handles = <uint32_t*>calloc(book.arena.used, sizeof(uint32_t))
-    cdef Room old
-    if handles != NULL and arena_renew(&book.arena, &old):
-        ladder_move(&book.arena, &book.ladder, <const Node*>old.memory, handles)
-        ids_renumber(&book.ids, handles)
-        room_free(&old)
-    free(handles)
+    cdef Compaction compaction
+    if compaction_begin(&book.arena, &compaction):
+        compaction_move(&book.arena, &book.ladder, &compaction)
+        compaction_end(&compaction, &book.ids)
 
 
 cdef inline void book_shrink(BookState* book) noexcept nogil:
     """Gives back memory that orders which have gone leave unused."""
     ids_shrink(&book.ids, book.arena.nodes)
     if arena_is_sparse(&book.arena):
-        book_make_anew(book)
+        book_compact(book)
 
 
 # -- events
@@ -237,71 +221,46 @@ cdef inline BookEventRecord* events_grow(EventBuffer* events, BookEventRecord* e
 # -- matching
 
 
-cdef inline BookEventRecord* match_level(
-    BookState* book, BookEventRecord* event, Taker* taker, PriceTree* makers
+cdef inline bint write_trade(
+    void* owner, Taker* taker, uint32_t handle, int64_t price_ticks, int64_t lots
 ) noexcept nogil:
-    """Fills the taker from the best level until one of them has nothing left."""
-    cdef Node* nodes = book.arena.nodes
-    cdef Level* level = makers.best_level
-    cdef int64_t price_ticks = ladder_key(not taker.sells, makers.best_key)
-    cdef int64_t left_lots = taker.left_lots
-    cdef uint64_t head = taker.head | EVENT_TRADE
-    cdef uint32_t handle = level.head
-    cdef int64_t lots
-    cdef uint32_t next
-    cdef Node* maker
-    while True:
-        maker = &nodes[handle]
-        lots = maker.left_lots if maker.left_lots < left_lots else left_lots
-        left_lots -= lots
-        level.quantity_lots -= lots
-        event = event_write(event, head, taker.order_id, maker.order_id, price_ticks, lots, maker.left_lots - lots)
-        if jibek_unlikely(event > book.events.limit):
-            event = events_grow(&book.events, event)
-            if event == NULL:
-                return NULL
-        if lots < maker.left_lots:
-            maker.left_lots -= lots
-            level.head = handle
-            maker.previous = 0
-            break
-        ids_remove(&book.ids, nodes, handle)
-        next = maker.next
-        arena_give(&book.arena, handle)
-        if next == 0:
-            tree_remove_level(&book.arena.stock, makers, level)
-            break
-        handle = next
-        if left_lots == 0:
-            level.head = handle
-            nodes[handle].previous = 0
-            break
-    taker.left_lots = left_lots
-    return event
+    """The OnFill of the book: one TRADE, where there is room for it and for what may come after it."""
+    cdef Fills* fills = <Fills*>owner
+    cdef const Node* maker = &fills.book.arena.nodes[handle]
+    if jibek_unlikely(fills.event > fills.book.events.limit):
+        fills.event = events_grow(&fills.book.events, fills.event)
+        if fills.event == NULL:
+            return False
+    fills.event = event_write(
+        fills.event, fills.head, fills.order_id, maker.order_id, price_ticks, lots, maker.left_lots - lots
+    )
+    return True
 
 
-cdef inline BookEventRecord* match_taker(BookState* book, BookEventRecord* event, Taker* taker) noexcept nogil:
-    """Fills the taker as far as its price goes."""
-    cdef PriceTree* makers = &book.ladder.sides[not taker.sells]
-    while taker.left_lots and makers.best_key + taker.key >= 0:
-        event = match_level(book, event, taker, makers)
-        if jibek_unlikely(event == NULL):
-            return NULL
+cdef inline BookEventRecord* book_match(
+    BookState* book,
+    BookEventRecord* event,
+    uint64_t head,
+    uint64_t order_id,
+    bint sells,
+    int64_t key,
+    int64_t* left_lots,
+) noexcept nogil:
+    """Fills an order as far as its price goes; `left_lots` is what it wants and then what is left of it."""
+    cdef Taker taker
+    cdef Fills fills
+    taker.key = key
+    taker.left_lots = left_lots[0]
+    taker.fills_left = FILLS_UNBOUNDED
+    taker.sells = sells
+    fills.head = head | EVENT_TRADE
+    fills.order_id = order_id
+    fills.book = book
+    fills.event = event
+    walk_take(&book.ladder, &book.arena, &book.ids, &taker, &fills, wanted_lots, write_trade)
+    left_lots[0] = taker.left_lots
     book_shrink(book)
-    return event
-
-
-cdef inline bint can_fill(BookState* book, bint sells, int64_t key, int64_t quantity_lots) noexcept nogil:
-    """Whether that much rests on the other side at that price or better. Cost: O(levels looked at)."""
-    cdef Level* level = book.ladder.sides[not sells].best_level
-    if not ladder_crosses(&book.ladder, sells, key):
-        return False
-    while level != NULL and level.key + key >= 0:
-        quantity_lots -= level.quantity_lots
-        if quantity_lots <= 0:
-            return True
-        level = tree_worse_level(level)
-    return False
+    return fills.event
 
 
 # -- the operations
@@ -345,29 +304,26 @@ cdef inline BookEventRecord* place_valid(
     int time_in_force,
 ) noexcept nogil:
     """Accepts an order of the record's price and quantity, matches it and rests what is left of it."""
-    cdef Taker taker
+    cdef uint64_t head = event_head(0, SIDE_BUY + sells, operation)
+    cdef int64_t key = ladder_key(sells, record.price_ticks)
+    cdef int64_t left_lots = record.quantity_lots
     cdef uint32_t handle
-    taker.order_id = order_id
-    taker.key = ladder_key(sells, record.price_ticks)
-    taker.left_lots = record.quantity_lots
-    taker.sells = sells
-    taker.head = event_head(0, SIDE_BUY + sells, operation)
-    book.quantity_bits |= <uint64_t>record.quantity_lots
-    event = event_write(
-        event, taker.head | EVENT_ACCEPTED, order_id, 0, record.price_ticks, record.quantity_lots, 0
-    )
-    if ladder_crosses(&book.ladder, sells, taker.key):
-        if time_in_force != TIME_IN_FORCE_FOK or can_fill(book, sells, taker.key, record.quantity_lots):
-            event = match_taker(book, event, &taker)
+    book.quantity_bits |= <uint64_t>left_lots
+    event = event_write(event, head | EVENT_ACCEPTED, order_id, 0, record.price_ticks, left_lots, 0)
+    if ladder_crosses(&book.ladder, sells, key):
+        if time_in_force != TIME_IN_FORCE_FOK or walk_fills(
+            &book.ladder, &book.arena, sells, key, left_lots, FILLS_UNBOUNDED
+        ):
+            event = book_match(book, event, head, order_id, sells, key, &left_lots)
             if jibek_unlikely(event == NULL):
                 return NULL
-        if taker.left_lots == 0:
+        if left_lots == 0:
             return event
     if jibek_unlikely(time_in_force != TIME_IN_FORCE_GTC):
-        return event_write(event, taker.head | EVENT_EXPIRED, order_id, 0, record.price_ticks, taker.left_lots, 0)
+        return event_write(event, head | EVENT_EXPIRED, order_id, 0, record.price_ticks, left_lots, 0)
     if jibek_unlikely(not ids_reserve(&book.ids, book.arena.nodes)):
         return NULL
-    handle = ladder_rest(&book.arena, &book.ladder, taker.key, taker.left_lots, order_id)
+    handle = ladder_rest(&book.arena, &book.ladder, key, left_lots, order_id)
     if jibek_unlikely(handle == 0 or not ids_insert(&book.ids, book.arena.nodes, order_id, handle)):
         return NULL
     return event
@@ -392,21 +348,16 @@ cdef inline BookEventRecord* book_place(
 cdef inline BookEventRecord* book_market(
     BookState* book, BookEventRecord* event, uint64_t operation, const BookOperationRecord* record
 ) noexcept nogil:
-    cdef Taker taker
+    cdef uint64_t head = event_head(0, record.side, operation)
+    cdef int64_t left_lots = record.quantity_lots
     if jibek_unlikely(record.side - SIDE_BUY > <unsigned int>1):
         return event_reject(event, 0, operation, record.order_id, REASON_INVALID_SIDE)
     if jibek_unlikely(not is_value(record.quantity_lots)):
         return event_reject(event, record.side, operation, record.order_id, REASON_INVALID_QUANTITY)
-    taker.order_id = record.order_id
-    # The key that crosses every order and no empty side.
-    taker.key = VALUE_MAX
-    taker.left_lots = record.quantity_lots
-    taker.sells = record.side != SIDE_BUY
-    taker.head = event_head(0, record.side, operation)
-    event = event_write(event, taker.head | EVENT_ACCEPTED, record.order_id, 0, 0, record.quantity_lots, 0)
-    event = match_taker(book, event, &taker)
-    if jibek_unlikely(taker.left_lots) and event != NULL:
-        event = event_write(event, taker.head | EVENT_EXPIRED, record.order_id, 0, 0, taker.left_lots, 0)
+    event = event_write(event, head | EVENT_ACCEPTED, record.order_id, 0, 0, left_lots, 0)
+    event = book_match(book, event, head, record.order_id, record.side != SIDE_BUY, VALUE_MAX, &left_lots)
+    if jibek_unlikely(left_lots) and event != NULL:
+        event = event_write(event, head | EVENT_EXPIRED, record.order_id, 0, 0, left_lots, 0)
     return event
 
 
@@ -483,8 +434,7 @@ cdef inline BookEventRecord* book_amend(
     removed_lots = node.left_lots - record.quantity_lots
     if not is_value(record.quantity_lots) or removed_lots <= 0:
         return event_reject(event, side, operation, record.order_id, REASON_INVALID_QUANTITY)
-    node.left_lots = record.quantity_lots
-    node.level.quantity_lots -= removed_lots
+    ladder_reduce(node, removed_lots)
     return event_write(
         event,
         event_head(EVENT_AMENDED, side, operation),
@@ -515,89 +465,49 @@ cdef inline BookEventRecord* book_carry_out(
 
 # -- batches: what the operations to come will touch is asked for while others are carried out
 #
-# A guess that turns out wrong does no harm, so nothing here asks what kind an operation is: a processor that guesses that
-# wrong loses more than it saves. What does not name an order leads to node 0.
-
-
-cdef inline void prefetch_slots(BookState* book, const BookOperationRecord* records) noexcept nogil:
-    """Three blocks ahead: the slots of the ids."""
-    cdef uint64_t index
-    for index in range(BLOCK_OPERATIONS):
-        ids_prefetch(&book.ids, records[index].order_id)
-
-
-cdef inline void prefetch_nodes(BookState* book, const BookOperationRecord* records) noexcept nogil:
-    """Two blocks ahead: the orders that are named."""
-    cdef uint64_t index
-    for index in range(BLOCK_OPERATIONS):
-        jibek_prefetch(&book.arena.nodes[ids_guess(&book.ids, records[index].order_id)])
-
-
-cdef inline void prefetch_neighbours(BookState* book, const BookOperationRecord* records) noexcept nogil:
-    """One block ahead: their levels, and the orders beside them."""
-    cdef uint64_t index
-    cdef Node* node
-    for index in range(BLOCK_OPERATIONS):
-        node = &book.arena.nodes[ids_guess(&book.ids, records[index].order_id)]
-        jibek_prefetch(node.level)
-        jibek_prefetch(&book.arena.nodes[node.next])
-        jibek_prefetch(&book.arena.nodes[node.previous])
+# Nothing here asks what kind an operation is: a processor that guesses that wrong loses more than it saves, and asking for
+# the wrong memory does no harm.
 
 
 cdef inline int64_t key_of(const BookOperationRecord* record) noexcept nogil:
     return ladder_key(record.side != SIDE_BUY, record.price_ticks)
 
 
-cdef inline void prefetch_leaf_slots(BookState* book, const BookOperationRecord* records) noexcept nogil:
-    """Three blocks ahead: where the leaves of the prices are found."""
+cdef inline void prefetch_orders(BookState* book, const BookOperationRecord* records) noexcept nogil:
+    """What leads to the orders that the three blocks from `records` on name, the nearest block the furthest."""
     cdef uint64_t index
+    for index in range(2 * BLOCK_OPERATIONS, 3 * BLOCK_OPERATIONS):
+        prefetch_slot(&book.ids, records[index].order_id)
+    for index in range(BLOCK_OPERATIONS, 2 * BLOCK_OPERATIONS):
+        prefetch_node(&book.ids, &book.arena, records[index].order_id)
     for index in range(BLOCK_OPERATIONS):
-        jibek_prefetch(ladder_cached(&book.ladder, key_of(records + index)))
+        prefetch_neighbours(&book.ids, &book.arena, records[index].order_id)
 
 
-cdef inline void prefetch_levels(BookState* book, const BookOperationRecord* records) noexcept nogil:
-    """Two blocks ahead: the leaves and levels of the prices."""
+cdef inline void prefetch_prices(BookState* book, const BookOperationRecord* records) noexcept nogil:
+    """The same of the leaves and levels of their prices, and the leaves of the orders."""
     cdef uint64_t index
-    cdef int64_t key
-    cdef Leaf* leaf
+    for index in range(2 * BLOCK_OPERATIONS, 3 * BLOCK_OPERATIONS):
+        prefetch_leaf_slot(&book.ladder, key_of(records + index))
+    for index in range(BLOCK_OPERATIONS, 2 * BLOCK_OPERATIONS):
+        prefetch_level(&book.ladder, key_of(records + index))
     for index in range(BLOCK_OPERATIONS):
-        key = key_of(records + index)
-        leaf = ladder_cached(&book.ladder, key)[0]
-        jibek_prefetch(leaf)
-        jibek_prefetch(leaf_level(leaf, key))
-
-
-cdef inline void prefetch_leaf_of_node(BookState* book, const BookOperationRecord* records) noexcept nogil:
-    """One block ahead: the leaves of the orders that are named."""
-    cdef uint64_t index
-    for index in range(BLOCK_OPERATIONS):
-        jibek_prefetch(tree_leaf_of(book.arena.nodes[ids_guess(&book.ids, records[index].order_id)].level))
-
-
-cdef inline void prefetch_tails(BookState* book, const BookOperationRecord* records) noexcept nogil:
-    """One block ahead: the orders that are last at the prices."""
-    cdef uint64_t index
-    cdef int64_t key
-    for index in range(BLOCK_OPERATIONS):
-        key = key_of(records + index)
-        jibek_prefetch(&book.arena.nodes[leaf_level(ladder_cached(&book.ladder, key)[0], key).tail])
+        prefetch_leaf_of_node(&book.ids, &book.arena, records[index].order_id)
 
 
 cdef inline void prefetch_ahead(
     BookState* book, const BookOperationRecord* records, uint64_t done, uint64_t count
 ) noexcept nogil:
     """Asks for what the three blocks after `done` operations need, each one step further than the one behind it."""
+    cdef uint64_t index
     if done + 3 * BLOCK_OPERATIONS > count:
         return
-    prefetch_slots(book, records + done + 2 * BLOCK_OPERATIONS)
-    prefetch_nodes(book, records + done + BLOCK_OPERATIONS)
-    prefetch_neighbours(book, records + done)
+    prefetch_orders(book, records + done)
     if book.ladder.sides[0].leaf_count + book.ladder.sides[1].leaf_count >= PREFETCH_LEVELS_FROM:
-        prefetch_leaf_slots(book, records + done + 2 * BLOCK_OPERATIONS)
-        prefetch_levels(book, records + done + BLOCK_OPERATIONS)
-        prefetch_leaf_of_node(book, records + done)
+        prefetch_prices(book, records + done)
     if book.arena.live >= PREFETCH_TAILS_FROM:
-        prefetch_tails(book, records + done)
+        for index in range(done, done + BLOCK_OPERATIONS):
+            prefetch_tail(&book.ladder, &book.arena, key_of(records + index))
 
 
 cdef inline BookEventRecord* book_apply(

@@ -1,0 +1,186 @@
+"""The one walk over resting orders: an order that takes meets its makers, the best price first, then who came first.
+
+The book and the core both match by it. What a fill means to them is theirs: they bring a function that is called for each
+fill, and one that says how many lots the taker wants at a price. Both are given as constants, so that gcc puts them into the
+loop, which then costs what a loop written for one owner costs.
+
+`walk_take` fills makers. `walk_look` is the same code and changes no order: what would be filled, what a market order would
+cost, whether a FOK order fills whole are answered by the rules that then fill it.
+
+**Cost.** O(1) a fill, and what the tree says of a level that goes.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from engine.book.ladder cimport Arena, Ladder, Node, arena_give, ladder_best_level, ladder_key
+from engine.book.memory cimport jibek_likely, jibek_unlikely
+from engine.book.order_ids cimport OrderIds, ids_remove
+from engine.book.price_tree cimport Level, tree_remove_level, tree_worse_level
+
+cdef extern from * nogil:
+    """
+    #define JIBEK_VALUE_MAX (((int64_t)1 << 62) - 1)
+    """
+    # Highest price and quantity, and highest sum of a level. As a key it crosses every order and no empty side.
+    const int64_t VALUE_MAX "JIBEK_VALUE_MAX"
+    # More fills than there can be orders.
+    const uint64_t FILLS_UNBOUNDED "UINT64_MAX"
+
+cdef struct Taker:
+    # The key of its price (`ladder_key`); VALUE_MAX for an order without a price.
+    int64_t key
+    # What it still wants. An order by amount, which knows that only price by price, has VALUE_MAX here.
+    int64_t left_lots
+    # How many fills it may still have.
+    uint64_t fills_left
+    bint sells
+
+cdef enum WalkEnd:
+    # The taker wants no more.
+    WALK_SATISFIED = 0
+    # No maker is left at its price.
+    WALK_NO_MAKER = 1
+    # It has had all its fills, and one more maker would trade.
+    WALK_FILL_LIMIT = 2
+    # The owner's function had no memory for a fill, which did not happen.
+    WALK_NO_MEMORY = 3
+
+ctypedef int64_t (*WantedAt)(void* owner, Taker* taker, int64_t price_ticks) noexcept nogil
+# The lots that a taker would take at a price now; 0 ends the walk. It is asked once for each level.
+
+ctypedef bint (*OnFill)(void* owner, Taker* taker, uint32_t handle, int64_t price_ticks, int64_t lots) noexcept nogil
+# A maker is about to be filled: it and the taker still have what they had before. False where memory is out. It must leave
+# the arena, the ladder and the ids as they are; what has become too large is given back after the walk.
+
+
+cdef inline bint may_trade(const Taker* taker, const Level* level) noexcept nogil:
+    """Whether a taker trades with the makers of a level: their prices cross.
+
+    The one place that says who may trade with whom: self-trade prevention goes here.
+    """
+    return level.key + taker.key >= 0
+
+
+cdef inline int64_t wanted_lots(void* owner, Taker* taker, int64_t price_ticks) noexcept nogil:
+    """The WantedAt of an order by quantity."""
+    return taker.left_lots
+
+
+cdef inline bint fill_nothing(
+    void* owner, Taker* taker, uint32_t handle, int64_t price_ticks, int64_t lots
+) noexcept nogil:
+    """The OnFill of who only looks where the walk ends."""
+    return True
+
+
+# -- the walk; `takes` and the functions are constants wherever it is compiled in
+
+
+cdef inline uint32_t walk_level(
+    Arena* arena,
+    OrderIds* ids,
+    Taker* taker,
+    Level* level,
+    int64_t price_ticks,
+    int64_t wanted,
+    void* owner,
+    OnFill on_fill,
+    WalkEnd* end,
+    bint takes,
+) noexcept nogil:
+    """Fills the makers of one level, first to last; the first that has something left, 0 where none has.
+
+    `end` is set where the walk ends for another reason than that the taker wants no more.
+    """
+    cdef Node* nodes = arena.nodes
+    cdef uint32_t handle = level.head
+    cdef uint32_t next
+    cdef int64_t lots
+    cdef Node* maker
+    while handle and wanted:
+        maker = &nodes[handle]
+        lots = maker.left_lots if maker.left_lots < wanted else wanted
+        if jibek_unlikely(taker.fills_left == 0):
+            end[0] = WALK_FILL_LIMIT
+            break
+        if jibek_unlikely(not on_fill(owner, taker, handle, price_ticks, lots)):
+            end[0] = WALK_NO_MEMORY
+            break
+        taker.fills_left -= 1
+        taker.left_lots -= lots
+        wanted -= lots
+        if takes:
+            level.quantity_lots -= lots
+        if lots < maker.left_lots:
+            if takes:
+                maker.left_lots -= lots
+            break
+        next = maker.next
+        if takes:
+            ids_remove(ids, nodes, handle)
+            arena_give(arena, handle)
+        handle = next
+    if takes:
+        # Where the level is empty these write to node 0 and to a level that is about to go.
+        level.head = handle
+        nodes[handle].previous = 0
+    return handle
+
+
+cdef inline WalkEnd walk(
+    Ladder* ladder,
+    Arena* arena,
+    OrderIds* ids,
+    Taker* taker,
+    void* owner,
+    WantedAt wanted_at,
+    OnFill on_fill,
+    bint takes,
+) noexcept nogil:
+    cdef bint ask = not taker.sells
+    cdef Level* level = ladder_best_level(ladder, ask)
+    cdef WalkEnd end = WALK_SATISFIED
+    cdef int64_t price_ticks, wanted
+    while level != NULL and may_trade(taker, level):
+        price_ticks = ladder_key(ask, level.key)
+        wanted = wanted_at(owner, taker, price_ticks)
+        if wanted == 0:
+            return WALK_SATISFIED
+        if walk_level(arena, ids, taker, level, price_ticks, wanted, owner, on_fill, &end, takes):
+            return end
+        if takes:
+            tree_remove_level(&arena.stock, &ladder.sides[ask], level)
+            level = ladder_best_level(ladder, ask)
+        else:
+            level = tree_worse_level(level)
+    return WALK_NO_MAKER if taker.left_lots else WALK_SATISFIED
+
+
+cdef inline WalkEnd walk_take(
+    Ladder* ladder, Arena* arena, OrderIds* ids, Taker* taker, void* owner, WantedAt wanted_at, OnFill on_fill
+) noexcept nogil:
+    """Fills makers as long as the taker wants lots, has fills left and meets makers at its price.
+
+    A maker that is filled leaves its queue, the ids and the arena; a level that is empty leaves the ladder. What is left of
+    the taker stands in `taker`, and resting it is the owner's. Cost: O(1) a fill.
+    """
+    return walk(ladder, arena, ids, taker, owner, wanted_at, on_fill, True)
+
+
+cdef inline WalkEnd walk_look(
+    Ladder* ladder, Arena* arena, Taker* taker, void* owner, WantedAt wanted_at, OnFill on_fill
+) noexcept nogil:
+    """The same walk, which calls the owner's functions and uses up `taker`, and changes no order. Cost: O(1) a fill."""
+    return walk(ladder, arena, NULL, taker, owner, wanted_at, on_fill, False)
+
+
+cdef inline bint walk_fills(
+    Ladder* ladder, Arena* arena, bint sells, int64_t key, int64_t lots, uint64_t fills_left
+) noexcept nogil:
+    """Whether an order of that side, key and quantity would fill whole in so many fills. Cost: O(1) a fill."""
+    cdef Taker taker
+    taker.key = key
+    taker.left_lots = lots
+    taker.fills_left = fills_left
+    taker.sells = sells
+    return walk_look(ladder, arena, &taker, NULL, wanted_lots, fill_nothing) == WALK_SATISFIED

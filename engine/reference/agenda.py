@@ -1,0 +1,47 @@
+"""The agenda: work that goes on until the entry is full, and then in the next one (promise P9).
+
+It is a queue in a stated order, first in, first out, and part of the state. It is worked on at the beginning of an entry and
+after each command, and always before the next command, so that nobody overtakes what is waiting in it. Each step of an
+item is whole: it is done in one entry or not begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from engine.records import EVENTS_BEGIN_MAX, EVENTS_MAX, CommandKind
+from engine.reference.state import AgendaItem, Exchange
+
+Step = Callable[[Exchange, AgendaItem], bool]
+"""Works on an item while the entry has room; whether it is done."""
+
+NEVER_OVERLOADED = frozenset({CommandKind.EPOCH_START, CommandKind.TIME_TICK, CommandKind.ORDER_CANCEL})
+"""What needs room for one event at most, and must not wait: an epoch begins, time passes, an order is cancelled."""
+
+
+def has_room(exchange: Exchange) -> bool:
+    """Whether the entry may take more work in."""
+    return len(exchange.entry.events) < EVENTS_BEGIN_MAX
+
+
+def may_begin(exchange: Exchange, kind: int) -> bool:
+    """Whether a command may begin. While the agenda holds work there is no room, or it would have been done."""
+    return has_room(exchange) or (kind in NEVER_OVERLOADED and len(exchange.entry.events) < EVENTS_MAX)
+
+
+def add_to_agenda(exchange: Exchange, item: AgendaItem) -> None:
+    """Puts an item at the end of the queue."""
+    exchange.agenda.append(item)
+
+
+def work_agenda(exchange: Exchange, steps: Mapping[int, Step]) -> None:
+    """Does what is waiting, first in, first out, until nothing is left or the entry has no room.
+
+    Args:
+        steps: what does the work of each AgendaKind.
+    """
+    agenda = exchange.agenda
+    while agenda and has_room(exchange):
+        if not steps[agenda[0].kind](exchange, agenda[0]):
+            return
+        agenda.popleft()
