@@ -296,7 +296,7 @@ def check_saved_market(
     """The value of one lot at one tick. Raises SavedStateFault."""
     known = definition.base_asset in scales and definition.quote_asset in scales
     _fault_unless(known and not market_faults(definition), f"market {symbol!r} is not valid")
-    unit = notional_unit(definition, scales[definition.base_asset], scales[definition.quote_asset])
+    unit = lot_value_units(definition, scales[definition.base_asset], scales[definition.quote_asset])
     _fault_unless(unit and SYMBOL.fullmatch(symbol) and symbol not in taken, f"market {symbol!r} is not valid")
     in_range = (
         max(saved.maker_fee_ppm, saved.taker_fee_ppm) <= FEE_PPM_MAX

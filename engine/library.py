@@ -325,7 +325,7 @@ class Engine(EngineVenue):
 
         Returns:
             A NumPy structured array of `event_dtype()`, shape (events,); its `command_index` is the index of the command
-            that is answered, NO_COMMAND where an event answers none of its own batch of 256.
+            that is answered, or NO_COMMAND where the work of a command went on when its batch of 256 was full of events.
 
         Raises:
             ValueError: it is no array, or one of another dtype or with more dimensions.
@@ -342,14 +342,14 @@ class Engine(EngineVenue):
         for start in starts:
             block = commands[start : start + BATCH_COMMANDS_MAX]
             header = BatchHeader(command_count=len(block), producer=1, incarnation=1, number=self._batches + 1)
-            entry = self._run(seal_batch(header, block.tobytes()))
-            counts.append(len(entry))
-            entries.append(entry.data[EVENT_HEADER.size : EVENT_HEADER.size + len(entry) * EVENT_BYTES])
+            answers = [self._run(seal_batch(header, block.tobytes())), *self._finish()]
+            counts.append(sum(map(len, answers)))
+            entries += [answer.data[EVENT_HEADER.size :][: len(answer) * EVENT_BYTES] for answer in answers]
         events = numpy.frombuffer(bytearray(b"".join(entries)), event_dtype())
         # The engine counts from 0 in each batch.
         firsts = numpy.repeat(numpy.array(starts, "u4"), counts)
-        answers = events["command_index"] != NO_COMMAND
-        events["command_index"][answers] += firsts[answers]
+        is_answer = events["command_index"] != NO_COMMAND
+        events["command_index"][is_answer] += firsts[is_answer]
         return events
 
     # -- copies and files

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from engine.library_values import (
@@ -236,11 +236,21 @@ class EngineVenue:
     # -- one batch
 
     def _execute(self, command: Command, *parts: bytes) -> list[Event]:
+        """Carries out one command; all its events, also those for which one entry has no room."""
         builder = BatchBuilder()
         builder.add(command, *parts)
-        return list(self._run(builder.build(producer=1, incarnation=1, number=self._batches + 1)))
+        entry = self._run(builder.build(producer=1, incarnation=1, number=self._batches + 1))
+        return [event for part in (entry, *self._finish()) for event in part]
+
+    def _finish(self) -> Iterator[EventEntry]:
+        """Lets what a full entry has left over go on, as a venue does by a tick, until nothing is due."""
+        tick = BatchBuilder()
+        tick.add(Command(kind=CommandKind.TIME_TICK))
+        while (due_us := self.core.next_deadline_us) is not None and due_us <= self._time_us:
+            yield self._run(tick.build(producer=1, incarnation=1, number=self._batches + 1))
 
     def _run(self, batch: bytes) -> EventEntry:
+        """Carries out one batch."""
         entry = EventEntry(self.core.execute(self._time_us, batch))
         self._batches += 1
         if self._journal is not None:

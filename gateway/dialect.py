@@ -333,11 +333,9 @@ def _read_terms(request: Request, market: MarketNumbers, order_type: OrderType) 
         return time_in_force
     if not terms.by_quote and params.get("quoteOrderQty") is not None:
         return refuse(Reason.PARAMETER_NOT_REQUIRED, "quoteOrderQty")
-    price: int | Refusal = 0
-    if terms.limit:
-        price = _amount_of(request, "price", market.tick_e8, market.price_texts, Reason.PRICE_NOT_ON_TICK)
-        if isinstance(price, Refusal):
-            return price
+    price = _price_ticks(request, market) if terms.limit else 0
+    if isinstance(price, Refusal):
+        return price
     if request.params.get("quoteOrderQty") is not None:
         quote_amount = _quote_amount(request, market)
         return quote_amount if isinstance(quote_amount, Refusal) else (time_in_force, price, 0, quote_amount)
@@ -353,6 +351,10 @@ def _time_in_force(params: Mapping[str, Any], order_type: OrderType) -> int | Re
         return refuse(Reason.PARAMETER_NOT_REQUIRED, "timeInForce") if named else int(TimeInForce.NONE)
     chosen = _choice(choices, params.get("timeInForce"))
     return _wrong(params, "timeInForce", Reason.INVALID_TIME_IN_FORCE) if chosen is None else chosen
+
+
+def _price_ticks(request: Request, market: MarketNumbers) -> int | Refusal:
+    return _amount_of(request, "price", market.tick_e8, market.price_texts, Reason.PRICE_NOT_ON_TICK)
 
 
 def _quote_amount(request: Request, market: MarketNumbers) -> int | Refusal:

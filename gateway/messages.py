@@ -29,7 +29,7 @@ MICROSECONDS = 1
 
 SIDES: dict[int, str] = {Side.BUY: "BUY", Side.SELL: "SELL"}
 ORDER_TYPES: dict[int, str] = {order_type: order_type.name for order_type in OrderType}
-TIMES_IN_FORCE: dict[int, str] = {time: time.name for time in TimeInForce} | {TimeInForce.NONE: "GTC"}
+TIMES_IN_FORCE: dict[int, str] = {time: time.name if time else "GTC" for time in TimeInForce}
 """An order type that has no choice is shown as good till cancelled."""
 
 CLIENT_ID_PATTERN = re.compile(r"[A-Za-z0-9._:/-]{1,36}")

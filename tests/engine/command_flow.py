@@ -15,6 +15,7 @@ from engine.records import (
     Command,
     CommandKind,
     EventEntry,
+    EventFlag,
     EventKind,
     Fees,
     KeyDefinition,
@@ -23,7 +24,6 @@ from engine.records import (
     OrderType,
     Side,
     TimeInForce,
-    EventFlag,
     client_id,
 )
 

@@ -33,6 +33,7 @@ from engine.records import (
     CommandKind,
     Event,
     EventEntry,
+    EventFlag,
     EventKind,
     Fees,
     MarketDefinition,
@@ -40,7 +41,6 @@ from engine.records import (
     OrderType,
     Side,
     TimeInForce,
-    EventFlag,
     client_id,
 )
 

@@ -20,12 +20,12 @@ from engine.records import (
     Command,
     CommandKind,
     EventEntry,
+    EventFlag,
     EventKind,
     MarketDefinition,
     OrderType,
     Side,
     TimeInForce,
-    EventFlag,
 )
 from engine.reference import Core as ReferenceCore
 from tests.engine.questions import check_same_answers

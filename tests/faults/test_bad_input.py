@@ -732,7 +732,7 @@ def test_a_store_that_is_gone_is_answered_and_forgotten_when_it_is_back(short_ve
         opened = wire.ask("openOrders.status", symbol="BTCKZT", timestamp=now_ms())["result"]
         shadow = Shadow(venue.client)
         shadow.catch_up()
-        assert len(opened) == len(shadow.core.orders)
+        assert len(opened) == shadow.core.open_order_count
         if codes == {-1008}:
             assert {order["clientOrderId"] for order in opened}.isdisjoint({"a", "b"})
 
