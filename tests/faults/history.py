@@ -23,9 +23,11 @@ from engine.records import (
     EventEntry,
     EventFlag,
     EventKind,
+    OrderEvent,
     OrderType,
     Side,
     TimeInForce,
+    TradeEvent,
     parse_batch,
 )
 
