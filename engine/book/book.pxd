@@ -1,7 +1,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from engine.book.operations cimport BookEventRecord, BookOperationRecord, BookState
-from engine.book.saved_book cimport SavedOrder
+from engine.book.saved_book cimport SavedBookOrder
 
 
 cdef class EventBlock:
@@ -30,4 +30,4 @@ cdef class Book:
     cdef uint32_t _handle(self, uint64_t order_id)
     cdef _resting(self, uint32_t handle)
     cdef int _load(self, const unsigned char[::1] data) except -1
-    cdef int _load_order(self, const SavedOrder* saved, uint64_t index) except -1
+    cdef int _load_order(self, const SavedBookOrder* saved, uint64_t index) except -1

@@ -57,9 +57,10 @@ from engine.book.operations cimport (
     is_value,
 )
 from engine.book.price_tree cimport Level, tree_level, tree_worse_level
-from engine.book.saved_book cimport SavedOrder, saved_book_size, saved_book_write
+from engine.book.saved_book cimport SavedBookOrder, saved_book_size, saved_book_write
 from engine.book.walk cimport VALUE_MAX
-from engine.records cimport SIDE_BUY, SIDE_SELL, TIME_IN_FORCE_GTC
+from engine.order_types cimport TIME_IN_FORCE_GTC
+from engine.records cimport SIDE_BUY, SIDE_SELL
 
 import operator
 import os
@@ -826,16 +827,16 @@ cdef class Book:
     cdef int _load(self, const unsigned char[::1] data) except -1:
         cdef uint64_t count
         cdef uint64_t index
-        cdef SavedOrder saved
-        if data.shape[0] < 8 or bytes(data[:4]) != STATE_MAGIC or (data.shape[0] - 8) % sizeof(SavedOrder):
+        cdef SavedBookOrder saved
+        if data.shape[0] < 8 or bytes(data[:4]) != STATE_MAGIC or (data.shape[0] - 8) % sizeof(SavedBookOrder):
             raise ValueError("these bytes are not the state of a book")
-        count = (data.shape[0] - 8) // sizeof(SavedOrder)
+        count = (data.shape[0] - 8) // sizeof(SavedBookOrder)
         for index in range(count):
-            memcpy(&saved, &data[8 + index * sizeof(SavedOrder)], sizeof(SavedOrder))
+            memcpy(&saved, &data[8 + index * sizeof(SavedBookOrder)], sizeof(SavedBookOrder))
             self._load_order(&saved, index)
         return 0
 
-    cdef int _load_order(self, const SavedOrder* saved, uint64_t index) except -1:
+    cdef int _load_order(self, const SavedBookOrder* saved, uint64_t index) except -1:
         cdef Arena* arena = &self.state.arena
         cdef bint ask = saved.side == SIDE_SELL
         cdef int64_t key = ladder_key(ask, saved.price_ticks)

@@ -13,7 +13,7 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free
 
 from engine.book.ladder cimport Arena, Ladder, Node, arena_grow, arena_init, ladder_best_level
-from engine.book.memory cimport Room, room_free
+from engine.book.memory cimport Room, jibek_assert, room_free
 from engine.book.order_ids cimport OrderIds, ids_renumber
 from engine.book.price_tree cimport Level, tree_worse_level
 
@@ -64,6 +64,9 @@ cdef inline void compaction_move(Arena* arena, Ladder* ladder, Compaction* compa
                 moved = arena.used
                 arena.used += 1
                 arena.live += 1
+                jibek_assert(moved < arena.capacity)
+                jibek_assert(old[handle].level == level)
+                jibek_assert(old[handle].left_lots > 0)
                 arena.nodes[moved] = old[handle]
                 arena.nodes[moved].previous = moved - 1 if moved > level.head else 0
                 arena.nodes[moved].next = moved + 1 if old[handle].next else 0

@@ -21,7 +21,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from engine.book.memory cimport jibek_allocate, jibek_likely, jibek_lowest_bit, jibek_prefetch, jibek_unlikely
+from engine.book.memory cimport jibek_allocate, jibek_assert, jibek_likely, jibek_lowest_bit, jibek_prefetch, jibek_unlikely
 
 cdef extern from * nogil:
     """
@@ -153,6 +153,8 @@ cdef inline void table_insert(HandleTable* table, uint64_t hash, uint32_t handle
     cdef uint64_t tags = table.tags[group]
     cdef uint64_t vacant = zero_tags(tags)
     cdef int lane
+    jibek_assert(handle != 0)
+    jibek_assert(table.count < table.count_max)
     while jibek_unlikely(vacant == 0):
         # A count that has reached its maximum stays there for good, which only makes searches go on for longer.
         if tags < PASSED_MAX:
@@ -164,6 +166,8 @@ cdef inline void table_insert(HandleTable* table, uint64_t hash, uint32_t handle
     table.tags[group] = tags | tag_of(hash) << (8 * lane)
     table.handles[group * GROUP_STRIDE + lane] = handle
     table.count += 1
+    jibek_assert(lane < GROUP_SLOTS)
+    jibek_assert(table_at(table, group * GROUP_STRIDE + lane) == handle)
 
 
 cdef inline bint table_allocate(HandleTable* table, uint64_t groups) noexcept nogil:
@@ -195,6 +199,7 @@ cdef inline bint table_resize(HandleTable* table, HashOf hash_of, const void* ke
         handle = table_at(&old, index)
         if handle:
             table_insert(table, hash_of(keys, handle), handle)
+    jibek_assert(table.count == old.count)
     free(old.handles)
     return True
 
@@ -210,11 +215,18 @@ cdef inline void table_remove(HandleTable* table, uint64_t hash, uint32_t handle
     """Removes a handle that is in the table under that hash."""
     cdef uint64_t group = hash >> table.shift
     cdef TableSearch search = table_search(table, hash)
-    while jibek_unlikely(table_next(table, hash, &search) != handle):
-        pass
+    cdef uint32_t found = table_next(table, hash, &search)
+    while jibek_unlikely(found != handle):
+        # The search has not come to its end: the handle is in the table.
+        jibek_assert(found != 0)
+        found = table_next(table, hash, &search)
+    jibek_assert(table.count > 0)
     table.tags[search.group] &= ~(<uint64_t>255 << (8 * search.lane))
     table.count -= 1
+    jibek_assert(table_at(table, search.group * GROUP_STRIDE + search.lane) == 0)
     while jibek_unlikely(group != search.group):
+        # What had to go on was counted where it passed.
+        jibek_assert(table.tags[group] >= ONE_PASSED)
         if table.tags[group] < PASSED_MAX:
             table.tags[group] -= ONE_PASSED
         group = (group + 1) & (table.groups - 1)

@@ -17,7 +17,7 @@ book, CppTrader, itch-order-book).
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from engine.book.memory cimport Room, jibek_likely, jibek_unlikely, room_free, room_grow
+from engine.book.memory cimport Room, jibek_assert, jibek_likely, jibek_unlikely, room_free, room_grow
 from engine.book.price_tree cimport (
     EMPTY_KEY,
     LEAF_BITS,
@@ -101,9 +101,12 @@ cdef inline void ladder_free(Arena* arena, Ladder* ladder) noexcept nogil:
 
 
 cdef inline int64_t ladder_key(bint ask, int64_t price_ticks) noexcept nogil:
-    """The key of a price; given a key, the price. Two's complement: x ^ -1 + 1 is -x."""
-    cdef int64_t sign = -<int64_t>ask
-    return (price_ticks ^ sign) - sign
+    """The key of a price; given a key, the price. Two's complement: x ^ -1 + 1 is -x.
+
+    Unsigned, because what is asked for ahead may be any number, and the lowest one has no negative.
+    """
+    cdef uint64_t sign = -<uint64_t>ask
+    return <int64_t>((<uint64_t>price_ticks ^ sign) - sign)
 
 
 cdef inline Leaf** ladder_cached(Ladder* ladder, int64_t key) noexcept nogil:
@@ -195,10 +198,19 @@ cdef inline uint32_t arena_take(Arena* arena) noexcept nogil:
         handle = arena.used
         arena.used += 1
     arena.live += 1
+    jibek_assert(handle != 0)
+    jibek_assert(handle < arena.used)
+    jibek_assert(arena.live < arena.used)
+    jibek_assert(arena.used <= arena.capacity)
     return handle
 
 
 cdef inline void arena_give(Arena* arena, uint32_t handle) noexcept nogil:
+    jibek_assert(handle != 0)
+    jibek_assert(handle < arena.used)
+    # Not given twice.
+    jibek_assert(arena.nodes[handle].left_lots > 0)
+    jibek_assert(arena.live > 0)
     arena.nodes[handle].left_lots = 0
     arena.nodes[handle].next = arena.free_head
     arena.free_head = handle
@@ -210,6 +222,16 @@ cdef inline bint arena_is_sparse(const Arena* arena) noexcept nogil:
     return jibek_unlikely(arena.live < arena.used // 16) and arena.used > KEPT_NODES_MAX
 
 
+cdef inline void ladder_assert_ends(const Arena* arena, const Level* level) noexcept nogil:
+    """The first order of a level has none before it, the last none behind it, and both are at its price."""
+    jibek_assert(arena.nodes[level.head].previous == 0)
+    jibek_assert(arena.nodes[level.tail].next == 0)
+    jibek_assert(arena.nodes[level.head].level == level)
+    jibek_assert(arena.nodes[level.tail].level == level)
+    # One order alone is both.
+    jibek_assert((level.head == level.tail) == (arena.nodes[level.head].next == 0))
+
+
 cdef inline uint32_t ladder_rest(
     Arena* arena, Ladder* ladder, int64_t key, int64_t quantity_lots, uint64_t order_id
 ) noexcept nogil:
@@ -219,6 +241,10 @@ cdef inline uint32_t ladder_rest(
     cdef uint32_t handle
     cdef Level* level
     cdef Node* node
+    jibek_assert(key != 0)
+    jibek_assert(quantity_lots > 0)
+    # The makers of the other side do not trade with it.
+    jibek_assert(ladder.sides[key > 0].best_key + key < 0)
     if jibek_unlikely(leaf == NULL):
         return 0
     handle = arena_take(arena)
@@ -240,13 +266,19 @@ cdef inline uint32_t ladder_rest(
         level.quantity_lots = quantity_lots
         tree_add_level(&arena.stock, tree, leaf, level, key)
     level.tail = handle
+    jibek_assert(level.key == key)
+    jibek_assert(level.quantity_lots >= quantity_lots)
+    ladder_assert_ends(arena, level)
     return handle
 
 
 cdef inline void ladder_reduce(Node* node, int64_t lots) noexcept nogil:
     """Takes lots, fewer than it has, off an order that rests, which keeps its place in the queue."""
+    jibek_assert(lots > 0)
+    jibek_assert(lots < node.left_lots)
     node.left_lots -= lots
     node.level.quantity_lots -= lots
+    jibek_assert(node.level.quantity_lots >= node.left_lots)
 
 
 cdef inline void ladder_remove(Arena* arena, Ladder* ladder, uint32_t handle) noexcept nogil:
@@ -255,6 +287,10 @@ cdef inline void ladder_remove(Arena* arena, Ladder* ladder, uint32_t handle) no
     cdef Level* level = node.level
     cdef uint32_t next = node.next
     cdef uint32_t previous = node.previous
+    ladder_assert_ends(arena, level)
+    jibek_assert((previous == 0) == (level.head == handle))
+    jibek_assert((next == 0) == (level.tail == handle))
+    jibek_assert(level.quantity_lots >= node.left_lots)
     level.quantity_lots -= node.left_lots
     # Where there is no neighbour these write to node 0, which nobody reads.
     arena.nodes[previous].next = next
@@ -264,3 +300,6 @@ cdef inline void ladder_remove(Arena* arena, Ladder* ladder, uint32_t handle) no
     arena_give(arena, handle)
     if jibek_unlikely((next | previous) == 0):
         tree_remove_level(&arena.stock, &ladder.sides[level.key < 0], level)
+    else:
+        jibek_assert(level.quantity_lots > 0)
+        ladder_assert_ends(arena, level)

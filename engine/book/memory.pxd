@@ -1,4 +1,5 @@
-"""What the compiled engine needs of the machine: bits, hints to compiler and processor, and memory in large pages.
+"""What the compiled engine needs of the machine: bits, hints to compiler and processor, assertions, and memory in large
+pages.
 
 An array that grows for ever is copied at each step, and the step at a million orders would hold up all others for tens of
 milliseconds. So a `Room` of 2 MB or more reserves sixteen times the addresses that it needs, which cost nothing until
@@ -18,6 +19,18 @@ cdef extern from * nogil:
     #include <sys/mman.h>
 
     #define JIBEK_HUGE ((size_t)2 << 20)
+
+    /* What must hold whatever the input: a debug build (`make debug`) says where it does not and ends, others do not ask. */
+    #ifdef JIBEK_DEBUG
+    #include <stdio.h>
+    #define jibek_assert(condition) ((condition) ? (void)0 : jibek_assert_failed(__FILE__, __LINE__, #condition))
+    static void jibek_assert_failed(const char *file, int line, const char *condition) {
+        fprintf(stderr, "%s:%d: this must hold and does not: %s\\n", file, line, condition);
+        abort();
+    }
+    #else
+    #define jibek_assert(condition) ((void)0)
+    #endif
 
     #define jibek_lowest_bit(word) __builtin_ctzll(word)
     #define jibek_highest_bit(word) (63 - __builtin_clzll(word))
@@ -98,6 +111,8 @@ cdef extern from * nogil:
     bint jibek_likely(bint condition)
     bint jibek_unlikely(bint condition)
     void jibek_prefetch(const void* address)
+    # One condition a call, with no `and` in it: only what stands inside the macro's brackets is left out of other builds.
+    void jibek_assert(bint condition)
     # Both are released with libc's free, and are NULL where memory is out.
     void* jibek_allocate(size_t size)
     # At a multiple of a power of two.

@@ -51,6 +51,7 @@ from engine.book.prefetch cimport (
     prefetch_tail,
 )
 from engine.book.walk cimport FILLS_UNBOUNDED, VALUE_MAX, Taker, walk_fills, walk_take, wanted_lots
+from engine.order_types cimport TIME_IN_FORCE_FOK, TIME_IN_FORCE_GTC
 from engine.records cimport (
     REASON_INVALID_PRICE,
     REASON_INVALID_QUANTITY,
@@ -60,8 +61,6 @@ from engine.records cimport (
     REASON_UNKNOWN_COMMAND,
     REASON_UNKNOWN_ORDER,
     SIDE_BUY,
-    TIME_IN_FORCE_FOK,
-    TIME_IN_FORCE_GTC,
 )
 
 cdef enum:
@@ -431,9 +430,9 @@ cdef inline BookEventRecord* book_amend(
     if handle == 0:
         return event_reject(event, 0, operation, record.order_id, REASON_UNKNOWN_ORDER)
     side = SIDE_BUY + ladder_is_ask(node)
-    removed_lots = node.left_lots - record.quantity_lots
-    if not is_value(record.quantity_lots) or removed_lots <= 0:
+    if not is_value(record.quantity_lots) or record.quantity_lots >= node.left_lots:
         return event_reject(event, side, operation, record.order_id, REASON_INVALID_QUANTITY)
+    removed_lots = node.left_lots - record.quantity_lots
     ladder_reduce(node, removed_lots)
     return event_write(
         event,
@@ -495,19 +494,24 @@ cdef inline void prefetch_prices(BookState* book, const BookOperationRecord* rec
         prefetch_leaf_of_node(&book.ids, &book.arena, records[index].order_id)
 
 
+cdef inline void prefetch_tails(BookState* book, const BookOperationRecord* records) noexcept nogil:
+    """The orders that are last at the prices of the nearest block."""
+    cdef uint64_t index
+    for index in range(BLOCK_OPERATIONS):
+        prefetch_tail(&book.ladder, &book.arena, key_of(records + index))
+
+
 cdef inline void prefetch_ahead(
     BookState* book, const BookOperationRecord* records, uint64_t done, uint64_t count
 ) noexcept nogil:
     """Asks for what the three blocks after `done` operations need, each one step further than the one behind it."""
-    cdef uint64_t index
     if done + 3 * BLOCK_OPERATIONS > count:
         return
     prefetch_orders(book, records + done)
     if book.ladder.sides[0].leaf_count + book.ladder.sides[1].leaf_count >= PREFETCH_LEVELS_FROM:
         prefetch_prices(book, records + done)
     if book.arena.live >= PREFETCH_TAILS_FROM:
-        for index in range(done, done + BLOCK_OPERATIONS):
-            prefetch_tail(&book.ladder, &book.arena, key_of(records + index))
+        prefetch_tails(book, records + done)
 
 
 cdef inline BookEventRecord* book_apply(

@@ -35,7 +35,7 @@ from engine.book.handle_table cimport (
     table_shrink,
 )
 from engine.book.ladder cimport Node
-from engine.book.memory cimport jibek_allocate, jibek_likely, jibek_prefetch, jibek_unlikely
+from engine.book.memory cimport jibek_allocate, jibek_assert, jibek_likely, jibek_prefetch, jibek_unlikely
 
 cdef extern from * nogil:
     """
@@ -144,11 +144,17 @@ cdef inline bint ids_insert_other(
 cdef inline bint ids_insert(OrderIds* ids, const Node* nodes, uint64_t order_id, uint32_t handle) noexcept nogil:
     """Adds an id that is not in the map, for which room was reserved; False where memory is out."""
     cdef uint32_t* slot = &ids.slots[order_id & ids.mask]
+    jibek_assert(handle != 0)
+    jibek_assert(handle <= HANDLE_BITS)
+    jibek_assert(nodes[handle].order_id == order_id)
+    jibek_assert(ids_get(ids, nodes, order_id) == 0)
+    jibek_assert(ids.count < ids.count_max)
     if jibek_likely(slot[0] & HANDLE_BITS == 0):
         slot[0] |= handle
     elif not ids_insert_other(ids, nodes, slot, order_id, handle):
         return False
     ids.count += 1
+    jibek_assert(ids_get(ids, nodes, order_id) == handle)
     return True
 
 
@@ -187,6 +193,8 @@ cdef inline bint ids_resize(OrderIds* ids, const Node* nodes, uint64_t slots) no
         ids_free(ids)
         ids[0] = old
         return False
+    jibek_assert(ids.count == old.count)
+    jibek_assert(ids.count <= ids.count_max)
     ids_free(&old)
     return True
 
@@ -207,11 +215,14 @@ cdef inline void ids_remove_other(OrderIds* ids, const Node* nodes, uint32_t* sl
 cdef inline void ids_remove(OrderIds* ids, const Node* nodes, uint32_t handle) noexcept nogil:
     """Removes the id of an order that is in the map, while its node still holds it."""
     cdef uint32_t* slot = &ids.slots[nodes[handle].order_id & ids.mask]
+    jibek_assert(ids_get(ids, nodes, nodes[handle].order_id) == handle)
+    jibek_assert(ids.count > 0)
     if jibek_likely(slot[0] & HANDLE_BITS == handle):
         slot[0] ^= handle
     else:
         ids_remove_other(ids, nodes, slot, handle)
     ids.count -= 1
+    jibek_assert(ids_get(ids, nodes, nodes[handle].order_id) == 0)
 
 
 cdef inline void ids_shrink(OrderIds* ids, const Node* nodes) noexcept nogil:

@@ -35,6 +35,7 @@ from libc.string cimport memset
 from engine.book.memory cimport (
     jibek_allocate,
     jibek_allocate_at,
+    jibek_assert,
     jibek_highest_bit,
     jibek_likely,
     jibek_lowest_bit,
@@ -223,11 +224,16 @@ cdef inline Leaf* stock_take_leaf(LeafStock* stock) noexcept nogil:
         return NULL
     slab = stock.slabs
     leaf = slab.free
+    # A slab that is listed has a free leaf.
+    jibek_assert(leaf != NULL)
+    jibek_assert(slab.free_count > 0)
+    jibek_assert(leaf.slab == slab)
     slab.free = leaf.next_free
     slab.free_count -= 1
     stock.free_count -= 1
     if slab.free_count == 0:
         stock_unlist_slab(stock, slab)
+    jibek_assert((slab.free == NULL) == (slab.free_count == 0))
     return leaf
 
 
@@ -238,6 +244,8 @@ cdef inline void stock_give_leaf(LeafStock* stock, Leaf* leaf) noexcept nogil:
     slab.free = leaf
     slab.free_count += 1
     stock.free_count += 1
+    jibek_assert(slab.free_count <= slab.leaf_count)
+    jibek_assert(stock.free_count <= stock.leaf_count)
     if slab.free_count == 1:
         stock_list_slab(stock, slab)
     if slab.free_count == slab.leaf_count and (stock.free_count - slab.leaf_count) * 3 >= stock.leaf_count:
@@ -432,6 +440,9 @@ cdef inline bint tree_heighten(LeafStock* stock, PriceTree* tree, uint64_t path)
 cdef inline void tree_drop_leaf(LeafStock* stock, PriceTree* tree, Leaf* leaf) noexcept nogil:
     """Takes an empty leaf out of the tree, with the branches that this leaves without children."""
     cdef Branch* branch = leaf.parent
+    jibek_assert(leaf.occupied == 0)
+    jibek_assert(branch.children[tree_path(leaf.number) & 63] == <void*>leaf)
+    jibek_assert(tree.empty_count > 0)
     branch.children[tree_path(leaf.number) & 63] = NULL
     branch.child_count -= 1
     tree_prune(stock, branch)
@@ -507,6 +518,9 @@ cdef inline Leaf* tree_make_leaf(LeafStock* stock, PriceTree* tree, int64_t numb
     stock.empty_count += 1
     tree_grow_cache(tree)
     tree_cache_leaf(tree, leaf)
+    jibek_assert(tree_find_leaf(tree, number) == leaf)
+    jibek_assert(tree.empty_count <= tree.leaf_count)
+    jibek_assert(stock.empty_count <= stock.leaf_count - stock.free_count)
     return leaf
 
 
@@ -514,6 +528,8 @@ cdef inline void tree_leaf_is_occupied(LeafStock* stock, PriceTree* tree, Leaf* 
     """Tells the branches that a leaf which was empty is about to have an order."""
     cdef Branch* branch = leaf.parent
     cdef uint64_t before = branch.occupied
+    jibek_assert(leaf.occupied == 0)
+    jibek_assert(tree.empty_count > 0)
     tree.empty_count -= 1
     stock.empty_count -= 1
     branch.occupied |= <uint64_t>1 << (tree_path(leaf.number) & 63)
@@ -532,6 +548,8 @@ cdef inline void tree_leaf_is_empty(LeafStock* stock, PriceTree* tree, Leaf* lea
         branch = branch.parent
     tree.empty_count += 1
     stock.empty_count += 1
+    jibek_assert(leaf.occupied == 0)
+    jibek_assert(tree.empty_count <= tree.leaf_count)
 
 
 # -- the order of prices
@@ -590,6 +608,15 @@ cdef inline Leaf* tree_leaf_for(LeafStock* stock, PriceTree* tree, int64_t key) 
     return leaf
 
 
+cdef inline void tree_assert_best(const PriceTree* tree) noexcept nogil:
+    """The best level is that of the best key, and is occupied; a side without one has no occupied leaf."""
+    if tree.best_key == EMPTY_KEY:
+        jibek_assert(tree.empty_count == tree.leaf_count)
+    else:
+        jibek_assert(tree.best_level.key == tree.best_key)
+        jibek_assert(leaf_has(tree_leaf_of(tree.best_level), tree.best_key))
+
+
 cdef inline void tree_add_level(
     LeafStock* stock, PriceTree* tree, Leaf* leaf, Level* level, int64_t key
 ) noexcept nogil:
@@ -601,6 +628,10 @@ cdef inline void tree_add_level(
     if key > tree.best_key:
         tree.best_key = key
         tree.best_level = level
+    jibek_assert(leaf_level(leaf, key) == level)
+    jibek_assert(leaf.number == key >> LEAF_BITS)
+    jibek_assert(tree.best_key >= key)
+    tree_assert_best(tree)
 
 
 cdef inline void tree_set_best(PriceTree* tree, Leaf* leaf) noexcept nogil:
@@ -617,13 +648,18 @@ cdef inline void tree_set_best(PriceTree* tree, Leaf* leaf) noexcept nogil:
 cdef inline void tree_remove_level(LeafStock* stock, PriceTree* tree, Level* level) noexcept nogil:
     """Forgets a level whose last order has gone."""
     cdef Leaf* leaf = tree_leaf_of(level)
+    jibek_assert(leaf_has(leaf, level.key))
+    jibek_assert(level.quantity_lots == 0)
+    jibek_assert(tree.best_key >= level.key)
     leaf.occupied &= ~(<uint64_t>1 << (level.key & (LEAF_LEVELS - 1)))
     if jibek_likely(leaf.occupied):
         if level.key == tree.best_key:
             tree_set_best(tree, leaf)
+        tree_assert_best(tree)
         return
     tree_leaf_is_empty(stock, tree, leaf)
     if level.key == tree.best_key:
         tree_set_best(tree, tree_worse_leaf(leaf))
+    tree_assert_best(tree)
     if jibek_unlikely(tree_has_too_many_empty(stock, tree)):
         tree_drop_empty_of(stock, tree, tree.root, tree.height)

@@ -12,7 +12,7 @@ from engine.book.ladder cimport Ladder, Node, ladder_after, ladder_first, ladder
 cdef enum:
     SAVED_HEADER_BYTES = 8
 
-cdef struct SavedOrder:
+cdef struct SavedBookOrder:
     uint64_t side
     int64_t price_ticks
     int64_t left_lots
@@ -34,12 +34,12 @@ cdef inline uint64_t saved_book_orders(Ladder* ladder, const Node* nodes) noexce
 
 cdef inline uint64_t saved_book_size(uint64_t orders) noexcept nogil:
     """The bytes of a book of that many orders."""
-    return SAVED_HEADER_BYTES + orders * sizeof(SavedOrder)
+    return SAVED_HEADER_BYTES + orders * sizeof(SavedBookOrder)
 
 
 cdef inline void saved_book_write(Ladder* ladder, const Node* nodes, char* data) noexcept nogil:
     """Writes `saved_book_size` bytes. Cost: O(orders)."""
-    cdef SavedOrder* saved = <SavedOrder*>(data + SAVED_HEADER_BYTES)
+    cdef SavedBookOrder* saved = <SavedBookOrder*>(data + SAVED_HEADER_BYTES)
     cdef bint ask
     cdef uint32_t handle
     memset(data, 0, SAVED_HEADER_BYTES)

@@ -12,8 +12,8 @@ cost, whether a FOK order fills whole are answered by the rules that then fill i
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from engine.book.ladder cimport Arena, Ladder, Node, arena_give, ladder_best_level, ladder_key
-from engine.book.memory cimport jibek_likely, jibek_unlikely
+from engine.book.ladder cimport Arena, Ladder, Node, arena_give, ladder_assert_ends, ladder_best_level, ladder_key
+from engine.book.memory cimport jibek_assert, jibek_unlikely
 from engine.book.order_ids cimport OrderIds, ids_remove
 from engine.book.price_tree cimport Level, tree_remove_level, tree_worse_level
 
@@ -97,8 +97,12 @@ cdef inline uint32_t walk_level(
     cdef uint32_t next
     cdef int64_t lots
     cdef Node* maker
+    jibek_assert(wanted > 0)
+    ladder_assert_ends(arena, level)
     while handle and wanted:
         maker = &nodes[handle]
+        jibek_assert(maker.level == level)
+        jibek_assert(maker.left_lots > 0)
         lots = maker.left_lots if maker.left_lots < wanted else wanted
         if jibek_unlikely(taker.fills_left == 0):
             end[0] = WALK_FILL_LIMIT
@@ -106,9 +110,12 @@ cdef inline uint32_t walk_level(
         if jibek_unlikely(not on_fill(owner, taker, handle, price_ticks, lots)):
             end[0] = WALK_NO_MEMORY
             break
+        # The owner's function left the arena where it was.
+        jibek_assert(nodes == arena.nodes)
         taker.fills_left -= 1
         taker.left_lots -= lots
         wanted -= lots
+        jibek_assert(taker.left_lots >= 0)
         if takes:
             level.quantity_lots -= lots
         if lots < maker.left_lots:
@@ -124,6 +131,9 @@ cdef inline uint32_t walk_level(
         # Where the level is empty these write to node 0 and to a level that is about to go.
         level.head = handle
         nodes[handle].previous = 0
+        # A level has lots exactly while it has orders.
+        jibek_assert(level.quantity_lots >= nodes[handle].left_lots)
+        jibek_assert((level.quantity_lots == 0) == (handle == 0))
     return handle
 
 

@@ -1,0 +1,507 @@
+# What the state is: queries, dump, load and check, over a Core: the twin of `engine/reference/report.py`.
+
+# -- queries
+
+
+cdef report_state(Core core):
+    """STATE_REPORT: digests and counts of the state before the command."""
+    balances = all_balances(core)
+    digest = hashlib.sha256(b"".join(struct.pack("<IIqq", *balance) for balance in balances)).digest()
+    accounts, orders = core.exchange.account_count, core.exchange.arena.live
+    report = StateReportView(hashlib.sha256(dump(core)).digest(), digest, accounts, orders, len(balances))
+    core._emit(EVENT_KIND_STATE_REPORTED, pack_parts(STATE_REPORT.pack(report)))
+
+
+cdef list all_balances(Core core):
+    """(account, asset, available, held) in ascending order, leaving out what is zero."""
+    cdef uint32_t number
+    result = []
+    for number in range(core.exchange.account_count):
+        result += [(number, *balance) for balance in account_balances(core, number)]
+    return result
+
+
+cdef list account_balances(Core core, uint32_t number):
+    """(asset, available, held) of one account in ascending order, leaving out what is zero."""
+    cdef AccountRecord* account = &core.exchange.accounts[number]
+    cdef uint16_t index
+    cdef Holding* holding
+    result = []
+    for index in range(account.holding_count):
+        holding = &holdings_of(account)[index]
+        if holding.available or holding.held:
+            result.append((holding.asset, holding.available, holding.held))
+    return result
+
+
+cdef list depth(MarketRecord* market, int side, levels):
+    """Prices and quantities of one side, best first; at most `levels` of them, None gives all."""
+    cdef Level* level = ladder_best_level(&market.ladder, side == SIDE_SELL)
+    result = []
+    while level != NULL and (levels is None or len(result) < levels):
+        result.append((ladder_key(level.key < 0, level.key), level.quantity_lots))
+        level = tree_worse_level(level)
+    return result
+
+
+cdef list open_orders_of(Core core, uint32_t account, uint32_t market):
+    """The open orders of an account in one market or (0) in all: by market number, then by id."""
+    cdef Exchange* exchange = &core.exchange
+    cdef AccountMarket* own
+    cdef uint32_t handle = exchange.accounts[account].markets
+    cdef uint32_t place
+    found = []
+    while handle:
+        own = &exchange.account_markets[handle]
+        if own.open_count and market in (0, own.market):
+            found.append((own.market, handle))
+        handle = own.next
+    result = []
+    for _, handle in sorted(found):
+        own = &exchange.account_markets[handle]
+        for place in range(own.listed_count):
+            if is_open(exchange, own, &listed_orders(own)[place]):
+                result.append(open_order(core, listed_orders(own)[place].handle))
+    return result
+
+
+cdef open_order(Core core, uint32_t handle):
+    """An open order as queries show it."""
+    cdef Node* node = &core.exchange.arena.nodes[handle]
+    cdef OrderInfo* info = &core.exchange.infos[handle]
+    return (
+        node.order_id,
+        core.exchange.account_markets[info.own].market,
+        SIDE_SELL if ladder_is_ask(node) else SIDE_BUY,
+        ladder_price(node),
+        info.quantity_lots,
+        node.left_lots,
+        PyBytes_FromStringAndSize(info.client_id, RECORD_CLIENT_ID_BYTES),
+    )
+
+
+cdef bytes book_state(Core core, MarketRecord* market):
+    """The book of a market as `engine.Book.to_bytes` would give it."""
+    cdef uint64_t orders = saved_book_orders(&market.ladder, core.exchange.arena.nodes)
+    data = PyBytes_FromStringAndSize(NULL, saved_book_size(orders))
+    saved_book_write(&market.ladder, core.exchange.arena.nodes, data)
+    return data
+
+
+# -- the dump
+
+
+cdef bytes dump(Core core):
+    """The whole state in canonical form."""
+    cdef Exchange* exchange = &core.exchange
+    cdef uint32_t index
+    venue = SavedVenueView(
+        time_us=exchange.time_us,
+        rules_version=exchange.rules_version,
+        last_order_id=exchange.last_order_id,
+        order_count=exchange.arena.live,
+        venue_state=exchange.venue_state,
+        asset_count=len(core.assets),
+        market_count=exchange.market_count,
+        account_count=exchange.account_count,
+        agenda_count=exchange.agenda_count,
+        producer_count=len(core.producers),
+    )
+    pieces = [SAVED_VENUE.pack(venue)]
+    for name, scale, issued in core.assets:
+        pieces += [SAVED_ASSET.pack(SavedAssetView(issued, scale)), pack_parts(name)]
+    for index in range(exchange.market_count):
+        pieces.append(dump_market(core, index))
+    for index in range(exchange.account_count):
+        pieces.append(dump_account(core, index))
+    for index in range(exchange.market_count):
+        pieces += [dump_orders(core, exchange.markets[index], False), dump_orders(core, exchange.markets[index], True)]
+    for index in range(exchange.agenda_count):
+        item = exchange.agenda[index]
+        pieces.append(SAVED_AGENDA_ITEM.pack(SavedAgendaItemView(item.kind, item.account, item.market, item.reason)))
+    for producer, (incarnation, number) in sorted(core.producers.items()):
+        pieces.append(SAVED_PRODUCER.pack(SavedProducerView(incarnation, number, producer)))
+    return b"".join(pieces)
+
+
+cdef uint64_t side_count(Core core, MarketRecord* market, bint asks):
+    """How many orders rest on a side."""
+    cdef uint32_t handle = ladder_first(&market.ladder, asks)
+    cdef uint64_t count = 0
+    while handle:
+        count += 1
+        handle = ladder_after(&core.exchange.arena.nodes[handle])
+    return count
+
+
+cdef bytes dump_market(Core core, uint32_t index):
+    cdef MarketRecord* market = core.exchange.markets[index]
+    saved = SavedMarketView(
+        trades=market.trades,
+        updates=market.updates,
+        last_price_ticks=market.last_price_ticks,
+        maker_fee_ppm=market.definition.maker_fee_ppm,
+        taker_fee_ppm=market.definition.taker_fee_ppm,
+        state=market.state,
+        bid_count=side_count(core, market, False),
+        ask_count=side_count(core, market, True),
+    )
+    return core.market_definitions[index] + SAVED_MARKET.pack(saved) + pack_parts(core.symbols[index])
+
+
+cdef list own_fees_of(Core core, uint32_t account):
+    """(market, maker, taker) of an account's own fees, by market."""
+    cdef uint32_t handle = core.exchange.accounts[account].markets
+    cdef AccountMarket* own
+    fees = []
+    while handle:
+        own = &core.exchange.account_markets[handle]
+        if own.fees_are_own:
+            fees.append((own.market, own.maker_fee_ppm, own.taker_fee_ppm))
+        handle = own.next
+    return sorted(fees)
+
+
+cdef bytes dump_account(Core core, uint32_t number):
+    balances = account_balances(core, number)
+    fees = own_fees_of(core, number)
+    keys = core.account_keys.get(number, {})
+    saved = SavedAccountView(core.exchange.accounts[number].frozen, len(balances), len(fees), len(keys))
+    pieces = [SAVED_ACCOUNT.pack(saved), pack_parts(core.account_names[number])]
+    pieces += [SAVED_BALANCE.pack(SavedBalanceView(available, held, asset)) for asset, available, held in balances]
+    pieces += [SAVED_FEES.pack(SavedFeesView(*own)) for own in fees]
+    for key_id, (key_type, permissions, public_key) in sorted(keys.items()):
+        pieces += [SAVED_KEY.pack(SavedKeyView(key_type, permissions)), pack_parts(key_id, public_key)]
+    return b"".join(pieces)
+
+
+cdef bytes dump_orders(Core core, MarketRecord* market, bint asks):
+    """The orders of one side in priority."""
+    cdef Exchange* exchange = &core.exchange
+    cdef bytes data = PyBytes_FromStringAndSize(NULL, side_count(core, market, asks) * sizeof(SavedOrder))
+    cdef SavedOrder* saved = <SavedOrder*>PyBytes_AS_STRING(data)
+    cdef uint32_t handle = ladder_first(&market.ladder, asks)
+    cdef Node* node
+    cdef OrderInfo* info
+    while handle:
+        node = &exchange.arena.nodes[handle]
+        info = &exchange.infos[handle]
+        memset(saved, 0, sizeof(SavedOrder))
+        saved.order_id = node.order_id
+        saved.price_ticks = ladder_price(node)
+        saved.quantity_lots = info.quantity_lots
+        saved.left_lots = node.left_lots
+        saved.cumulative_quote = info.cumulative_quote
+        saved.created_us = exchange.times[handle].created_us
+        saved.updated_us = exchange.times[handle].updated_us
+        saved.working_us = exchange.times[handle].created_us
+        saved.account = exchange.account_markets[info.own].account
+        saved.fee_credit = order_credit(info.terms)
+        saved.order_type = info.terms & 15
+        saved.time_in_force = info.terms >> 4 & 15
+        saved.self_trade_mode = info.terms >> 8 & 15
+        memcpy(saved.client_id, info.client_id, RECORD_CLIENT_ID_BYTES)
+        saved += 1
+        handle = ladder_after(node)
+    return data
+
+
+# -- loading
+
+
+cdef load(Core core, bytes data):
+    """Fills an empty core with the state of which `data` is the dump. Raises SavedStateFault."""
+    cdef Exchange* exchange = &core.exchange
+    cdef uint32_t index
+    reader = StateReader(data)
+    venue = reader.record(SAVED_VENUE)
+    check_saved_venue(venue)
+    exchange.time_us = venue.time_us
+    exchange.rules_version = venue.rules_version
+    exchange.last_order_id = venue.last_order_id
+    exchange.venue_state = venue.venue_state
+    for _ in range(venue.asset_count):
+        load_asset(core, reader)
+    counts = [load_market(core, reader) for _ in range(venue.market_count)]
+    for index in range(venue.account_count):
+        load_account(core, index, reader)
+    needs = {}
+    listed = []
+    for index in range(venue.market_count):
+        for asks in range(2):
+            load_side(core, exchange.markets[index], asks, counts[index][asks], reader, needs, listed)
+    list_loaded_orders(core, listed)
+    for _ in range(venue.agenda_count):
+        item = reader.record(SAVED_AGENDA_ITEM)
+        check_saved_agenda_item(item, exchange.account_count, exchange.market_count)
+        if not add_to_agenda(exchange, item.kind, item.account, item.market, item.reason):
+            raise MemoryError("no room on the agenda")
+    for saved in reader.producers(venue.producer_count):
+        core.producers[saved.producer] = (saved.incarnation, saved.number)
+    reader.end()
+    if exchange.arena.live != venue.order_count:
+        raise SavedStateFault(f"there are {exchange.arena.live} orders, and {venue.order_count} are announced")
+    check_sums(core, needs)
+
+
+cdef load_asset(Core core, reader):
+    saved, name = reader.record(SAVED_ASSET), reader.part()
+    check_saved_asset(saved, name, core.asset_names)
+    core.assets.append([name, saved.scale, saved.issued])
+    core.asset_names.add(name)
+
+
+cdef load_market(Core core, reader):
+    """How many bids and asks it has."""
+    cdef MarketRecord* market
+    definition, saved, symbol = reader.record(MARKET_DEFINITION), reader.record(SAVED_MARKET), reader.part()
+    scales = {number: scale for number, (_, scale, _) in enumerate(core.assets, start=1)}
+    lot_value_units = check_saved_market(definition, saved, symbol, scales, core.symbols)
+    market = list_market(core, definition, symbol, lot_value_units)
+    market.definition.maker_fee_ppm = saved.maker_fee_ppm
+    market.definition.taker_fee_ppm = saved.taker_fee_ppm
+    market.state = saved.state
+    market.trades = saved.trades
+    market.updates = saved.updates
+    market.last_price_ticks = saved.last_price_ticks
+    return saved.bid_count, saved.ask_count
+
+
+cdef load_account(Core core, uint32_t number, reader):
+    cdef Holding* holding
+    saved, name = reader.record(SAVED_ACCOUNT), reader.part()
+    check_saved_account(saved, name, number, core.account_name_set)
+    open_account(core, name)
+    core.exchange.accounts[number].frozen = saved.is_frozen
+    for balance in reader.balances(saved.balance_count, len(core.assets)):
+        holding = balance_of(core, number, balance.asset)
+        holding.available = balance.available
+        holding.held = balance.held
+    last_market = -1
+    for _ in range(saved.fees_count):
+        fees = reader.record(SAVED_FEES)
+        check_saved_fees(fees, number, last_market, core.exchange.market_count)
+        set_own_fees(core, number, fees.market, fees.maker_fee_ppm, fees.taker_fee_ppm)
+        last_market = fees.market
+    last_id = b""
+    for _ in range(saved.key_count):
+        key, key_id, public_key = reader.record(SAVED_KEY), reader.part(), reader.part()
+        check_saved_key(key, key_id, public_key, number, last_id, core.key_owners)
+        core.account_keys.setdefault(number, {})[key_id] = (key.key_type, key.permissions, public_key)
+        core.key_owners[key_id] = number
+        last_id = key_id
+
+
+cdef load_side(Core core, MarketRecord* market, bint asks, uint64_t count, reader, dict needs, list listed):
+    """The orders of one side in priority: each at a worse price than the one before it, or later at the same."""
+    cdef uint64_t last_id = 0
+    cdef int64_t key, last_key = AMOUNT_MAX
+    for _ in range(count):
+        saved = reader.record(SAVED_ORDER)
+        key = ladder_key(asks, saved.price_ticks)
+        if key > last_key or (key == last_key and saved.order_id < last_id):
+            raise SavedStateFault(f"order {saved.order_id} is out of order")
+        load_order(core, market, asks, saved, needs, listed)
+        last_key, last_id = key, saved.order_id
+
+
+cdef load_order(Core core, MarketRecord* market, bint asks, saved, dict needs, list listed):
+    """Puts an order at the end of its queue; notes what it can need, and that it is still to be listed with its account."""
+    cdef Exchange* exchange = &core.exchange
+    cdef bytes client_id = saved.client_id
+    cdef const char* id = PyBytes_AS_STRING(client_id)
+    cdef uint64_t order_id
+    cdef uint32_t account, handle, hash
+    cdef int64_t key
+    cdef AccountMarket* own
+    cdef OrderInfo* info
+    check_saved_order(
+        saved, MARKET_DEFINITION.unpack_from(core.market_definitions[market.number - 1]), market.lot_value_units,
+        exchange.last_order_id, exchange.account_count,
+    )
+    order_id, account = saved.order_id, saved.account
+    key = ladder_key(asks, saved.price_ticks)
+    hash = client_id_hash(client_id_read(id), exchange.client_id_seed, account) if id[0] else 0
+    if ids_get(&exchange.ids, exchange.arena.nodes, order_id) or (hash and find_client_id(exchange, account, id, hash)):
+        raise SavedStateFault(f"order {order_id} is there already, or its client id is")
+    if asks and ladder_crosses(&market.ladder, asks, key):
+        raise SavedStateFault(f"order {order_id} crosses the book")
+    own = account_market(exchange, account, market.number)
+    if own == NULL:
+        own = add_account_market(exchange, account, market.number)
+    if own == NULL:
+        raise MemoryError("no room for one more market of an account")
+    handle = ladder_rest(&exchange.arena, &market.ladder, key, saved.left_lots, order_id)
+    if handle == 0 or (exchange.arena.live > exchange.room and not reserve_orders(exchange)):
+        raise MemoryError("no room for one more order")
+    if not ids_insert(&exchange.ids, exchange.arena.nodes, order_id, handle):
+        raise MemoryError("no room for one more order id")
+    info = &exchange.infos[handle]
+    info.quantity_lots = saved.quantity_lots
+    info.cumulative_quote = saved.cumulative_quote
+    info.client_hash = hash
+    info.own = <uint32_t>(own - exchange.account_markets)
+    memcpy(info.client_id, id, RECORD_CLIENT_ID_BYTES)
+    info.terms = with_credit(saved.order_type | saved.time_in_force << 4 | saved.self_trade_mode << 8, saved.fee_credit)
+    exchange.times[handle].created_us = saved.created_us
+    exchange.times[handle].updated_us = saved.updated_us
+    # The client id is found from now on; the account's list is filled when all orders are there, oldest first.
+    if hash:
+        table_insert(&exchange.client_ids, client_id_spread(hash), handle)
+    listed.append((order_id, handle))
+    asset = market.definition.base_asset if asks else market.definition.quote_asset
+    needs[account, asset] = needs.get((account, asset), 0) + hold_of(market, asks, saved.price_ticks, saved.left_lots)
+
+
+cdef list_loaded_orders(Core core, list listed):
+    """Lists the orders with their accounts, oldest first."""
+    cdef Exchange* exchange = &core.exchange
+    cdef uint64_t order_id
+    cdef uint32_t handle
+    for order_id, handle in sorted(listed):
+        if not list_with_account(exchange, &exchange.account_markets[exchange.infos[handle].own], handle, order_id):
+            raise MemoryError("no room for one more open order")
+
+
+cdef check_sums(Core core, dict needs):
+    """What accounts have is what came in, and what they hold is what their orders can need."""
+    sums, _, held = sums_of(core)
+    if list(sums.values()) != [issued for _, _, issued in core.assets]:
+        raise SavedStateFault("what the accounts have is not what came in")
+    if held != needs:
+        raise SavedStateFault("what the accounts hold is not what their orders can need")
+
+
+# -- the check
+
+
+cdef check(Core core):
+    """Walks the whole state and asserts every invariant (docs/invariants.md)."""
+    cdef Exchange* exchange = &core.exchange
+    cdef uint32_t index
+    # I3, I4: no balance is negative, and each asset's sum is what came in minus what went out.
+    sums, negative, held = sums_of(core)
+    assert not negative, negative
+    assert list(sums.values()) == [issued for _, _, issued in core.assets], sums
+    # I6: the agenda names what there is.
+    for index in range(exchange.agenda_count):
+        assert 0 < exchange.agenda[index].account < exchange.account_count, index
+        assert exchange.agenda[index].market <= exchange.market_count, index
+    needs = {}
+    resting = sum([check_book(core, exchange.markets[index], needs) for index in range(exchange.market_count)])
+    # I5: what is held is exactly what the open orders can need.
+    assert held == needs, (held, needs)
+    check_indexes(core, resting)
+
+
+cdef uint64_t check_book(Core core, MarketRecord* market, dict needs) except? 0:
+    """How many orders rest in the market; adds up what they can need."""
+    cdef Exchange* exchange = &core.exchange
+    cdef OrderInfo* info
+    cdef AccountMarket* own
+    cdef Node* node
+    cdef uint32_t handle
+    cdef uint64_t resting = 0
+    cdef bint asks
+    # I1: no book is crossed.
+    assert ladder_best_bid(&market.ladder) < ladder_best_ask(&market.ladder), market.number
+    for asks in (False, True):
+        last_id, last_price, level_sum = 0, 0, 0
+        handle = ladder_first(&market.ladder, asks)
+        while handle:
+            node = &exchange.arena.nodes[handle]
+            info = &exchange.infos[handle]
+            own = &exchange.account_markets[info.own]
+            price_ticks = ladder_price(node)
+            # I2: every order is on the side and in the market of its queue, and ids lead to it.
+            assert ladder_is_ask(node) == asks and own.market == market.number, node.order_id
+            assert ids_get(&exchange.ids, exchange.arena.nodes, node.order_id) == handle, node.order_id
+            # I1: within a level orders stand in order of arrival; no order is empty.
+            assert price_ticks != last_price or node.order_id > last_id, node.order_id
+            assert 0 < node.left_lots <= info.quantity_lots, node.order_id
+            assert order_credit(info.terms) < RECORD_PPM and node.order_id <= exchange.last_order_id, node.order_id
+            assert exchange.times[handle].created_us <= exchange.times[handle].updated_us <= exchange.time_us, node.order_id
+            check_client_id(core, handle)
+            # I1: a level's quantity is the sum of its orders.
+            level_sum = node.left_lots + (level_sum if price_ticks == last_price else 0)
+            if node.next == 0:
+                assert level_sum == node.level.quantity_lots, level_sum
+            key = (own.account, market.definition.base_asset if asks else market.definition.quote_asset)
+            needs[key] = needs.get(key, 0) + hold_of(market, asks, price_ticks, node.left_lots)
+            last_id, last_price = node.order_id, price_ticks
+            resting += 1
+            handle = ladder_after(node)
+    return resting
+
+
+cdef check_client_id(Core core, uint32_t handle):
+    """I2: a client id leads to its order."""
+    cdef Exchange* exchange = &core.exchange
+    cdef OrderInfo* info = &exchange.infos[handle]
+    cdef uint32_t account = exchange.account_markets[info.own].account
+    if info.client_hash:
+        hash = client_id_hash(client_id_read(info.client_id), exchange.client_id_seed, account)
+        assert info.client_hash == hash, exchange.arena.nodes[handle].order_id
+        assert find_client_id(exchange, account, info.client_id, hash) == handle, exchange.arena.nodes[handle].order_id
+
+
+cdef check_indexes(Core core, uint64_t resting):
+    """I2: every index knows the same orders, and an account's are listed once, oldest first."""
+    cdef Exchange* exchange = &core.exchange
+    cdef AccountMarket* own
+    cdef uint32_t number, place
+    cdef uint64_t index, named = 0
+    listed = 0
+    for number in range(1, exchange.account_market_count):
+        own = &exchange.account_markets[number]
+        open_ids = []
+        for place in range(own.listed_count):
+            if is_open(exchange, own, &listed_orders(own)[place]):
+                open_ids.append(exchange.arena.nodes[listed_orders(own)[place].handle].order_id)
+        assert open_ids == sorted(set(open_ids)), (own.account, own.market, open_ids)
+        assert len(open_ids) == own.open_count, (own.account, own.market, open_ids, own.open_count)
+        listed += len(open_ids)
+        check_own_fees(core, own)
+    ids, live = exchange.ids.count, exchange.arena.live
+    assert resting == listed == live == ids, (resting, listed, live, ids)
+    for number in range(exchange.market_count):
+        named += named_orders(core, exchange.markets[number])
+    assert named == exchange.client_ids.count, (named, exchange.client_ids.count)
+
+
+cdef uint64_t named_orders(Core core, MarketRecord* market):
+    """How many orders of a market have a client id."""
+    cdef uint64_t named = 0
+    cdef uint32_t handle
+    cdef bint asks
+    for asks in (False, True):
+        handle = ladder_first(&market.ladder, asks)
+        while handle:
+            named += core.exchange.infos[handle].client_hash != 0
+            handle = ladder_after(&core.exchange.arena.nodes[handle])
+    return named
+
+
+cdef check_own_fees(Core core, AccountMarket* own):
+    """Fees for all markets stand in each market in which the account has none of its own."""
+    cdef AccountMarket* general
+    if own.fees_are_own or own.market == 0:
+        return
+    if core.exchange.accounts[own.account].has_own_fees:
+        general = look_up_account_market(&core.exchange, own.account, 0)
+        assert (own.maker_fee_ppm, own.taker_fee_ppm) == (general.maker_fee_ppm, general.taker_fee_ppm), own.account
+    else:
+        assert own.maker_fee_ppm == own.taker_fee_ppm == NO_RATE, own.account
+
+
+cdef sums_of(Core core):
+    """What all accounts have by asset, which balances are negative, and what is held by account and asset."""
+    sums = dict.fromkeys(range(1, len(core.assets) + 1), 0)
+    negative, held = [], {}
+    for number, asset, available, hold in all_balances(core):
+        sums[asset] += available + hold
+        if available < 0 or hold < 0:
+            negative.append((number, asset, available, hold))
+        if hold:
+            held[number, asset] = hold
+    return sums, negative, held
