@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 import orjson
@@ -30,11 +30,13 @@ from gateway.messages import (
 from gateway.numerals import MarketNumbers, NumberToken, StepTexts, parse_e8, parse_integer
 from gateway.refusals import Refusal, refuse
 
+ChoiceT = TypeVar("ChoiceT")
+
 VERSION_PREFIX = "v3/"
 NO_ID = "null"
 
 SIDES = {"BUY": int(Side.BUY), "SELL": int(Side.SELL)}
-ORDER_TYPES: dict[str, int] = {order_type.name: order_type for order_type in OrderType}
+ORDER_TYPES = {order_type.name: order_type for order_type in OrderType}
 TIMES_IN_FORCE = {
     order_type: {time.name: int(time) for time in order_type.terms.times_in_force if time != TimeInForce.NONE}
     for order_type in OrderType
@@ -276,10 +278,9 @@ def place_order(request: Request, markets: Mapping[str, MarketNumbers], account:
     side = _choice(SIDES, get("side"))
     if side is None:
         return _wrong(params, "side", Reason.INVALID_SIDE)
-    number = _choice(ORDER_TYPES, get("type"))
-    if number is None:
+    order_type = _choice(ORDER_TYPES, get("type"))
+    if order_type is None:
         return _wrong_type(params)
-    order_type = OrderType(number)
     if not _RARE_PARAMETERS.isdisjoint(params):
         refusal = _check_rare_parameters(params)
         if refusal is not None:
@@ -368,7 +369,7 @@ def _quote_amount(request: Request, market: MarketNumbers) -> int | Refusal:
     return refuse(Reason.TOO_PRECISE, "quoteOrderQty") if remainder else amount
 
 
-def _choice(table: dict[str, int], value: object) -> int | None:
+def _choice(table: Mapping[str, ChoiceT], value: object) -> ChoiceT | None:
     return table.get(value) if isinstance(value, str) else None
 
 
