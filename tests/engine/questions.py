@@ -12,10 +12,10 @@ def check_same_answers(reference: ReferenceCore, compiled: Core) -> None:
     """Asserts that the engines give the same answers, and that these agree with one another."""
     assert compiled.open_order_count == reference.open_order_count
     assert list(compiled.balances()) == list(reference.balances())
-    markets = range(1, len(reference.markets) + 1)
+    markets = range(1, len(reference.exchange.markets) + 1)
     books = {market: check_same_book(reference, compiled, market) for market in markets}
     told = 0
-    for account in reference.accounts:
+    for account in reference.exchange.accounts:
         balances = list(compiled.account_balances(account))
         assert balances == reference.account_balances(account)
         assert [(account, *balance) for balance in balances] == [
