@@ -72,10 +72,14 @@ cdef inline void prefetch_records(
 ) noexcept nogil:
     """The orders that are named, the accounts' balances and what they have to do with the market."""
     cdef uint32_t end = index + BLOCK_COMMANDS if index + BLOCK_COMMANDS < count else count
+    cdef uint32_t handle
     cdef MarketRecord* market
     while index < end:
         prefetch_node(&exchange.ids, &exchange.arena, commands[index].order_id)
-        jibek_prefetch(&exchange.infos[ids_guess(&exchange.ids, commands[index].order_id)])
+        handle = ids_guess(&exchange.ids, commands[index].order_id)
+        jibek_prefetch(&exchange.infos[handle])
+        # Nobody looks at them, but the order that is placed where this one was will write them.
+        jibek_prefetch(&exchange.times[handle])
         jibek_prefetch(
             &exchange.account_markets[guess_own(exchange, commands[index].account, commands[index].market)]
         )
