@@ -20,7 +20,7 @@ cdef extern from * nogil:
 
     #define JIBEK_HUGE ((size_t)2 << 20)
 
-    /* What must hold whatever the input: a debug build (`make debug`) says where it does not and ends, others do not ask. */
+    /* What must hold whatever the input. A debug build (`make debug`) says where it does not; others do not ask. */
     #ifdef JIBEK_DEBUG
     #include <stdio.h>
     #define jibek_assert(condition) ((condition) ? (void)0 : jibek_assert_failed(__FILE__, __LINE__, #condition))
