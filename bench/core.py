@@ -25,12 +25,10 @@ from bench.workload import OPERATIONS, SMOKE_OPERATIONS, Workload
 from bench.yardstick import BaselineFailed
 from engine.book import OperationKind
 from engine.core import Core
+from engine.library_values import command_dtype, event_dtype
 from engine.records import (
     ASSET_DEFINITION,
     BATCH_COMMANDS_MAX,
-    BATCH_HEADER,
-    COMMAND,
-    EVENT,
     EVENT_HEADER,
     MARKET_DEFINITION,
     AssetDefinition,
@@ -41,6 +39,7 @@ from engine.records import (
     EventKind,
     MarketDefinition,
     OrderType,
+    seal_batch,
 )
 
 ACCOUNTS = 1_000
@@ -104,17 +103,11 @@ class Flow(NamedTuple):
     commands: Any
 
 
-def numpy_dtype(layout: Any) -> Any:
-    """A record of `engine.records` as a NumPy dtype."""
-    codes = {"B": "u1", "H": "<u2", "I": "<u4", "Q": "<u8", "q": "<i8"}
-    return numpy.dtype([(name, codes.get(code, f"S{code[:-1]}")) for name, code, _ in layout.fields])
-
-
 def commands_of(operations: Any) -> Any:
     """Operations as commands. The core numbers accepted orders 1, 2, 3, … as workloads do; a replace is two commands."""
     replaces = operations["kind"] == OperationKind.REPLACE
     first = numpy.cumsum(1 + replaces) - 1 - replaces
-    commands = numpy.zeros(int(len(operations) + replaces.sum()), numpy_dtype(COMMAND))
+    commands = numpy.zeros(int(len(operations) + replaces.sum()), command_dtype())
     fill_commands(commands, first, operations, operations["order_id"])
     fill_commands(commands, first[replaces] + 1, operations[replaces], operations["new_order_id"][replaces])
     commands["kind"][first[replaces]] = CommandKind.ORDER_CANCEL
@@ -161,7 +154,7 @@ def batches_of(commands: Any, first: int) -> list[bytes]:
     for number, at in enumerate(range(0, len(commands), BATCH_COMMANDS_MAX), start=first):
         part = commands[at : at + BATCH_COMMANDS_MAX]
         header = BatchHeader(command_count=len(part), producer=2, incarnation=1, number=number)
-        batches.append(BATCH_HEADER.pack(header) + part.tobytes())
+        batches.append(seal_batch(header, part.tobytes()))
     return batches
 
 
@@ -188,7 +181,7 @@ def run_core(flow: Flow, *, keep: bool = False) -> tuple[float, list[bytes]]:
 def check_trades(flow: Flow, workload: Workload) -> None:
     """Compares the core's trades with those that every price-time book gives."""
     trades = checksum = 0
-    layout = numpy_dtype(EVENT)
+    layout = event_dtype()
     for entry in run_core(flow, keep=True)[1]:
         header = EVENT_HEADER.unpack_from(entry)
         events = numpy.frombuffer(entry, layout, header.event_count, EVENT_HEADER.size)

@@ -20,11 +20,10 @@ import numpy
 from bench.command import run
 from bench.resident import resident_bytes
 from engine.core import Core
-from engine.library import command_dtype
+from engine.library_values import command_dtype
 from engine.records import (
     ASSET_DEFINITION,
     BATCH_COMMANDS_MAX,
-    BATCH_HEADER,
     MARKET_DEFINITION,
     AssetDefinition,
     BatchBuilder,
@@ -35,6 +34,7 @@ from engine.records import (
     OrderType,
     Side,
     TimeInForce,
+    seal_batch,
 )
 
 NOTE = (b"bench", b"growth")
@@ -103,7 +103,7 @@ class Venue:
         for start in range(0, len(commands), BATCH_COMMANDS_MAX):
             part = commands[start : start + BATCH_COMMANDS_MAX]
             header = BatchHeader(command_count=len(part), producer=1, incarnation=1, number=self.batches + 1)
-            batch = BATCH_HEADER.pack(header) + part.tobytes()
+            batch = seal_batch(header, part.tobytes())
             began = time.process_time_ns()
             self._execute(batch)
             taken.append((time.process_time_ns() - began) / len(part))

@@ -7,6 +7,7 @@ A test keeps both files current.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum, IntFlag
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ def record_declarations() -> str:
 
 
 def order_type_declarations() -> str:
-    """The text of `engine/order_types.pxd`: the constants, and what an order of each type and time in force may do."""
+    """The text of `engine/order_types.pxd`: the constants, the names, and what an order of each type and time in force may
+    do."""
     times = len(TimeInForce)
     rows = [[0] * times, *([int(order_flags(order_type, time)) for time in range(times)] for order_type in OrderType)]
     table = [f"        {{{', '.join(map(str, row))}}}," for row in rows]
@@ -89,9 +91,29 @@ def order_type_declarations() -> str:
         "    # By order type, then by time in force; 0 where the type has not that time.",
         f'    const uint8_t ORDER_FLAGS "jibek_order_flags"[{len(rows)}][{times}]',
     )
+    types, choices = ["", *(order_type.name for order_type in OrderType)], [time.name for time in TimeInForce]
+    full_answers = [0, *(int(order_type.terms.full_answer) for order_type in OrderType)]
+    names = (
+        "cdef extern from * nogil:",
+        '    """',
+        f"    static const char *const jibek_order_type_names[{len(types)}] = {_c_list(map(_c_text, types))};",
+        f"    static const unsigned char jibek_order_type_lengths[{len(types)}] = {_c_list(map(len, types))};",
+        f"    static const unsigned char jibek_order_type_full_answers[{len(types)}] = {_c_list(full_answers)};",
+        f"    static const char *const jibek_time_in_force_names[{times}] = {_c_list(map(_c_text, choices))};",
+        f"    static const unsigned char jibek_time_in_force_lengths[{times}] = {_c_list(map(len, choices))};",
+        '    """',
+        "    # By number: the names of the wire and their lengths.",
+        f'    const char *ORDER_TYPE_NAMES "jibek_order_type_names"[{len(types)}]',
+        f'    const uint8_t ORDER_TYPE_LENGTHS "jibek_order_type_lengths"[{len(types)}]',
+        "    # Whether a client that asks for no kind of answer gets the full one.",
+        f'    const uint8_t ORDER_TYPE_FULL_ANSWERS "jibek_order_type_full_answers"[{len(types)}]',
+        f'    const char *TIME_IN_FORCE_NAMES "jibek_time_in_force_names"[{times}]',
+        f'    const uint8_t TIME_IN_FORCE_LENGTHS "jibek_time_in_force_lengths"[{times}]',
+    )
     bounds = ("cdef enum:", f"    ORDER_TYPE_MAX = {len(OrderType)}", f"    TIME_IN_FORCE_MAX = {times - 1}")
     sections = [_head("engine/order_types.py"), "from libc.stdint cimport uint8_t"]
-    sections += [_c_enum(OrderType), _c_enum(TimeInForce), _c_enum(OrderFlag), "\n".join(bounds), "\n".join(flags)]
+    sections += [_c_enum(OrderType), _c_enum(TimeInForce), _c_enum(OrderFlag), "\n".join(bounds)]
+    sections += ["\n".join(flags), "\n".join(names)]
     return "\n\n".join(sections) + "\n"
 
 
@@ -102,6 +124,14 @@ def _head(source: str) -> str:
 def _c_enum(enum: type[IntEnum] | type[IntFlag]) -> str:
     words = "".join("_" + letter if letter.isupper() else letter for letter in enum.__name__).upper().lstrip("_")
     return "\n".join(["cdef enum:", *(f"    {words}_{member.name} = {int(member)}" for member in enum)])
+
+
+def _c_text(text: str) -> str:
+    return f'"{text}"'
+
+
+def _c_list(items: Iterable[object]) -> str:
+    return f"{{{', '.join(map(str, items))}}}"
 
 
 def _c_struct(layout: records.Layout[Any]) -> str:

@@ -130,15 +130,15 @@ def read_market(blob: bytes, scales: Mapping[int, int]) -> tuple[MarketDefinitio
     definition = _unpack(MARKET_DEFINITION, packed)
     known = definition.base_asset in scales and definition.quote_asset in scales
     refuse_unless(known and SYMBOL.fullmatch(symbol), Reason.INVALID_MARKET_DEFINITION)
-    unit = notional_unit(definition, scales[definition.base_asset], scales[definition.quote_asset])
+    unit = lot_value_units(definition, scales[definition.base_asset], scales[definition.quote_asset])
     refuse_unless(unit and not market_faults(definition), Reason.INVALID_MARKET_DEFINITION)
     return definition, symbol, unit
 
 
-def notional_unit(definition: MarketDefinition, base_scale: int, quote_scale: int) -> int:
+def lot_value_units(definition: MarketDefinition, base_scale: int, quote_scale: int) -> int:
     """Value of one lot at a price of one tick, in smallest units of the quote asset; 0 where it is not a whole number.
 
-    >>> notional_unit(MarketDefinition(tick_e8=1_000_00000000, lot_units=1_000), 8, 2)  # BTC/KZT: 1,000 × 0.00001
+    >>> lot_value_units(MarketDefinition(tick_e8=1_000_00000000, lot_units=1_000), 8, 2)  # BTC/KZT: 1,000 × 0.00001
     1
     """
     numerator = definition.tick_e8 * definition.lot_units * 10**quote_scale
@@ -296,7 +296,7 @@ def check_saved_market(
     """The value of one lot at one tick. Raises SavedStateFault."""
     known = definition.base_asset in scales and definition.quote_asset in scales
     _fault_unless(known and not market_faults(definition), f"market {symbol!r} is not valid")
-    unit = notional_unit(definition, scales[definition.base_asset], scales[definition.quote_asset])
+    unit = lot_value_units(definition, scales[definition.base_asset], scales[definition.quote_asset])
     _fault_unless(unit and SYMBOL.fullmatch(symbol) and symbol not in taken, f"market {symbol!r} is not valid")
     in_range = (
         max(saved.maker_fee_ppm, saved.taker_fee_ppm) <= FEE_PPM_MAX

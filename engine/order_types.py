@@ -8,6 +8,7 @@ and docs/order-types.md come from the same rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
@@ -65,7 +66,8 @@ class OrderType(IntEnum):
 
     terms: Terms
 
-    def __new__(cls, number: int, terms: Terms) -> OrderType:
+    def __new__(cls, number: int, terms: Terms | None = None) -> OrderType:
+        assert terms is not None, "every row has its terms; only a member is looked up by its number alone"
         member = int.__new__(cls, number)
         member._value_ = number
         member.terms = terms
@@ -123,3 +125,13 @@ _FLAGS = {
     for time in order_type.terms.times_in_force
 }
 assert all(_FLAGS.values()), "an order that may do nothing is no order"
+
+
+def one_of(words: Sequence[str]) -> str:
+    """A choice as people write it.
+
+    >>> one_of(["GTC", "IOC", "FOK"])
+    'GTC, IOC or FOK'
+    """
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last

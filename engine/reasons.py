@@ -18,6 +18,19 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from engine.order_types import OrderType, TimeInForce, one_of
+
+
+def _times_in_force() -> str:
+    """Which times in force the order types have, as the end of a sentence."""
+    types: dict[tuple[TimeInForce, ...], list[str]] = {}
+    for order_type in OrderType:
+        types.setdefault(order_type.terms.times_in_force, []).append(order_type.name)
+    return ", and ".join(
+        f"{'nothing' if times == (TimeInForce.NONE,) else one_of([time.name for time in times])} for {' and '.join(names)}"
+        for times, names in types.items()
+    )
+
 
 class Reason(IntEnum):
     """Why a request was refused or an order ended. `reason.text` is the sentence for people."""
@@ -98,10 +111,13 @@ class Reason(IntEnum):
 
     # -- 4xx: placing an order
     INVALID_SIDE = 401, "The side must be buy or sell. Send BUY or SELL."
-    INVALID_ORDER_TYPE = 402, "The order type must be LIMIT, MARKET or LIMIT_MAKER. Send one of them."
+    INVALID_ORDER_TYPE = (
+        402,
+        f"The order type must be {one_of([order_type.name for order_type in OrderType])}. Send one of them.",
+    )
     INVALID_TIME_IN_FORCE = (
         403,
-        "Time in force is GTC, IOC or FOK for LIMIT, and nothing for MARKET and LIMIT_MAKER. Send one of them.",
+        f"Time in force is {_times_in_force()}. Send one of them.",
     )
     INVALID_SELF_TRADE_MODE = 404, "Self-trade prevention is not offered on this market. Leave it out or ask for NONE."
     INVALID_PRICE = 405, "The price is outside the limits of the market. See `jibek market show`."
@@ -110,7 +126,7 @@ class Reason(IntEnum):
         407,
         (
             "The quote amount does not fit the order. Give either a quantity or a positive quote amount, and a quote "
-            "amount only with MARKET."
+            f"amount only with {one_of([order_type.name for order_type in OrderType if order_type.terms.by_quote])}."
         ),
     )
     NOTIONAL_TOO_SMALL = 408, "The value of the order is below the minimum of the market. See `jibek market show`."

@@ -1,26 +1,25 @@
-"""What a venue trades: assets and markets, from venue.toml or learned from the events.
+"""venue.toml: the assets and markets that an empty journal begins with.
 
 `load_venue` reads and checks a file and turns every decimal into an integer. `VenueDefinition.batches` are the commands
-that define it in an empty journal. `Listing` is the other direction: what the events say has been defined, which is how
-gateways, ledger and command line know scales and ticks; none of them reads venue.toml.
+that define it in an empty journal. What the events say has been defined is a `Listing` (`engine.listing`).
 """
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from engine.definitions import ASSET_NAME, SYMBOL, market_faults, notional_unit
+from engine.decimals import DecimalError, format_decimal, parse_decimal
+from engine.definitions import ASSET_NAME, SYMBOL, lot_value_units, market_faults
+from engine.listing import Asset
 from engine.records import (
     AMOUNT_MAX,
     ASSET_DEFINITION,
     FEE_PPM_MAX,
-    FEES,
     MARKET_DEFINITION,
     NOTIONAL_MIN_UNITS,
     PRICE_SCALE,
@@ -29,94 +28,15 @@ from engine.records import (
     BatchBuilder,
     Command,
     CommandKind,
-    Event,
-    EventEntry,
-    EventKind,
     MarketDefinition,
-    MarketState,
     pack_parts,
 )
 
 OPEN_ORDERS_MAX_DEFAULT = 10_000
 
-_DECIMAL = re.compile(r"(\d{1,20})(?:\.(\d{1,20}))?", re.ASCII)
-
 
 class VenueError(ValueError):
     """venue.toml cannot be used; the text names the entry and what to change."""
-
-
-class DecimalError(ValueError):
-    """A decimal number cannot be read, or is finer than it may be."""
-
-
-def parse_decimal(text: str, scale: int) -> int:
-    """A plain decimal as an integer of `10 ** -scale`, exactly.
-
-    >>> parse_decimal("0.015", 8)
-    1500000
-
-    Raises:
-        DecimalError: not digits with at most one point between them, or more than `scale` decimals that matter.
-    """
-    match = _DECIMAL.fullmatch(text)
-    if match is None:
-        raise DecimalError(f"{text!r} is not a plain decimal number")
-    whole, fraction = match[1], (match[2] or "").rstrip("0")
-    if len(fraction) > scale:
-        raise DecimalError(f"{text!r} has more than {scale} decimals")
-    return int(whole + fraction.ljust(scale, "0"))
-
-
-def format_decimal(amount: int, scale: int, decimals: int | None = None) -> str:
-    """The inverse of `parse_decimal`, with exactly `decimals` decimals (default: `scale`, and never fewer than it).
-
-    >>> format_decimal(1500000, 8)
-    '0.01500000'
-    >>> format_decimal(-5, 2, 8)
-    '-0.05000000'
-    """
-    decimals = scale if decimals is None else decimals
-    assert decimals >= scale
-    sign = "-" if amount < 0 else ""
-    digits = str(abs(amount) * 10 ** (decimals - scale)).rjust(decimals + 1, "0")
-    return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}" if decimals else sign + digits
-
-
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """An asset as listed. Amounts of it are whole numbers of `10 ** -scale`."""
-
-    number: int
-    name: str
-    scale: int
-
-    def parse(self, text: str) -> int:
-        """A decimal amount in smallest units. Raises DecimalError."""
-        return parse_decimal(text, self.scale)
-
-    def format(self, amount: int) -> str:
-        """An amount in smallest units as a decimal with `scale` decimals."""
-        return format_decimal(amount, self.scale)
-
-
-@dataclass(slots=True)
-class Market:
-    """A market as listed. Fees and state follow the events, all else is fixed."""
-
-    number: int
-    symbol: str
-    base: Asset
-    quote: Asset
-    definition: MarketDefinition
-    maker_fee_ppm: int
-    taker_fee_ppm: int
-    state: MarketState = MarketState.TRADING
-
-    @property
-    def tick_value_units(self) -> int:
-        """Value of one lot at one tick, in smallest units of the quote asset."""
-        return notional_unit(self.definition, self.base.scale, self.quote.scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +158,7 @@ def market_definition(symbol: str, table: Mapping[str, Any], assets: Mapping[str
         taker_fee_ppm=whole("taker_fee_ppm", 0, FEE_PPM_MAX),
         open_orders_max=whole("open_orders_max", OPEN_ORDERS_MAX_DEFAULT, 1_000_000),
     )
-    if notional_unit(definition, base.scale, quote.scale) == 0:
+    if lot_value_units(definition, base.scale, quote.scale) == 0:
         raise VenueError(f"{where}: tick × lot is not a whole number of the smallest unit of {quote.name}")
     if faults := market_faults(definition):
         raise VenueError(f"{where}: {faults[0]}")
@@ -250,45 +170,3 @@ def _refuse_unknown(where: str, table: Any, known: set[str]) -> None:
         raise VenueError(f"{where}: must be a table")
     if unknown := sorted(table.keys() - known):
         raise VenueError(f"{where}: {unknown[0]} is not known; known are {', '.join(sorted(known))}")
-
-
-@dataclass(slots=True)
-class Listing:
-    """Assets, markets and their states as the events tell them: a projection, kept current by `apply`."""
-
-    assets: dict[int, Asset] = field(default_factory=dict)
-    markets: dict[int, Market] = field(default_factory=dict)
-    asset_by_name: dict[str, Asset] = field(default_factory=dict)
-    market_by_symbol: dict[str, Market] = field(default_factory=dict)
-    venue_state: MarketState = MarketState.TRADING
-
-    def apply(self, entry: EventEntry, event: Event) -> bool:
-        """Takes in one event; True where it changed something here."""
-        if event.kind == EventKind.ASSET_ADDED:
-            packed, name, *_ = entry.parts(event)
-            asset = Asset(event.asset, name.decode(), ASSET_DEFINITION.unpack_from(packed).scale)
-            self.assets[asset.number] = self.asset_by_name[asset.name] = asset
-        elif event.kind == EventKind.MARKET_ADDED:
-            packed, symbol, *_ = entry.parts(event)
-            definition = MARKET_DEFINITION.unpack_from(packed)
-            market = Market(
-                event.market,
-                symbol.decode(),
-                self.assets[definition.base_asset],
-                self.assets[definition.quote_asset],
-                definition,
-                definition.maker_fee_ppm,
-                definition.taker_fee_ppm,
-            )
-            self.markets[market.number] = self.market_by_symbol[market.symbol] = market
-        elif event.kind == EventKind.FEES_CHANGED and event.account == 0:
-            market = self.markets[event.market]
-            market.maker_fee_ppm, market.taker_fee_ppm = FEES.unpack_from(entry.parts(event)[0])
-        elif event.kind == EventKind.MARKET_STATE_CHANGED:
-            if event.market == 0:
-                self.venue_state = MarketState(event.state)
-            else:
-                self.markets[event.market].state = MarketState(event.state)
-        else:
-            return False
-        return True

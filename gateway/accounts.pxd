@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t, uint32_t
 
-from engine.records cimport Event
+from engine.records cimport Event, OrderEvent, TradeEvent
 
 
 cdef class MarketScale:
@@ -103,11 +103,12 @@ cdef class OrderEvents:
     cdef Order _resting
     cdef int64_t _execution_id
     cdef readonly dict moved
-    cdef _accept(self, const Event *event)
-    cdef _trade(self, const Event *event)
-    cdef _close(self, const Event *event, entry)
-    cdef _end_command(self, int index, entry, answer, const Event *first, const Event *stop)
-    cdef _settle(self, Order order, const Event *event, int64_t hold_change, int64_t fee)
-    cdef OwnTrade _fill(self, Order order, const Event *event, int64_t fee, bint is_buyer, bint is_maker)
+    cdef _apply(self, const Event *event, entry)
+    cdef _accept(self, const OrderEvent *event)
+    cdef _trade(self, const TradeEvent *event)
+    cdef _close(self, const OrderEvent *event, entry)
+    cdef _end_command(self, uint32_t index, entry, answer, const Event *first, const Event *stop)
+    cdef _settle(self, Order order, const TradeEvent *event, int64_t hold_change, int64_t fee)
+    cdef OwnTrade _fill(self, Order order, const TradeEvent *event, int64_t fee, bint is_buyer, bint is_maker)
     cdef _end(self, Order order, str status)
     cdef _level_changed(self, MarketScale market, int side, int64_t price_ticks, int64_t lots)

@@ -24,7 +24,8 @@ from itertools import islice
 
 from sortedcontainers import SortedList
 
-from engine.records import EVENT
+from engine.order_types import OrderType
+from engine.records import EVENT_BYTES, unpack_event
 from engine.records import EVENT_HEADER as HEADER_LAYOUT
 
 CLOSED_ORDERS_MAX = 1000
@@ -48,7 +49,10 @@ cdef enum:
     MOVED_MAX = 4096
     ONE_E8 = 100_000_000
 
-assert sizeof(Event) == EVENT.size and sizeof(EventHeader) == HEADER_LAYOUT.size
+# By the number of the order type; whether it has a price of its own.
+cdef tuple _HAS_LIMIT = (False, *(order_type.terms.limit for order_type in OrderType))
+
+assert sizeof(Event) == EVENT_BYTES and sizeof(EventHeader) == HEADER_LAYOUT.size
 
 
 def format_e8(number_e8 not None):
@@ -145,7 +149,8 @@ cdef class Order:
 
     @property
     def shown_price_ticks(self):
-        return 0 if self.order_type == ORDER_TYPE_MARKET else self.price_ticks
+        """The limit price; 0 for an order type that has none."""
+        return self.price_ticks if _HAS_LIMIT[self.order_type] else 0
 
 
 cdef class OwnTrade:
@@ -302,7 +307,7 @@ cdef class CommandEvents:
     def __getitem__(self, Py_ssize_t index):
         if not 0 <= index < self._count:
             raise IndexError(index)
-        return EVENT.unpack_from(self._data, self._start + index * sizeof(Event))
+        return unpack_event(self._data, self._start + index * sizeof(Event))
 
 
 cdef class OrderEvents:
@@ -333,6 +338,9 @@ cdef class OrderEvents:
     def apply_events(self, entry, answer):
         """Takes in the events of one entry.
 
+        Events that answer no command of the entry (NO_COMMAND) are work that an earlier entry could not take any more:
+        they are applied and reported like all others, and nobody is answered.
+
         Args:
             answer: called once per command with its index, its events and the entry, after they are applied; or None.
         """
@@ -346,22 +354,35 @@ cdef class OrderEvents:
         cdef const Event *first = event
         self.time_us = header.time_us
         while event < stop:
-            if event.command_index != first.command_index:
-                self._end_command(first.command_index, entry, answer, first, event)
+            if event.order.command_index != first.order.command_index:
+                self._end_command(first.order.command_index, entry, answer, first, event)
                 first = event
-            if event.kind == EVENT_KIND_TRADE:
-                self._trade(event)
-            elif event.kind == EVENT_KIND_ORDER_ACCEPTED:
-                self._accept(event)
-            elif event.kind == EVENT_KIND_ORDER_CLOSED:
-                self._close(event, entry)
-            elif event.kind != EVENT_KIND_REJECTED:
-                self._administer(_unpacked(data, event), entry)
+            self._apply(event, entry)
             event += 1
         if first < stop:
-            self._end_command(first.command_index, entry, answer, first, stop)
+            self._end_command(first.order.command_index, entry, answer, first, stop)
 
-    cdef _end_command(self, int index, entry, answer, const Event *first, const Event *stop):
+    cdef _apply(self, const Event *event, entry):
+        """Takes in one event. One of a kind that is not known here may still move what is held."""
+        cdef int kind = event.order.kind
+        cdef int other_side
+        if kind == EVENT_KIND_TRADE:
+            self._trade(&event.trade)
+        elif kind == EVENT_KIND_ORDER_ACCEPTED:
+            self._accept(&event.order)
+        elif kind == EVENT_KIND_ORDER_CLOSED:
+            self._close(&event.order, entry)
+        elif kind == EVENT_KIND_TRADE_PREVENTED:
+            other_side = SIDE_SELL if event.order.side == SIDE_BUY else SIDE_BUY
+            _hold(self.account(event.order.account), event.order.side, &event.order, event.order.hold_change)
+            _hold(
+                self.account(event.prevented.maker_account), other_side, &event.order, event.prevented.maker_hold_change
+            )
+        elif kind != EVENT_KIND_REJECTED:
+            _hold(self.account(event.order.account), event.order.side, &event.order, event.order.hold_change)
+            self._administer(_unpacked(entry.data, event), entry)
+
+    cdef _end_command(self, uint32_t index, entry, answer, const Event *first, const Event *stop):
         """A command's events are complete: what is left of its order rests, and then everybody is told."""
         cdef Order order = self._resting
         cdef CommandEvents events
@@ -369,12 +390,12 @@ cdef class OrderEvents:
             self._resting = None
             order.rests = True
             self._level_changed(order.market, order.side, order.price_ticks, order.left_lots)
-        if answer is not None:
+        if answer is not None and index != NO_COMMAND:
             events = CommandEvents.__new__(CommandEvents)
             events._data = entry.data
             events._start = <const char *>first - PyBytes_AS_STRING(events._data)
             events._count = stop - first
-            events.first_kind, events.first_reason = first.kind, first.reason
+            events.first_kind, events.first_reason = first.order.kind, first.order.reason
             answer(index, events, entry)
         if self.fills:
             self.fills = []
@@ -389,10 +410,9 @@ cdef class OrderEvents:
         if book.ticker is not None:
             self._feeds.touched(book)
 
-    cdef _accept(self, const Event *event):
+    cdef _accept(self, const OrderEvent *event):
         cdef Account account = self.accounts[event.account]
         cdef Order order = Order.__new__(Order)
-        cdef Balance balance
         cdef object order_id = event.order_id
         order.order_id = event.order_id
         order.account = account
@@ -402,7 +422,7 @@ cdef class OrderEvents:
         order.time_in_force = event.time_in_force
         order.price_ticks = event.price_ticks
         order.quantity_lots = order.left_lots = event.quantity_lots
-        order.quote_asked = event.quote_amount
+        order.quote_asked = event.amount
         order.status = _NEW
         order.created_us = order.updated_us = account.updated_us = self.time_us
         if not _is_zero(event.client_id):
@@ -411,13 +431,8 @@ cdef class OrderEvents:
         self.placed = order
         self.orders[order_id] = order
         account.open[order_id] = order
-        if event.hold_change:
-            balance = account.balance(event.quote_asset if event.side == SIDE_BUY else event.base_asset)
-            balance.available -= event.hold_change
-            balance.held += event.hold_change
-        if event.order_type == ORDER_TYPE_LIMIT_MAKER or (
-            event.order_type == ORDER_TYPE_LIMIT and event.time_in_force == TIME_IN_FORCE_GTC
-        ):
+        _hold(account, event.side, event, event.hold_change)
+        if event.flags & EVENT_FLAG_MAY_REST and event.flags & EVENT_FLAG_WORKING:
             self._resting = order
         self._execution_id += 1
         if account.subscriptions:
@@ -426,7 +441,7 @@ cdef class OrderEvents:
             self._report(order, "NEW", self._execution_id)
             order.rests = False
 
-    cdef _trade(self, const Event *event):
+    cdef _trade(self, const TradeEvent *event):
         cdef Order taker = self.orders[event.order_id], maker = self.orders[event.maker_order_id]
         cdef bint taker_buys = event.side == SIDE_BUY
         maker.cumulative_lots, maker.cumulative_quote = event.maker_cumulative_lots, event.maker_cumulative_quote
@@ -436,9 +451,9 @@ cdef class OrderEvents:
         self._settle(maker, event, event.maker_hold_change, event.maker_fee)
         self._settle(taker, event, event.hold_change, event.fee)
         self._level_changed(maker.market, maker.side, event.price_ticks, -event.quantity_lots)
-        if event.flags & TRADE_FLAG_MAKER_FILLED:
+        if event.flags & EVENT_FLAG_MAKER_FILLED:
             self._end(maker, _FILLED)
-        if event.flags & TRADE_FLAG_TAKER_FILLED:
+        if event.flags & EVENT_FLAG_TAKER_FILLED:
             self._end(taker, _FILLED)
         self._fill(maker, event, event.maker_fee, not taker_buys, True)
         self.fills.append(self._fill(taker, event, event.fee, taker_buys, False))
@@ -447,7 +462,7 @@ cdef class OrderEvents:
                 maker.market, event.trade_id, event.price_ticks, event.quantity_lots, not taker_buys, self.time_us
             )
 
-    cdef _settle(self, Order order, const Event *event, int64_t hold_change, int64_t fee):
+    cdef _settle(self, Order order, const TradeEvent *event, int64_t hold_change, int64_t fee):
         """Moves the money of one side of a trade. What leaves the hold beyond the price is available again."""
         cdef Account account = order.account
         cdef Balance base = account.balance(event.base_asset), quote = account.balance(event.quote_asset)
@@ -466,7 +481,7 @@ cdef class OrderEvents:
             base.available += fee
         account.updated_us = self.time_us
 
-    cdef OwnTrade _fill(self, Order order, const Event *event, int64_t fee, bint is_buyer, bint is_maker):
+    cdef OwnTrade _fill(self, Order order, const TradeEvent *event, int64_t fee, bint is_buyer, bint is_maker):
         """Notes one side of a trade."""
         cdef Account account = order.account
         cdef OwnTrade trade = OwnTrade.__new__(OwnTrade)
@@ -500,9 +515,8 @@ cdef class OrderEvents:
         if self._resting is order:
             self._resting = None
 
-    cdef _close(self, const Event *event, entry):
+    cdef _close(self, const OrderEvent *event, entry):
         cdef Order order = self.orders[event.order_id]
-        cdef Balance balance
         cdef bint is_cancelled = (
             event.reason == REASON_CANCELLED_BY_OWNER or event.reason == REASON_CANCELLED_BY_FREEZE
         )
@@ -511,21 +525,27 @@ cdef class OrderEvents:
         order.left_lots = event.left_lots
         self._end(order, _CANCELED if is_cancelled else _EXPIRED)
         self.closed.append(order)
-        if event.hold_change:
-            balance = order.account.balance(event.quote_asset if event.side == SIDE_BUY else event.base_asset)
-            balance.available -= event.hold_change
-            balance.held += event.hold_change
+        _hold(order.account, event.side, event, event.hold_change)
         order.account.updated_us = self.time_us
         self._execution_id += 1
         if order.account.subscriptions:
             if is_cancelled:
-                self._report_cancelled(order, _unpacked(entry.data, event), entry, self._execution_id)
+                self._report_cancelled(order, _unpacked(entry.data, <const Event *>event), entry, self._execution_id)
             else:
                 self._report(order, "EXPIRED", self._execution_id)
 
 
+cdef _hold(Account account, int side, const OrderEvent *event, int64_t change):
+    """Moves money between what is available and what is held for an order of this side."""
+    cdef Balance balance
+    if change:
+        balance = account.balance(event.quote_asset if side == SIDE_BUY else event.base_asset)
+        balance.available -= change
+        balance.held += change
+
+
 cdef _unpacked(bytes data, const Event *event):
-    return EVENT.unpack_from(data, <const char *>event - PyBytes_AS_STRING(data))
+    return unpack_event(data, <const char *>event - PyBytes_AS_STRING(data))
 
 
 cdef bint _is_zero(const char *client_id) noexcept:

@@ -14,9 +14,10 @@ Cost: 0.1 µs a frame, 0.4 µs an order, 0.2 µs a reply.
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeASCII
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
+from engine.order_types cimport *
 from engine.records cimport *
 
 from gateway.accounts cimport Account, MarketScale, Order
@@ -300,6 +301,7 @@ cdef void _add_parameter(Text *text, const char *name, Py_ssize_t length, const 
 
 cdef str _place(Placing *placing, MarketScale market, Command *command):
     """Fills in the command of an order; what its answer is to be, None where the order is not plain."""
+    cdef int flags
     if placing.order_id.text != NULL or placing.original_client_id.text != NULL:
         return None
     command.kind = COMMAND_KIND_ORDER_PLACE
@@ -309,19 +311,11 @@ cdef str _place(Placing *placing, MarketScale market, Command *command):
         command.side = SIDE_SELL
     else:
         return None
-    if _is(&placing.type, b"LIMIT", 5):
-        command.order_type = ORDER_TYPE_LIMIT
-        if _is(&placing.time_in_force, b"GTC", 3):
-            command.time_in_force = TIME_IN_FORCE_GTC
-        elif _is(&placing.time_in_force, b"IOC", 3):
-            command.time_in_force = TIME_IN_FORCE_IOC
-        elif _is(&placing.time_in_force, b"FOK", 3):
-            command.time_in_force = TIME_IN_FORCE_FOK
-        else:
-            return None
-    elif _is(&placing.type, b"LIMIT_MAKER", 11) and placing.time_in_force.text == NULL:
-        command.order_type = ORDER_TYPE_LIMIT_MAKER
-    else:
+    command.order_type = _order_type(&placing.type)
+    if command.order_type == 0 or not _time_in_force(&placing.time_in_force, command):
+        return None
+    flags = ORDER_FLAGS[command.order_type][command.time_in_force]
+    if not flags & ORDER_FLAG_HAS_LIMIT or flags & ORDER_FLAG_HAS_TRIGGER:
         return None
     command.price_ticks = _steps(&placing.price, market.tick_step_e8)
     command.quantity_lots = _steps(&placing.quantity, market.lot_step_e8)
@@ -330,12 +324,33 @@ cdef str _place(Placing *placing, MarketScale market, Command *command):
     if placing.client_id.text != NULL and not _copy_client_id(&placing.client_id, command.client_id):
         return None
     if placing.response.text == NULL:
-        return ACK if command.order_type == ORDER_TYPE_LIMIT_MAKER else FULL
+        return FULL if ORDER_TYPE_FULL_ANSWERS[command.order_type] else ACK
     if _is(&placing.response, b"ACK", 3):
         return ACK
     if _is(&placing.response, b"RESULT", 6):
         return RESULT
     return FULL if _is(&placing.response, b"FULL", 4) else None
+
+
+cdef uint8_t _order_type(const Token *token) noexcept:
+    """The order type of this name, 0 where there is none."""
+    cdef uint8_t number
+    for number in range(1, ORDER_TYPE_MAX + 1):
+        if _is(token, ORDER_TYPE_NAMES[number], ORDER_TYPE_LENGTHS[number]):
+            return number
+    return 0
+
+
+cdef bint _time_in_force(const Token *token, Command *command) noexcept:
+    """Fills in the time in force; False where the order type has not the one that is named, or needs one."""
+    cdef uint8_t number
+    if ORDER_FLAGS[command.order_type][TIME_IN_FORCE_NONE]:
+        return token.text == NULL
+    for number in range(TIME_IN_FORCE_NONE + 1, TIME_IN_FORCE_MAX + 1):
+        if _is(token, TIME_IN_FORCE_NAMES[number], TIME_IN_FORCE_LENGTHS[number]):
+            command.time_in_force = number
+            return ORDER_FLAGS[command.order_type][number] != 0
+    return False
 
 
 cdef str _cancel(Placing *placing, Command *command):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 import orjson
@@ -30,22 +30,27 @@ from gateway.messages import (
 from gateway.numerals import MarketNumbers, NumberToken, StepTexts, parse_e8, parse_integer
 from gateway.refusals import Refusal, refuse
 
+ChoiceT = TypeVar("ChoiceT")
+
 VERSION_PREFIX = "v3/"
 NO_ID = "null"
 
 SIDES = {"BUY": int(Side.BUY), "SELL": int(Side.SELL)}
-TIMES_IN_FORCE = {"GTC": int(TimeInForce.GTC), "IOC": int(TimeInForce.IOC), "FOK": int(TimeInForce.FOK)}
-LIMIT, MARKET, LIMIT_MAKER = int(OrderType.LIMIT), int(OrderType.MARKET), int(OrderType.LIMIT_MAKER)
-ORDER_TYPES = {"LIMIT": LIMIT, "MARKET": MARKET, "LIMIT_MAKER": LIMIT_MAKER}
-NO_TIME_IN_FORCE = int(TimeInForce.NONE)
+ORDER_TYPES = {order_type.name: order_type for order_type in OrderType}
+TIMES_IN_FORCE = {
+    order_type: {time.name: int(time) for time in order_type.terms.times_in_force if time != TimeInForce.NONE}
+    for order_type in OrderType
+}
+"""What `timeInForce` may say, by order type; nothing where the type has no choice."""
 RESPONSES = {"ACK", "RESULT", "FULL"}
 
-UNSUPPORTED_TYPES = {
+_TYPES_OF_DIALECT = {
     "STOP_LOSS": "Stop loss orders",
     "STOP_LOSS_LIMIT": "Stop loss limit orders",
     "TAKE_PROFIT": "Take profit orders",
     "TAKE_PROFIT_LIMIT": "Take profit limit orders",
 }
+UNSUPPORTED_TYPES = {name: feature for name, feature in _TYPES_OF_DIALECT.items() if name not in ORDER_TYPES}
 UNSUPPORTED_PARAMETERS = {
     "icebergQty": "Iceberg orders",
     "trailingDelta": "Trailing stop orders",
@@ -285,10 +290,10 @@ def place_order(request: Request, markets: Mapping[str, MarketNumbers], account:
         return client_id
     response = get("newOrderRespType")
     if response is None:
-        response = "ACK" if order_type == LIMIT_MAKER else "FULL"
+        response = "FULL" if order_type.terms.full_answer else "ACK"
     elif not isinstance(response, str) or response not in RESPONSES:
         return refuse(Reason.INVALID_PARAMETER, "newOrderRespType")
-    terms = _market_terms(request, market) if order_type == MARKET else _limit_terms(request, market, order_type)
+    terms = _read_terms(request, market, order_type)
     if isinstance(terms, Refusal):
         return terms
     time_in_force, price_ticks, quantity_lots, quote_amount = terms
@@ -319,45 +324,52 @@ _Terms = tuple[int, int, int, int]
 """Time in force, price in ticks, quantity in lots, quote amount in smallest units."""
 
 
-def _limit_terms(request: Request, market: MarketNumbers, order_type: int) -> _Terms | Refusal:
-    params = request.params
-    time_in_force = NO_TIME_IN_FORCE
-    if order_type == LIMIT:
-        known = _choice(TIMES_IN_FORCE, params.get("timeInForce"))
-        if known is None:
-            return _wrong(params, "timeInForce", Reason.INVALID_TIME_IN_FORCE)
-        time_in_force = known
-    elif params.get("timeInForce") is not None:
-        return refuse(Reason.PARAMETER_NOT_REQUIRED, "timeInForce")
-    if params.get("quoteOrderQty") is not None:
+def _read_terms(request: Request, market: MarketNumbers, order_type: OrderType) -> _Terms | Refusal:
+    """What the order type needs, and nothing that it may not have."""
+    params, terms = request.params, order_type.terms
+    if not terms.limit and params.get("price") is not None:
+        return refuse(Reason.PARAMETER_NOT_REQUIRED, "price")
+    time_in_force = _time_in_force(params, order_type)
+    if isinstance(time_in_force, Refusal):
+        return time_in_force
+    if not terms.by_quote and params.get("quoteOrderQty") is not None:
         return refuse(Reason.PARAMETER_NOT_REQUIRED, "quoteOrderQty")
-    price = _amount_of(request, "price", market.tick_e8, market.price_texts, Reason.PRICE_NOT_ON_TICK)
+    price = _price_ticks(request, market) if terms.limit else 0
     if isinstance(price, Refusal):
         return price
+    if request.params.get("quoteOrderQty") is not None:
+        quote_amount = _quote_amount(request, market)
+        return quote_amount if isinstance(quote_amount, Refusal) else (time_in_force, price, 0, quote_amount)
     quantity = _amount_of(request, "quantity", market.lot_e8, market.quantity_texts, Reason.QUANTITY_NOT_ON_LOT)
-    if isinstance(quantity, Refusal):
-        return quantity
-    return time_in_force, price, quantity, 0
+    return quantity if isinstance(quantity, Refusal) else (time_in_force, price, quantity, 0)
 
 
-def _market_terms(request: Request, market: MarketNumbers) -> _Terms | Refusal:
-    params = request.params
-    for name in ("price", "timeInForce"):
-        if params.get(name) is not None:
-            return refuse(Reason.PARAMETER_NOT_REQUIRED, name)
-    if params.get("quoteOrderQty") is None:
-        quantity = _amount_of(request, "quantity", market.lot_e8, market.quantity_texts, Reason.QUANTITY_NOT_ON_LOT)
-        return quantity if isinstance(quantity, Refusal) else (NO_TIME_IN_FORCE, 0, quantity, 0)
-    if params.get("quantity") is not None:
+def _time_in_force(params: Mapping[str, Any], order_type: OrderType) -> int | Refusal:
+    """The time in force; the only one that the type has is never named."""
+    choices = TIMES_IN_FORCE[order_type]
+    if not choices:
+        named = params.get("timeInForce") is not None
+        return refuse(Reason.PARAMETER_NOT_REQUIRED, "timeInForce") if named else int(TimeInForce.NONE)
+    chosen = _choice(choices, params.get("timeInForce"))
+    return _wrong(params, "timeInForce", Reason.INVALID_TIME_IN_FORCE) if chosen is None else chosen
+
+
+def _price_ticks(request: Request, market: MarketNumbers) -> int | Refusal:
+    return _amount_of(request, "price", market.tick_e8, market.price_texts, Reason.PRICE_NOT_ON_TICK)
+
+
+def _quote_amount(request: Request, market: MarketNumbers) -> int | Refusal:
+    """`quoteOrderQty`, which stands instead of a quantity, in smallest units."""
+    if request.params.get("quantity") is not None:
         return refuse(Reason.PARAMETER_NOT_REQUIRED, "quantity")
     amount_e8 = _amount_of(request, "quoteOrderQty", 1, StepTexts(), Reason.INVALID_QUOTE_AMOUNT)
     if isinstance(amount_e8, Refusal):
         return amount_e8
-    amount, rest = divmod(amount_e8, market.quote_e8)
-    return refuse(Reason.TOO_PRECISE, "quoteOrderQty") if rest else (NO_TIME_IN_FORCE, 0, 0, amount)
+    amount, remainder = divmod(amount_e8, market.quote_e8)
+    return refuse(Reason.TOO_PRECISE, "quoteOrderQty") if remainder else amount
 
 
-def _choice(table: dict[str, int], value: object) -> int | None:
+def _choice(table: Mapping[str, ChoiceT], value: object) -> ChoiceT | None:
     return table.get(value) if isinstance(value, str) else None
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from engine.listing import Asset, Listing, Market
 from engine.records import MarketState, OrderType, Side, TimeInForce
-from engine.venue_file import Asset, Listing, Market
 from gateway.accounts import Account, Order, OwnTrade
 from gateway.numerals import ONE_E8, ZERO, MarketNumbers, asset_unit_e8, format_e8
 from gateway.refusals import Refusal, wording
@@ -28,17 +28,9 @@ MILLISECONDS = 1000
 MICROSECONDS = 1
 
 SIDES: dict[int, str] = {Side.BUY: "BUY", Side.SELL: "SELL"}
-ORDER_TYPES: dict[int, str] = {
-    OrderType.LIMIT: "LIMIT",
-    OrderType.MARKET: "MARKET",
-    OrderType.LIMIT_MAKER: "LIMIT_MAKER",
-}
-TIMES_IN_FORCE: dict[int, str] = {
-    TimeInForce.NONE: "GTC",
-    TimeInForce.GTC: "GTC",
-    TimeInForce.IOC: "IOC",
-    TimeInForce.FOK: "FOK",
-}
+ORDER_TYPES: dict[int, str] = {order_type: order_type.name for order_type in OrderType}
+TIMES_IN_FORCE: dict[int, str] = {time: time.name if time else "GTC" for time in TimeInForce}
+"""An order type that has no choice is shown as good till cancelled."""
 
 CLIENT_ID_PATTERN = re.compile(r"[A-Za-z0-9._:/-]{1,36}")
 CLIENT_ID_RANGE = "^[A-Za-z0-9._:/-]{1,36}$"
@@ -417,12 +409,12 @@ def symbol_info(market: MarketNumbers, venue_state: MarketState) -> dict[str, An
         "quoteAssetPrecision": 8,
         "baseCommissionPrecision": 8,
         "quoteCommissionPrecision": 8,
-        "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"],
+        "orderTypes": sorted(ORDER_TYPES.values()),
         "icebergAllowed": False,
         "ocoAllowed": False,
         "otoAllowed": False,
         "opoAllowed": False,
-        "quoteOrderQtyMarketAllowed": True,
+        "quoteOrderQtyMarketAllowed": any(order_type.terms.by_quote for order_type in OrderType),
         "allowTrailingStop": False,
         "cancelReplaceAllowed": False,
         "amendAllowed": False,

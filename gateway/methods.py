@@ -50,6 +50,7 @@ Headers = tuple[tuple[str, str], ...]
 HttpAnswer = tuple[int, bytes, Headers]
 
 _REJECTED = int(EventKind.REJECTED)
+_ORDER_CLOSED = int(EventKind.ORDER_CLOSED)
 _SIGNATURE = b'"signature"'
 
 
@@ -587,9 +588,10 @@ class Methods:
 
     def _cancelled(self, ask: Ask, events: CommandEvents, entry: EventEntry) -> str:
         time_us, unit = self.projection.time_us, ask.session.unit
+        closings = [event for event in events if event.kind == _ORDER_CLOSED]
         texts = [
             messages.cancel_result(order, cancel_client_id(event, entry, order), time_us, unit)
-            for event, order in zip(events, self.projection.closed, strict=True)
+            for event, order in zip(closings, self.projection.closed, strict=True)
         ]
         return json_list(texts) if ask.context == CANCEL_ALL else texts[0]
 

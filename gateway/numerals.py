@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 
+from engine.listing import Asset, Market
 from engine.reasons import Reason
-from engine.venue_file import Asset, Market
 from gateway.accounts import MarketScale
 from gateway.accounts import format_e8 as format_e8
 

@@ -7,9 +7,10 @@ to the `answer` function that the caller gives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol
 
+from engine.listing import Listing
 from engine.records import (
     FEES,
     KEY_DEFINITION,
@@ -17,15 +18,15 @@ from engine.records import (
     EventEntry,
     EventKind,
     KeyDefinition,
+    OrderEvent,
 )
-from engine.venue_file import Listing
 from gateway import messages
 from gateway.accounts import DERIVED_PREFIX, Account, CommandEvents, Order, OrderEvents, OwnTrade, safe_client_id
 from gateway.feeds import Feeds
 from gateway.numerals import MarketNumbers
 
 Answer = Callable[[int, CommandEvents, EventEntry], None]
-"""Called once per command with its index and its events, after they are applied."""
+"""Called once per command of the entry with its index and its events, after they are applied."""
 
 
 class KeyEvents(Protocol):
@@ -62,7 +63,7 @@ class Projection(OrderEvents):
 
     # -- money, listing, accounts, keys
 
-    def _administer(self, event: Event, entry: EventEntry) -> None:
+    def _administer(self, event: OrderEvent, entry: EventEntry) -> None:
         """Everything that is not about orders."""
         kind = event.kind
         if kind == EventKind.DEPOSITED or kind == EventKind.WITHDRAWN:
@@ -83,7 +84,7 @@ class Projection(OrderEvents):
         elif kind == EventKind.KEY_REVOKED:
             self.keys.key_revoked(entry.parts(event)[0].decode("ascii"))
 
-    def _transfer(self, event: Event, change: int) -> None:
+    def _transfer(self, event: OrderEvent, change: int) -> None:
         account, asset, time_us = self.account(event.account), self.listing.assets[event.asset], self.time_us
         account.balance(event.asset).available += change
         account.updated_us = time_us
@@ -91,7 +92,7 @@ class Projection(OrderEvents):
             self.feeds.queue_user_event(account, lambda unit: messages.balance_update(asset, change, time_us, unit))
             self.moved.setdefault(account, set()).add(event.asset)
 
-    def _follow_listing(self, event: Event) -> None:
+    def _follow_listing(self, event: OrderEvent) -> None:
         self.listing_changes += 1
         if event.kind == EventKind.MARKET_ADDED:
             market = MarketNumbers(self.listing.markets[event.market])
@@ -128,7 +129,7 @@ class Projection(OrderEvents):
         definition = order.market.market.definition
         self.moved.setdefault(account, set()).update((definition.base_asset, definition.quote_asset))
 
-    def _report_cancelled(self, order: Order, event: Event, entry: EventEntry, execution_id: int) -> None:
+    def _report_cancelled(self, order: Order, event: OrderEvent, entry: EventEntry, execution_id: int) -> None:
         client = cancel_client_id(event, entry, order)
         self._report(order, "CANCELED", execution_id, client=client, original_client=order.client)
 
@@ -148,8 +149,5 @@ class Projection(OrderEvents):
 
 def cancel_client_id(event: Event, entry: EventEntry, order: Order) -> str:
     """The client id of the cancel that closed an order; derived from the order id where the cancel had none."""
-    if event.blob_length:
-        parts: Iterable[bytes] = entry.parts(event)
-        for part in parts:
-            return safe_client_id(part)
-    return f"{DERIVED_PREFIX}cancel-{order.order_id}"
+    parts = entry.parts(event)
+    return safe_client_id(parts[0]) if parts else f"{DERIVED_PREFIX}cancel-{order.order_id}"

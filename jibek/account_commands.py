@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
+from engine.decimals import DecimalError
 from engine.journal import EntryId, Store
+from engine.listing import Asset, Listing
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.records import KEY_DEFINITION, Command, CommandKind, KeyDefinition, KeyType, Permission
-from engine.venue_file import Asset, DecimalError, Listing
 from jibek.directory import AccountRecord, Directory, KeyRecord, read_directory
 from jibek.venue_commands import running_venue, urls
 from ledger.changes import execute, who_and_why

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.journal import VENUE_PRODUCER, Producer, Store
+from engine.listing import Listing
 from engine.records import EventKind
-from engine.venue_file import Listing, VenueDefinition
+from engine.venue_file import VenueDefinition
 from jibek.directory import read_directory
 from ledger.changes import reason_text
 from ledger.console import operator_name

@@ -29,6 +29,7 @@ from engine.journal import (
     parse_events,
     read_events,
 )
+from engine.listing import Listing
 from engine.records import (
     EVENT_BYTES,
     EVENT_HEADER,
@@ -38,7 +39,6 @@ from engine.records import (
     EventKind,
     KeyType,
 )
-from engine.venue_file import Listing
 
 CACHE_FILE = "directory.cache"
 ENTRIES_PER_READ = 256

@@ -11,9 +11,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from engine.journal import EntryId, Store, read_events
+from engine.listing import Market
 from engine.process import EXIT_REFUSED
-from engine.records import AMOUNT_MAX, EVENT, EVENT_HEADER, EventKind
-from engine.venue_file import Market
+from engine.records import AMOUNT_MAX, EVENT_BYTES, EVENT_HEADER, TRADE_EVENT, EventKind
 from jibek.account_commands import PERMISSIONS, KeyAdder, open_account, open_directory
 from jibek.client import Credentials
 from jibek.directory import read_directory
@@ -28,8 +28,7 @@ FUNDS_ORDERS = 100_000
 """An account begins with money for so many orders on either side. It is spent on fees alone."""
 ENTRIES_PER_READ = 256
 WHO, WHY = "load", "a client of jibek load"
-_KIND = next(index for index, field in enumerate(EVENT.fields) if field[0] == "kind")
-assert _KIND == 0, "the kind is the first byte of an event"
+assert TRADE_EVENT.offsets["kind"] == 0, "the kind is the first byte of an event"
 
 
 @dataclass
@@ -109,8 +108,8 @@ class LoadedVenue:
 def trades_in(data: bytes, market: int) -> int:
     """How many trades of a market an event entry has."""
     count = EVENT_HEADER.unpack_from(data).event_count
-    kinds = data[EVENT_HEADER.size : EVENT_HEADER.size + count * EVENT.size : EVENT.size]
-    events = (EVENT.unpack_from(data, EVENT_HEADER.size + index * EVENT.size) for index in indexes(kinds))
+    kinds = data[EVENT_HEADER.size : EVENT_HEADER.size + count * EVENT_BYTES : EVENT_BYTES]
+    events = (TRADE_EVENT.unpack_from(data, EVENT_HEADER.size + index * EVENT_BYTES) for index in indexes(kinds))
     return sum(event.market == market for event in events)
 
 

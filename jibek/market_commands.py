@@ -11,9 +11,10 @@ from typing import Any
 
 import click
 
+from engine.decimals import format_decimal
+from engine.listing import Listing, Market
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.records import PRICE_SCALE, Command, CommandKind, MarketState
-from engine.venue_file import Listing, Market, format_decimal
 from jibek.account_commands import open_directory
 from jibek.venue_commands import running_venue, urls
 from ledger.changes import execute, who_and_why

@@ -22,8 +22,8 @@ from enum import Enum
 from pathlib import Path
 from typing import IO, NamedTuple, TypeVar
 
+from engine.decimals import DecimalError, parse_decimal
 from engine.records import PRICE_SCALE, Side
-from engine.venue_file import DecimalError, parse_decimal
 
 COLUMNS = ("id", "timestamp", "price", "volume", "action", "direction")
 NUMBER_MAX = 2**63 - 1

@@ -16,9 +16,9 @@ from click.core import ParameterSource
 from websockets.exceptions import WebSocketException
 
 from engine.journal import Store
+from engine.listing import Asset, Market
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.records import AMOUNT_MAX, MarketState
-from engine.venue_file import Asset, Market
 from jibek.account_commands import PERMISSIONS, KeyAdder, open_account, open_directory
 from jibek.client import Credentials, RequestRefused
 from jibek.directory import read_directory

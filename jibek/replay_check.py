@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from engine import Book
 from engine.book import BookEventKind
+from engine.listing import Market
 from engine.records import Side
-from engine.venue_file import Market
 from jibek.market_commands import price_text, quantity_text
 from jibek.replay_plan import PlaceOrder, Plan, ReplayCommand
 from jibek.replay_run import Fill, Played
@@ -130,7 +130,7 @@ def totals(outcomes: Iterable[Outcome], market: Market) -> Totals:
     return Totals(
         len(trades),
         sum(trade.quantity_lots for trade in trades),
-        sum(trade.price_ticks * trade.quantity_lots for trade in trades) * market.tick_value_units,
+        sum(trade.price_ticks * trade.quantity_lots for trade in trades) * market.lot_value_units,
     )
 
 

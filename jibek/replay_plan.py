@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from engine.listing import Market
 from engine.records import Side
-from engine.venue_file import Market
 from jibek.order_flow import Action, Row
 
 VOLUME_SCALE = 8
@@ -138,7 +138,7 @@ class _Planner:
         plan.rounded += rest_e8 > 0
         plan.commands.append(PlaceOrder(row.order_id, account, row.side, ticks, lots))
         if row.side == Side.BUY:
-            plan.funds[account].quote += ticks * lots * plan.market.tick_value_units
+            plan.funds[account].quote += ticks * lots * plan.market.lot_value_units
         else:
             plan.funds[account].base += lots * plan.market.definition.lot_units
         return fate
@@ -172,7 +172,7 @@ def judge_order(market: Market, price_ticks: int, quantity_lots: int) -> Fate:
         return Fate.ROUNDED_TO_NOTHING
     if not limits.quantity_min_lots <= quantity_lots <= limits.quantity_max_lots:
         return Fate.QUANTITY_OUTSIDE_LIMITS
-    notional = price_ticks * quantity_lots * market.tick_value_units
+    notional = price_ticks * quantity_lots * market.lot_value_units
     if notional < limits.notional_min:
         return Fate.NOTIONAL_TOO_SMALL
     return Fate.NOTIONAL_TOO_LARGE if notional > limits.notional_max else Fate.ORDER

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from engine.decimals import parse_decimal
+from engine.listing import Market
 from engine.records import PRICE_SCALE, Side
-from engine.venue_file import Market, parse_decimal
 from jibek.client import KEY_RETRY_S, KEY_WAIT_S, UNKNOWN_KEY_CODE, Credentials, RequestRefused
 from jibek.market_commands import price_text, quantity_text
 from jibek.pipeline_client import PipelineClient, Reply, refusal_of

@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 
 import click
 
+from engine.decimals import DecimalError
 from engine.journal import EntryId
+from engine.listing import Asset
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from engine.records import AMOUNT_MAX, Command, CommandKind
-from engine.venue_file import Asset, DecimalError
 from ledger.accounts import AccountKind
 from ledger.changes import execute, who_and_why
 from ledger.console import (

@@ -19,7 +19,7 @@ from libc.string cimport memset
 
 from engine.records cimport *
 
-from engine.records import EVENT, EventEntry
+from engine.records import EVENT_BYTES, EventEntry
 from ledger.accounts import CREDIT_SHIFT, DEBIT_SHIFT, AccountKind
 from ledger.postings import TRANSFER_BYTES, Posted, TransferCode
 from ledger.postings import post as specified_post
@@ -79,7 +79,7 @@ cdef struct Transfer:
     uint16_t code
 
 
-assert sizeof(Transfer) == TRANSFER_BYTES and sizeof(Event) == EVENT.size
+assert sizeof(Transfer) == TRANSFER_BYTES and sizeof(Event) == EVENT_BYTES
 assert sizeof(jibek_counter) == COUNTER_BYTES
 
 
@@ -154,50 +154,72 @@ cdef dict _changes(Entry *entry):
 
 cdef bint _post_events(const Event *events, Py_ssize_t count, Entry *entry) noexcept nogil:
     """Writes the transfers of all events; False where one contradicts itself."""
-    cdef Py_ssize_t index
-    cdef const Event *event
-    cdef uint64_t custody, clearing, funds
-    for index in range(count):
-        event = events + index
-        if event.kind == EVENT_KIND_TRADE:
-            if not _post_trade(entry, <uint32_t>index, event):
-                return False
-        elif event.kind == EVENT_KIND_ORDER_ACCEPTED or event.kind == EVENT_KIND_ORDER_CLOSED:
-            if not _post_hold(entry, <uint32_t>index, event):
-                return False
-        elif event.kind == EVENT_KIND_DEPOSITED:
-            if not _is_amount(event.amount):
-                return False
-            custody, clearing = _account(0, event.asset, CUSTODY), _account(0, event.asset, CLEARING)
-            funds = _funds(event.account, event.asset)
-            _move(entry, <uint32_t>index, event.asset, CODE_DEPOSIT_IN, custody, clearing, event.amount)
-            _move(entry, <uint32_t>index, event.asset, CODE_DEPOSIT, clearing, funds, event.amount)
-        elif event.kind == EVENT_KIND_WITHDRAWN:
-            if not _is_amount(event.amount):
-                return False
-            custody, clearing = _account(0, event.asset, CUSTODY), _account(0, event.asset, CLEARING)
-            funds = _funds(event.account, event.asset)
-            _move(entry, <uint32_t>index, event.asset, CODE_WITHDRAWAL, funds, clearing, event.amount)
-            _move(entry, <uint32_t>index, event.asset, CODE_WITHDRAWAL_OUT, clearing, custody, event.amount)
+    cdef Py_ssize_t position
+    cdef uint32_t index
+    cdef const OrderEvent *event
+    cdef int kind
+    cdef bint is_sound
+    for position in range(count):
+        index = <uint32_t>position
+        event = &events[position].order
+        kind = event.kind
+        if kind == EVENT_KIND_TRADE:
+            is_sound = _post_trade(entry, index, &events[position].trade)
+        elif kind == EVENT_KIND_DEPOSITED or kind == EVENT_KIND_WITHDRAWN:
+            is_sound = _post_payment(entry, index, event)
+        elif kind == EVENT_KIND_TRADE_PREVENTED:
+            is_sound = _post_prevented(entry, index, &events[position].prevented)
+        elif kind == EVENT_KIND_REJECTED or event.hold_change == 0:
+            is_sound = True
+        else:
+            is_sound = _post_hold(entry, index, event, event.account, event.side == SIDE_BUY, event.hold_change)
+        if not is_sound:
+            return False
     return True
 
 
-cdef bint _post_hold(Entry *entry, uint32_t index, const Event *event) noexcept nogil:
-    """What an order sets aside when it is accepted, and what it gives back when it is closed."""
-    cdef uint16_t asset = event.quote_asset if event.side == SIDE_BUY else event.base_asset
-    cdef uint64_t funds = _funds(event.account, asset), hold = _account(event.account, asset, HOLD)
-    if event.hold_change == 0:
+cdef bint _post_payment(Entry *entry, uint32_t index, const OrderEvent *event) noexcept nogil:
+    """A deposit or a withdrawal."""
+    cdef uint64_t custody = _account(0, event.asset, CUSTODY), clearing = _account(0, event.asset, CLEARING)
+    cdef uint64_t funds = _funds(event.account, event.asset)
+    if not _is_amount(event.amount):
+        return False
+    if event.kind == EVENT_KIND_DEPOSITED:
+        _move(entry, index, event.asset, CODE_DEPOSIT_IN, custody, clearing, event.amount)
+        _move(entry, index, event.asset, CODE_DEPOSIT, clearing, funds, event.amount)
+    else:
+        _move(entry, index, event.asset, CODE_WITHDRAWAL, funds, clearing, event.amount)
+        _move(entry, index, event.asset, CODE_WITHDRAWAL_OUT, clearing, custody, event.amount)
+    return True
+
+
+cdef bint _post_prevented(Entry *entry, uint32_t index, const PreventedEvent *event) noexcept nogil:
+    """What the holds of two orders lose that did not trade."""
+    cdef const OrderEvent *order = <const OrderEvent *>event
+    cdef bint taker_buys = event.side == SIDE_BUY
+    return _post_hold(entry, index, order, event.account, taker_buys, event.hold_change) and _post_hold(
+        entry, index, order, event.maker_account, not taker_buys, event.maker_hold_change
+    )
+
+
+cdef bint _post_hold(
+    Entry *entry, uint32_t index, const OrderEvent *event, uint32_t account, bint buys, int64_t change
+) noexcept nogil:
+    """What an order sets aside, mostly when it is accepted, and what it gives back, mostly when it is closed."""
+    cdef uint16_t asset = event.quote_asset if buys else event.base_asset
+    cdef uint64_t funds = _funds(account, asset), hold = _account(account, asset, HOLD)
+    if change == 0:
         return True
-    if _is_amount(event.hold_change):
-        _move(entry, index, asset, CODE_HOLD, funds, hold, event.hold_change)
-    elif event.hold_change < 0 and _is_amount(-event.hold_change):
-        _move(entry, index, asset, CODE_RELEASE, hold, funds, -event.hold_change)
+    if _is_amount(change):
+        _move(entry, index, asset, CODE_HOLD, funds, hold, change)
+    elif change < 0 and _is_amount(-change):
+        _move(entry, index, asset, CODE_RELEASE, hold, funds, -change)
     else:
         return False
     return True
 
 
-cdef bint _post_trade(Entry *entry, uint32_t index, const Event *event) noexcept nogil:
+cdef bint _post_trade(Entry *entry, uint32_t index, const TradeEvent *event) noexcept nogil:
     """A fill: quote asset from the buyer to the seller, base asset from the seller to the buyer, a fee from each."""
     cdef bint taker_buys = event.side == SIDE_BUY
     cdef uint32_t buyer = event.account if taker_buys else event.maker_account

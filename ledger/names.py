@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from engine.records import ASSET_DEFINITION, EVENT, EVENT_HEADER, HOUSE_ACCOUNT, EventEntry, EventKind
-from engine.venue_file import Asset
+from engine.listing import Asset
+from engine.records import ASSET_DEFINITION, EVENT_BYTES, EVENT_HEADER, HOUSE_ACCOUNT, EventEntry, EventKind
 
 HOUSE_NAME = "house"
 """What the venue's own account is called; it is never added by a command."""
@@ -23,7 +23,7 @@ def names_in(data: bytes) -> dict[bytes, bytes]:
 
     Cost: one slice of the bytes where the entry defines nothing.
     """
-    kinds = data[EVENT_HEADER.size :: EVENT.size]
+    kinds = data[EVENT_HEADER.size :: EVENT_BYTES]
     if EventKind.ACCOUNT_ADDED not in kinds and EventKind.ASSET_ADDED not in kinds:
         return {}
     fields: dict[bytes, bytes] = {}

@@ -12,6 +12,7 @@ again from the events:
 | | DELIVERY, base asset | seller's hold (funds where it held nothing) | buyer's funds |
 | | BUYER_FEE, base asset; SELLER_FEE, quote asset; each only where it is not 0 | receiver's funds | the house's FEE |
 | ORDER_CLOSED | RELEASE | owner's hold | owner's funds |
+| every other event of an order | HOLD or RELEASE, where it changes the hold; TRADE_PREVENTED has two orders | | |
 | DEPOSITED | DEPOSIT_IN, then DEPOSIT | CUSTODY, then CLEARING | CLEARING, then owner's funds |
 | WITHDRAWN | WITHDRAWAL, then WITHDRAWAL_OUT | owner's funds, then CLEARING | CLEARING, then CUSTODY |
 
@@ -26,9 +27,19 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from engine.records import EVENT, EVENT_HEADER, EventEntry, EventKind, Side
+from engine.records import (
+    EVENT_BYTES,
+    EVENT_HEADER,
+    ORDER_EVENT,
+    PREVENTED_EVENT,
+    TRADE_EVENT,
+    EventEntry,
+    EventKind,
+    Layout,
+    Side,
+)
 from ledger.accounts import CREDIT_SHIFT, DEBIT_SHIFT, AccountKind
 
 
@@ -85,33 +96,35 @@ class Posted(NamedTuple):
 # -- plain integers and narrow structs for the hot loop
 
 
-def _fields(*names: str) -> struct.Struct:
-    """A struct that reads only these fields of an Event; they must be named in their stored order."""
+def _fields(view: Layout[Any], *names: str) -> struct.Struct:
+    """A struct that reads only these fields of an event; they must be named in their stored order."""
     wanted = list(names)
     codes = []
-    for name, code, _ in EVENT.fields:
+    for name, code, _ in view.fields:
         if wanted and name == wanted[0]:
             wanted.pop(0)
             codes.append(code)
         else:
             codes.append(f"{struct.calcsize('<' + code)}x")
-    assert not wanted, f"{wanted[0]} is no field of Event, or is out of order"
+    assert not wanted, f"{wanted[0]} is no field of {view.record.__name__}, or is out of order"
     return struct.Struct("<" + "".join(codes))
 
 
-_ORDER_FIELDS = _fields("side", "account", "base_asset", "quote_asset", "hold_change")
+_ORDER_FIELDS = _fields(ORDER_EVENT, "side", "account", "base_asset", "quote_asset", "hold_change")
 _TRADE_FIELDS = _fields(
-    "side", "account", "maker_account", "base_asset", "quote_asset", "base_amount", "quote_amount",
-    "hold_change", "maker_hold_change", "fee", "maker_fee",
+    TRADE_EVENT, "side", "account", "base_asset", "quote_asset", "maker_account", "quote_amount", "hold_change",
+    "base_amount", "maker_hold_change", "fee", "maker_fee",
 )  # fmt: skip
-_MONEY_FIELDS = _fields("account", "asset", "amount")
+_MAKER_FIELDS = _fields(PREVENTED_EVENT, "side", "base_asset", "quote_asset", "maker_account", "maker_hold_change")
+_MONEY_FIELDS = _fields(ORDER_EVENT, "account", "asset", "amount")
 
 _TRADE = int(EventKind.TRADE)
-_ORDER_ACCEPTED = int(EventKind.ORDER_ACCEPTED)
-_ORDER_CLOSED = int(EventKind.ORDER_CLOSED)
+_TRADE_PREVENTED = int(EventKind.TRADE_PREVENTED)
 _DEPOSITED = int(EventKind.DEPOSITED)
 _WITHDRAWN = int(EventKind.WITHDRAWN)
+_REJECTED = int(EventKind.REJECTED)
 _BUY = int(Side.BUY)
+_SELL = int(Side.SELL)
 
 _CLIENT = int(AccountKind.CLIENT)
 _HOLD = int(AccountKind.HOLD)
@@ -150,13 +163,17 @@ def post(data: bytes) -> Posted:
         kind = data[position]
         if kind == _TRADE:
             _post_trade(transfers, index, *_TRADE_FIELDS.unpack_from(data, position))
-        elif kind in (_ORDER_ACCEPTED, _ORDER_CLOSED):
-            _post_hold(transfers, index, *_ORDER_FIELDS.unpack_from(data, position))
         elif kind == _DEPOSITED:
             _post_deposit(transfers, index, *_MONEY_FIELDS.unpack_from(data, position))
         elif kind == _WITHDRAWN:
             _post_withdrawal(transfers, index, *_MONEY_FIELDS.unpack_from(data, position))
-        position += EVENT.size
+        elif kind != _REJECTED:
+            _post_hold(transfers, index, *_ORDER_FIELDS.unpack_from(data, position))
+            if kind == _TRADE_PREVENTED:
+                side, base_asset, quote_asset, maker, change = _MAKER_FIELDS.unpack_from(data, position)
+                maker_side = _SELL if side == _BUY else _BUY
+                _post_hold(transfers, index, maker_side, maker, base_asset, quote_asset, change)
+        position += EVENT_BYTES
     return Posted(pack_transfers(transfers), net(transfers))
 
 
@@ -199,7 +216,7 @@ def _post_hold(
     quote_asset: int,
     hold_change: int,
 ) -> None:
-    """What an order sets aside when it is accepted, and what it gives back when it is closed."""
+    """What an order sets aside, mostly when it is accepted, and what it gives back, mostly when it is closed."""
     if hold_change == 0:
         return
     asset = quote_asset if side == _BUY else base_asset
@@ -215,12 +232,12 @@ def _post_trade(
     index: int,
     side: int,
     taker: int,
-    maker: int,
     base_asset: int,
     quote_asset: int,
-    base_amount: int,
+    maker: int,
     quote_amount: int,
     taker_hold: int,
+    base_amount: int,
     maker_hold: int,
     taker_fee: int,
     maker_fee: int,

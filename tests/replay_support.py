@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from engine.venue_file import Market, load_venue, parse_decimal
+from engine.decimals import parse_decimal
+from engine.listing import Market
+from engine.venue_file import load_venue
 from jibek.client import RequestRefused
 from jibek.order_flow import ACTIONS, SIDES, Row
 from jibek.replay_check import outcomes_in_book

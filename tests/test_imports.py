@@ -11,7 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = {"engine", "gateway", "ledger", "jibek", "bench", "tests"}
-SHARED_MODULES = {"records", "journal", "venue_file", "reasons", "process", "definitions"}
+SHARED_MODULES = {
+    "decimals", "definitions", "journal", "listing", "order_types", "process", "reasons", "records", "venue_file",
+}  # fmt: skip
 ALLOWED = {"engine": set(), "gateway": {"engine"}, "ledger": {"engine"}, "jibek": PACKAGES - {"tests"}}
 
 

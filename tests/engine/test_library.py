@@ -17,10 +17,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import Book, Engine
-from engine.library import Balance, OpenOrder, Refused, UnknownName, _steps, _trimmed, command_dtype
+from engine.decimals import DecimalError
+from engine.library_values import (
+    Balance,
+    OpenOrder,
+    Refused,
+    UnknownName,
+    command_dtype,
+    event_dtype,
+    step_count,
+    trimmed,
+)
 from engine.reasons import Reason
-from engine.records import CommandKind, EventKind, OrderType, Side, TimeInForce
-from engine.venue_file import DecimalError, VenueError
+from engine.records import (
+    EVENT_BYTES,
+    EVENT_VIEWS,
+    EVENTS_BEGIN_MAX,
+    NO_COMMAND,
+    SAVED_PRODUCER,
+    CommandKind,
+    EventKind,
+    Layout,
+    OrderType,
+    Side,
+    TimeInForce,
+)
+from engine.venue_file import VenueError
 
 
 @pytest.fixture(params=[False, True], ids=["compiled", "reference"])
@@ -113,6 +135,48 @@ def test_an_array_of_commands_gives_what_the_calls_give(engine: Engine) -> None:
     spread[::2] = commands
     again = make_engine().apply(spread[::2])
     assert numpy.array_equal(again, events)
+
+
+@pytest.mark.parametrize("reference", [False, True], ids=["compiled", "reference"])
+def test_a_cancel_of_more_orders_than_an_entry_takes_is_whole(reference: bool) -> None:
+    numpy = pytest.importorskip("numpy")
+    engine = make_engine(reference=reference, journal=True)
+    orders = numpy.zeros(EVENTS_BEGIN_MAX + 300, command_dtype())
+    orders["kind"], orders["order_type"], orders["time_in_force"] = CommandKind.ORDER_PLACE, 1, TimeInForce.GTC
+    orders["market"], orders["account"], orders["side"] = 1, 1, Side.SELL
+    orders["price_ticks"], orders["quantity_lots"] = 45_000, 1
+    cancel = numpy.zeros(2, command_dtype())
+    cancel["kind"], cancel["account"], cancel["market"] = CommandKind.ORDER_CANCEL_ALL, 1, [1, 0]
+    ids = list(range(1, len(orders) + 1))
+
+    assert engine.apply(orders)["order_id"].tolist() == ids
+    assert engine.cancel_all("maker") == ids
+    assert (engine.open_order_count, engine.balances("maker")["BTC"].held) == (0, 0)
+
+    assert len(engine.apply(orders)) == len(ids)
+    events = engine.apply(cancel)
+    closed = events[events["kind"] == EventKind.ORDER_CLOSED]
+    assert len(closed) == len(ids)
+    assert (closed["command_index"] == NO_COMMAND).sum() == 300
+    # What comes behind it in the same batch is refused, because the batch is full.
+    [refused] = events[events["kind"] == EventKind.REJECTED]
+    assert (refused["command_index"], refused["reason"]) == (1, Reason.OVERLOADED)
+    assert engine.copy().core.state_hash() == engine.core.state_hash()
+
+
+@pytest.mark.parametrize("view", EVENT_VIEWS, ids=lambda view: view.record.__name__)
+def test_an_event_of_an_array_has_the_fields_of_its_view(view: Layout[Any]) -> None:
+    numpy = pytest.importorskip("numpy")
+    record = view.record(
+        *(b"%d" % n if code.endswith("s") else n % 251 for n, (_, code, _) in enumerate(view.fields, 1))
+    )
+    dtype = event_dtype()
+    [event] = numpy.frombuffer(view.pack(record), dtype)
+    assert dtype.itemsize == EVENT_BYTES
+    for name, value in zip(view.record._fields, record, strict=True):  # type: ignore[attr-defined]
+        if not name.startswith("reserved"):
+            moved = dtype.fields[name][1] != view.offsets[name]
+            assert event[f"prevented_event_{name}" if moved else name] == value, name
 
 
 # -- questions
@@ -263,8 +327,8 @@ PLACES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "neither": ({"price": None, "quantity": None}, ValueError, "needs a quantity or a quote_amount"),
     "a price alone": ({"quantity": None}, ValueError, "an order with a price needs a quantity"),
     "post_only without price": ({"price": None, "post_only": True}, ValueError, "a post_only order needs a price"),
-    "FOK without price": ({"price": None, "time_in_force": "fok"}, ValueError, "time_in_force is for orders with a price"),
-    "IOC post_only": ({"post_only": True, "time_in_force": "IOC"}, ValueError, "time_in_force is for orders with a price"),
+    "FOK without price": ({"price": None, "time_in_force": "fok"}, ValueError, "time_in_force FOK is not for MARKET orders"),
+    "IOC post_only": ({"post_only": True, "time_in_force": "IOC"}, ValueError, "time_in_force IOC is not for LIMIT_MAKER orders"),
     "a long client id": ({"client_order_id": "a" * 37}, ValueError, "at most 36 characters, not 37"),
     "a foreign client id": ({"client_order_id": "тапсырыс"}, ValueError, "is of ASCII characters"),
     "a number as client id": ({"client_order_id": 5}, TypeError, "a client_order_id must be a string, not 5"),
@@ -392,8 +456,8 @@ def test_a_mistake_is_told_and_changes_nothing(engine: Engine, name: str) -> Non
     with pytest.raises(error) as raised:
         mistake(engine)
     assert text in str(raised.value)
-    # A refused command is a batch of its own: the last eight bytes count those.
-    assert engine.core.dump()[:-8] == before[:-8]
+    # A refused command is a batch of its own, which the last record counts.
+    assert engine.core.dump()[: -SAVED_PRODUCER.size] == before[: -SAVED_PRODUCER.size]
     assert (engine.accounts, engine.listing) == (accounts, listing)
 
 
@@ -465,10 +529,10 @@ def test_nothing_but_the_errors_that_are_told(
     scale=st.integers(0, 8),
 )
 def test_a_number_that_goes_out_comes_in_the_same(steps: int, step: int, scale: int) -> None:
-    number = _trimmed(steps * step, scale, step)
+    number = trimmed(steps * step, scale, step)
     assert number == Fraction(steps * step, 10**scale)
     if steps * step < 10**20:
-        assert _steps(number, step, scale, "tick") == _steps(str(number), step, scale, "tick") == steps
+        assert step_count(number, step, scale, "tick") == step_count(str(number), step, scale, "tick") == steps
 
 
 def test_many_names_are_not_all_told() -> None:

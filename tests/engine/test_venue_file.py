@@ -1,16 +1,12 @@
-"""venue.toml: what is accepted, what is refused and how it is said; the listing that the events tell."""
+"""venue.toml: what is accepted, what is refused and how it is said."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from engine.records import EventEntry
-from engine.reference import Core
-from engine.venue_file import DecimalError, Listing, VenueError, format_decimal, load_venue, parse_decimal
+from engine.venue_file import VenueError, load_venue
 
 MARKET = """
 [assets]
@@ -67,27 +63,3 @@ def test_a_file_that_cannot_be_used_is_refused_by_name(tmp_path: Path, old: str,
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(VenueError, match="No such file"):
         load_venue(tmp_path / "none.toml")
-
-
-@given(st.integers(0, 2**62), st.integers(0, 8))
-def test_decimals_come_back(amount: int, scale: int) -> None:
-    assert parse_decimal(format_decimal(amount, scale), scale) == amount
-    assert parse_decimal(format_decimal(amount, scale, 8), scale) == amount
-
-
-@pytest.mark.parametrize(
-    "text", ["", ".", "1.", ".5", "-1", "+1", "1e5", "0x10", "1_000", " 1", "١", "1,5", "NaN", "9" * 21]
-)
-def test_what_is_no_plain_decimal(text: str) -> None:
-    with pytest.raises(DecimalError):
-        parse_decimal(text, 8)
-
-
-def test_the_listing_follows_the_events() -> None:
-    core, listing, venue = Core(), Listing(), load_venue()
-    for number, builder in enumerate(venue.batches("test"), start=1):
-        entry = EventEntry(core.execute(number, builder.build(producer=1, incarnation=1, number=number)))
-        assert all(listing.apply(entry, event) for event in entry)
-    assert [asset.name for asset in listing.assets.values()] == [asset.name for asset in venue.assets]
-    market = listing.market_by_symbol["BTCKZT"]
-    assert (market.base.name, market.quote.name, market.tick_value_units) == ("BTC", "KZT", 1)

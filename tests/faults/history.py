@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from engine.journal import EntryId, JournalEntry, PublishedEntry
+from engine.listing import Listing, Market
 from engine.reasons import Reason
 from engine.records import (
     HOUSE_ACCOUNT,
@@ -20,14 +21,15 @@ from engine.records import (
     Disposition,
     Event,
     EventEntry,
+    EventFlag,
     EventKind,
+    OrderEvent,
     OrderType,
     Side,
     TimeInForce,
-    TradeFlag,
+    TradeEvent,
     parse_batch,
 )
-from engine.venue_file import Listing, Market
 
 Pair = tuple[JournalEntry, PublishedEntry]
 
@@ -75,7 +77,7 @@ class Report(NamedTuple):
 class Order:
     """The life of one order."""
 
-    accepted: Event
+    accepted: OrderEvent
     states: list[State] = field(default_factory=list)
     states_of_placing: int = 0
     """How many of the states belong to the command that placed it: the last of them is what the reply says."""
@@ -175,10 +177,12 @@ class History:
             self._take_event(answer, event)
 
     def _take_event(self, answer: EventEntry, event: Event) -> None:
-        if event.kind == EventKind.ORDER_ACCEPTED:
-            self._accept(event)
-        elif event.kind == EventKind.TRADE:
+        if isinstance(event, TradeEvent):
             self._trade(event)
+        elif not isinstance(event, OrderEvent):
+            self.faults.append(f"an event of kind {event.kind}, which nothing here knows")
+        elif event.kind == EventKind.ORDER_ACCEPTED:
+            self._accept(event)
         elif event.kind == EventKind.ORDER_CLOSED:
             self._close(event)
         elif event.kind == EventKind.DEPOSITED:
@@ -188,7 +192,7 @@ class History:
         else:
             self.listing.apply(answer, event)
 
-    def _accept(self, event: Event) -> None:
+    def _accept(self, event: OrderEvent) -> None:
         if event.order_id != self._last_order_id + 1:
             self.faults.append(f"order {event.order_id} comes after order {self._last_order_id}")
         self._last_order_id = event.order_id
@@ -197,7 +201,7 @@ class History:
         self._hold(event, event.hold_change)
         self._report(event.order_id, NEW, State(NEW, 0, 0), None, is_placing=True)
 
-    def _close(self, event: Event) -> None:
+    def _close(self, event: OrderEvent) -> None:
         order = self.orders[event.order_id]
         order.closings += 1
         if order.state.status not in OPEN:
@@ -209,7 +213,7 @@ class History:
         state = State(status, event.cumulative_lots, event.cumulative_quote)
         self._report(event.order_id, status, state, None, is_placing=event.command == CommandKind.ORDER_PLACE)
 
-    def _trade(self, event: Event) -> None:
+    def _trade(self, event: TradeEvent) -> None:
         if event.trade_id != self.trades[event.market] + 1:
             self.faults.append(
                 f"trade {event.trade_id} of market {event.market} comes after trade {self.trades[event.market]}"
@@ -222,9 +226,9 @@ class History:
         self._pay(event.maker_account, event, maker, event.maker_hold_change)
         self._pay(event.account, event, taker, event.hold_change)
         cumulative = (event.maker_cumulative_lots, event.maker_cumulative_quote)
-        self._fill(maker, event.flags & TradeFlag.MAKER_FILLED, *cumulative, is_placing=False)
+        self._fill(maker, event.flags & EventFlag.MAKER_FILLED, *cumulative, is_placing=False)
         cumulative = (event.cumulative_lots, event.cumulative_quote)
-        self._fill(taker, event.flags & TradeFlag.TAKER_FILLED, *cumulative, is_placing=True)
+        self._fill(taker, event.flags & EventFlag.TAKER_FILLED, *cumulative, is_placing=True)
 
     def _fill(self, fill: Fill, is_filled: int, lots: int, quote: int, *, is_placing: bool) -> None:
         order = self.orders[fill.order_id]
@@ -245,12 +249,12 @@ class History:
             order.states_of_placing = len(order.states)
         self.reports[order.accepted.account].append(Report(execution, order_id, state, fill))
 
-    def _hold(self, event: Event, change: int) -> None:
+    def _hold(self, event: OrderEvent, change: int) -> None:
         asset = event.quote_asset if event.side == Side.BUY else event.base_asset
         self.available[event.account, asset] -= change
         self.held[event.account, asset] += change
 
-    def _pay(self, account: int, event: Event, fill: Fill, hold_change: int) -> None:
+    def _pay(self, account: int, event: TradeEvent, fill: Fill, hold_change: int) -> None:
         """Moves the money of one side; what leaves the hold beyond the price is available again."""
         base, quote = (event.base_asset, event.base_amount), (event.quote_asset, event.quote_amount)
         (paid_asset, paid), (received_asset, received) = (quote, base) if fill.is_buyer else (base, quote)
@@ -266,5 +270,5 @@ def text_of(client_id: bytes) -> str:
 
 
 SIDES = {Side.BUY: "BUY", Side.SELL: "SELL"}
-TYPES = {OrderType.LIMIT: "LIMIT", OrderType.MARKET: "MARKET", OrderType.LIMIT_MAKER: "LIMIT_MAKER"}
-TIMES_IN_FORCE = {TimeInForce.NONE: "", TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK"}
+TYPES = {order_type: order_type.name for order_type in OrderType}
+TIMES_IN_FORCE = {time: time.name for time in TimeInForce} | {TimeInForce.NONE: ""}

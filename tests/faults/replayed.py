@@ -40,10 +40,11 @@ class Replay:
 
     def compare_with(self, history: History) -> None:
         """The engine's open orders and balances are those that the events add up to."""
-        open_orders = {id for account in self.core.accounts for id in history.open_orders(account)}
-        if open_orders != self.core.orders.keys():
-            self.faults.append(f"open orders differ: {sorted(open_orders ^ self.core.orders.keys())[:10]}")
-        for order in self.core.orders.values():
+        orders, accounts = self.core.exchange.orders, self.core.exchange.accounts
+        open_orders = {id for account in accounts for id in history.open_orders(account)}
+        if open_orders != orders.keys():
+            self.faults.append(f"open orders differ: {sorted(open_orders ^ orders.keys())[:10]}")
+        for order in orders.values():
             state = history.orders[order.id].state
             if (state.executed_lots, state.executed_quote) != (order.cumulative_lots, order.cumulative_quote):
                 self.faults.append(f"order {order.id} in the book is not the one in the events")

@@ -1,7 +1,7 @@
 """The reference engine beside a running venue: it reads the same journal and must give the same events.
 
 So a test knows the venue's whole state at every entry, and can say that a refusal has not moved it. What a refusal may
-move is left out of the comparison: the venue's time, and the window of each producer (the number of its last batch),
+move is left out of the comparison: the venue's time, and what is kept of each producer (the number of its last batch),
 because a command that only the engine can judge has passed through the journal to be refused. Both are part of the state
 hash, so the hash itself moves with every entry; the rest of what it covers does not.
 """
@@ -46,16 +46,17 @@ class Shadow:
         return events
 
     def state(self) -> bytes:
-        """The canonical dump of the state at the last entry read, without time and windows."""
-        time_us, windows = self.core.time_us, self.core.windows
-        self.core.time_us, self.core.windows = 0, {}
+        """The canonical dump of the state at the last entry read, without time and producers."""
+        exchange = self.core.exchange
+        time_us, producers = exchange.time_us, exchange.producers
+        exchange.time_us, exchange.producers = 0, {}
         try:
-            return self.core.state_dump()
+            return self.core.dump()
         finally:
-            self.core.time_us, self.core.windows = time_us, windows
+            exchange.time_us, exchange.producers = time_us, producers
 
     def check_against_engine(self, producer: Producer) -> None:
-        """Asks the running engine for the hashes of its state, time and windows included, and compares them."""
+        """Asks the running engine for the hashes of its state, time and producers included, and compares them."""
         builder = BatchBuilder()
         builder.add(Command(kind=CommandKind.STATE_REPORT))
         _, entry = producer.execute(builder)
@@ -63,6 +64,6 @@ class Shadow:
         told: StateReport = STATE_REPORT.unpack_from(entry.parts(event)[0])
         *_, last = self.catch_up()
         assert last.kind == EventKind.STATE_REPORTED
-        assert told.open_orders == len(self.core.orders)
-        assert told.accounts == len(self.core.accounts)
+        assert told.open_orders == self.core.open_order_count
+        assert told.accounts == len(self.core.exchange.accounts)
         self.core.check()

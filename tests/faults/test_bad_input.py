@@ -26,6 +26,7 @@ from engine.records import (
     ASSET_DEFINITION,
     BATCH_COMMANDS_MAX,
     FEES,
+    FILLS_MAX,
     KEY_DEFINITION,
     KEYS_PER_ACCOUNT_MAX,
     MARKET_DEFINITION,
@@ -33,6 +34,7 @@ from engine.records import (
     BatchBuilder,
     Command,
     CommandKind,
+    EventEntry,
     EventKind,
     Fees,
     KeyDefinition,
@@ -61,7 +63,7 @@ from tests.faults.scene import (
 )
 from tests.faults.shadow import Shadow
 from tests.faults.wire import Closed, Wire, frame, http, text, upgrade
-from tests.gateway.house import BY_TEST, TRADER, Venue, now_ms
+from tests.gateway.house import BY_TEST, MARKETS, TRADER, Venue, now_ms
 from tests.venue_process import wait_until
 
 R = Reason
@@ -643,8 +645,8 @@ def test_a_record_numbers_so_many_assets() -> None:
         builder = BatchBuilder()
         for _ in range(BATCH_COMMANDS_MAX):
             builder.add(Command(kind=CommandKind.ASSET_ADD), ASSET_DEFINITION.pack(AssetDefinition(8)), next(names), *BY_TEST)  # fmt: skip
-        core.execute(1, builder.build(producer=1, incarnation=1, number=number))
-    *_, before_last, last = core._events
+        data = core.execute(1, builder.build(producer=1, incarnation=1, number=number))
+    *_, before_last, last = EventEntry(data)
     assert (before_last.kind, last.kind) == (EventKind.ASSET_ADDED, EventKind.REJECTED)
     assert Reason(last.reason) == R.TOO_MANY_DEFINITIONS
 
@@ -674,6 +676,29 @@ def test_an_order_that_cannot_be_filled_at_once_expires(scene: Scene, reason: Re
         assert wire.ask("order.place", **order_params(**changes))["result"]["status"] == "EXPIRED"
     *_, closed = scene.shadow.catch_up()
     assert (closed.kind, Reason(closed.reason)) == (EventKind.ORDER_CLOSED, reason)
+
+
+@provokes(R.FILL_LIMIT)
+def test_an_order_has_so_many_fills_at_once_and_then_expires(scene: Scene) -> None:
+    seller = scene.venue.account(**RICH)
+    sell = PLACE._replace(
+        account=seller, market=MARKETS["ETHKZT"], side=Side.SELL, price_ticks=20_000, quantity_lots=100
+    )
+    left = FILLS_MAX + 1
+    while left:
+        builder = BatchBuilder()
+        for _ in range(min(left, BATCH_COMMANDS_MAX)):
+            builder.add(sell)
+        scene.venue.operator.execute(builder)
+        left -= len(builder)
+    with scene.logged_on(scene.key) as wire:
+        params = order_params(symbol="ETHKZT", quantity="30", price="2000000", newOrderRespType="FULL")
+        result = wire.ask("order.place", **params)["result"]
+    assert (result["status"], len(result["fills"])) == ("EXPIRED", FILLS_MAX)
+    *_, closed = scene.shadow.catch_up()
+    assert (closed.kind, Reason(closed.reason)) == (EventKind.ORDER_CLOSED, R.FILL_LIMIT)
+    scene.venue.command(Command(kind=CommandKind.ORDER_CANCEL_ALL, account=seller, market=MARKETS["ETHKZT"]))
+    scene.shadow.catch_up()
 
 
 @provokes(R.CANCELLED_BY_OWNER, R.CANCELLED_BY_FREEZE)
@@ -732,7 +757,7 @@ def test_a_store_that_is_gone_is_answered_and_forgotten_when_it_is_back(short_ve
         opened = wire.ask("openOrders.status", symbol="BTCKZT", timestamp=now_ms())["result"]
         shadow = Shadow(venue.client)
         shadow.catch_up()
-        assert len(opened) == len(shadow.core.orders)
+        assert len(opened) == shadow.core.open_order_count
         if codes == {-1008}:
             assert {order["clientOrderId"] for order in opened}.isdisjoint({"a", "b"})
 

@@ -9,7 +9,7 @@ import pytest
 
 from engine.journal import EntryId, JournalEntry, PublishedEntry
 from engine.records import (
-    EVENT,
+    EVENT_BYTES,
     EVENT_HEADER,
     BatchBuilder,
     Command,
@@ -316,8 +316,8 @@ def with_events(pairs: list[Pair], place: int, edit: Callable[[list[bytes]], lis
     """The same journal, with other events in one entry."""
     entry, published = pairs[place]
     header = EVENT_HEADER.unpack_from(published.data)
-    starts = range(EVENT_HEADER.size, EVENT_HEADER.size + header.event_count * EVENT.size, EVENT.size)
-    events = edit([published.data[start : start + EVENT.size] for start in starts])
+    starts = range(EVENT_HEADER.size, EVENT_HEADER.size + header.event_count * EVENT_BYTES, EVENT_BYTES)
+    events = edit([published.data[start : start + EVENT_BYTES] for start in starts])
     data = EVENT_HEADER.pack(header._replace(event_count=len(events))) + b"".join(events)
     return [*pairs[:place], (entry, published._replace(data=data)), *pairs[place + 1 :]]
 

@@ -110,7 +110,7 @@ class Verification:
         for name, number in (
             ("price", self.history.price(event.market, event.price_ticks)),
             ("quantity", self.history.quantity(event.market, event.quantity_lots)),
-            ("quoteOrderQty", self.history.quote(event.market, event.quote_amount)),
+            ("quoteOrderQty", self.history.quote(event.market, event.amount)),
         ):
             self._expect(f"{what}, {name}", Decimal(params.get(name, "0")), number)
 

@@ -17,6 +17,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from websockets.sync.client import ClientConnection, connect
 
+from engine.decimals import parse_decimal
 from engine.journal import Producer, ensure_functions, first_event, library_code, start_venue
 from engine.reasons import Reason
 from engine.records import (
@@ -30,7 +31,7 @@ from engine.records import (
     KeyType,
     Permission,
 )
-from engine.venue_file import load_venue, parse_decimal
+from engine.venue_file import load_venue
 from gateway.secrets import SECRETS_KEY, create_secret_key, seal
 from tests.store_process import StoreProcess
 

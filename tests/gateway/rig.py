@@ -14,6 +14,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from engine.decimals import parse_decimal
 from engine.definitions import RULES_VERSION
 from engine.journal import (
     BEGINNING,
@@ -41,7 +42,7 @@ from engine.records import (
     KeyType,
 )
 from engine.reference import Core
-from engine.venue_file import load_venue, parse_decimal
+from engine.venue_file import load_venue
 from gateway.methods import Clock, Methods
 from gateway.pipeline import Pipeline
 from gateway.protocol import HttpRequest
@@ -96,7 +97,7 @@ class Rig:
         builder.add(Command(kind=CommandKind.EPOCH_START), EPOCH_START.pack(start))
         self.execute(builder.build(producer=VENUE_PRODUCER, incarnation=1, number=1))
         for venue_builder in load_venue().batches("test"):
-            self._operate(venue_builder)
+            self.operate(venue_builder)
 
     def _fetch_secret(self, key: Key) -> None:
         self.secrets_asked.append(key)
@@ -133,14 +134,15 @@ class Rig:
 
     # -- the operator's side
 
-    def _operate(self, builder: BatchBuilder) -> EventEntry:
+    def operate(self, builder: BatchBuilder) -> EventEntry:
+        """Executes a batch of the operator."""
         number = next(self._operator_numbers)
         return self.execute(builder.build(producer=OPERATOR_PRODUCER, incarnation=1, number=number))
 
     def command(self, command: Command, *parts: bytes) -> Event:
         builder = BatchBuilder()
         builder.add(command, *parts)
-        event = next(iter(self._operate(builder)))
+        event = next(iter(self.operate(builder)))
         assert event.kind != EventKind.REJECTED, event.reason
         return event
 

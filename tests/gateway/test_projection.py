@@ -10,12 +10,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.journal import ChainBroken, EntryId, PublishedEntry
-from engine.records import Command, CommandKind, Side
-from gateway.accounts import CLOSED_ORDERS_MAX, Account, Order
+from engine.reasons import Reason
+from engine.records import (
+    BATCH_COMMANDS_MAX,
+    EVENT_HEADER,
+    EVENTS_BEGIN_MAX,
+    NO_COMMAND,
+    BatchBuilder,
+    Command,
+    CommandKind,
+    Event,
+    EventEntry,
+    EventFlag,
+    EventHeader,
+    EventKind,
+    OrderEvent,
+    PreventedEvent,
+    Side,
+    pack_event,
+)
+from gateway.accounts import CLOSED_ORDERS_MAX, Account, CommandEvents, Order
 from gateway.numerals import MarketNumbers
 from gateway.service import Knowledge
 from tests.gateway.house import BY_TEST, MARKETS
-from tests.gateway.rig import Rig, RigClient
+from tests.gateway.rig import START_MS, Rig, RigClient
 
 RICH = {"BTC": "5", "KZT": "500000000", "USDT": "10000", "ETH": "50"}
 PRICES = {"BTCKZT": (49_995_000, 1000), "ETHKZT": (1_999_500, 100), "USDTKZT": (499, 1)}
@@ -37,7 +55,7 @@ def check_against_engine(rig: Rig) -> None:
         name = (order.market.number, order.side, order.price_ticks)
         levels[name] = levels.get(name, 0) + order.left_lots
         assert order.account.open[order.order_id] is order
-    assert open_orders == {id: order.left_lots for id, order in rig.core.orders.items()}
+    assert open_orders == {id: order.left_lots for id, order in rig.core.exchange.orders.items()}
     for number, book in rig.projection.feeds.books.items():
         for side, shown in ((Side.BUY, list(book.bids(10_000))), (Side.SELL, list(book.asks(10_000)))):
             mine = {name[2]: lots for name, lots in levels.items() if name[:2] == (number, side)}
@@ -202,3 +220,138 @@ def test_a_deposit_is_reported() -> None:
     assert [event["e"] for event in changes] == ["balanceUpdate", "outboundAccountPosition"] * 2
     assert [event["d"] for event in changes[::2]] == ["1.25000000", "-0.25000000"]
     assert changes[-1]["B"] == [{"a": "KZT", "f": "6.00000000", "l": "0.00000000"}]
+
+
+# -- events made by hand
+
+
+def entry_of(*events: Event) -> EventEntry:
+    """An event entry of these events, without blobs."""
+    header = EventHeader(event_count=len(events), time_us=START_MS * 1000 + 1)
+    return EventEntry(EVENT_HEADER.pack(header) + b"".join(map(pack_event, events)))
+
+
+def closing(order: Order, command_index: int) -> OrderEvent:
+    """The end of a resting buy order of BTCKZT, cancelled by its owner."""
+    return OrderEvent(
+        kind=EventKind.ORDER_CLOSED, reason=Reason.CANCELLED_BY_OWNER, command_index=command_index, side=order.side,
+        market=order.market.number, account=order.account.number, base_asset=3, quote_asset=1,
+        order_id=order.order_id, price_ticks=order.price_ticks, quantity_lots=order.quantity_lots,
+        left_lots=order.left_lots, hold_change=-order.price_ticks * order.left_lots,
+    )  # fmt: skip
+
+
+class Answers(list[tuple[int, list[int]]]):
+    """Which commands were answered, and with which kinds of events."""
+
+    def take(self, index: int, events: CommandEvents, entry: EventEntry) -> None:
+        self.append((index, [event.kind for event in events]))
+
+
+@pytest.fixture
+def three_buys() -> RigClient:
+    """A trader who follows its events and has three buy orders of BTCKZT."""
+    trader = Rig().trader(**RICH)
+    for price in ("49000000", "49001000", "49002000"):
+        trader.place("BTCKZT", "BUY", "0.01", price)
+    trader.result("userDataStream.subscribe")
+    trader.take()
+    return trader
+
+
+def test_events_that_answer_no_command_are_applied_and_answered_to_nobody(three_buys: RigClient) -> None:
+    projection, answers = three_buys.rig.projection, Answers()
+    first, second, third = projection.orders.values()
+    projection.apply(
+        entry_of(
+            closing(first, NO_COMMAND),
+            closing(second, NO_COMMAND),
+            OrderEvent(kind=EventKind.REJECTED, command_index=0, account=1, market=1),
+            closing(third, 1),
+        ),
+        answers.take,
+    )
+    assert answers == [(0, [EventKind.REJECTED]), (1, [EventKind.ORDER_CLOSED])]
+    assert not projection.orders and not projection.accounts[1].open
+    assert (projection.accounts[1].balance(1).held, projection.feeds.books[1].bids(5)) == (0, [])
+    told = [message["event"] for message in three_buys.take()]
+    assert [event["e"] for event in told] == [
+        "executionReport", "executionReport", "outboundAccountPosition", "executionReport", "outboundAccountPosition",
+    ]  # fmt: skip
+    reports = [event for event in told if event["e"] == "executionReport"]
+    assert [(event["i"], event["X"]) for event in reports] == [(1, "CANCELED"), (2, "CANCELED"), (3, "CANCELED")]
+    assert len({event["I"] for event in reports}) == 3
+
+
+def test_an_entry_may_answer_nobody_at_all(three_buys: RigClient) -> None:
+    projection, answers = three_buys.rig.projection, Answers()
+    projection.apply(entry_of(*(closing(order, NO_COMMAND) for order in projection.orders.values())), answers.take)
+    assert (answers, projection.orders) == ([], {})
+
+
+def test_a_cancel_of_more_orders_than_an_entry_takes_goes_on_in_the_next() -> None:
+    rig = Rig()
+    trader = rig.trader(**RICH)
+    place = Command(
+        kind=CommandKind.ORDER_PLACE, account=1, market=1, side=Side.BUY, order_type=1, time_in_force=1,
+        price_ticks=50_000, quantity_lots=100,
+    )  # fmt: skip
+    for _ in range(EVENTS_BEGIN_MAX // BATCH_COMMANDS_MAX + 1):
+        builder = BatchBuilder()
+        for _ in range(BATCH_COMMANDS_MAX):
+            builder.add(place)
+        rig.operate(builder)
+    placed = len(rig.projection.orders)
+    assert placed == EVENTS_BEGIN_MAX + BATCH_COMMANDS_MAX
+    trader.result("userDataStream.subscribe")
+    cancelled = trader.result("openOrders.cancelAll", symbol="BTCKZT", timestamp=rig.now_ms)
+    assert len(cancelled) == EVENTS_BEGIN_MAX
+    assert len(rig.projection.orders) == placed - EVENTS_BEGIN_MAX > 0
+    check_against_engine(rig)
+    rig.command(Command(kind=CommandKind.TIME_TICK))
+    assert not rig.projection.orders
+    check_against_engine(rig)
+    reports = [message["event"] for message in trader.take() if message["event"]["e"] == "executionReport"]
+    assert [report["i"] for report in reports] == list(range(1, placed + 1))
+
+
+def test_what_an_unknown_event_of_an_order_does_to_its_hold_is_known(three_buys: RigClient) -> None:
+    projection, answers = three_buys.rig.projection, Answers()
+    order = projection.orders[1]
+    before = projection.accounts[1].balance(1).available, projection.accounts[1].balance(1).held
+    refilled = closing(order, 0)._replace(kind=EventKind.ICEBERG_REFILLED, hold_change=-7)
+    projection.apply(entry_of(refilled, refilled._replace(kind=250, hold_change=-3, command_index=1)), answers.take)
+    quote = projection.accounts[1].balance(1)
+    assert (quote.available, quote.held) == (before[0] + 10, before[1] - 10)
+    assert (len(projection.orders), order.status) == (3, "NEW")
+    assert answers == [(0, [EventKind.ICEBERG_REFILLED]), (1, [250])]
+
+
+def test_a_prevented_trade_moves_the_holds_of_both_and_nothing_else(three_buys: RigClient) -> None:
+    projection = three_buys.rig.projection
+    quote, base = projection.accounts[1].balance(1), projection.accounts[1].balance(3)
+    before = (quote.available, quote.held, base.available, base.held)
+    prevented = PreventedEvent(
+        kind=EventKind.TRADE_PREVENTED, side=Side.SELL, account=1, maker_account=1, base_asset=3, quote_asset=1, market=1,
+        order_id=9, maker_order_id=1, quantity_lots=5, hold_change=4, maker_hold_change=-6,
+    )  # fmt: skip
+    projection.apply(entry_of(prevented))
+    assert (quote.available, quote.held) == (before[0] + 6, before[1] - 6)
+    assert (base.available, base.held) == (before[2] - 4, before[3] + 4)
+    assert len(projection.orders) == 3
+
+
+def test_whether_an_order_rests_is_what_the_event_says() -> None:
+    """Not what its type and time in force would make a reader think."""
+    projection = Rig().projection
+    projection.account(1)
+    accepted = OrderEvent(
+        kind=EventKind.ORDER_ACCEPTED, side=Side.BUY, order_type=1, time_in_force=1, market=1, account=1, base_asset=3,
+        quote_asset=1, price_ticks=50_000, quantity_lots=100, left_lots=100,
+    )  # fmt: skip
+    for order_id, flags in enumerate(
+        (0, EventFlag.MAY_REST, EventFlag.WORKING, EventFlag.MAY_REST | EventFlag.WORKING), 1
+    ):
+        projection.apply(entry_of(accepted._replace(order_id=order_id, flags=flags)))
+    assert [order.rests for order in projection.orders.values()] == [False, False, False, True]
+    assert projection.feeds.books[1].bids(5) == [(50_000, 100)]

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from engine.journal import JOURNAL_KEY, VENUE_PRODUCER, Producer, Store, prepare_store, start_venue
+from engine.listing import Asset, Listing, Market
 from engine.records import MarketState
-from engine.venue_file import Asset, Listing, Market, VenueDefinition, load_venue
+from engine.venue_file import VenueDefinition, load_venue
 from jibek.definition import define_venue, differences, is_beginning_of
 from jibek.directory import read_directory
 from tests.store_process import StoreProcess

@@ -55,7 +55,7 @@ def test_a_venue_that_does_what_the_book_does_passes() -> None:
 def test_volume_and_value_are_added_up() -> None:
     outcomes, resting = outcomes_in_book(PLAN.commands)
     value = 23650 * 2_000_000 + 23651 * 1_000_000 + 23651 * 500_000
-    assert totals(outcomes, MARKET) == Totals(3, 3_500_000, value * MARKET.tick_value_units)
+    assert totals(outcomes, MARKET) == Totals(3, 3_500_000, value * MARKET.lot_value_units)
     assert resting == 1
 
 

@@ -123,5 +123,5 @@ def test_every_row_has_one_fate_and_every_order_is_paid_for(rows: list[Row], acc
     for account, funds in enumerate(plan.funds):
         mine = [order for order in orders if order.account == account]
         value = sum(order.price_ticks * order.quantity_lots for order in mine if order.side == Side.BUY)
-        assert funds.quote == value * MARKET.tick_value_units
+        assert funds.quote == value * MARKET.lot_value_units
         assert funds.base == sum(100 * order.quantity_lots for order in mine if order.side == Side.SELL)

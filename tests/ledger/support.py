@@ -10,7 +10,6 @@ from pathlib import Path
 from engine.journal import EVENTS_KEY, Producer, Store, connect, prepare_store, start_venue
 from engine.process import StopRequest
 from engine.records import (
-    EVENT,
     EVENT_HEADER,
     BatchBuilder,
     Command,
@@ -21,6 +20,7 @@ from engine.records import (
     OrderType,
     Side,
     TimeInForce,
+    pack_event,
 )
 from engine.reference import Core
 from engine.service.engine import EngineService
@@ -216,7 +216,7 @@ def clear_ledger(client: Store) -> None:
 
 def event_entry(*events: Event) -> bytes:
     """An event entry of these events, without blobs."""
-    return EVENT_HEADER.pack(EventHeader(event_count=len(events))) + b"".join(map(EVENT.pack, events))
+    return EVENT_HEADER.pack(EventHeader(event_count=len(events))) + b"".join(map(pack_event, events))
 
 
 def process_environment() -> dict[str, str]:

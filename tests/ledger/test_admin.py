@@ -149,7 +149,7 @@ def test_the_journal(run: Run) -> None:
 
 def test_the_reconciliation(run: Run) -> None:
     lines = good(run("reconcile")).splitlines()
-    assert len(lines) == 15
+    assert len(lines) == 16
     assert all(line.rstrip().endswith("pass") for line in lines[2:-1])
     document = json.loads(good(run("reconcile", "--json")))
     assert document["passed"] is True
@@ -161,7 +161,7 @@ def test_a_reconciliation_that_fails_names_the_check(run: Run, client: Store) ->
     result = run("reconcile")
     assert result.exit_code == EXIT_REFUSED
     assert "account:1 is mallory, the events say alice" in result.stdout
-    assert result.stderr == "1 of 12 checks failed.\n"
+    assert result.stderr == "1 of 13 checks failed.\n"
 
 
 def test_money_in_and_out_stands_in_the_journal_with_who_and_why(run: Run, client: Store) -> None:

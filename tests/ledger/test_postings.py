@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.records import Event, EventKind, MalformedRecord, Side
+from engine.records import Event, EventKind, MalformedRecord, OrderEvent, PreventedEvent, Side, TradeEvent
 from ledger.accounts import Account, AccountKind, credits, debits, slot_asset, slot_kinds
 from ledger.postings import TRANSFER_BYTES, PostingError, TransferCode, net, pack_transfers, post, unpack_transfers
 from tests.ledger.support import event_entry
@@ -40,11 +40,11 @@ def rows(*events: Event) -> list[tuple[str, str, str, str, int]]:
     return found
 
 
-def order(kind: EventKind, side: Side, hold_change: int, account: int = ALICE) -> Event:
-    return Event(kind=kind, side=side, account=account, base_asset=BTC, quote_asset=KZT, hold_change=hold_change)
+def order(kind: EventKind, side: Side, hold_change: int, account: int = ALICE) -> OrderEvent:
+    return OrderEvent(kind=kind, side=side, account=account, base_asset=BTC, quote_asset=KZT, hold_change=hold_change)
 
 
-def trade(side: Side, **changes: int) -> Event:
+def trade(side: Side, **changes: int) -> TradeEvent:
     """Alice takes from Bob: 10 BTC units for 500 KZT units, both limit orders, fees 1 and 2."""
     buyer, seller = ({"hold_change": -500}, {"hold_change": -10})
     taker, maker = (buyer, seller) if side == Side.BUY else (seller, buyer)
@@ -56,7 +56,7 @@ def trade(side: Side, **changes: int) -> Event:
         "fee": 1,
         "maker_fee": 2,
     } | changes
-    return Event(
+    return TradeEvent(
         kind=EventKind.TRADE, side=side, account=ALICE, maker_account=BOB, base_asset=BTC, quote_asset=KZT, **values
     )
 
@@ -71,16 +71,16 @@ def trade(side: Side, **changes: int) -> Event:
         (order(EventKind.ORDER_CLOSED, Side.SELL, -10), [("RELEASE", "alice's hold", "alice", "BTC", 10)]),
         (order(EventKind.ORDER_CLOSED, Side.SELL, 0), []),
         (
-            Event(kind=EventKind.DEPOSITED, account=ALICE, asset=BTC, amount=7),
+            OrderEvent(kind=EventKind.DEPOSITED, account=ALICE, asset=BTC, amount=7),
             [("DEPOSIT_IN", "custody", "clearing", "BTC", 7), ("DEPOSIT", "clearing", "alice", "BTC", 7)],
         ),
         (
-            Event(kind=EventKind.WITHDRAWN, account=ALICE, asset=KZT, amount=7),
+            OrderEvent(kind=EventKind.WITHDRAWN, account=ALICE, asset=KZT, amount=7),
             [("WITHDRAWAL", "alice", "clearing", "KZT", 7), ("WITHDRAWAL_OUT", "clearing", "custody", "KZT", 7)],
         ),
-        (Event(kind=EventKind.REJECTED, account=ALICE, amount=7, asset=BTC), []),
-        (Event(kind=EventKind.ACCOUNT_ADDED, account=ALICE), []),
-        (Event(kind=EventKind.STATE_REPORTED), []),
+        (OrderEvent(kind=EventKind.REJECTED, account=ALICE, amount=7, asset=BTC), []),
+        (OrderEvent(kind=EventKind.ACCOUNT_ADDED, account=ALICE), []),
+        (OrderEvent(kind=EventKind.STATE_REPORTED), []),
     ],
 )
 def test_events_that_move_one_thing(event: Event, expected: list[tuple[str, str, str, str, int]]) -> None:
@@ -125,6 +125,26 @@ def test_a_market_order_pays_from_what_is_available(
     assert rows(trade(side, hold_change=0))[:2] == [first, second]
 
 
+def test_an_order_event_of_another_kind_moves_what_it_says_about_the_hold() -> None:
+    assert rows(order(EventKind.ICEBERG_REFILLED, Side.BUY, -3)) == [("RELEASE", "alice's hold", "alice", "KZT", 3)]
+    assert rows(order(EventKind.ICEBERG_REFILLED, Side.BUY, 0)) == []
+    assert rows(OrderEvent(kind=250, side=Side.SELL, account=BOB, base_asset=BTC, quote_asset=KZT, hold_change=2)) == [
+        ("HOLD", "bob", "bob's hold", "BTC", 2)
+    ]
+
+
+def test_a_prevented_trade_moves_the_holds_of_both() -> None:
+    prevented = PreventedEvent(
+        kind=EventKind.TRADE_PREVENTED, side=Side.BUY, account=ALICE, maker_account=BOB, base_asset=BTC,
+        quote_asset=KZT, base_amount=10, quote_amount=500, hold_change=-500, maker_hold_change=-10,
+    )  # fmt: skip
+    assert rows(prevented) == [
+        ("RELEASE", "alice's hold", "alice", "KZT", 500),
+        ("RELEASE", "bob's hold", "bob", "BTC", 10),
+    ]
+    assert rows(prevented._replace(hold_change=0, maker_hold_change=0)) == []
+
+
 def test_no_fee_is_no_transfer() -> None:
     codes = [row[0] for row in rows(trade(Side.BUY, fee=0, maker_fee=0))]
     assert codes == ["PAYMENT", "DELIVERY"]
@@ -138,7 +158,7 @@ def test_trading_with_oneself_moves_money_between_hold_and_funds() -> None:
 
 
 def test_the_house_pays_from_and_receives_on_its_fee_account() -> None:
-    assert rows(Event(kind=EventKind.WITHDRAWN, account=0, asset=KZT, amount=7))[0] == (
+    assert rows(OrderEvent(kind=EventKind.WITHDRAWN, account=0, asset=KZT, amount=7))[0] == (
         "WITHDRAWAL", "fees", "clearing", "KZT", 7,
     )  # fmt: skip
 
@@ -153,13 +173,13 @@ def test_the_house_pays_from_and_receives_on_its_fee_account() -> None:
         trade(Side.BUY, base_amount=0),
         trade(Side.BUY, quote_amount=-1),
         trade(Side.BUY, fee=-1),
-        Event(kind=EventKind.DEPOSITED, account=ALICE, asset=BTC, amount=0),
-        Event(kind=EventKind.WITHDRAWN, account=ALICE, asset=BTC, amount=-1),
+        OrderEvent(kind=EventKind.DEPOSITED, account=ALICE, asset=BTC, amount=0),
+        OrderEvent(kind=EventKind.WITHDRAWN, account=ALICE, asset=BTC, amount=-1),
     ],
 )
 def test_an_event_that_contradicts_itself_is_refused_with_its_place(event: Event) -> None:
     with pytest.raises(PostingError, match="event 1:"):
-        post(event_entry(Event(kind=EventKind.REJECTED), event))
+        post(event_entry(OrderEvent(kind=EventKind.REJECTED), event))
 
 
 def test_bytes_that_are_no_event_entry_are_refused() -> None:
@@ -176,7 +196,8 @@ asset_pairs = st.lists(st.integers(1, 4), min_size=2, max_size=2, unique=True)
 def any_event(draw: st.DrawFn) -> Event:
     """An event such as an engine could emit, with amounts up to the largest."""
     kind = draw(st.sampled_from([EventKind.TRADE, EventKind.ORDER_ACCEPTED, EventKind.ORDER_CLOSED, EventKind.DEPOSITED,
-                                 EventKind.WITHDRAWN, EventKind.REJECTED]))  # fmt: skip
+                                 EventKind.WITHDRAWN, EventKind.REJECTED, EventKind.TRADE_PREVENTED,
+                                 EventKind.ICEBERG_REFILLED]))  # fmt: skip
     side, (base, quote) = draw(st.sampled_from(Side)), draw(asset_pairs)
     account, maker = draw(accounts), draw(accounts)
     amount = draw(amounts)
@@ -184,14 +205,19 @@ def any_event(draw: st.DrawFn) -> Event:
         value, improvement = draw(amounts), draw(st.sampled_from([0, 0, 1, 1000]))
         buyer = -min(2**62 - 1, value + improvement) if draw(st.booleans()) else 0
         seller = -amount if draw(st.booleans()) else 0
-        return Event(
+        return TradeEvent(
             kind=kind, side=side, account=account, maker_account=maker, base_asset=base, quote_asset=quote,
             base_amount=amount, quote_amount=value, fee=draw(st.integers(0, 10)), maker_fee=draw(st.integers(0, 10)),
             hold_change=buyer if side == Side.BUY else seller,
             maker_hold_change=seller if side == Side.BUY else buyer,
         )  # fmt: skip
+    if kind == EventKind.TRADE_PREVENTED:
+        return PreventedEvent(
+            kind=kind, side=side, account=account, maker_account=maker, base_asset=base, quote_asset=quote,
+            hold_change=-amount, maker_hold_change=draw(st.sampled_from([0, -1, amount])),
+        )  # fmt: skip
     change = -amount if kind == EventKind.ORDER_CLOSED else amount
-    return Event(
+    return OrderEvent(
         kind=kind, side=side, account=account, base_asset=base, quote_asset=quote, hold_change=change,
         asset=base, amount=amount,
     )  # fmt: skip

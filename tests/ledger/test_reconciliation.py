@@ -7,13 +7,29 @@ import sys
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.journal import EVENTS_KEY, Store
-from engine.records import BatchBuilder, Command, CommandKind
+from engine.records import (
+    EVENT_BYTES,
+    EVENT_HEADER,
+    BatchBuilder,
+    Command,
+    CommandKind,
+    Event,
+    EventEntry,
+    EventFlag,
+    EventKind,
+    OrderEvent,
+    Side,
+    TradeEvent,
+    pack_event,
+)
 from ledger import reconciliation as reconciliation_module
 from ledger.accounts import CREDIT_SHIFT, DEBIT_SHIFT, AccountKind, field_of, pack_counters, slot_of, unpack_counters
 from ledger.postings import Transfer, pack_transfers, unpack_transfers
-from ledger.reconciliation import Reconciliation, reconcile
+from ledger.reconciliation import FeeCredits, Reconciliation, reconcile
 from ledger.store import BALANCES_KEY, NAMES_KEY, TRANSFERS_KEY, LedgerStore
 from tests.ledger.support import (
     EngineThread,
@@ -31,9 +47,10 @@ SUMS = "stored balances equal the sum of the stored transfers"
 DOUBLE_ENTRY = "debits equal credits, per asset"
 NEGATIVES = "no balance is negative"
 CLEARING = "clearing accounts are zero"
-HOLDS = "holds equal what the open orders can need"
+HOLDS = "holds are what the open orders have set aside"
 CUSTODY = "custody is deposits less withdrawals, and what clients, holds and fees own"
 FEES = "fee accounts equal the fees in the trades"
+FEE_RULE = "fees follow from rates and credits"
 NAMES = "names are those of the events"
 INDEX = "index lines equal the entries that touched each account"
 ENGINE = "the engine's own balances and open orders are the ledger's"
@@ -59,11 +76,11 @@ def test_sound_books_pass_every_check(traded: LedgerStore, venue: TestVenue) -> 
     result = reconcile(traded, progress=lambda done, total: steps.append((done, total)))
     assert result.passed, result
     assert {check.name for check in result.checks} == {
-        CHAIN, TRANSFERS, SUMS, DOUBLE_ENTRY, NEGATIVES, CLEARING, HOLDS, CUSTODY, FEES, NAMES, INDEX, ENGINE,
+        CHAIN, TRANSFERS, SUMS, DOUBLE_ENTRY, NEGATIVES, CLEARING, HOLDS, CUSTODY, FEES, FEE_RULE, NAMES, INDEX, ENGINE,
     }  # fmt: skip
     assert all(check.looked_at > 0 and not check.detail for check in result.checks)
     assert steps[-1][0] == result.checks[0].looked_at == result.id.sequence + 1
-    assert venue.core.orders, "orders are open"
+    assert venue.core.open_order_count, "orders are open"
 
 
 def test_an_empty_venue_has_nothing_to_look_at(client: Store, venue: TestVenue, server: StoreProcess) -> None:
@@ -200,6 +217,130 @@ def test_what_was_tampered_with_is_found(
     result = reconcile(traded)
     assert failed(result) == must_fail, result
     assert all(check.detail for check in result.checks if not check.passed)
+
+
+# -- an engine that does wrong, and tells it: the chain is whole, and the ledger has what the events say
+
+
+def trade_with(venue: TestVenue, client: Store, lie: Callable[[Event], Event]) -> Reconciliation:
+    """The reconciliation of a venue whose engine tells `lie` of each event instead of it."""
+    execute = venue.core.execute
+
+    def lying(time_us: int, batch: bytes) -> bytes:
+        entry = EventEntry(execute(time_us, batch))
+        told = [pack_event(lie(event)) for event in entry]
+        return (
+            entry.data[: EVENT_HEADER.size]
+            + b"".join(told)
+            + entry.data[EVENT_HEADER.size + len(entry) * EVENT_BYTES :]
+        )
+
+    venue.core.execute = lying  # type: ignore[method-assign]
+    venue.trade_at_random(seed=4, entries=15)
+    return reconcile(settle_all(client).store)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fee_credit": 1},
+        {"fee_ppm": 1},
+        {"maker_fee_credit": -1},
+        {"maker_fee_ppm": -1},
+        {"fee": 1},
+    ],
+    ids=str,
+)
+def test_a_fee_that_does_not_follow_is_named(
+    venue: TestVenue, client: Store, monkeypatch: pytest.MonkeyPatch, change: dict[str, int]
+) -> None:
+    monkeypatch.setattr(reconciliation_module, "ENGINE_TIMEOUT_S", 0.05)
+
+    def lie(event: Event) -> Event:
+        if isinstance(event, TradeEvent) and event.trade_id == 2:
+            [(name, difference)] = change.items()
+            return event._replace(**{name: max(0, getattr(event, name) + difference)})
+        return event
+
+    result = trade_with(venue, client, lie)
+    assert failed(result) - {ENGINE} == {FEE_RULE}, result
+    [fault] = [check.fault for check in result.checks if check.name == FEE_RULE]
+    assert fault.startswith("trade 2 of market ")
+
+
+def test_a_hold_that_is_left_of_a_done_order_is_named(
+    venue: TestVenue, client: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciliation_module, "ENGINE_TIMEOUT_S", 0.05)
+    closed: list[int] = []
+
+    def lie(event: Event) -> Event:
+        if event.kind == EventKind.ORDER_CLOSED and event.hold_change < -1 and not closed:
+            closed.append(event.order_id)
+            return event._replace(hold_change=event.hold_change + 1)
+        return event
+
+    result = trade_with(venue, client, lie)
+    assert failed(result) - {ENGINE} == {HOLDS}
+    [fault] = [check.fault for check in result.checks if check.name == HOLDS]
+    assert fault.startswith(f"order {closed[0]} is done and has 1 held for it")
+
+
+# -- the rule of fees, fill by fill
+
+
+def fill(received: int, fee: int, rate_ppm: int, credit: int, **fields: int) -> TradeEvent:
+    """A fill in which order 7 buys, and the maker of order 8 pays nothing."""
+    return TradeEvent(
+        kind=EventKind.TRADE, side=Side.BUY, order_id=7, maker_order_id=8, base_amount=received, quote_amount=10,
+        fee=fee, fee_ppm=rate_ppm, fee_credit=credit, **fields,
+    )  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.integers(1, 10**15), st.integers(0, 100_000)), min_size=1, max_size=20), st.booleans())
+def test_the_fees_of_an_order_are_its_exact_fee_rounded_up_once(fills: list[tuple[int, int]], constant: bool) -> None:
+    credits_, paid, exact, credit = FeeCredits(), 0, 0, 0
+    for received, rate_ppm in fills:
+        rate_ppm = fills[0][1] if constant else rate_ppm
+        fee = max(0, -(-(received * rate_ppm - credit) // 10**6))
+        credit += fee * 10**6 - received * rate_ppm
+        credits_.apply(fill(received, fee, rate_ppm, credit))
+        paid, exact = paid + fee, exact + received * rate_ppm
+        assert paid == -(-exact // 10**6)
+    assert (credits_.fills, credits_.faults) == (2 * len(fills), [])
+
+
+@pytest.mark.parametrize(
+    "fills",
+    [
+        [fill(1, 1, 1_000, 999_000), fill(1, 1, 1_000, 998_000)],
+        [fill(1, 0, 1_000, 999_000)],
+        [fill(1, 2, 1_000, 1_999_000)],
+        [fill(1, 2, 1_000_000, 1_000_000)],
+        [fill(1_000, 1, 1_000, 1)],
+        [fill(1, 1, 1_000, 999_000, flags=EventFlag.TAKER_FILLED), fill(1, 0, 1_000, 998_000)],
+        [fill(1, 1, 1_000, 999_000), OrderEvent(kind=EventKind.ORDER_CLOSED, order_id=7), fill(1, 0, 1_000, 998_000)],
+    ],
+    ids=["rounded up twice", "no fee", "credit above one", "more than received", "credit from nowhere",
+         "credit of a filled order", "credit of a closed order"],
+)  # fmt: skip
+def test_fees_that_break_the_rule(fills: list[Event]) -> None:
+    credits_ = FeeCredits()
+    for event in fills[:-1]:
+        credits_.apply(event)
+    assert not credits_.faults
+    credits_.apply(fills[-1])
+    assert len(credits_.faults) == 1 and "order 7 received" in credits_.faults[0]
+
+
+def test_each_side_and_each_order_has_a_credit_of_its_own() -> None:
+    credits_ = FeeCredits()
+    selling = fill(500, 1, 1_000, 990_000, maker_fee=1, maker_fee_ppm=1_000, maker_fee_credit=500_000)
+    credits_.apply(selling._replace(side=Side.SELL))
+    credits_.apply(fill(1, 0, 1_000, 989_000)._replace(maker_order_id=10))
+    credits_.apply(fill(1, 1, 1_000, 999_000)._replace(order_id=9, maker_order_id=10))
+    credits_.apply(fill(1, 0, 1_000, 499_000)._replace(order_id=8, maker_order_id=10))
+    assert (credits_.fills, credits_.faults) == (8, [])
 
 
 def test_a_missing_event_breaks_the_chain_and_is_named(traded: LedgerStore) -> None:
