@@ -335,7 +335,7 @@ class Engine(EngineVenue):
         import numpy
 
         if not isinstance(commands, numpy.ndarray) or commands.dtype != command_dtype() or commands.ndim != 1:
-            raise ValueError("commands must be an array of one dimension and of engine.library.command_dtype()")
+            raise ValueError("commands must be an array of one dimension and of engine.library_values.command_dtype()")
         entries: list[bytes] = []
         counts: list[int] = []
         starts = range(0, len(commands), BATCH_COMMANDS_MAX)
