@@ -17,7 +17,7 @@ TEST_LONG_SECONDS_MAX ?= 7200
 EXTENSION_SOURCES := setup.py $(wildcard */*.pyx */*.pxd */*/*.pyx */*/*.pxd */*/*.pxi)
 PYTEST_COMMAND := $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: help build demo test test-long kill-test fuzz style clean
+.PHONY: help build demo test test-long kill-test fuzz debug style clean
 
 help:  ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -38,6 +38,9 @@ kill-test: build  ## Kills processes of a venue under load: make kill-test N=200
 
 fuzz: build  ## Throws generated frames at a live gateway: make fuzz SECONDS=600 SEED=7
 	@$(BIN)/python -m tests.gateway.fuzz_run $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
+debug: build  ## Compiles the engine with assertions and sanitizers, into build/debug.
+	@$(BIN)/python -m tests.debug_build
 
 style: build  ## Checks style and types.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

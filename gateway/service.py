@@ -9,8 +9,8 @@ and sent on. Nothing leaves before its event entry is in the store (promise P4).
     writer link   append, one at a time; secrets; memory use, once a second
     reader link   XREAD of the events, always one waiting
 
-When the store goes away the process stays, tries again, goes on reading at its cursor and sends the unconfirmed batch
-again. It ends where a promise is broken: an entry is missing, the store ends before what was read, the epoch has moved
+When the store goes away the process stays, tries again, goes on reading at its cursor, and opens anew as a producer: the
+store then says whether the batch on its way is in the journal, and no copy of it can come in later. It ends where a promise is broken: an entry is missing, the store ends before what was read, the epoch has moved
 on, or another process speaks under its number.
 """
 
@@ -39,13 +39,17 @@ from engine.journal import (
     PUBLISHED_KEY,
     ChainBroken,
     EntryId,
+    EventChain,
+    Opening,
     PublishedEntry,
     StaleEpoch,
     StoreRefused,
     append_call,
     connect,
     current_epoch,
-    new_boot,
+    open_call,
+    parse_events,
+    parse_streams,
     prepare_store,
     read_events,
 )
@@ -60,7 +64,7 @@ from engine.process import (
     stop_on_signals,
 )
 from engine.reasons import Reason
-from engine.records import EPOCH_START, EventEntry, EventHeader, EventKind
+from engine.records import EventEntry, EventHeader
 from gateway import messages
 from gateway.accounts import CommandEvents
 from gateway.codec import Ask
@@ -73,7 +77,7 @@ from gateway.protocol import HttpRequest, Limits, UpgradeRequest, encode_text
 from gateway.refusals import Refusal, refuse
 from gateway.secrets import SECRETS_KEY, SecretError, load_secret_key, unseal
 from gateway.sessions import Key, Keys, RateLimitSettings, Session
-from gateway.store import StoreLink, memory_use, parse_entries
+from gateway.store import AnswerRefused, StoreLink, memory_use
 from gateway.store import connect as connect_link
 from gateway.transport import Client
 
@@ -91,6 +95,8 @@ RETRY_S_MAX = 1.0
 STORE_FULL_PERCENT = 80
 STORE_SILENCE_S_MAX = 15.0
 """Both links have an answer coming at least every BLOCK_MS; one that is silent for longer is half open."""
+STORE_NOT_READY = ("LOADING", "BUSY", "TRYAGAIN", "READONLY", "MASTERDOWN")
+"""Refusals that pass."""
 CLOSE_GOING_AWAY = 1001
 SHUTDOWN_GRACE_S = 0.2
 
@@ -106,18 +112,20 @@ class Knowledge:
         self.feeds = Feeds()
         self.projection = Projection(self.feeds, self.keys)
         self.cursor = BEGINNING
+        """The last entry that was applied."""
+        self.chain = EventChain()
         self.last_entry_us: dict[int, int] = {}
-        """Gateway number -> the time of its last entry."""
+        """Producer -> the time of its last entry."""
 
     def take(self, published: PublishedEntry, pipeline: Pipeline | None, methods: Methods | None) -> None:
         """Applies one entry and answers the commands in it that are this gateway's own.
 
         Raises:
-            ChainBroken: it does not follow the last one (promise P1).
+            ChainBroken: it does not follow the last one, or it was changed (promises P1 and P5).
             Superseded: see `Pipeline.answered`.
         """
+        self.chain.check(published)
         entry = EventEntry(published.data)
-        check_event_follows(self.cursor, published.id, entry)
         batch = pipeline.answered(entry.header) if pipeline is not None else None
         if batch is None or methods is None or pipeline is None:
             self.projection.apply(entry)
@@ -131,7 +139,7 @@ class Knowledge:
         self.last_entry_us[header.producer] = header.time_us
         if methods is None or pipeline is None:
             return
-        if header.producer == pipeline.gateway and header.incarnation != pipeline.boot:
+        if header.producer == pipeline.producer and not pipeline.is_own(header.incarnation):
             methods.replays.seen_by_another(header.time_us)
 
     def _take_own(self, entry: EventEntry, batch: Batch, pipeline: Pipeline, methods: Methods) -> None:
@@ -157,23 +165,6 @@ class Knowledge:
                 methods.refused(ask, refuse(Reason.UNAVAILABLE))
 
 
-def check_event_follows(cursor: EntryId, id: EntryId, entry: EventEntry) -> None:
-    """Checks that event entry `id` is the next one after `cursor`.
-
-    Raises:
-        ChainBroken: it is neither (e, s+1) nor an epoch-start that names the cursor.
-    """
-    if id == (cursor.epoch, cursor.sequence + 1) and cursor != BEGINNING:
-        return
-    if id.epoch > cursor.epoch and id.sequence == 0:
-        for event in entry:
-            if event.kind == EventKind.EPOCH_STARTED:
-                start = EPOCH_START.unpack_from(entry.parts(event)[0])
-                if (start.previous_epoch, start.previous_sequence) == cursor:
-                    return
-    raise ChainBroken(f"event entry {id} does not follow {cursor}")
-
-
 class Service:
     """Sockets on one side, the store on the other, and between them `Methods`, `Pipeline` and `Knowledge`."""
 
@@ -183,7 +174,6 @@ class Service:
         knowledge: Knowledge,
         *,
         epoch: int,
-        boot: int,
         secret_key: bytes,
         log: logging.Logger,
     ) -> None:
@@ -232,7 +222,7 @@ class Service:
             read_up=self._read_up,
             wake=self._wake,
         )
-        self.pipeline = self.methods.pipeline = Pipeline(arguments.gateway, boot, self.methods.refused, pipeline_limits)
+        self.pipeline = self.methods.pipeline = Pipeline(arguments.gateway, self.methods.refused, pipeline_limits)
         self.methods.replays.seen_by_another(knowledge.last_entry_us.get(arguments.gateway, 0))
 
     # -- the life of the process
@@ -344,24 +334,44 @@ class Service:
         if isinstance(answer, hiredis.ReplyError):
             self._append_refused(str(answer))
         else:
-            self.pipeline.confirmed()
-            self._send_next()
+            self._added(EntryId.parse(answer))
+
+    def _added(self, id: EntryId) -> None:
+        self.pipeline.confirmed(id)
+        self._send_next()
 
     def _append_refused(self, text: str) -> None:
-        if text.startswith("STALEEPOCH"):
-            self._break(StaleEpoch(text))
-        elif text.startswith("OOM"):
+        """Judges an answer that is no id: the batch was not added, unless it is THERE."""
+        code, _, detail = text.partition(" ")
+        if code == "THERE":
+            self._added(EntryId.parse(detail))
+        elif code == "OOM":
             batch = self.pipeline.store_full(self._loop.time())
             if batch is not None and self._writer is not None:
                 self._append(self._writer, batch)
             else:
                 self._send_next()
-        elif text.startswith(("LOADING", "BUSY", "TRYAGAIN", "READONLY", "MASTERDOWN")):
-            # The store is not ready; the same bytes go again, on a new connection.
-            if self._writer is not None:
-                self._writer.close()
+        elif code == "STALEEPOCH":
+            self._break(StaleEpoch(f"the epoch in force is {detail}, and this gateway belongs to {self._epoch}"))
+        elif code in ("STALE", "GAP"):
+            self._refused_by_number(code, int(detail))
+        elif code in STORE_NOT_READY:
+            self._open_anew()
         else:
             self._break(StoreRefused(f"append: {text}"))
+
+    def _refused_by_number(self, code: str, number: int) -> None:
+        """Somebody else speaks under this number, or the store is not what it was; opening anew tells."""
+        try:
+            if code == "STALE":
+                self.pipeline.refused_as_stale(number)
+            self._open_anew()
+        except Superseded as failure:
+            self._break(failure)
+
+    def _open_anew(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
 
     def _writer_lost(self) -> None:
         self._writer = None
@@ -378,13 +388,30 @@ class Service:
             self._start(self._connect_writer())
 
     async def _connect_writer(self) -> None:
-        self._writer = await self._connect_link(self._writer_lost)
-        if self._writer is None:
+        """Connects and opens the gateway, before anything else is sent."""
+        link = await self._connect_link(self._writer_lost)
+        if link is None:
             return
-        batch = self.pipeline.resend()
-        if batch is not None:
-            self._append(self._writer, batch)
-        self._send_next()
+        try:
+            self.pipeline.opened(Opening.parse(await link.ask(*open_call(self.pipeline.producer))))
+        except Broken as failure:
+            self._break(failure)
+        except AnswerRefused as refusal:
+            if str(refusal).partition(" ")[0] in STORE_NOT_READY:
+                await self._close_after_a_while(link)
+            else:
+                self._break(StoreRefused(f"open_producer: {refusal}"))
+        except OSError:
+            await self._close_after_a_while(link)
+        else:
+            if link.is_open:
+                self._writer = link
+                self._send_next()
+
+    async def _close_after_a_while(self, link: StoreLink) -> None:
+        """Ends a connection on which the gateway could not open; its end brings the next one."""
+        await asyncio.sleep(RETRY_S_MIN)
+        link.close()
 
     # -- events from the store
 
@@ -422,7 +449,7 @@ class Service:
             self._log.warning("the store refused to read: %s", answer)
             reader.close()
             return
-        entries = parse_entries(answer)
+        entries = parse_events(parse_streams(answer).get(EVENTS_KEY.encode(), ()))
         # The next read is under way while these entries are applied.
         self._read_on(reader, entries[-1].id if entries else self._knowledge.cursor)
         try:
@@ -577,8 +604,8 @@ def rebuild(client: Any, knowledge: Knowledge, stop: StopRequest) -> None:
             return
 
 
-def prepare(arguments: argparse.Namespace, log: logging.Logger, stop: StopRequest) -> tuple[Knowledge, int, int] | None:
-    """Waits for a venue in the store, draws a boot number and rebuilds; None when the process is to stop."""
+def prepare(arguments: argparse.Namespace, log: logging.Logger, stop: StopRequest) -> tuple[Knowledge, int] | None:
+    """Waits for a venue in the store and rebuilds; None when the process is to stop."""
     wait_s = RETRY_S_MIN
     knowledge = Knowledge()
     client = connect(arguments.store)
@@ -588,7 +615,7 @@ def prepare(arguments: argparse.Namespace, log: logging.Logger, stop: StopReques
             epoch = current_epoch(client)
             if epoch:
                 rebuild(client, knowledge, stop)
-                return None if stop else (knowledge, epoch, new_boot(client))
+                return None if stop else (knowledge, epoch)
         except (redis.ConnectionError, redis.TimeoutError) as error:
             log.warning("the store cannot be reached, trying again: %s", error)
         stop.wait(wait_s)
@@ -597,10 +624,10 @@ def prepare(arguments: argparse.Namespace, log: logging.Logger, stop: StopReques
 
 
 async def serve(
-    arguments: argparse.Namespace, knowledge: Knowledge, epoch: int, boot: int, secret_key: bytes, log: logging.Logger
+    arguments: argparse.Namespace, knowledge: Knowledge, epoch: int, secret_key: bytes, log: logging.Logger
 ) -> BaseException | None:
     """Serves until a signal comes; what broke a promise, if anything did."""
-    service = Service(arguments, knowledge, epoch=epoch, boot=boot, secret_key=secret_key, log=log)
+    service = Service(arguments, knowledge, epoch=epoch, secret_key=secret_key, log=log)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.stop)
@@ -639,11 +666,11 @@ def main(argv: list[str]) -> int:
         prepared = prepare(arguments, log, stop)
         if prepared is None:
             return EXIT_GOOD
-        knowledge, epoch, boot = prepared
+        knowledge, epoch = prepared
         # What was rebuilt lives as long as the process: the collector need not look at it again and again.
         gc.freeze()
         gc.set_threshold(100_000, 20, 50)
-        failure = uvloop.run(serve(arguments, knowledge, epoch, boot, secret_key, log))
+        failure = uvloop.run(serve(arguments, knowledge, epoch, secret_key, log))
     except Broken as error:
         log.error("%s", error)
         return EXIT_REFUSED

@@ -16,10 +16,12 @@ from typing import Any, cast
 import hiredis
 from redis.connection import parse_url
 
-from engine.journal import EntryId, PublishedEntry
-
 Answered = Callable[[Any], None]
 """Takes the answer; a `hiredis.ReplyError` where the store refused."""
+
+
+class AnswerRefused(ConnectionError):
+    """The store refused what it was asked; the text is its answer."""
 
 
 class StoreLink(asyncio.Protocol):
@@ -72,7 +74,8 @@ class StoreLink(asyncio.Protocol):
         """Sends a command and waits for its answer.
 
         Raises:
-            ConnectionError: the connection was lost, or the store refused; the text says which.
+            ConnectionError: the connection was lost.
+            AnswerRefused: the store refused.
         """
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -89,7 +92,7 @@ class StoreLink(asyncio.Protocol):
         finally:
             self._asking.discard(answer)
         if isinstance(value, hiredis.ReplyError):
-            raise ConnectionError(str(value))
+            raise AnswerRefused(str(value))
         return value
 
     def silent_s(self) -> float:
@@ -122,14 +125,6 @@ async def connect(url: str, lost: Callable[[], None]) -> StoreLink:
         await link.ask("AUTH", *credentials, options["password"])
     await link.ask("SELECT", str(options.get("db", 0)))
     return link
-
-
-def parse_entries(reply: Any) -> list[PublishedEntry]:
-    """The event entries in an XREAD reply of a RESP2 connection; an empty list where the wait ended without one."""
-    if reply is None:
-        return []
-    entries = reply[0][1]
-    return [PublishedEntry(EntryId.parse(id), fields[1], fields[3]) for id, fields in entries]
 
 
 def memory_use(info: bytes) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from engine.journal import VENUE_PRODUCER, Producer, Store
@@ -21,8 +22,8 @@ class DefinitionRefused(Exception):
 def define_venue(client: Store, data: Path, definition: VenueDefinition) -> None:
     """Defines the venue where it is empty.
 
-    A start that died on the way has left a beginning of the definition. All batches are then sent again under their
-    old numbers: the engine drops those that it has seen (promise P8).
+    A start that died on the way has left a beginning of the definition. To open the producer keeps out what that start
+    may still have on its way; what stands in the journal by then is waited for, and the rest is sent.
 
     Raises:
         DefinitionRefused: the engine refuses a part.
@@ -31,10 +32,15 @@ def define_venue(client: Store, data: Path, definition: VenueDefinition) -> None
     directory = read_directory(client, data)
     if directory.accounts or not is_beginning_of(definition, directory.listing):
         return
-    # The epoch-start record was number 1 of boot 1.
-    producer = Producer(client, VENUE_PRODUCER, boot=1)
-    producer.number = 1
-    for batch in definition.batches(operator_name()):
+    producer = Producer(client, VENUE_PRODUCER)
+    producer.wait_for(producer.last_id)
+    listing = read_directory(client, data).listing
+    if not is_beginning_of(definition, listing):
+        return
+    rest = replace(
+        definition, assets=definition.assets[len(listing.assets) :], markets=definition.markets[len(listing.markets) :]
+    )
+    for batch in rest.batches(operator_name()):
         _, answer = producer.execute(batch)
         for event in answer:
             if event.kind == EventKind.REJECTED:

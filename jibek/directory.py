@@ -23,6 +23,7 @@ from engine.journal import (
     EVENTS_KEY,
     GENESIS_HEAD,
     EntryId,
+    EventChain,
     PublishedEntry,
     Store,
     parse_events,
@@ -43,6 +44,8 @@ CACHE_FILE = "directory.cache"
 ENTRIES_PER_READ = 256
 
 _RECORD = struct.Struct("<QQ32sII")
+_NO_DIGEST = bytes(32)
+"""Of an entry from the cache: it was verified when it was read from the store, and leaves out those before it."""
 _DEFINING = frozenset(
     {
         EventKind.ASSET_ADDED,
@@ -132,6 +135,7 @@ def read_directory(client: Store, data: Path) -> Directory:
     """The directory of the venue as it is now.
 
     Raises:
+        ChainBroken: the events in the store are not an unbroken chain.
         redis.ConnectionError, redis.TimeoutError: the store is away.
     """
     cache = data / CACHE_FILE
@@ -140,8 +144,10 @@ def read_directory(client: Store, data: Path) -> Directory:
     except _CacheUnusable:
         cache.unlink(missing_ok=True)
         directory = Directory()
+    chain = EventChain(directory.cursor, directory.head)
     while entries := read_events(client, directory.cursor, count=ENTRIES_PER_READ):
         for published in entries:
+            chain.check(published)
             directory.apply(published)
         _append(cache, entries)
     return directory
@@ -184,7 +190,7 @@ def _read_cache(cache: Path) -> Iterator[PublishedEntry]:
             raise _CacheUnusable
         id = EntryId(epoch, sequence)
         if id > last:
-            yield PublishedEntry(id, head, content)
+            yield PublishedEntry(id, head, _NO_DIGEST, content)
             last = id
 
 

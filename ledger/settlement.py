@@ -2,7 +2,7 @@
 
     python -m ledger.settlement --store unix:///run/jibek/store.sock --data jibek-data
 
-It reads the events together with their journal entries, verifies the chain, derives the transfers (`ledger.postings`),
+It reads the events, verifies each by the chain, derives the transfers (`ledger.postings`),
 adds them to the balances in Python integers and writes the new balances with the cursor in one call (`ledger.store`).
 
 It may be killed between any two steps, started twice, or run beside another one: all that it knows is in the store, and
@@ -23,10 +23,11 @@ import redis
 
 from engine.journal import (
     ChainBroken,
-    ChainReader,
+    EventChain,
     PublishedEntry,
     Store,
     StoreRefused,
+    StreamReader,
     connect,
     prepare_store,
 )
@@ -58,6 +59,7 @@ class Settlement:
 
     def __init__(self, store: LedgerStore) -> None:
         self.store = store
+        self._reader = StreamReader(store.client)
         self.counters: dict[int, int] = {}
         """Slot -> its counters at `cursor`."""
         self.resume()
@@ -65,9 +67,10 @@ class Settlement:
     def resume(self) -> None:
         """Forgets everything and begins where the store stands."""
         self.store.disconnect()
+        self._reader.close()
         self.counters.clear()
         self.cursor = self.store.cursor()
-        self.reader = ChainReader(self.store.client, self.cursor.id, self.cursor.head)
+        self._chain = EventChain(self.cursor.id, self.cursor.head)
 
     def step(self, block_ms: int | None) -> int:
         """Settles the next entries and returns how many; where there is none, waits up to `block_ms` for some, None not
@@ -78,11 +81,14 @@ class Settlement:
             ChainBroken, MalformedRecord, PostingError, LedgerBroken: what is there is no ledger of a sound chain.
             redis.ConnectionError, redis.TimeoutError: the store is away; call `resume` once it is back.
         """
-        pairs = self.reader.read(count=ENTRIES_PER_READ)
-        if not pairs:
+        read = self._reader.events(self._chain.cursor, count=ENTRIES_PER_READ)
+        if not read:
             self.store.confirm_all()
-            pairs = self.reader.read(count=ENTRIES_PER_READ, block_ms=block_ms)
-        entries = [(published, writes_of(published)) for _, published in pairs]
+            read = self._reader.events(self._chain.cursor, count=ENTRIES_PER_READ, block_ms=block_ms)
+        entries = []
+        for published in read:
+            self._chain.check(published)
+            entries.append((published, writes_of(published)))
         self._load({slot for _, writes in entries for slot in writes.changes})
         self._settle(entries)
         return len(entries)

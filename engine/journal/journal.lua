@@ -1,30 +1,69 @@
 #!lua name=jibek_journal
 -- The server-side functions of the journal and the events. Nothing else writes these keys:
 --
---   {jibek}:epoch      string  the epoch in force, a decimal number
---   {jibek}:journal    stream  <epoch>-<sequence> · t: stamp of the store in microseconds · b: batch
---   {jibek}:events     stream  the same ids · h: head of the hash chain · b: event entry
---   {jibek}:published  string  id of the last event entry
+--   {jibek}:epoch        string  the epoch in force, a decimal number
+--   {jibek}:journal      stream  <epoch>-<sequence> · t: stamp of the store in microseconds · b: batch
+--   {jibek}:producers    hash    producer -> '<incarnation> <number> <id>' of its last batch
+--   {jibek}:incarnation  string  the last incarnation that was drawn, by whichever producer
+--   {jibek}:events       stream  the same ids · h: head of the hash chain · d: digest of the journal entry · b: event entry
+--   {jibek}:published    string  id of the last event entry
 --
 -- The bytes of batches and events pass through untouched; no function does arithmetic on them. Functions do not roll
--- back, so each checks everything before its first write.
+-- back, so each checks everything before its first write. Numbers of batches and incarnations stay below 2^53.
 
 local function stamp()
     local time = redis.call('TIME')
     return string.format('%s%06d', time[1], time[2])
 end
 
--- append(KEYS epoch journal, ARGV epoch batch) -> id
--- Adds a batch under the next id of the epoch. Refused with STALEEPOCH unless ARGV[1] is the epoch in force.
+-- The parts of a producer's entry; zeros for one that was never opened.
+local function parts_of(entry)
+    if not entry then
+        return '0', '0', '0-0'
+    end
+    return string.match(entry, '^(%d+) (%d+) (%S+)$')
+end
+
+-- Why a batch is not the next one of its producer.
+local function refusal(entry, incarnation, number)
+    local last_incarnation, last_number, last_id = parts_of(entry)
+    if tonumber(incarnation) ~= tonumber(last_incarnation) then
+        return redis.error_reply('STALE ' .. last_incarnation)
+    end
+    local sent = tonumber(number)
+    if sent and sent <= tonumber(last_number) then
+        return redis.error_reply('THERE ' .. last_id)
+    end
+    return redis.error_reply('GAP ' .. last_number)
+end
+
+-- Whether '<incarnation> <number>' follows the entry. Compared as text: numbers are parsed only to say why not.
+local function is_next(entry, incarnation, number)
+    local before = string.format('%s %.0f ', incarnation, (tonumber(number) or 0) - 1)
+    return entry and string.sub(entry, 1, #before) == before
+end
+
+-- append(KEYS epoch journal producers, ARGV epoch producer incarnation number batch) -> id
+-- Adds a batch under the next id of the epoch, where it is the next one of its producer. Else nothing is written:
+--   STALEEPOCH <epoch>   another epoch is in force
+--   STALE <incarnation>  the producer was opened again under this incarnation (0: never)
+--   THERE <last id>      this number or a later one is in already; the id is that of the producer's last batch
+--   GAP <last number>    the number is not the next one
 local function append(keys, args)
-    if #keys ~= 2 or #args ~= 2 then
-        return redis.error_reply('ARGUMENTS append takes 2 keys and 2 arguments')
+    if #keys ~= 3 or #args ~= 5 then
+        return redis.error_reply('ARGUMENTS append takes 3 keys and 5 arguments')
     end
     local epoch = redis.call('GET', keys[1])
     if epoch ~= args[1] then
-        return redis.error_reply('STALEEPOCH the epoch in force is ' .. tostring(epoch))
+        return redis.error_reply('STALEEPOCH ' .. (epoch or '0'))
     end
-    return redis.call('XADD', keys[2], epoch .. '-*', 't', stamp(), 'b', args[2])
+    local entry = redis.call('HGET', keys[3], args[2])
+    if not is_next(entry, args[3], args[4]) then
+        return refusal(entry, args[3], args[4])
+    end
+    local id = redis.call('XADD', keys[2], epoch .. '-*', 't', stamp(), 'b', args[5])
+    redis.call('HSET', keys[3], args[2], args[3] .. ' ' .. args[4] .. ' ' .. id)
+    return id
 end
 
 redis.register_function { function_name = 'jibek_append', callback = append }
@@ -33,39 +72,66 @@ redis.register_function { function_name = 'jibek_append', callback = append }
 -- called when the store is at its memory limit, so a full store can still shrink.
 redis.register_function { function_name = 'jibek_append_reducing', callback = append, flags = { 'allow-oom' } }
 
--- advance_epoch(KEYS epoch journal, ARGV old new record last) -> id
+-- open_producer(KEYS producers incarnation, ARGV producer) -> {incarnation, old incarnation, last number, last id}
+-- Draws a new incarnation for a producer. From then on every copy of an older batch of it is refused, so what does not
+-- stand in the journal by now, up to `last number` of the old incarnation, never will. It may be called when the store is
+-- at its memory limit: a producer that cannot open could not cancel either.
+local function open_producer(keys, args)
+    if #keys ~= 2 or #args ~= 1 then
+        return redis.error_reply('ARGUMENTS open_producer takes 2 keys and 1 argument')
+    end
+    local last_incarnation, last_number, last_id = parts_of(redis.call('HGET', keys[1], args[1]))
+    local incarnation = string.format('%.0f', redis.call('INCR', keys[2]))
+    redis.call('HSET', keys[1], args[1], incarnation .. ' 0 ' .. last_id)
+    return { incarnation, last_incarnation, last_number, last_id }
+end
+
+redis.register_function { function_name = 'jibek_open_producer', callback = open_producer, flags = { 'allow-oom' } }
+
+-- advance_epoch(KEYS epoch journal producers incarnation, ARGV old new record last producer incarnation number) -> id
 -- Moves the epoch from `old` (0 for a new venue) to `new` and writes the epoch-start entry <new>-0. `last` is the id of
--- the last journal entry that the record names (0-0 for a new venue).
+-- the last journal entry that the record names (0-0 for a new venue). The record is a batch of its producer like any
+-- other; that of a new venue is the first one, incarnation 1, number 1, and begins the table of producers.
 local function advance_epoch(keys, args)
-    if #keys ~= 2 or #args ~= 4 then
-        return redis.error_reply('ARGUMENTS advance_epoch takes 2 keys and 4 arguments')
+    if #keys ~= 4 or #args ~= 7 then
+        return redis.error_reply('ARGUMENTS advance_epoch takes 4 keys and 7 arguments')
     end
     local epoch = redis.call('GET', keys[1]) or '0'
     if epoch ~= args[1] or tonumber(args[2]) <= tonumber(epoch) then
-        return redis.error_reply('STALEEPOCH the epoch in force is ' .. epoch)
+        return redis.error_reply('STALEEPOCH ' .. epoch)
     end
     local last = redis.call('XREVRANGE', keys[2], '+', '-', 'COUNT', 1)
     local last_id = last[1] and last[1][1] or '0-0'
     if last_id ~= args[4] then
         return redis.error_reply('NOTLAST the last journal entry is ' .. last_id)
     end
+    local is_new = epoch == '0'
+    local entry = is_new and '1 0 0-0' or redis.call('HGET', keys[3], args[5])
+    if not is_next(entry, args[6], args[7]) then
+        return refusal(entry, args[6], args[7])
+    end
+    if is_new then
+        redis.call('SETNX', keys[4], '1')
+    end
     redis.call('SET', keys[1], args[2])
-    return redis.call('XADD', keys[2], args[2] .. '-0', 't', stamp(), 'b', args[3])
+    local id = redis.call('XADD', keys[2], args[2] .. '-0', 't', stamp(), 'b', args[3])
+    redis.call('HSET', keys[3], args[5], args[6] .. ' ' .. args[7] .. ' ' .. id)
+    return id
 end
 
 redis.register_function { function_name = 'jibek_advance_epoch', callback = advance_epoch }
 
--- publish(KEYS events published, ARGV previous id head bytes) -> 'published' | 'exists' | 'diverged' | 'unknown'
+-- publish(KEYS events published, ARGV previous id head digest bytes) -> 'published' | 'exists' | 'diverged' | 'unknown'
 -- Adds event entry `id` only if the last one is `previous`. If `id` is there already the heads decide: equal means that
 -- another engine was first with the same bytes ('exists'), unequal that two engines disagree ('diverged': everybody
 -- stops). 'unknown' means that the entry is neither next nor there: it was trimmed, or the caller missed one.
 local function publish(keys, args)
-    if #keys ~= 2 or #args ~= 4 then
-        return redis.error_reply('ARGUMENTS publish takes 2 keys and 4 arguments')
+    if #keys ~= 2 or #args ~= 5 then
+        return redis.error_reply('ARGUMENTS publish takes 2 keys and 5 arguments')
     end
     local last = redis.call('GET', keys[2]) or '0-0'
     if last == args[1] then
-        redis.call('XADD', keys[1], args[2], 'h', args[3], 'b', args[4])
+        redis.call('XADD', keys[1], args[2], 'h', args[3], 'd', args[4], 'b', args[5])
         redis.call('SET', keys[2], args[2])
         return 'published'
     end

@@ -7,26 +7,34 @@
 
 Every scenario has one market, BTCKZT, in which one lot at one tick is worth one tenge and the least value is 100, and the
 clients alice, bob and carol with 100,000 KZT and 1,000 BTC each. A line begins with a client or with one of the verbs of
-`Scenario._VERBS`; `#` begins a comment. Orders are numbered from 1 as they are accepted.
+`Scenario._VERBS`; `#` begins a comment. Orders are numbered from 1 as they are accepted. An account may have 5 open orders,
+or as many as the scenario's title says: `## title [10000 open orders]`.
+
+`×` repeats a line, in batches as large as they may be; `&` puts several commands into one batch. More than five events of
+one kind and reason in a row are told together.
 
     <client> buy|sell <lots> @ <ticks> [ioc|fok|maker] [id=<client id>]
     <client> buy|sell <lots> market            <client> buy|sell market for <quote amount>
     <client> cancel <order>|id=<client id>|all
-    deposit|withdraw <client> <amount> <asset>        fees [<client>] <maker ppm> <taker ppm>
-    freeze|unfreeze <client>        halt|resume [venue]        book        balance <client>
+    deposit|withdraw <client> <amount> <asset>        fees [<client> [all]] <maker ppm> <taker ppm>
+    freeze|unfreeze <client>        halt|resume [venue]        book        balance <client>        tick
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 from engine.reasons import Reason
 from engine.records import (
     ASSET_DEFINITION,
+    BATCH_COMMANDS_MAX,
     FEES,
     MARKET_DEFINITION,
+    NO_COMMAND,
     AssetDefinition,
     BatchBuilder,
     Command,
@@ -73,9 +81,10 @@ class Engine(Protocol):
 class Scenario:
     """One engine and the lines that are put to it."""
 
-    def __init__(self, core: Engine) -> None:
+    def __init__(self, core: Engine, open_orders_max: int = MARKET.open_orders_max) -> None:
         self.core = core
         self.number = 0
+        market = MARKET._replace(open_orders_max=open_orders_max)
         self.book: dict[int, tuple[int, int, int]] = {}
         """Open orders as the events tell them: id -> (side, price, left)."""
         setup = BatchBuilder()
@@ -83,7 +92,7 @@ class Scenario:
             setup.add(
                 Command(kind=CommandKind.ASSET_ADD), ASSET_DEFINITION.pack(AssetDefinition(0)), name.encode(), *NOTE
             )
-        setup.add(Command(kind=CommandKind.MARKET_ADD), MARKET_DEFINITION.pack(MARKET), b"BTCKZT", *NOTE)
+        setup.add(Command(kind=CommandKind.MARKET_ADD), MARKET_DEFINITION.pack(market), b"BTCKZT", *NOTE)
         for name, account in CLIENTS.items():
             setup.add(Command(kind=CommandKind.ACCOUNT_ADD), name.encode(), *NOTE)
             for asset, amount in ((1, 100_000), (2, 1_000)):
@@ -103,12 +112,17 @@ class Scenario:
             return self._show_book()
         if words[0] == "balance":
             return self._show_balance(CLIENTS[words[1]])
-        builder = BatchBuilder()
-        builder.add(*self._command(words))
-        events = self.execute(builder)
+        line, _, times = line.partition("×")
+        commands = [self._command(part.split()) for part in line.split("&")] * int(times or 1)
+        events: list[Event] = []
+        for start in range(0, len(commands), BATCH_COMMANDS_MAX):
+            builder = BatchBuilder()
+            for command in commands[start : start + BATCH_COMMANDS_MAX]:
+                builder.add(*command)
+            events += self.execute(builder)
         for event in events:
             self._learn(event)
-        return "; ".join(map(_describe, events)) or "nothing"
+        return describe(events)
 
     def _command(self, words: list[str]) -> tuple:
         if words[0] in CLIENTS:
@@ -126,6 +140,7 @@ class Scenario:
         "halt": lambda words: _set_state(MarketState.HALTED, words),
         "resume": lambda words: _set_state(MarketState.TRADING, words),
         "fees": lambda words: _set_fees(words),
+        "tick": lambda words: (Command(kind=CommandKind.TIME_TICK),),
     }
 
     def _learn(self, event: Event) -> None:
@@ -196,7 +211,33 @@ def _set_state(state: MarketState, words: list[str]) -> tuple:
 
 def _set_fees(words: list[str]) -> tuple:
     account = CLIENTS[words.pop(0)] if words[0] in CLIENTS else 0
-    return (Command(kind=CommandKind.FEES_SET, account=account, market=1), FEES.pack(Fees(*map(int, words))), *NOTE)
+    market = 1
+    if words[0] == "all":
+        words.pop(0)
+        market = 0
+    command = Command(kind=CommandKind.FEES_SET, account=account, market=market)
+    return (command, FEES.pack(Fees(*map(int, words))), *NOTE)
+
+
+TOLD_ALONE_MAX = 5
+"""With more events of one kind and reason in a row than this, only their number is told."""
+
+
+def describe(events: list[Event]) -> str:
+    """Events in the words of the right side of a table."""
+    parts = []
+    for (kind, reason, answered), group in groupby(events, _sort_of):
+        alike = list(group)
+        if len(alike) > TOLD_ALONE_MAX:
+            why = f" {Reason(reason).name}" if reason else ""
+            parts.append(f"{len(alike)} {EventKind(kind).name.lower()}{why}{answered}")
+        else:
+            parts += [_describe(event) + answered for event in alike]
+    return "; ".join(parts) or "nothing"
+
+
+def _sort_of(event: Event) -> tuple[int, int, str]:
+    return event.kind, event.reason, " of before" if event.command_index == NO_COMMAND else ""
 
 
 def _describe(event: Event) -> str:
@@ -211,6 +252,12 @@ def _describe(event: Event) -> str:
     if kind == EventKind.ORDER_CLOSED:
         return f"closed {event.order_id} {Reason(event.reason).name}, left {event.left_lots}, hold {event.hold_change}"
     return kind.name.lower()
+
+
+def open_orders_of(title: str) -> int:
+    """How many orders an account may have open in the scenario of this title."""
+    said = re.search(r"\[(\d+) open orders\]", title)
+    return int(said[1]) if said else MARKET.open_orders_max
 
 
 def read_examples(path: Path) -> Iterator[tuple[str, list[tuple[int, str, str]]]]:

@@ -8,7 +8,7 @@ import pytest
 
 from engine.core import Core
 from engine.reference import Core as ReferenceCore
-from tests.engine.scenario import Engine, Scenario, read_examples
+from tests.engine.scenario import Engine, Scenario, open_orders_of, read_examples
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 CASES = [
@@ -21,6 +21,6 @@ CASES = [
 @pytest.mark.parametrize("make_core", [Core, ReferenceCore], ids=["compiled", "reference"])
 @pytest.mark.parametrize(("path", "title", "lines"), CASES)
 def test_example(path: Path, title: str, lines: list[tuple[int, str, str]], make_core: type[Engine]) -> None:
-    scenario = Scenario(make_core())
+    scenario = Scenario(make_core(), open_orders_of(title))
     for number, asked, expected in lines:
         assert scenario.run(asked) == expected, f"{path.name}:{number} ({title}): {asked}"

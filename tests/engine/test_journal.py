@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 
 import pytest
 import redis
@@ -13,44 +15,66 @@ from engine.journal import (
     EVENTS_KEY,
     GENESIS_HEAD,
     JOURNAL_KEY,
+    PRODUCERS_KEY,
+    VENUE_PRODUCER,
     ChainBroken,
     ChainReader,
     Diverged,
     EntryId,
     JournalEntry,
+    Opening,
     Producer,
+    PublishedEntry,
     StaleEpoch,
     Store,
     StoreRefused,
+    StoreTimeout,
+    advance_epoch_call,
     append_call,
     chain_head,
     check_follows,
     check_published,
     check_settings,
     connect,
+    entry_digest,
+    open_call,
     prepare_store,
     publish_call,
     read_events,
     read_journal,
     start_venue,
 )
-from engine.records import BatchBuilder, Command, CommandKind
+from engine.records import BatchBuilder, Command, CommandKind, EventKind
 from engine.reference import Core
 from tests.store_process import StoreProcess
 
+PRODUCER = 9
 
-def a_batch(number: int = 1) -> bytes:
+
+def a_batch(number: int = 1, incarnation: int = 2) -> bytes:
+    """A tick. The first producer that opens on a new venue has incarnation 2."""
+    return a_tick().build(producer=PRODUCER, incarnation=incarnation, number=number)
+
+
+def a_tick() -> BatchBuilder:
     builder = BatchBuilder()
     builder.add(Command(kind=CommandKind.TIME_TICK))
-    return builder.build(producer=9, incarnation=1, number=number)
+    return builder
+
+
+def opened(client: Store) -> int:
+    """Opens the producer; its incarnation."""
+    return Opening.parse(client.execute_command(*open_call(PRODUCER))).incarnation
 
 
 def publish_next(client: Store, core: Core, cursor: EntryId, head: bytes) -> tuple[EntryId, bytes]:
     """Executes and publishes one entry as the engine does."""
     [entry] = read_journal(client, cursor, count=1)
     data = core.execute(entry.time_us, entry.batch)
-    head = chain_head(head, entry, data)
-    check_published(entry.id, client.execute_command(*publish_call(cursor, entry.id, head, data)))
+    digest = entry_digest(entry)
+    head = chain_head(head, entry.id, digest, data)
+    published = PublishedEntry(entry.id, head, digest, data)
+    check_published(entry.id, client.execute_command(*publish_call(cursor, published)))
     return entry.id, head
 
 
@@ -58,14 +82,113 @@ def test_a_venue_begins_once_with_an_epoch_start(client: Store) -> None:
     start_venue(client)
     [entry] = read_journal(client, BEGINNING)
     assert entry.id == (1, 0)
-    check_follows(BEGINNING, entry)
+    check_follows(BEGINNING, GENESIS_HEAD, entry)
+    assert client.hgetall(PRODUCERS_KEY) == {b"%d" % VENUE_PRODUCER: b"1 1 1-0"}, (
+        "it is the first batch of its producer"
+    )
+    assert Producer(client, VENUE_PRODUCER).incarnation > 1
 
 
 def test_entries_are_numbered_densely_by_the_store(client: Store) -> None:
-    ids = [EntryId.parse(client.execute_command(*append_call(1, a_batch(n), reducing=n % 2 == 0))) for n in range(1, 6)]
+    incarnation = opened(client)
+    ids = [
+        EntryId.parse(client.execute_command(*append_call(1, a_batch(n, incarnation), reducing=n % 2 == 0)))
+        for n in range(1, 6)
+    ]
     assert ids == [(1, n) for n in range(1, 6)]
     stamps = [entry.time_us for entry in read_journal(client, BEGINNING)]
     assert stamps == sorted(stamps)
+
+
+def refusal_of(client: Store, batch: bytes, *, reducing: bool = False) -> str:
+    """How an append is refused; checks that it wrote nothing."""
+    before = client.dump(PRODUCERS_KEY), client.xlen(JOURNAL_KEY)
+    with pytest.raises(redis.ResponseError) as refused:
+        client.execute_command(*append_call(1, batch, reducing=reducing))
+    assert (client.dump(PRODUCERS_KEY), client.xlen(JOURNAL_KEY)) == before
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("reducing", [False, True])
+def test_only_the_next_batch_of_the_incarnation_in_force_is_added(client: Store, reducing: bool) -> None:
+    assert refusal_of(client, a_batch(), reducing=reducing) == "STALE 0", "it was never opened"
+    first = opened(client)
+    assert refusal_of(client, a_batch(2, first), reducing=reducing) == "GAP 0"
+    assert refusal_of(client, a_batch(0, first), reducing=reducing) == "THERE 0-0"
+    for number in (1, 2):
+        # Both functions look at the same table.
+        client.execute_command(*append_call(1, a_batch(number, first), reducing=number == 1))
+    assert refusal_of(client, a_batch(1, first), reducing=reducing) == "THERE 1-2"
+    assert refusal_of(client, a_batch(2, first), reducing=reducing) == "THERE 1-2"
+    assert refusal_of(client, a_batch(4, first), reducing=reducing) == "GAP 2"
+    answer = client.execute_command(*open_call(PRODUCER))
+    assert Opening.parse(answer) == (first + 1, first, 2, EntryId(1, 2))
+    assert refusal_of(client, a_batch(3, first), reducing=reducing) == f"STALE {first + 1}"
+    assert refusal_of(client, a_batch(1, first + 2), reducing=reducing) == f"STALE {first + 1}"
+    assert client.execute_command(*append_call(1, a_batch(1, first + 1), reducing=reducing)) == b"1-3"
+
+
+def test_numbers_are_compared_as_numbers_where_their_texts_differ(client: Store) -> None:
+    """Past 10^14 the numbers of Lua print with an exponent, unless they are told not to."""
+    for number in (10**14, 2**53 - 2):
+        client.hset(PRODUCERS_KEY, str(PRODUCER), f"{number} {number} 1-0")
+        assert refusal_of(client, a_batch(number, number)) == "THERE 1-0"
+        assert refusal_of(client, a_batch(number + 2, number)) == f"GAP {number}"
+        client.execute_command(*append_call(1, a_batch(number + 1, number)))
+
+
+def test_a_full_store_lets_producers_open_and_reduce(client: Store) -> None:
+    first = opened(client)
+    used = client.config_get("maxmemory")["maxmemory"]
+    client.config_set("maxmemory", "1mb")
+    try:
+        assert refusal_of(client, a_batch(1, first)).startswith(("OOM", "command not allowed"))
+        assert client.execute_command(*append_call(1, a_batch(1, first), reducing=True)) == b"1-1"
+        assert opened(client) == first + 1
+    finally:
+        client.config_set("maxmemory", used)
+
+
+class Breaks:
+    """A client that loses the connection at chosen calls, before or after the store has carried them out."""
+
+    def __init__(self, client: Store, *faults: str) -> None:
+        self.client = client
+        self.faults = list(faults)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.client, name)
+
+    def execute_command(self, *call: object) -> object:
+        fault = self.faults.pop(0) if self.faults else ""
+        if fault == "before":
+            raise redis.ConnectionError("lost on the way")
+        answer = self.client.execute_command(*call)
+        if fault == "after":
+            raise redis.ConnectionError("the answer was lost")
+        return answer
+
+
+@pytest.mark.parametrize("faults", list(itertools.product(["", "before", "after"], repeat=3)))
+def test_a_producer_adds_a_batch_once_whatever_is_lost(client: Store, faults: tuple[str, ...]) -> None:
+    producer = Producer(client)
+    producer.append(a_tick())
+    producer.client = Breaks(client, *faults)
+    id = producer._append_surely(a_tick(), time.monotonic() + 5)
+    producer.client = client
+    assert producer.append(a_tick()) == (1, 3)
+    assert (id, client.xlen(JOURNAL_KEY)) == ((1, 2), 4)
+
+
+def test_where_others_have_spoken_since_the_outcome_is_unknown(client: Store) -> None:
+    producer = Producer(client)
+    producer.client = Breaks(client, "after")
+    with pytest.raises(redis.ConnectionError):
+        producer.append(a_tick())
+    Producer(client).append(a_tick())
+    assert producer._lost is not None
+    with pytest.raises(StoreTimeout, match="unknown"):
+        producer._find_lost(*producer._lost)
 
 
 def test_an_earlier_epoch_is_refused(client: Store) -> None:
@@ -75,27 +198,33 @@ def test_an_earlier_epoch_is_refused(client: Store) -> None:
     producer = Producer(client)
     producer.epoch = 1
     with pytest.raises(StaleEpoch):
-        producer.append(a_batch())
+        producer.append(a_tick())
     assert client.xlen(JOURNAL_KEY) == 1
 
 
 def test_an_epoch_starts_only_from_the_end_of_the_last(client: Store) -> None:
-    arguments = ("FCALL", "jibek_advance_epoch", 2, EPOCH_KEY, JOURNAL_KEY)
+    opened(client)
     client.execute_command(*append_call(1, a_batch()))
-    for old, new, last, refusal in (
-        ("2", "3", "1-1", "STALEEPOCH"),
-        ("1", "1", "1-1", "STALEEPOCH"),
-        ("1", "2", "1-0", "NOTLAST"),
+    last = EntryId(1, 1)
+    for old, new, named, batch, refusal in (
+        (2, 3, last, a_batch(2), "STALEEPOCH 1"),
+        (1, 1, last, a_batch(2), "STALEEPOCH 1"),
+        (1, 2, EntryId(1, 0), a_batch(2), "NOTLAST"),
+        (1, 2, last, a_batch(1), "THERE 1-1"),
+        (1, 2, last, a_batch(3), "GAP 1"),
+        (1, 2, last, a_batch(2, incarnation=7), "STALE 2"),
     ):
+        before = client.dump(PRODUCERS_KEY), client.xlen(JOURNAL_KEY), client.get(EPOCH_KEY)
         with pytest.raises(redis.ResponseError, match=refusal):
-            client.execute_command(*arguments, old, new, b"record", last)
-    assert client.execute_command(*arguments, "1", "2", b"record", "1-1") == b"2-0"
-    assert client.execute_command(*append_call(2, a_batch())) == b"2-1"
+            client.execute_command(*advance_epoch_call(old, new, batch, named))
+        assert (client.dump(PRODUCERS_KEY), client.xlen(JOURNAL_KEY), client.get(EPOCH_KEY)) == before
+    assert client.execute_command(*advance_epoch_call(1, 2, a_batch(2), last)) == b"2-0"
+    assert client.execute_command(*append_call(2, a_batch(3))) == b"2-1"
 
 
 def test_publishing_is_a_compare_and_set(client: Store) -> None:
     def publish(previous: EntryId, id: EntryId, head: bytes) -> bytes:
-        return client.execute_command(*publish_call(previous, id, head, b"events"))
+        return client.execute_command(*publish_call(previous, PublishedEntry(id, head, b"digest", b"events")))
 
     first, second = EntryId(1, 0), EntryId(1, 1)
     assert publish(BEGINNING, second, b"h") == b"published", "the first entry may have any id"
@@ -112,7 +241,9 @@ def test_publishing_is_a_compare_and_set(client: Store) -> None:
         check_published(first, b"unknown")
 
 
-@pytest.mark.parametrize("function", ["jibek_append", "jibek_publish", "jibek_advance_epoch"])
+@pytest.mark.parametrize(
+    "function", ["jibek_append", "jibek_append_reducing", "jibek_open_producer", "jibek_publish", "jibek_advance_epoch"]
+)
 def test_functions_refuse_a_wrong_number_of_arguments(client: Store, function: str) -> None:
     with pytest.raises(redis.ResponseError, match="ARGUMENTS"):
         client.execute_command("FCALL", function, 1, EPOCH_KEY, "1")
@@ -120,6 +251,7 @@ def test_functions_refuse_a_wrong_number_of_arguments(client: Store, function: s
 
 def test_the_chain_shows_what_was_changed(client: Store) -> None:
     core, cursor, head = Core(), BEGINNING, GENESIS_HEAD
+    opened(client)
     for number in range(1, 4):
         client.execute_command(*append_call(1, a_batch(number)))
     for _ in range(4):
@@ -143,11 +275,11 @@ def test_the_chain_shows_what_was_changed(client: Store) -> None:
 def test_an_entry_out_of_order_is_no_successor() -> None:
     for id in (EntryId(1, 7), EntryId(1, 5), EntryId(2, 0)):
         with pytest.raises(ChainBroken):
-            check_follows(EntryId(1, 5), JournalEntry(id, 0, a_batch()))
-    check_follows(EntryId(1, 5), JournalEntry(EntryId(1, 6), 0, a_batch()))
+            check_follows(EntryId(1, 5), bytes(32), JournalEntry(id, 0, a_batch()))
+    check_follows(EntryId(1, 5), bytes(32), JournalEntry(EntryId(1, 6), 0, a_batch()))
 
 
-def test_a_newer_boot_makes_a_producer_draw_another(server: StoreProcess, client: Store) -> None:
+def test_a_producer_whose_name_was_taken_opens_again(server: StoreProcess, client: Store) -> None:
     core, stop = Core(), threading.Event()
 
     def engine() -> None:
@@ -164,9 +296,9 @@ def test_a_newer_boot_makes_a_producer_draw_another(server: StoreProcess, client
         builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why")
         newer.execute(BatchBuilder())
         _, entry = older.execute(builder)
-        assert len(entry) == 1, "the second attempt, with a new boot, was executed"
-        assert older.boot > newer.boot
-        assert len(core.accounts) == 2
+        assert [event.kind for event in entry] == [EventKind.ACCOUNT_ADDED]
+        assert older.incarnation > newer.incarnation
+        assert client.xlen(JOURNAL_KEY) == 3
     finally:
         stop.set()
         thread.join()

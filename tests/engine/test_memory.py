@@ -153,6 +153,26 @@ def test_batches_give_what_calls_give_in_a_large_and_wide_book() -> None:
     by_batch.check()
 
 
+def test_numbers_that_are_refused_in_a_large_and_wide_book() -> None:
+    """The leaves of prices are asked for ahead, before anybody has looked whether such a price can be."""
+    orders = 20_000
+    ids = numpy.arange(1, orders + 1)
+    book = Book()
+    # As many prices as orders, and more leaves than where asking for them begins.
+    book.apply(places(ids, Side.BUY, ids * 40))
+    before = book.to_bytes()
+    extremes = numpy.array([-(2**63), -(2**63) + 1, -1, 0, 2**62, 2**63 - 1])
+    for side in (Side.BUY, Side.SELL, 0, 255):
+        for kind in (OperationKind.PLACE, OperationKind.REPLACE, OperationKind.AMEND):
+            refused = places(numpy.full(600, 1), side, numpy.resize(extremes, 600))
+            refused["kind"] = kind  # type: ignore[index]
+            refused["order_id"] = numpy.where(kind == OperationKind.PLACE, orders + 1, 7)  # type: ignore[index]
+            refused["quantity_lots"] = numpy.resize(extremes, 600)  # type: ignore[index]
+            events = book.apply(refused)
+            assert len(events) == 600 and set(events["kind"]) == {BookEventKind.REJECTED}
+    assert book.to_bytes() == before
+
+
 # -- the core
 
 MARKETS, ASSETS, ACCOUNTS = 40, 6, 30

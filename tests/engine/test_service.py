@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ import redis
 
 from engine.core import Core
 from engine.journal import (
+    ENGINE_PRODUCER,
+    JOURNAL_KEY,
     OPERATOR_PRODUCER,
+    PRODUCERS_KEY,
     ChainBroken,
     Diverged,
     EntryId,
@@ -18,21 +22,55 @@ from engine.journal import (
     Store,
     connect,
     read_events,
+    read_journal,
 )
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, StopRequest
-from engine.records import BatchBuilder, Command, CommandKind, EngineStop, MarketState
+from engine.records import (
+    COMMAND,
+    BatchBuilder,
+    Command,
+    CommandKind,
+    EngineStop,
+    MarketState,
+    OrderType,
+    Side,
+    TimeInForce,
+    is_sealed,
+    parse_batch,
+    unpack_parts,
+)
 from engine.reference import Core as ReferenceCore
-from engine.service.engine import ClockGuard, EngineService, main, serve
+from engine.service.clock_guard import ClockGuard
+from engine.service.engine import EngineService, main, serve
+from engine.service.own_producer import OwnProducer
+from engine.service.ticker import BLOCK_MS, Ticker
 from engine.service.watermark import read_watermark, write_watermark
+from engine.venue_file import load_venue
 from tests.engine.command_flow import CommandFlow
 from tests.store_process import StoreProcess
+from tests.venue_process import wait_until
 
 
 def append_flow(client: Store, entries: int, seed: int = 1) -> None:
     """Appends batches of a seeded flow without waiting for an engine."""
-    flow, producer = CommandFlow(seed), Producer(client, 7, boot=1)
+    flow, producer = CommandFlow(seed), Producer(client, 7)
     for _ in range(entries):
-        producer.append(flow.next_entry()[1])
+        producer.append(next_batch(flow))
+
+
+def next_batch(flow: CommandFlow) -> BatchBuilder:
+    """The commands of the flow's next entry that is a batch at all."""
+    while not is_sealed(batch := flow.next_entry()[1]):
+        pass
+    _, commands, blobs = parse_batch(batch)
+    builder = BatchBuilder()
+    builder.commands, builder.blobs = [COMMAND.pack(command) for command in commands], bytearray(blobs)
+    return builder
+
+
+def add_past_the_functions(client: Store, id: str, batch: bytes) -> None:
+    """Writes a journal entry that no function of the store would add."""
+    client.xadd(JOURNAL_KEY, {"t": "1700000000000000", "b": batch}, id=id)
 
 
 def work_off(service: EngineService) -> None:
@@ -54,9 +92,9 @@ def test_another_engine_replays_to_the_same_state(client: Store, tmp_path: Path)
 
 def test_two_engines_agree_and_either_may_be_first(client: Store, tmp_path: Path) -> None:
     engines = [EngineService(client, Core(), tmp_path), EngineService(client, ReferenceCore(), tmp_path)]
-    flow, producer = CommandFlow(3), Producer(client, 7, boot=1)
+    flow, producer = CommandFlow(3), Producer(client, 7)
     for number in range(80):
-        producer.append(flow.next_entry()[1])
+        producer.append(next_batch(flow))
         for engine in engines if number % 3 else reversed(engines):
             engine.step(block_ms=1)
     for engine in engines:
@@ -154,7 +192,7 @@ def test_a_watermark_comes_back_and_nonsense_does_not(tmp_path: Path) -> None:
 def test_serving_outlives_the_store(server: StoreProcess, client: Store, tmp_path: Path) -> None:
     own = connect(server.url)
     service, stop = EngineService(own, Core(), tmp_path), StopRequest()
-    thread = threading.Thread(target=serve, args=(service, ClockGuard(own, service.core), stop))
+    thread = threading.Thread(target=serve, args=(service, stop))
     thread.start()
     try:
         producer = Producer(client, OPERATOR_PRODUCER)
@@ -169,9 +207,37 @@ def test_serving_outlives_the_store(server: StoreProcess, client: Store, tmp_pat
     assert read_watermark(tmp_path) == (service.published, service.head)
 
 
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        (lambda batch: batch[:100] + bytes([batch[100] ^ 16]) + batch[101:], "CRC-32.*restore the store"),
+        (lambda batch: batch[:-1], "CRC-32.*restore the store"),
+        (lambda batch: batch[:20], "CRC-32.*restore the store"),
+        (lambda batch: b"", "format version 0.*restore the store"),
+        (lambda batch: b"\x01" + batch[1:], "format version 1.*jibek reset"),
+        (lambda batch: b"\x09" + batch[1:], "format version 9.*restore the store"),
+    ],
+    ids=["a bit", "an end", "a header", "nothing", "version 1", "version 9"],
+)
+def test_a_batch_that_was_changed_is_not_executed(
+    client: Store, tmp_path: Path, damage: Callable[[bytes], bytes], what: str
+) -> None:
+    append_flow(client, 1)
+    service = EngineService(client, Core(), tmp_path)
+    work_off(service)
+    before = service.core.state_hash()
+    builder = BatchBuilder()
+    builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why")
+    batch = builder.build(producer=7, incarnation=1, number=2)
+    add_past_the_functions(client, "1-2", damage(batch))
+    with pytest.raises(EngineStop, match=f"entry 1-2: .*{what}"):
+        service.step(block_ms=1)
+    assert (service.cursor, service.core.state_hash()) == (EntryId(1, 1), before)
+    assert client.xlen("{jibek}:events") == 2
+
+
 def test_a_gap_in_the_batch_numbers_stops_the_engine_with_a_dump(client: Store, tmp_path: Path) -> None:
-    producer = Producer(client, 9, boot=1)
-    producer.append(BatchBuilder().build(producer=9, incarnation=1, number=2))
+    add_past_the_functions(client, "1-1", BatchBuilder().build(producer=9, incarnation=1, number=2))
     service = EngineService(client, Core(), tmp_path)
     with pytest.raises(EngineStop, match="batch 2 instead of 1"):
         service.step(block_ms=1)
@@ -181,7 +247,7 @@ def test_a_gap_in_the_batch_numbers_stops_the_engine_with_a_dump(client: Store, 
 
 def test_clocks_that_part_halt_the_venue_until_an_operator_resumes_it(client: Store, tmp_path: Path) -> None:
     service = EngineService(client, Core(), tmp_path)
-    guard = ClockGuard(client, service.core)
+    guard = ClockGuard(client, service.core, OwnProducer(client))
     seconds = float(client.time()[0])
     guard.check(0.0, seconds + 1)
     work_off(service)
@@ -192,7 +258,7 @@ def test_clocks_that_part_halt_the_venue_until_an_operator_resumes_it(client: St
     assert service.core.venue_state == MarketState.HALTED
     resume = BatchBuilder()
     resume.add(Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.TRADING), b"me", b"the clock is right")
-    Producer(client, OPERATOR_PRODUCER).append(resume.build(producer=OPERATOR_PRODUCER, incarnation=10**6, number=1))
+    Producer(client, OPERATOR_PRODUCER).append(resume)
     work_off(service)
     guard.check(4.0, seconds + 100)
     work_off(service)
@@ -206,3 +272,92 @@ def test_the_process_says_why_it_does_not_start(server: StoreProcess, client: St
         assert main(["--store", server.url, "--data", str(tmp_path)]) == EXIT_REFUSED
     finally:
         client.config_set("appendfsync", "always")
+
+
+# -- ticks
+
+
+class WaitsFor:
+    """As much of a core as the ticker looks at."""
+
+    def __init__(self, next_deadline_us: int | None) -> None:
+        self.next_deadline_us = next_deadline_us
+
+
+def test_a_tick_comes_when_it_is_due_by_the_clock_of_the_store(client: Store) -> None:
+    def ticker(left_s: float | None) -> Ticker:
+        seconds, microseconds = client.time()
+        deadline_us = None if left_s is None else seconds * 1_000_000 + microseconds + int(left_s * 1_000_000)
+        return Ticker(client, WaitsFor(deadline_us), OwnProducer(client))
+
+    for left_s in (None, 60.0):
+        assert ticker(left_s).wait_ms() == ticker(left_s).tick_if_due() == BLOCK_MS
+    soon = ticker(0.1)
+    assert soon.wait_ms() is None, "only the store knows how soon"
+    wait_ms = soon.tick_if_due()
+    assert wait_ms is not None and 0 < wait_ms <= 100
+    assert client.hgetall(PRODUCERS_KEY).keys() == {b"1"}, "who has nothing to say does not open"
+    assert client.xlen(JOURNAL_KEY) == 1
+    due = ticker(0.0)
+    assert due.wait_ms() is None
+    assert due.tick_if_due() is None
+    [entry] = read_journal(client, EntryId(1, 0))
+    header, commands, _ = parse_batch(entry.batch)
+    assert (header.producer, [command.kind for command in commands]) == (ENGINE_PRODUCER, [CommandKind.TIME_TICK])
+
+
+def test_what_an_entry_could_not_take_is_worked_off_without_anybody_sending_anything(
+    server: StoreProcess, client: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.reference.agenda.EVENTS_BEGIN_MAX", 4)
+    own = connect(server.url)
+    service, stop = EngineService(own, ReferenceCore(), tmp_path), StopRequest()
+    operator = Producer(client)
+    for command, *parts in an_account_with_orders(30):
+        builder = BatchBuilder()
+        builder.add(command, *parts)
+        operator.append(builder)
+    work_off(service)
+    assert service.core.open_order_count == 30
+    builder = BatchBuilder()
+    builder.add(Command(kind=CommandKind.ORDER_CANCEL_ALL, account=1))
+    operator.append(builder)
+    last = client.xlen(JOURNAL_KEY) - 1
+    thread = threading.Thread(target=serve, args=(service, stop))
+    thread.start()
+    try:
+        wait_until(lambda: service.core.next_deadline_us is None and service.cursor >= (1, last), "the work is done")
+    finally:
+        stop.set()
+        thread.join()
+    assert service.core.open_order_count == 0
+    ticks = [parse_batch(entry.batch) for entry in read_journal(client, EntryId(1, last))]
+    assert 5 <= len(ticks) <= 10, "each took up to four"
+    assert [(header.producer, header.number) for header, _, _ in ticks] == [
+        (ENGINE_PRODUCER, number) for number in range(1, len(ticks) + 1)
+    ]
+    assert EngineService(client, ReferenceCore(), tmp_path).recover() == last + 1 + len(ticks)
+
+
+def an_account_with_orders(count: int) -> Iterator[tuple[Command, *tuple[bytes, ...]]]:
+    """The commands that define the default venue and give its first account so many open orders."""
+    for batch in load_venue().batches("test"):
+        _, commands, blobs = parse_batch(batch.build(producer=1, incarnation=1, number=1))
+        for command in commands:
+            parts = unpack_parts(blobs[command.blob_offset :][: command.blob_length])
+            yield command._replace(blob_offset=0, blob_length=0), *parts
+    yield Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why"
+    yield Command(kind=CommandKind.DEPOSIT, account=1, asset=1, amount=10**13), b"me", b"why"
+    for number in range(count):
+        yield (
+            Command(
+                kind=CommandKind.ORDER_PLACE,
+                side=Side.BUY,
+                order_type=OrderType.LIMIT,
+                time_in_force=TimeInForce.GTC,
+                account=1,
+                market=1,
+                price_ticks=50_000,
+                quantity_lots=1_000 + number,
+            ),
+        )

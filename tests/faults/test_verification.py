@@ -61,7 +61,7 @@ class SmallVenue:
             EntryId(1, self._number), self._number, builder.build(producer=GATEWAY, incarnation=1, number=self._number)
         )
         data = self.core.execute(entry.time_us, entry.batch)
-        self.pairs.append((entry, PublishedEntry(entry.id, b"", data)))
+        self.pairs.append((entry, PublishedEntry(entry.id, b"", b"", data)))
 
     def place(self, account: int, id: str, side: Side, lots: int, time_in_force: TimeInForce) -> None:
         self.carry_out(

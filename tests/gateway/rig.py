@@ -16,7 +16,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from engine.decimals import parse_decimal
 from engine.definitions import RULES_VERSION
-from engine.journal import GENESIS_HEAD, OPERATOR_PRODUCER, VENUE_PRODUCER, EntryId, PublishedEntry
+from engine.journal import (
+    BEGINNING,
+    GENESIS_HEAD,
+    OPERATOR_PRODUCER,
+    VENUE_PRODUCER,
+    EntryId,
+    JournalEntry,
+    Opening,
+    PublishedEntry,
+    chain_head,
+    entry_digest,
+)
 from engine.records import (
     EPOCH_START,
     KEY_DEFINITION,
@@ -75,7 +86,8 @@ class Rig:
             read_up=self._read_up,
             wake=lambda: None,
         )
-        self.pipeline = self.methods.pipeline = Pipeline(GATEWAY, 1, self.methods.refused)
+        self.pipeline = self.methods.pipeline = Pipeline(GATEWAY, self.methods.refused)
+        self.pipeline.opened(Opening(1, 0, 0, BEGINNING))
         self._operator_numbers = itertools.count(1)
         self._names = itertools.count(1)
         builder = BatchBuilder()
@@ -102,7 +114,9 @@ class Rig:
         data = self.core.execute(self.now_ms * 1000, batch)
         id = EntryId(1, self.sequence)
         self.sequence += 1
-        self.knowledge.take(PublishedEntry(id, bytes(32), data), self.pipeline, self.methods)
+        digest = entry_digest(JournalEntry(id, self.now_ms * 1000, batch))
+        head = chain_head(self.knowledge.chain.head, id, digest, data)
+        self.knowledge.take(PublishedEntry(id, head, digest, data), self.pipeline, self.methods)
         return EventEntry(data)
 
     def turn(self) -> int:
@@ -110,7 +124,7 @@ class Rig:
         count = 0
         while (batch := self.pipeline.next_batch(self.now_ms / 1000, self.now_ms)) is not None:
             data = batch.data
-            self.pipeline.confirmed()
+            self.pipeline.confirmed(EntryId(1, self.sequence))
             self.execute(data)
             count += 1
         return count

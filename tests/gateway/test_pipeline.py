@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from engine.journal import BEGINNING, ChainBroken, EntryId, Opening
 from engine.records import (
     BATCH_COMMANDS_MAX,
     COMMAND,
@@ -9,12 +10,13 @@ from engine.records import (
     CommandKind,
     Disposition,
     EventHeader,
+    is_sealed,
     pack_parts,
     parse_batch,
     unpack_parts,
 )
 from gateway.accounts import Account
-from gateway.pipeline import ANSWER_TIMEOUT_S, COMMANDS_PER_SESSION_MAX, Ask, Pipeline, Superseded
+from gateway.pipeline import ANSWER_TIMEOUT_S, COMMANDS_PER_SESSION_MAX, Ask, Batch, Pipeline, Superseded
 from gateway.refusals import Refusal
 from gateway.sessions import Session, Usage
 
@@ -27,7 +29,8 @@ class Bench:
     def __init__(self) -> None:
         self.refused: list[tuple[str, str]] = []
         self.session = Session(lambda frame: None, Usage())
-        self.pipeline = Pipeline(16, 3, self._refuse)
+        self.pipeline = Pipeline(16, self._refuse)
+        self.pipeline.opened(Opening(3, 0, 0, BEGINNING))
 
     def _refuse(self, ask: Ask, refusal: Refusal) -> None:
         self.refused.append((ask.id_text, refusal.reason.name))
@@ -42,10 +45,21 @@ class Bench:
         _, commands, _ = parse_batch(data)
         return [command.client_id.rstrip(b"\0").decode() for command in commands]
 
-    def answered(self, number: int, boot: int = 3, disposition: Disposition = Disposition.EXECUTED) -> object:
-        return self.pipeline.answered(
-            EventHeader(producer=16, incarnation=boot, number=number, disposition=disposition)
-        )
+    def next(self) -> Batch:
+        batch = self.pipeline.next_batch(0.0, 0)
+        assert batch is not None
+        return batch
+
+    def opened(
+        self, incarnation: int, old_incarnation: int = 3, last_number: int = 0, last_id: EntryId = BEGINNING
+    ) -> None:
+        self.pipeline.opened(Opening(incarnation, old_incarnation, last_number, last_id))
+
+    def answered(
+        self, number: int, incarnation: int = 3, disposition: Disposition = Disposition.EXECUTED
+    ) -> Batch | None:
+        header = EventHeader(producer=16, incarnation=incarnation, number=number, disposition=disposition)
+        return self.pipeline.answered(header)
 
 
 @pytest.fixture
@@ -60,7 +74,7 @@ def test_what_gathers_while_a_batch_is_unconfirmed_goes_into_the_next(bench: Ben
     bench.add("b")
     bench.add("c", cancel=True)
     assert bench.pipeline.next_batch(0.0, 0) is None
-    bench.pipeline.confirmed()
+    bench.pipeline.confirmed(EntryId(1, 1))
     second = bench.pipeline.next_batch(0.0, 0)
     assert second is not None
     assert [first.number, second.number] == [1, 2]
@@ -74,6 +88,7 @@ def test_a_batch_is_what_the_records_say(bench: Bench) -> None:
     bench.add("c", blob=pack_parts(b"second"))
     batch = bench.pipeline.next_batch(0.0, 0)
     assert batch is not None
+    assert is_sealed(batch.data)
     header, commands, blobs = parse_batch(batch.data)
     assert (header.producer, header.incarnation, header.number, header.command_count) == (16, 3, 1, 3)
     parts = [unpack_parts(blobs[command.blob_offset :][: command.blob_length]) for command in commands]
@@ -86,32 +101,106 @@ def test_a_turn_of_many_commands_makes_several_batches(bench: Bench) -> None:
     sizes = []
     while (batch := bench.pipeline.next_batch(0.0, 0)) is not None:
         sizes.append(len(bench.ids(batch.data)))
-        bench.pipeline.confirmed()
+        bench.pipeline.confirmed(EntryId(1, 2))
     assert sizes == [BATCH_COMMANDS_MAX, 1]
 
 
-def test_a_batch_of_unknown_fate_is_sent_again_byte_for_byte(bench: Bench) -> None:
+def test_a_lost_batch_that_is_in_is_waited_for(bench: Bench) -> None:
     bench.add("a")
-    batch = bench.pipeline.next_batch(0.0, 0)
-    assert batch is not None
-    data = batch.data
+    batch = bench.next()
     bench.add("b")
     bench.pipeline.lost()
-    again = bench.pipeline.resend()
-    assert again is batch
-    assert again.data == data
-    assert bench.answered(1) is batch
-    assert bench.answered(1, disposition=Disposition.DUPLICATE) is None
-    assert bench.pipeline.resend() is None
+    assert bench.pipeline.next_batch(0.0, 0) is None, "nothing leaves before the gateway has opened anew"
+    bench.opened(4, last_number=1, last_id=EntryId(1, 1))
+    again = bench.next()
+    assert (again.incarnation, again.number, bench.ids(again.data)) == (4, 1, ["b"])
+    assert bench.answered(1) is batch, "under its old incarnation"
+    assert bench.answered(1, incarnation=4) is again
+    assert bench.refused == []
 
 
-def test_events_may_come_before_the_confirmation(bench: Bench) -> None:
+def test_a_lost_batch_that_is_not_in_leaves_under_the_new_incarnation(bench: Bench) -> None:
+    for id in ("a", "b", "late"):
+        bench.add(id, expires_ms=99 if id == "late" else 0)
+    bench.next()
+    bench.add("c")
+    bench.pipeline.lost()
+    bench.opened(4)
+    batch = bench.pipeline.next_batch(0.0, 100)
+    assert batch is not None
+    assert (batch.incarnation, batch.number, bench.ids(batch.data)) == (4, 1, ["a", "b", "c"]), "in their order"
+    assert bench.refused == [("late", "OUTSIDE_WINDOW")], "judged again"
+    assert bench.answered(1) is None
+    assert bench.answered(1, incarnation=4) is batch
+
+
+def test_what_was_told_to_be_unknown_does_not_leave_again(bench: Bench) -> None:
+    bench.add("a", now_s=0.0)
+    bench.next()
+    bench.add("b", now_s=5.0)
+    bench.pipeline.lost()
+    bench.pipeline.expire(ANSWER_TIMEOUT_S)
+    assert bench.refused == [("a", "OUTCOME_UNKNOWN")]
+    bench.opened(4)
+    assert bench.ids(bench.next().data) == ["b"]
+
+
+@pytest.mark.parametrize("is_in", [False, True])
+def test_the_answer_to_an_opening_may_be_lost_too(bench: Bench, is_in: bool) -> None:
     bench.add("a")
-    batch = bench.pipeline.next_batch(0.0, 0)
-    assert bench.answered(1) is batch
-    bench.pipeline.confirmed()
+    bench.next()
+    bench.pipeline.confirmed(EntryId(1, 7))
     bench.add("b")
-    assert bench.pipeline.next_batch(0.0, 0) is not None
+    batch = bench.next()
+    bench.pipeline.lost()
+    last_id = EntryId(1, 9) if is_in else EntryId(1, 7)
+    # Incarnation 4 was drawn, and nobody ever heard of it.
+    bench.opened(5, old_incarnation=4, last_number=0, last_id=last_id)
+    if is_in:
+        assert bench.pipeline.next_batch(0.0, 0) is None
+        assert bench.answered(2) is batch
+    else:
+        assert bench.ids(bench.next().data) == ["b"]
+
+
+def test_a_batch_whose_events_came_before_the_connection_was_lost(bench: Bench) -> None:
+    bench.add("a")
+    batch = bench.next()
+    assert bench.answered(1) is batch
+    bench.pipeline.lost()
+    bench.opened(5, old_incarnation=4, last_number=0, last_id=EntryId(1, 1))
+    assert bench.pipeline.next_batch(0.0, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("old_incarnation", "last_number", "last_id", "failure"),
+    [
+        (3, 0, "1-7", ChainBroken),
+        (3, 1, "1-6", ChainBroken),
+        (2, 1, "1-7", ChainBroken),
+        (0, 0, "0-0", ChainBroken),
+        (4, 1, "1-8", Superseded),
+    ],
+    ids=["the number", "the place", "the incarnation", "all", "another process"],
+)
+def test_a_store_that_does_not_know_what_it_confirmed_ends_the_process(
+    bench: Bench, old_incarnation: int, last_number: int, last_id: str, failure: type[Exception]
+) -> None:
+    bench.add("a")
+    bench.next()
+    bench.pipeline.confirmed(EntryId(1, 7))
+    bench.pipeline.lost()
+    with pytest.raises(failure):
+        bench.opened(5, old_incarnation, last_number, EntryId.parse(last_id))
+
+
+def test_a_refusal_as_stale(bench: Bench) -> None:
+    bench.pipeline.lost()
+    bench.opened(6)
+    for incarnation in (0, 3, 5, 6):
+        bench.pipeline.refused_as_stale(incarnation)
+    with pytest.raises(Superseded, match="gateway 16"):
+        bench.pipeline.refused_as_stale(7)
 
 
 def test_a_full_store_refuses_orders_and_takes_cancels_under_the_same_number(bench: Bench) -> None:
@@ -122,7 +211,7 @@ def test_a_full_store_refuses_orders_and_takes_cancels_under_the_same_number(ben
     assert batch is not None
     assert (batch.number, batch.reduces, bench.ids(batch.data)) == (1, True, ["b"])
     assert bench.refused == [("a", "OVERLOADED")]
-    bench.pipeline.confirmed()
+    bench.pipeline.confirmed(EntryId(1, 3))
     bench.add("c")
     bench.pipeline.next_batch(0.0, 0)
     assert bench.pipeline.store_full(0.0) is None
@@ -130,18 +219,6 @@ def test_a_full_store_refuses_orders_and_takes_cancels_under_the_same_number(ben
     batch = bench.pipeline.next_batch(0.0, 0)
     assert batch is not None
     assert (batch.number, batch.reduces) == (2, True)
-
-
-def test_a_full_store_does_not_take_an_uncertain_batch_apart(bench: Bench) -> None:
-    bench.add("a")
-    bench.add("b", cancel=True)
-    first = bench.pipeline.next_batch(0.0, 0)
-    assert first is not None
-    bench.pipeline.lost()
-    again = bench.pipeline.store_full(0.0)
-    assert again is first
-    assert again.reduces
-    assert bench.refused == []
 
 
 def test_who_waits_too_long_is_told_once(bench: Bench) -> None:
@@ -159,7 +236,7 @@ def test_who_waits_too_long_is_told_once(bench: Bench) -> None:
 def test_a_silent_engine_gets_no_more_orders_but_cancels(bench: Bench) -> None:
     bench.add("a")
     bench.pipeline.next_batch(0.0, 0)
-    bench.pipeline.confirmed()
+    bench.pipeline.confirmed(EntryId(1, 4))
     bench.pipeline.expire(ANSWER_TIMEOUT_S)
     assert bench.add("b") is not None
     assert bench.add("c", cancel=True) is None
@@ -184,14 +261,23 @@ def test_a_request_whose_window_ended_in_the_queue_does_not_leave(bench: Bench) 
     assert bench.refused == [("old", "OUTSIDE_WINDOW")]
 
 
-@pytest.mark.parametrize(("boot", "disposition"), [(4, Disposition.EXECUTED), (3, Disposition.STALE)])
-def test_another_process_under_this_number_ends_this_one(bench: Bench, boot: int, disposition: Disposition) -> None:
+@pytest.mark.parametrize(("incarnation", "disposition"), [(4, Disposition.EXECUTED), (3, Disposition.STALE)])
+def test_another_process_under_this_number_ends_this_one(
+    bench: Bench, incarnation: int, disposition: Disposition
+) -> None:
     with pytest.raises(Superseded, match="gateway 16"):
-        bench.answered(1, boot, disposition)
+        bench.answered(1, incarnation, disposition)
 
 
 def test_the_events_of_others_are_theirs(bench: Bench) -> None:
     bench.add("a")
-    bench.pipeline.next_batch(0.0, 0)
+    bench.next()
     assert bench.pipeline.answered(EventHeader(producer=17, incarnation=9, number=1)) is None
-    assert bench.answered(1, boot=2) is None
+    assert bench.answered(1, incarnation=2) is None
+
+
+def test_entries_of_an_earlier_process_may_come_before_the_first_opening(bench: Bench) -> None:
+    pipeline = Pipeline(16, bench._refuse)
+    assert pipeline.answered(EventHeader(producer=16, incarnation=8, number=1)) is None
+    pipeline.opened(Opening(9, 8, 1, EntryId(1, 1)))
+    assert pipeline.answered(EventHeader(producer=16, incarnation=8, number=1)) is None

@@ -177,16 +177,16 @@ def test_a_second_gateway_that_reads_the_same_events_knows_the_same() -> None:
 def test_an_entry_that_does_not_follow_stops_the_reader(id: EntryId) -> None:
     rig = Rig()
     data = rig.core.execute(rig.now_ms * 1000, b"")
-    rig.knowledge.cursor = EntryId(1, 7)
+    rig.knowledge.chain.cursor = EntryId(1, 7)
     with pytest.raises(ChainBroken, match=str(id)):
-        rig.knowledge.take(PublishedEntry(id, bytes(32), data), None, None)
+        rig.knowledge.take(PublishedEntry(id, bytes(32), bytes(32), data), None, None)
 
 
 def test_the_beginning_is_an_epoch_start() -> None:
     rig = Rig()
     data = rig.core.execute(rig.now_ms * 1000, b"")
     with pytest.raises(ChainBroken):
-        Knowledge().take(PublishedEntry(EntryId(1, 1), bytes(32), data), None, None)
+        Knowledge().take(PublishedEntry(EntryId(1, 1), bytes(32), bytes(32), data), None, None)
 
 
 def test_closed_orders_are_remembered_up_to_the_bound() -> None:

@@ -294,7 +294,7 @@ class TestEnd:
         if damage == "a gap":
             last = client.xrevrange(EVENTS_KEY, count=1)[0]
             epoch, _, sequence = last[0].decode().partition("-")
-            client.xadd(EVENTS_KEY, {"h": last[1][b"h"], "b": last[1][b"b"]}, id=f"{epoch}-{int(sequence) + 2}")
+            client.xadd(EVENTS_KEY, last[1], id=f"{epoch}-{int(sequence) + 2}")
         else:
             client.set("{jibek}:published", "1-0")
             client.client_kill_filter(_type="normal", skipme=True)

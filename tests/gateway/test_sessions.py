@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from engine.journal import EntryId
 from engine.records import Command, CommandKind, KeyDefinition, KeyType
 from gateway.accounts import Account
 from gateway.dialect import Request, read_request
@@ -195,7 +196,7 @@ class TestSignedRequests:
         rig.pipeline.expire(rig.now_ms / 1000)
         (reply,) = client.take()
         assert reply["error"]["code"] == -1007
-        rig.pipeline.confirmed()
+        rig.pipeline.confirmed(EntryId(1, rig.sequence))
         assert client.refusal("order.place", **params)[0] == -2010
 
     @pytest.mark.parametrize(("offset_ms", "code"), [(-1, -1021), (999, -1021), (1000, None)])

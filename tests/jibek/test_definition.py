@@ -103,9 +103,7 @@ def test_a_start_that_died_on_the_way_is_gone_on_with(client: Store, tmp_path: P
     definition = large_definition()
     first, *rest = definition.batches("test")
     assert rest
-    producer = Producer(client, VENUE_PRODUCER, boot=1)
-    producer.number = 1
-    producer.execute(first)
+    Producer(client, VENUE_PRODUCER).execute(first)
     assert is_beginning_of(definition, read_directory(client, tmp_path).listing)
     for _ in range(2):
         define_venue(client, tmp_path, definition)

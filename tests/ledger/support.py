@@ -48,11 +48,7 @@ class TestVenue:
 
     def append(self, builder: BatchBuilder) -> None:
         """Appends a batch; an engine that runs beside the test answers it."""
-        self.producer.number += 1
-        batch = builder.build(
-            producer=self.producer.gateway, incarnation=self.producer.boot, number=self.producer.number
-        )
-        self.producer.append(batch)
+        self.producer.append(builder)
 
     def execute(self, builder: BatchBuilder) -> EventEntry:
         """Appends a batch and lets the engine answer it."""

@@ -146,7 +146,7 @@ def test_a_changed_event_stops_the_settlement(venue: TestVenue, client: Store) -
     venue.trade_at_random(seed=6, entries=3)
     [(id, fields)] = client.xrevrange(EVENTS_KEY, count=1)
     client.xdel(EVENTS_KEY, id)
-    client.execute_command("XADD", "{x}copy", id, "h", fields[b"h"], "b", fields[b"b"][:-1] + b"\xff")
+    client.xadd("{x}copy", {**fields, b"b": fields[b"b"][:-1] + b"\xff"}, id=id)
     client.rename(EVENTS_KEY, "{x}events")
     for entry in client.xrange("{x}events") + client.xrange("{x}copy"):
         client.xadd(EVENTS_KEY, entry[1], id=entry[0])

@@ -1,0 +1,139 @@
+"""The hash chain over journal and events: who reads an entry knows that nothing is missing, changed or out of order.
+
+    head(n) = SHA-256(head(n-1) ‖ id ‖ SHA-256(stamp ‖ batch) ‖ SHA-256(event entry)),  head(0) = 32 zero bytes
+
+where the id is two little-endian 64-bit numbers and the stamp one. Stamp and batch are the journal entry, and the digest
+over them stands beside the head in the event entry. So who reads only the events verifies them too (`EventChain`), at the
+cost of one SHA-256 over their bytes; who reads both also compares the digest with the journal.
+
+The chain has no key: who can write the store can compute it anew from the last head that was copied elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+
+from engine.definitions import Refused, read_epoch_start
+from engine.journal.ids import BEGINNING, EntryId, JournalEntry, PublishedEntry
+from engine.records import (
+    CommandKind,
+    EngineStop,
+    EpochStart,
+    EventEntry,
+    EventKind,
+    MalformedRecord,
+    pack_parts,
+    parse_batch,
+)
+
+GENESIS_HEAD = bytes(32)
+
+_ID = struct.Struct("<QQ")
+_STAMP = struct.Struct("<q")
+
+
+class ChainBroken(Exception):
+    """An entry is missing, changed or out of order; the text names its id."""
+
+
+def entry_digest(entry: JournalEntry) -> bytes:
+    """SHA-256 over the stamp and the batch of a journal entry, 32 bytes."""
+    digest = hashlib.sha256(_STAMP.pack(entry.time_us))
+    digest.update(entry.batch)
+    return digest.digest()
+
+
+def chain_head(previous: bytes, id: EntryId, digest: bytes, event_data: bytes) -> bytes:
+    """The head of the chain at entry `id`, 32 bytes. Cost: one SHA-256 over the event entry, and a short one.
+
+    Args:
+        previous: the head before.
+        digest: of the journal entry (`entry_digest`).
+        event_data: the bytes of the event entry.
+    """
+    return hashlib.sha256(previous + _ID.pack(*id) + digest + hashlib.sha256(event_data).digest()).digest()
+
+
+def check_follows(cursor: EntryId, head: bytes, entry: JournalEntry) -> None:
+    """Checks that journal entry `entry` is the next one after `cursor`, where the chain has `head` (promise P1).
+
+    Raises:
+        ChainBroken: it is neither (e, s+1) nor an epoch-start (e', 0) that continues this chain under our rules.
+    """
+    if _is_next(cursor, entry.id):
+        return
+    _check_epoch_start(cursor, head, entry.id, _epoch_start_of_batch(entry.batch))
+
+
+class EventChain:
+    """Verifies event entries that are read without their journal entries (promise P5).
+
+    Args:
+        cursor: the last entry that was verified; BEGINNING for none.
+        head: the head of the chain at `cursor`; GENESIS_HEAD at the beginning.
+    """
+
+    __slots__ = ("cursor", "head")
+
+    def __init__(self, cursor: EntryId = BEGINNING, head: bytes = GENESIS_HEAD) -> None:
+        self.cursor = cursor
+        self.head = head
+
+    def check(self, published: PublishedEntry) -> None:
+        """Verifies the next event entry and moves on to it. Cost: one SHA-256 over its bytes, 0.5 ns a byte.
+
+        Raises:
+            ChainBroken: it does not follow the last one, or it was changed; cursor and head stay where they were.
+        """
+        id = published.id
+        if not _is_next(self.cursor, id):
+            _check_epoch_start(self.cursor, self.head, id, _epoch_start_of_events(published.data))
+        head = chain_head(self.head, id, published.digest, published.data)
+        if head != published.head:
+            raise ChainBroken(f"the hash chain breaks at {id}")
+        self.cursor, self.head = id, head
+
+
+def _is_next(cursor: EntryId, id: EntryId) -> bool:
+    return id == (cursor.epoch, cursor.sequence + 1) and cursor != BEGINNING
+
+
+def _epoch_start_of_batch(batch: bytes) -> bytes | None:
+    """The blob of the command, where the batch is an epoch-start and nothing else."""
+    try:
+        _, commands, blobs = parse_batch(batch)
+    except MalformedRecord:
+        return None
+    return blobs if len(commands) == 1 and commands[0].kind == CommandKind.EPOCH_START else None
+
+
+def _epoch_start_of_events(data: bytes) -> bytes | None:
+    """The blob of the event that says that an epoch has begun. What was due by then may stand before it."""
+    try:
+        entry = EventEntry(data)
+        for event in entry:
+            if event.kind == EventKind.EPOCH_STARTED:
+                return pack_parts(*entry.parts(event))
+    except MalformedRecord:
+        pass
+    return None
+
+
+def _check_epoch_start(cursor: EntryId, head: bytes, id: EntryId, blob: bytes | None) -> None:
+    """Checks that `blob`, of the entry `id`, begins an epoch that continues the chain where it has `head`.
+
+    Raises:
+        ChainBroken: it does not; the text says why not.
+    """
+    if id.epoch <= cursor.epoch or id.sequence != 0 or blob is None:
+        raise ChainBroken(f"entry {id} does not follow {cursor}")
+    try:
+        start: EpochStart = read_epoch_start(blob)
+    except (Refused, EngineStop) as error:
+        raise ChainBroken(f"entry {id} begins no epoch after {cursor}: {error}") from None
+    previous = EntryId(start.previous_epoch, start.previous_sequence)
+    if previous != cursor:
+        raise ChainBroken(f"entry {id} does not follow {cursor}: it names {previous}")
+    if start.previous_head != head:
+        raise ChainBroken(f"entry {id} does not follow {cursor}: it names another head of the chain")

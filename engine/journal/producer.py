@@ -1,0 +1,242 @@
+"""Appending batches to the journal, each once, and waiting for the events that answer them.
+
+The store has one table of producers: under which incarnation each speaks, and the number of its last batch. It refuses
+whatever is not the next batch of the incarnation in force, so a batch that was sent twice, late, or by a process that has
+a successor never stands in the journal again (promises P1 and P8).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any, NamedTuple
+
+import redis
+
+from engine.journal.chain import ChainBroken
+from engine.journal.ids import BEGINNING, EntryId
+from engine.journal.store import (
+    EPOCH_KEY,
+    INCARNATION_KEY,
+    JOURNAL_KEY,
+    OPERATOR_PRODUCER,
+    PRODUCERS_KEY,
+    Store,
+    current_epoch,
+)
+from engine.journal.streams import read_events, read_journal
+from engine.records import BATCH_BYTES_MAX, BATCH_HEADER, BatchBuilder, Disposition, Event, EventEntry
+
+RETRY_S = 0.02
+"""How long to wait before the store is tried again."""
+CONTENTION_S_MAX = 0.01
+"""Two producers of one name that take it from each other in step would go on for ever; so each waits a random time."""
+
+
+class StaleEpoch(Exception):
+    """The epoch has moved on: this process belongs to an earlier life of the venue and must stop."""
+
+
+class StoreTimeout(Exception):
+    """No answer in time: whether the commands were carried out is unknown."""
+
+
+def append_call(epoch: int, batch: bytes, *, reducing: bool = False) -> tuple[Any, ...]:
+    """Arguments of `execute_command` that append a batch; the answer is its id (`EntryId.parse`), or one of
+
+        STALEEPOCH epoch    another epoch is in force
+        STALE incarnation   its producer was opened again, under that incarnation
+        THERE last-id       this number or a later one stands in the journal; the id is that of the producer's last batch
+        GAP last-number     the number is not the next one
+        OOM ...             the store is at its memory limit, and the batch is not `reducing`
+
+    and then nothing was written. `reducing` says that no command of the batch makes the venue hold more, so it may pass a
+    full store.
+    """
+    assert len(batch) <= BATCH_BYTES_MAX
+    header = BATCH_HEADER.unpack_from(batch)
+    function = "jibek_append_reducing" if reducing else "jibek_append"
+    sender = (str(header.producer), str(header.incarnation), str(header.number))
+    return ("FCALL", function, 3, EPOCH_KEY, JOURNAL_KEY, PRODUCERS_KEY, str(epoch), *sender, batch)
+
+
+def open_call(producer: int) -> tuple[Any, ...]:
+    """Arguments of `execute_command` that open a producer; the answer is an `Opening`."""
+    return ("FCALL", "jibek_open_producer", 2, PRODUCERS_KEY, INCARNATION_KEY, str(producer))
+
+
+class Opening(NamedTuple):
+    """What the store answers to a producer that opens: from then on it refuses every copy of an older batch."""
+
+    incarnation: int
+    """Under which the producer speaks from now on, with batches from number 1."""
+    old_incarnation: int
+    """Under which it, or another process in its name, was open before; 0 for none."""
+    last_number: int
+    """The last batch of the old incarnation in the journal; 0 for none."""
+    last_id: EntryId
+    """Where the last batch of the producer stands, of whatever incarnation; 0-0 for none."""
+
+    @classmethod
+    def parse(cls, answer: list[bytes]) -> Opening:
+        """
+        >>> Opening.parse([b"8", b"7", b"2", b"1-20"]).last_id
+        EntryId(epoch=1, sequence=20)
+        """
+        incarnation, old_incarnation, last_number, last_id = answer
+        return cls(int(incarnation), int(old_incarnation), int(last_number), EntryId.parse(last_id))
+
+
+class Producer:
+    """Appends batches and waits for their events: how everybody but the gateways changes anything.
+
+    It opens at once, and again after each lost connection and where another process has opened in its name: several
+    command lines may run at the same time. Every batch is added once or not at all, and `execute` finds out which.
+
+    Args:
+        producer: in whose name; VENUE_PRODUCER, OPERATOR_PRODUCER or ENGINE_PRODUCER.
+
+    Raises:
+        redis.ConnectionError, redis.TimeoutError: the store is away.
+    """
+
+    def __init__(self, client: Store, producer: int = OPERATOR_PRODUCER) -> None:
+        self.client = client
+        self.producer = producer
+        self.epoch = current_epoch(client)
+        self.incarnation = 0
+        self.number = 0
+        """Of the last batch that was added under this incarnation."""
+        self.last_id: EntryId = BEGINNING
+        """Where the producer's last batch stands, as far as is known here."""
+        self._is_open = False
+        self._lost: tuple[bytes, EntryId] | None = None
+        """The batch that was on its way when the connection was lost, and the producer's last batch before it."""
+        self._open()
+
+    def execute(self, builder: BatchBuilder, *, timeout_s: float = 10.0) -> tuple[EntryId, EventEntry]:
+        """Appends a batch and returns the id and the event entry that answers it. Outlives a lost connection.
+
+        Raises:
+            StoreTimeout: no event within `timeout_s`, or it cannot be found out whether the batch was added.
+            StaleEpoch: the venue has begun a new epoch.
+            ChainBroken: the store has lost a batch that it had confirmed.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            id = self._append_surely(builder, deadline_s)
+            entry = self._await_event(id, deadline_s)
+            if entry.header.disposition != Disposition.STALE:
+                return id, entry
+            self._is_open = False
+
+    def append(self, builder: BatchBuilder, *, timeout_s: float = 10.0) -> EntryId:
+        """Appends a batch without waiting for its events.
+
+        Raises:
+            redis.ConnectionError, redis.TimeoutError: the connection was lost. Whether the batch was added is unknown; it
+                never will be once the producer has opened again, which the next call does.
+            StoreTimeout: others opened in the producer's name again and again for `timeout_s`. It was not added.
+            StaleEpoch: the venue has begun a new epoch.
+            ChainBroken: the store has lost a batch that it had confirmed.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            if not self._is_open:
+                self._open()
+            id = self._send(builder)
+            if id is not None:
+                return id
+            if time.monotonic() > deadline_s:
+                raise StoreTimeout(f"others speak as producer {self.producer} all the time: nothing was carried out")
+            time.sleep(random.uniform(0.0, CONTENTION_S_MAX))
+
+    def wait_for(self, id: EntryId, *, timeout_s: float = 10.0) -> EventEntry:
+        """The event entry that answers journal entry `id`.
+
+        Raises:
+            StoreTimeout: it did not come.
+        """
+        return self._await_event(id, time.monotonic() + timeout_s)
+
+    def _open(self) -> None:
+        opening = Opening.parse(self.client.execute_command(*open_call(self.producer)))
+        if opening.last_id < self.last_id:
+            raise ChainBroken(
+                f"the store ends before {self.last_id}, which it had confirmed: this is an old copy of it"
+            )
+        self.incarnation, self.number, self.last_id = opening.incarnation, 0, opening.last_id
+        self._is_open = True
+
+    def _send(self, builder: BatchBuilder) -> EntryId | None:
+        """Sends a batch under the next number; None where it was refused because the producer must open again."""
+        batch = builder.build(producer=self.producer, incarnation=self.incarnation, number=self.number + 1)
+        try:
+            answer = self.client.execute_command(*append_call(self.epoch, batch, reducing=True))
+        except (redis.ConnectionError, redis.TimeoutError):
+            self._is_open, self._lost = False, (batch, self.last_id)
+            raise
+        except redis.ResponseError as error:
+            code, _, detail = str(error).partition(" ")
+            if code == "STALEEPOCH":
+                raise StaleEpoch(f"the epoch in force is {detail}, and this process belongs to {self.epoch}") from None
+            if code in ("STALE", "GAP"):
+                self._is_open = False
+                return None
+            if code != "THERE":
+                raise
+            # Only this batch has this number, so the producer's last batch is this one.
+            answer = detail
+        self.number += 1
+        self.last_id = EntryId.parse(answer)
+        return self.last_id
+
+    def _append_surely(self, builder: BatchBuilder, deadline_s: float) -> EntryId:
+        """Appends a batch; where the connection is lost, finds out whether it is in, and sends it again if not."""
+        self._lost = None
+        while True:
+            try:
+                if self._lost is not None and (id := self._find_lost(*self._lost)) is not None:
+                    return id
+                return self.append(builder, timeout_s=deadline_s - time.monotonic())
+            except (redis.ConnectionError, redis.TimeoutError) as error:
+                if time.monotonic() > deadline_s:
+                    raise StoreTimeout(f"whether it was carried out is unknown: {error}") from None
+                time.sleep(RETRY_S)
+
+    def _find_lost(self, batch: bytes, last_id: EntryId) -> EntryId | None:
+        """Opens again and returns the id of the batch that was on its way after `last_id`; None where it was not added.
+
+        Raises:
+            StoreTimeout: others have added batches in the producer's name since, so it cannot be told.
+        """
+        self._open()
+        if self.last_id != last_id:
+            [entry] = read_journal(self.client, _before(self.last_id), count=1)
+            if entry.batch != batch:
+                raise StoreTimeout("the connection was lost: whether it was carried out is unknown")
+            return entry.id
+        self._lost = None
+        return None
+
+    def _await_event(self, id: EntryId, deadline_s: float) -> EventEntry:
+        previous = _before(id)
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            try:
+                found = read_events(self.client, previous, count=1, block_ms=max(1, int(min(left_s, 1.0) * 1000)))
+            except (redis.ConnectionError, redis.TimeoutError):
+                time.sleep(min(left_s, RETRY_S))
+                continue
+            if found:
+                return EventEntry(found[0].data)
+        raise StoreTimeout(f"no answer to {id}: whether it was carried out is unknown; is the engine running?")
+
+
+def _before(id: EntryId) -> EntryId:
+    """The largest possible id before `id`, from which a read finds it first."""
+    return EntryId(id.epoch, id.sequence - 1) if id.sequence else EntryId(id.epoch - 1, 2**64 - 1)
+
+
+def first_event(entry: EventEntry, index: int = 0) -> Event:
+    """The event that answers command `index` of the batch."""
+    return next(event for event in entry if event.command_index == index)

@@ -1,0 +1,31 @@
+"""What the service needs of a core, and the two that there are."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class ExchangeCore(Protocol):
+    """What the service needs of a core; `engine.core.Core` and `engine.reference.Core` are two."""
+
+    @property
+    def venue_state(self) -> int: ...
+
+    @property
+    def next_deadline_us(self) -> int | None:
+        """When it wants a TIME_TICK, in the time of the stamps; its own time while its agenda holds work; None: never."""
+
+    def execute(self, time_us: int, batch: bytes) -> bytes: ...
+
+    def state_hash(self) -> bytes: ...
+
+
+def make_core(name: str) -> ExchangeCore:
+    """The core named `compiled` or `reference`."""
+    if name == "reference":
+        from engine.reference import Core as ReferenceCore
+
+        return ReferenceCore()
+    from engine.core import Core
+
+    return Core()

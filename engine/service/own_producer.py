@@ -1,0 +1,28 @@
+"""The engine's own service as a producer of batches: time ticks and the halt of the clock guard."""
+
+from __future__ import annotations
+
+from engine.journal import ENGINE_PRODUCER, Producer, Store
+from engine.records import BatchBuilder
+
+
+class OwnProducer:
+    """One producer for all that the service appends, or its parts would take the name from each other.
+
+    It opens with the first batch: an engine that only follows another one writes nothing.
+    """
+
+    def __init__(self, client: Store) -> None:
+        self._client = client
+        self._producer: Producer | None = None
+
+    def append(self, builder: BatchBuilder) -> None:
+        """Appends a batch; nobody waits for its events, which come as any others.
+
+        Raises:
+            redis.ConnectionError, redis.TimeoutError: the connection was lost; whether it was added is unknown.
+            StoreTimeout, StaleEpoch, ChainBroken: see `Producer.append`.
+        """
+        if self._producer is None:
+            self._producer = Producer(self._client, ENGINE_PRODUCER)
+        self._producer.append(builder)

@@ -1,0 +1,112 @@
+"""The debug build: the engine compiled with assertions, bounds checks and sanitizers, in a copy of the sources.
+
+    python -m tests.debug_build                                  builds it, or what has changed of it
+    python -m tests.debug_build tests/engine/test_twin.py        builds it and runs pytest on it
+
+The copy stands in build/debug, so the ordinary build stays as it is. Only what was changed is copied and compiled again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+COPY = ROOT / "build" / "debug"
+TOOLS = ROOT / "build" / "debug-tools"
+FOLDERS = ("bench", "docs", "engine", "examples", "gateway", "jibek", "ledger", "tests")
+NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.so", "*.c", "*.html")
+COMPILERS = 2
+PYTEST = ["-m", "pytest", "--capture=sys"]
+"""What a process says as it ends is lost if pytest keeps more than what Python itself prints."""
+
+
+def find_sanitizer() -> str | None:
+    """The library that must be loaded before all others; None where gcc has none or is missing."""
+    compiler = shutil.which("gcc")
+    if compiler is None or not sys.platform.startswith("linux"):
+        return None
+    told = subprocess.run(
+        [compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    # A library that gcc does not have is told by its name alone.
+    return told if os.path.isabs(told) else None
+
+
+def build() -> None:
+    """Brings the copy and what is compiled in it up to date.
+
+    Raises:
+        subprocess.CalledProcessError: it does not compile; what was said stands in `stderr`.
+    """
+    copy_sources()
+    install_tools()
+    subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_ext", "--inplace", f"-j{COMPILERS}"],
+        cwd=COPY,
+        env={**os.environ, "JIBEK_DEBUG": "1", "PYTHONPATH": str(TOOLS), "CC": "gcc"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+
+def copy_sources() -> None:
+    """Copies files with their times, by which the compiler sees what has changed, and drops those that are no more."""
+    setup = COPY / "setup.py"
+    if setup.exists() and setup.read_bytes() != (ROOT / "setup.py").read_bytes():
+        # The flags may be others, which no time of a source tells.
+        shutil.rmtree(COPY)
+    COPY.mkdir(parents=True, exist_ok=True)
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy2(ROOT / name, COPY / name)
+    for folder in FOLDERS:
+        shutil.copytree(ROOT / folder, COPY / folder, ignore=NOT_COPIED, dirs_exist_ok=True)
+        for path in (COPY / folder).rglob("*"):
+            if path.suffix in (".py", ".pyx", ".pxd", ".pyi") and not (ROOT / path.relative_to(COPY)).exists():
+                path.unlink()
+
+
+def install_tools() -> None:
+    """Installs what pyproject.toml asks for to compile, once."""
+    if not TOOLS.exists():
+        wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]
+        subprocess.run([*command, str(TOOLS), *wanted], check=True, capture_output=True, text=True)
+
+
+def environment(sanitizer: str) -> dict[str, str]:
+    """What a process needs in its environment to load the debug build."""
+    return {
+        **os.environ,
+        "LD_PRELOAD": sanitizer,
+        "PYTHONPATH": str(COPY),
+        # Each object by malloc itself, so that the sanitizer sees where it ends; Python keeps much until it ends itself.
+        "PYTHONMALLOC": "malloc",
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+    }
+
+
+def main(arguments: list[str]) -> int:
+    sanitizer = find_sanitizer()
+    if sanitizer is None:
+        print("the debug build needs Linux and gcc with libasan", file=sys.stderr)
+        return 1
+    try:
+        build()
+    except subprocess.CalledProcessError as error:
+        print(error.stderr, file=sys.stderr)
+        return 1
+    if not arguments:
+        print("run a test on it: .venv/bin/python -m tests.debug_build tests/engine/test_twin.py")
+        return 0
+    return subprocess.call([sys.executable, *PYTEST, *arguments], cwd=COPY, env=environment(sanitizer))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

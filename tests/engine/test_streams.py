@@ -1,0 +1,56 @@
+"""The parser of stream replies, in every shape in which a client library gives one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+
+from engine.journal import EVENTS_KEY, Store, parse_events, parse_streams
+from tests.store_process import StoreProcess
+
+NAME = EVENTS_KEY.encode()
+PARSED = [
+    (b"1-2", {b"h": b"head", b"d": b"digest", b"b": b"events"}),
+    (b"1-3", {b"h": b"other", b"d": b"", b"b": b"more"}),
+]
+RAW = [
+    [b"1-2", [b"h", b"head", b"d", b"digest", b"b", b"events"]],
+    [b"1-3", [b"h", b"other", b"d", b"", b"b", b"more"]],
+]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [[[NAME, PARSED]], [[NAME, RAW]], {NAME: [PARSED]}, {NAME: RAW}],
+    ids=["RESP2 parsed", "RESP2 raw", "RESP3 parsed", "RESP3 raw"],
+)
+def test_every_shape_gives_the_same_entries(reply: Any) -> None:
+    entries = parse_events(parse_streams(reply)[NAME])
+    assert [(str(entry.id), *entry[1:]) for entry in entries] == [
+        ("1-2", b"head", b"digest", b"events"),
+        ("1-3", b"other", b"", b"more"),
+    ]
+
+
+@pytest.mark.parametrize("reply", [None, [], {}, {NAME: []}, {NAME: [[]]}])
+def test_nothing_is_no_entry(reply: Any) -> None:
+    assert parse_events(parse_streams(reply).get(NAME, ())) == []
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_the_store_speaks_these_shapes(server: StoreProcess, client: Store, protocol: int) -> None:
+    client.delete(EVENTS_KEY)
+    client.xadd(EVENTS_KEY, {"h": b"head", "d": b"digest", "b": b"events"}, id="1-2")
+    own = redis.Redis(unix_socket_path=str(server.socket), protocol=protocol)
+    parsed = own.xread({EVENTS_KEY: "0-0"})
+    connection = own.connection_pool.make_connection()
+    connection.connect()
+    connection.send_command("XREAD", "STREAMS", EVENTS_KEY, "0-0")
+    raw = connection.read_response()
+    connection.disconnect()
+    for reply in (parsed, raw):
+        [entry] = parse_events(parse_streams(reply)[NAME])
+        assert entry[1:] == (b"head", b"digest", b"events")
+    own.close()
