@@ -73,6 +73,8 @@ class Rig:
         self.knowledge = Knowledge()
         self.projection = self.knowledge.projection
         self.sequence = 0
+        self.published: list[PublishedEntry] = []
+        """All entries from the beginning, as another reader of the store would get them."""
         self.secrets: dict[str, bytes] = {}
         self.secrets_asked: list[Key] = []
         self.answers_secrets = True
@@ -116,7 +118,8 @@ class Rig:
         self.sequence += 1
         digest = entry_digest(JournalEntry(id, self.now_ms * 1000, batch))
         head = chain_head(self.knowledge.chain.head, id, digest, data)
-        self.knowledge.take(PublishedEntry(id, head, digest, data), self.pipeline, self.methods)
+        self.published.append(PublishedEntry(id, head, digest, data))
+        self.knowledge.take(self.published[-1], self.pipeline, self.methods)
         return EventEntry(data)
 
     def turn(self) -> int:
