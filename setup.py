@@ -1,7 +1,8 @@
 """The compiled extensions; all else about the package stands in pyproject.toml.
 
-With JIBEK_DEBUG=1 in the environment they are made to find mistakes instead of to be fast: assertions, bounds checks, and
-gcc's sanitizers of addresses and of undefined behaviour. `make debug` builds that variant beside the ordinary one.
+With JIBEK_DEBUG=1 in the environment they are made to find mistakes instead of to be fast: assertions, bounds checks,
+and gcc's sanitizers of addresses and of undefined behaviour. `make debug` builds that variant beside the ordinary
+one.
 """
 
 import os

@@ -44,7 +44,8 @@ from engine.records import (
 
 ACCOUNTS = 1_000
 FUNDS = 10**15
-SMOKE_MEMORY_ORDERS = 50_000
+SMOKE_MEMORY_ORDERS = 300_000
+"""With fewer orders than this, pages and the allocator count for more than the orders."""
 NOTE = (b"bench", b"funds")
 MARKET = MarketDefinition(
     base_asset=2,

@@ -24,17 +24,15 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import Any, SupportsIndex
 
+from engine.library_questions import EngineQuestions
 from engine.library_values import (
     SAVED_BATCH,
     SAVED_HEADER,
     SAVED_MAGIC,
     Number,
-    OpenOrder,
     Outcome,
-    PriceLevel,
     client_id_bytes,
     closed_orders,
     command_dtype,
@@ -42,16 +40,11 @@ from engine.library_values import (
     order_type_of,
     outcome_of,
     plain_decimal,
-    price_of,
-    quantity_of,
     read_saved,
     side_of,
     step_count,
     time_in_force_of,
-    whole_number,
 )
-from engine.library_venue import EngineVenue
-from engine.listing import Market
 from engine.reasons import Reason
 from engine.records import (
     AMOUNT_MAX,
@@ -69,13 +62,8 @@ from engine.records import (
     seal_batch,
 )
 
-if TYPE_CHECKING:
-    from engine.book import Book
 
-_ORDER_ID_MAX = (1 << 64) - 1
-
-
-class Engine(EngineVenue):
+class Engine(EngineQuestions):
     """An exchange core with readable calls.
 
     Accounts, assets and markets are named by strings; a name that is not known is an `UnknownName`, which is a KeyError. An
@@ -209,110 +197,6 @@ class Engine(EngineVenue):
         command = Command(kind=CommandKind.ORDER_CANCEL_ALL, account=self._account(account), market=market)
         return closed_orders(self._execute(command))
 
-    def order(
-        self, account: str, symbol: str, order_id: SupportsIndex | None = None, *, client_order_id: str = ""
-    ) -> OpenOrder | None:
-        """An open order of an account, named as in `cancel`; None where it has none of that name in the market.
-
-        Raises:
-            As `cancel`.
-
-        Complexity: O(1).
-        """
-        market, number, order, own_id = self._named(account, symbol, order_id, client_order_id)
-        found = None if order is None else self.core.find_order(number, market.number, order, own_id)
-        return None if found is None else self._open_order(found)
-
-    def open_orders(self, account: str, symbol: str | None = None) -> list[OpenOrder]:
-        """The open orders of an account, in one market or in all, oldest first.
-
-        Raises:
-            UnknownName: there is no such account or market.
-
-        Complexity: O(n log n) in the open orders of the account, of which some that have ended lately are still listed.
-        """
-        market = 0 if symbol is None else self._market(symbol).number
-        return list(map(self._open_order, sorted(self.core.open_orders(self._account(account), market))))
-
-    @property
-    def open_order_count(self) -> int:
-        """How many orders are open, of all accounts in all markets. Complexity: O(1)."""
-        return int(self.core.open_order_count)
-
-    def _open_order(self, record: tuple[int, int, int, int, int, int, bytes]) -> OpenOrder:
-        order_id, number, side, ticks, quantity_lots, left_lots, own_id = record
-        market = self.listing.markets[number]
-        return OpenOrder(
-            order_id,
-            own_id.rstrip(b"\0").decode("ascii", "backslashreplace"),
-            market.symbol,
-            Side(side),
-            price_of(ticks, market),
-            quantity_of(quantity_lots, market),
-            quantity_of(quantity_lots - left_lots, market),
-        )
-
-    def _named(
-        self, account: str, symbol: str, order_id: SupportsIndex | None, client_order_id: str
-    ) -> tuple[Market, int, int | None, bytes]:
-        """Market, account, order id (0: by client id; None: what no order has) and client id of an order that is named."""
-        market, number, own_id = self._market(symbol), self._account(account), client_id_bytes(client_order_id)
-        if order_id is None:
-            if not client_order_id:
-                raise ValueError("an order is named by its order_id, its client_order_id, or both")
-            return market, number, 0, own_id
-        order = whole_number(order_id, "order_id")
-        return market, number, order if 0 < order <= _ORDER_ID_MAX else None, own_id
-
-    # -- the books
-
-    def best_bid(self, symbol: str) -> Decimal | None:
-        """The highest price bid; None where there is no bid. Raises UnknownName. Complexity: O(1)."""
-        best = self.depth(symbol, Side.BUY, 1)
-        return best[0].price if best else None
-
-    def best_ask(self, symbol: str) -> Decimal | None:
-        """The lowest price asked; None where there is no ask. Raises UnknownName. Complexity: O(1)."""
-        best = self.depth(symbol, Side.SELL, 1)
-        return best[0].price if best else None
-
-    def depth(self, symbol: str, side: str | Side, levels: SupportsIndex | None = None) -> list[PriceLevel]:
-        """Prices of a side and the quantities resting there (L2), best first.
-
-        Args:
-            side: "buy" or "sell".
-            levels: how many at most; None gives all.
-
-        Raises:
-            UnknownName: there is no such market.
-            ValueError: the side is neither of the two, or `levels` is negative.
-            TypeError: `levels` is no whole number.
-
-        Complexity: O(levels in the list).
-        """
-        market, number = self._market(symbol), side_of(side)
-        most = None if levels is None else whole_number(levels, "levels")
-        if most is not None and most < 0:
-            raise ValueError(f"levels must not be negative, and {most} is")
-        # No side has as many levels as this, and every core can count so far.
-        found = self.core.depth(market.number, number, most if most is None else min(most, 1 << 32))
-        return [PriceLevel(price_of(ticks, market), quantity_of(lots, market)) for ticks, lots in found]
-
-    def book(self, symbol: str) -> Book:
-        """A copy of the book of a market as it is now, as `engine.Book`: L3, queue places, save and load, iteration.
-
-        What is done to the copy does nothing here. Its prices are whole ticks and its quantities whole lots of the market:
-        `price / tick`, `quantity / lot`.
-
-        Raises:
-            UnknownName: there is no such market.
-
-        Complexity: O(orders in the book), and 32 bytes an order while it is copied.
-        """
-        from engine.book import Book
-
-        return Book.from_bytes(self.core.book_state(self._market(symbol).number))
-
     # -- many commands a call
 
     def apply(self, commands: Any) -> Any:
@@ -335,7 +219,7 @@ class Engine(EngineVenue):
         import numpy
 
         if not isinstance(commands, numpy.ndarray) or commands.dtype != command_dtype() or commands.ndim != 1:
-            raise ValueError("commands must be an array of one dimension and of engine.library.command_dtype()")
+            raise ValueError("commands must be an array of one dimension and of engine.library_values.command_dtype()")
         entries: list[bytes] = []
         counts: list[int] = []
         starts = range(0, len(commands), BATCH_COMMANDS_MAX)

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -128,6 +129,7 @@ class Outcome:
         return sum((fill.quantity for fill in self.fills), Decimal(0))
 
 
+@cache
 def command_dtype() -> Any:
     """The NumPy dtype of one command, 128 bytes; its fields are those of `records.Command`."""
     import numpy
@@ -135,6 +137,7 @@ def command_dtype() -> Any:
     return numpy.dtype([(name, _NUMPY_TYPES[code]) for name, code, _ in COMMAND.fields])
 
 
+@cache
 def event_dtype() -> Any:
     """The NumPy dtype of one event, 256 bytes: the fields of all three views, each at its place.
 

@@ -7,10 +7,8 @@ from typing import Any
 
 from engine.library_values import (
     MARKET_WORDS,
-    Balance,
     Number,
     Refused,
-    amount_of,
     closed_orders,
     plain_decimal,
     text_bytes,
@@ -44,7 +42,7 @@ _TIME_US_MAX = (1 << 63) - 1
 
 
 class EngineVenue:
-    """What an operator does with an engine; `engine.Engine` is this and what traders do."""
+    """What an operator does with an engine; `engine.Engine` is this, its questions, and what traders do."""
 
     def __init__(self, *, reference: bool = False, journal: bool = False) -> None:
         if reference:
@@ -214,24 +212,6 @@ class EngineVenue:
     def unfreeze(self, account: str) -> None:
         """Lifts a freeze. Raises UnknownName, or Refused with ACCOUNT_NOT_FROZEN."""
         self._change(Command(kind=CommandKind.ACCOUNT_UNFREEZE, account=self._account(account)))
-
-    def balances(self, account: str) -> dict[str, Balance]:
-        """What an account has, by asset; assets of which it has nothing are left out.
-
-        Args:
-            account: its name; "house" is the account that receives the fees.
-
-        Raises:
-            UnknownName: there is no such account.
-
-        Complexity: O(assets of the account).
-        """
-        number = HOUSE_ACCOUNT if account == "house" else self._account(account)
-        assets = self.listing.assets
-        return {
-            assets[asset].name: Balance(amount_of(available, assets[asset]), amount_of(held, assets[asset]))
-            for asset, available, held in self.core.account_balances(number)
-        }
 
     # -- one batch
 

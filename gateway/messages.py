@@ -1,6 +1,7 @@
 """Outgoing half of the dialect: orders, accounts, markets and events as JSON text.
 
-Together with `dialect` (incoming) and `refusals` (errors) this is the only place that knows the dialect's field names.
+Together with `dialect` (incoming) and `refusals` (errors) this is where the dialect's names stand. Elsewhere are those of a plain
+order and of its ACK (`codec`), and the single parameters that `methods` and `sessions` ask for.
 Hot texts are built by formatting, not by an encoder: every value in them is a number, a name from a fixed list, a symbol
 (A-Z 0-9), or a client id that was checked (`safe_client_id`), so nothing needs escaping.
 

@@ -85,8 +85,9 @@ def environment(sanitizer: str) -> dict[str, str]:
         **os.environ,
         "LD_PRELOAD": sanitizer,
         "PYTHONPATH": str(COPY),
-        # Each object by malloc itself, so that the sanitizer sees where it ends; Python keeps much until it ends itself.
+        # Each object by malloc itself, so that the sanitizer sees where it ends.
         "PYTHONMALLOC": "malloc",
+        # Python itself keeps memory until its process ends.
         "ASAN_OPTIONS": "detect_leaks=0",
         "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     }

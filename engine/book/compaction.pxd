@@ -1,12 +1,14 @@
 """Making an arena anew: the few orders that are left of many move to new memory, and get new handles.
 
-The owner begins, moves each ladder that shares the arena, gives whatever else it keeps by handle the new ones, and ends:
+The owner begins, moves each ladder that shares the arena, gives whatever else it keeps by handle the new ones, and
+ends:
 
     if compaction_begin(&arena, &compaction):
         compaction_move(&arena, &ladder, &compaction)
         compaction_end(&compaction, &ids)
 
-Afterwards orders that are served one after the other lie one after the other. Cost: O(orders + orders that there once were).
+Afterwards orders that are served one after the other lie one after the other. Cost: O(orders + orders that there once
+were).
 """
 
 from libc.stdint cimport uint32_t

@@ -20,7 +20,7 @@ cdef extern from * nogil:
 
     #define JIBEK_HUGE ((size_t)2 << 20)
 
-    /* What must hold whatever the input: a debug build (`make debug`) says where it does not and ends, others do not ask. */
+    /* What must hold whatever the input. A debug build (`make debug`) says where it does not; others do not ask. */
     #ifdef JIBEK_DEBUG
     #include <stdio.h>
     #define jibek_assert(condition) ((condition) ? (void)0 : jibek_assert_failed(__FILE__, __LINE__, #condition))
@@ -61,8 +61,9 @@ cdef extern from * nogil:
         size_t mapped;
     };
 
-    /* Addresses at a multiple of a huge page; NULL where the system does not give them. */
-    static inline void *jibek_map(size_t size) {
+    /* Addresses at a multiple of a huge page; NULL where the system does not give them. Whether they are filled by huge pages
+       or by small ones, of which no more becomes resident than is written. */
+    static inline void *jibek_map(size_t size, int huge) {
         char *memory = mmap(NULL, size + JIBEK_HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
         size_t before;
         if (memory == MAP_FAILED) return NULL;
@@ -70,7 +71,9 @@ cdef extern from * nogil:
         if (before) munmap(memory, before);
         if (JIBEK_HUGE - before) munmap(memory + before + size, JIBEK_HUGE - before);
     #if defined(MADV_HUGEPAGE)
-        madvise(memory + before, size, MADV_HUGEPAGE);
+        madvise(memory + before, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    #else
+        (void)huge;
     #endif
         return memory + before;
     }
@@ -81,13 +84,12 @@ cdef extern from * nogil:
         memset(room, 0, sizeof *room);
     }
 
-    /* Makes room for `wanted` bytes and keeps the first `used`; 0 where memory is out, and nothing has changed. */
-    static inline int jibek_room_grow(struct jibek_room *room, size_t used, size_t wanted) {
+    static inline int jibek_room_grow_by(struct jibek_room *room, size_t used, size_t wanted, int huge) {
         struct jibek_room larger = {NULL, wanted, 0};
         if (wanted <= room->size) return 1;
-        if (wanted >= JIBEK_HUGE) {
+        if (wanted >= (huge ? JIBEK_HUGE : JIBEK_HUGE / 32)) {
             larger.mapped = (wanted * 16 + JIBEK_HUGE - 1) / JIBEK_HUGE * JIBEK_HUGE;
-            larger.memory = jibek_map(larger.mapped);
+            larger.memory = jibek_map(larger.mapped, huge);
             if (larger.memory == NULL) larger.mapped = 0;
             else larger.size = larger.mapped;
         }
@@ -104,6 +106,16 @@ cdef extern from * nogil:
         jibek_room_free(room);
         *room = larger;
         return 1;
+    }
+
+    /* Makes room for `wanted` bytes and keeps the first `used`; 0 where memory is out, and nothing has changed. */
+    static inline int jibek_room_grow(struct jibek_room *room, size_t used, size_t wanted) {
+        return jibek_room_grow_by(room, used, wanted, 1);
+    }
+
+    /* The same in small pages, for what is seldom read: it takes no more memory than is written. */
+    static inline int jibek_room_grow_lean(struct jibek_room *room, size_t used, size_t wanted) {
+        return jibek_room_grow_by(room, used, wanted, 0);
     }
     """
     int jibek_lowest_bit(uint64_t word)
@@ -122,4 +134,5 @@ cdef extern from * nogil:
         void* memory
         size_t size
     bint room_grow "jibek_room_grow"(Room* room, size_t used, size_t wanted)
+    bint room_grow_lean "jibek_room_grow_lean"(Room* room, size_t used, size_t wanted)
     void room_free "jibek_room_free"(Room* room)

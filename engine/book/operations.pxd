@@ -1,10 +1,11 @@
 """A book's operations over one ladder and one map of ids, as C functions that write the events into a buffer.
 
-Nothing here touches Python, so a batch runs without the interpreter. Orders match by `engine/book/walk.pxd`; a replace loses
-its place, an amend to less keeps it; what is refused changes nothing and is answered by one REJECTED.
+Nothing here touches Python, so a batch runs without the interpreter. Orders match by `engine/book/walk.pxd`; a
+replace loses its place, an amend to less keeps it; what is refused changes nothing and is answered by one REJECTED.
 
-A function that writes events takes the place of the next one and returns the place after its last, NULL where memory is
-out. Before an operation there is room for EVENTS_PER_OPERATION, and each trade makes room for as many before it is written.
+A function that writes events takes the place of the next one and returns the place after its last, NULL where memory
+is out. Before an operation there is room for EVENTS_PER_OPERATION, and each trade makes room for as many before it is
+written.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -464,8 +465,8 @@ cdef inline BookEventRecord* book_carry_out(
 
 # -- batches: what the operations to come will touch is asked for while others are carried out
 #
-# Nothing here asks what kind an operation is: a processor that guesses that wrong loses more than it saves, and asking for
-# the wrong memory does no harm.
+# Nothing here asks what kind an operation is: a processor that guesses that wrong loses more than it saves, and
+# asking for the wrong memory does no harm.
 
 
 cdef inline int64_t key_of(const BookOperationRecord* record) noexcept nogil:

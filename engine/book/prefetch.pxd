@@ -1,9 +1,9 @@
 """Asking for the memory of operations to come, so that it is in the processor's cache when they are carried out.
 
-Each piece needs what the one before it has brought, so an owner calls them for operations that are further and further
-ahead: the slot of an order id, then the order's node, then its level, its neighbours and its leaf; the place of a price's
-leaf, then the leaf and the level, then the order that is last there. A guess that turns out wrong does no harm, and what
-names no order leads to node 0.
+Each piece needs what the one before it has brought, so an owner calls them for operations that are further and
+further ahead: the slot of an order id, then the order's node, then its level, its neighbours and its leaf; the place
+of a price's leaf, then the leaf and the level, then the order that is last there. A guess that turns out wrong does
+no harm, and what names no order leads to node 0.
 """
 
 from libc.stdint cimport int64_t, uint64_t

@@ -1,11 +1,11 @@
 """The one walk over resting orders: an order that takes meets its makers, the best price first, then who came first.
 
-The book and the core both match by it. What a fill means to them is theirs: they bring a function that is called for each
-fill, and one that says how many lots the taker wants at a price. Both are given as constants, so that gcc puts them into the
-loop, which then costs what a loop written for one owner costs.
+The book and the core both match by it. What a fill means to them is theirs: they bring a function that is called for
+each fill, and one that says how many lots the taker wants at a price. Both are given as constants, so that gcc puts
+them into the loop, which then costs what a loop written for one owner costs.
 
-`walk_take` fills makers. `walk_look` is the same code and changes no order: what would be filled, what a market order would
-cost, whether a FOK order fills whole are answered by the rules that then fill it.
+`walk_take` fills makers. `walk_look` is the same code and changes no order: what would be filled, what a market order
+would cost, whether a FOK order fills whole are answered by the rules that then fill it.
 
 **Cost.** O(1) a fill, and what the tree says of a level that goes.
 """
@@ -49,8 +49,8 @@ ctypedef int64_t (*WantedAt)(void* owner, Taker* taker, int64_t price_ticks) noe
 # The lots that a taker would take at a price now; 0 ends the walk. It is asked once for each level.
 
 ctypedef bint (*OnFill)(void* owner, Taker* taker, uint32_t handle, int64_t price_ticks, int64_t lots) noexcept nogil
-# A maker is about to be filled: it and the taker still have what they had before. False where memory is out. It must leave
-# the arena, the ladder and the ids as they are; what has become too large is given back after the walk.
+# A maker is about to be filled: it and the taker still have what they had before. False where memory is out. It must
+# leave the arena, the ladder and the ids as they are; what has become too large is given back after the walk.
 
 
 cdef inline bint may_trade(const Taker* taker, const Level* level) noexcept nogil:
@@ -171,8 +171,8 @@ cdef inline WalkEnd walk_take(
 ) noexcept nogil:
     """Fills makers as long as the taker wants lots, has fills left and meets makers at its price.
 
-    A maker that is filled leaves its queue, the ids and the arena; a level that is empty leaves the ladder. What is left of
-    the taker stands in `taker`, and resting it is the owner's. Cost: O(1) a fill.
+    A maker that is filled leaves its queue, the ids and the arena; a level that is empty leaves the ladder. What is
+    left of the taker stands in `taker`, and resting it is the owner's. Cost: O(1) a fill.
     """
     return walk(ladder, arena, ids, taker, owner, wanted_at, on_fill, True)
 

@@ -16,7 +16,7 @@ from engine.book.handle_table cimport (
     table_shrink,
 )
 from engine.book.ladder cimport Node, arena_is_sparse
-from engine.book.memory cimport Room, jibek_assert, jibek_likely, jibek_unlikely, room_free, room_grow
+from engine.book.memory cimport Room, jibek_assert, jibek_likely, jibek_unlikely, room_free, room_grow, room_grow_lean
 from engine.book.order_ids cimport ids_get, ids_reserve, ids_shrink
 from engine.core.client_ids cimport (
     ClientIdWords,
@@ -382,7 +382,7 @@ cdef inline bint reserve_infos(Exchange* exchange, uint64_t capacity) noexcept n
     if not room_grow(&exchange.info_room, used * sizeof(OrderInfo), capacity * sizeof(OrderInfo)):
         return False
     exchange.infos = <OrderInfo*>exchange.info_room.memory
-    if not room_grow(&exchange.time_room, used * sizeof(OrderTimes), capacity * sizeof(OrderTimes)):
+    if not room_grow_lean(&exchange.time_room, used * sizeof(OrderTimes), capacity * sizeof(OrderTimes)):
         return False
     exchange.times = <OrderTimes*>exchange.time_room.memory
     exchange.info_capacity = exchange.info_room.size // sizeof(OrderInfo)
@@ -394,7 +394,8 @@ cdef inline bint reserve_infos(Exchange* exchange, uint64_t capacity) noexcept n
 cdef inline bint reserve_orders(Exchange* exchange) noexcept nogil:
     """Makes room for more orders in every index; False where memory is out."""
     if exchange.info_capacity < exchange.arena.used:
-        if not reserve_infos(exchange, exchange.arena.capacity):
+        # Not as many as the arena has addresses for, which are many where it is in huge pages.
+        if not reserve_infos(exchange, 2 * <uint64_t>exchange.arena.used):
             return False
     if not ids_reserve(&exchange.ids, exchange.arena.nodes):
         return False
@@ -417,7 +418,7 @@ cdef inline void compact_orders(Exchange* exchange) noexcept nogil:
         drop_ended(exchange, &exchange.account_markets[index])
     if (
         room_grow(&infos, 0, capacity * sizeof(OrderInfo))
-        and room_grow(&times, 0, capacity * sizeof(OrderTimes))
+        and room_grow_lean(&times, 0, capacity * sizeof(OrderTimes))
         and compaction_begin(&exchange.arena, &compaction)
     ):
         for index in range(exchange.market_count):

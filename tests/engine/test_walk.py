@@ -78,11 +78,11 @@ cdef class Face:
         handle = ladder_rest(&self.arena, &self.ladder, ladder_key(ask, price_ticks), lots, order_id)
         assert handle and ids_insert(&self.ids, self.arena.nodes, order_id, handle)
 
-    def walk(self, bint takes, bint sells, price_ticks, int64_t lots, int64_t amount, uint64_t fills_left, uint64_t room):
+    def walk(self, bint takes, bint sells, price, int64_t lots, int64_t amount, uint64_t fills_left, uint64_t room):
         cdef Taker taker
         cdef Seen seen
         cdef WantedAt wanted_at = affordable if amount else wanted_lots
-        taker.key = ladder_key(sells, price_ticks) if price_ticks else VALUE_MAX
+        taker.key = ladder_key(sells, price) if price else VALUE_MAX
         taker.left_lots = VALUE_MAX if amount else lots
         taker.fills_left = fills_left
         taker.sells = sells

@@ -74,7 +74,7 @@ class Rig:
         self.projection = self.knowledge.projection
         self.sequence = 0
         self.published: list[PublishedEntry] = []
-        """All events, from the beginning."""
+        """All entries from the beginning, as another reader of the store would get them."""
         self.secrets: dict[str, bytes] = {}
         self.secrets_asked: list[Key] = []
         self.answers_secrets = True

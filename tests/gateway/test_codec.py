@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from engine.order_types import OrderType, TimeInForce
 from engine.records import COMMAND
 from gateway import dialect, messages
 from gateway.accounts import Account, BookLevels, Order, format_e8
@@ -96,6 +97,20 @@ def test_plain_orders_go_the_short_way(change: dict[str, Any]) -> None:
     for id in (1, 0, 123456789012345678, "a", "", "6f1d-x"):
         message = frame("order.place", params, id)
         assert short_way(message) == long_way(message) is not None
+
+
+@pytest.mark.parametrize("order_type", OrderType, ids=lambda order_type: order_type.name)
+def test_every_order_type_with_a_limit_goes_the_short_way_and_no_other(order_type: OrderType) -> None:
+    for time in order_type.terms.times_in_force:
+        params = {**PLACE, "type": order_type.name, "timeInForce": time.name}
+        del params["newOrderRespType"]
+        if time == TimeInForce.NONE:
+            del params["timeInForce"]
+        if not order_type.terms.limit:
+            del params["price"]
+        message = frame("order.place", params)
+        assert long_way(message) is not None
+        assert short_way(message) == (long_way(message) if order_type.terms.limit else None)
 
 
 @pytest.mark.parametrize("change", [{}, {"orderId": "12"}, {"orderId": None, "origClientOrderId": "mine"}])
