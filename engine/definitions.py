@@ -18,6 +18,7 @@ from engine.records import (
     FEE_PPM_MAX,
     FEES,
     HOUSE_ACCOUNT,
+    HOUSE_NAME,
     ID_MAX,
     KEY_DEFINITION,
     KEYS_PER_ACCOUNT_MAX,
@@ -310,7 +311,7 @@ def check_saved_market(
 
 def check_saved_account(saved: SavedAccount, name: bytes, number: int, taken: Collection[bytes]) -> None:
     """Raises SavedStateFault."""
-    valid = name == b"house" if number == HOUSE_ACCOUNT else ACCOUNT_NAME.fullmatch(name) and name not in taken
+    valid = name == HOUSE_NAME if number == HOUSE_ACCOUNT else ACCOUNT_NAME.fullmatch(name) and name not in taken
     _fault_unless(valid and saved.is_frozen <= 1, f"account {number}, {name!r}, is not valid, or there twice")
     _fault_unless(saved.key_count <= KEYS_PER_ACCOUNT_MAX, f"account {number} has {saved.key_count} keys")
     plain = not (saved.is_frozen or saved.fees_count or saved.key_count)

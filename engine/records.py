@@ -64,6 +64,9 @@ assert EVENTS_BEGIN_MAX + FILLS_MAX + 2 + BATCH_COMMANDS_MAX <= EVENTS_MAX
 
 HOUSE_ACCOUNT = 0
 """The venue's own account: it receives the fees. Clients are numbered from 1."""
+HOUSE_NAME = b"house"
+BOOK_MAGIC = b"JBK1\0\0\0\0"
+"""What the saved state of one order book begins with (`engine.Book.to_bytes`)."""
 
 # The width of a field: its struct code and its C type.
 U8 = Annotated[int, "B", "uint8_t"]

@@ -75,6 +75,7 @@ from engine.book.values import (
     RestingOrder,
 )
 from engine.reasons import Reason
+from engine.records import BOOK_MAGIC as STATE_MAGIC
 from engine.records import Side
 
 assert sizeof(BookOperationRecord) == 40
@@ -89,8 +90,6 @@ cdef enum:
     KEPT_EVENTS_MAX = 65536
     # An array that is being read and one that is being written.
     KEPT_BLOCKS_MAX = 2
-
-STATE_MAGIC = b"JBK1"
 
 
 assert [int(kind) for kind in BookEventKind] == [
@@ -666,7 +665,7 @@ cdef class Book:
         cdef uint64_t count
         cdef uint64_t index
         cdef SavedBookOrder saved
-        if data.shape[0] < 8 or bytes(data[:4]) != STATE_MAGIC or (data.shape[0] - 8) % sizeof(SavedBookOrder):
+        if data.shape[0] < 8 or bytes(data[:8]) != STATE_MAGIC or (data.shape[0] - 8) % sizeof(SavedBookOrder):
             raise ValueError("these bytes are not the state of a book")
         count = (data.shape[0] - 8) // sizeof(SavedBookOrder)
         for index in range(count):

@@ -38,6 +38,7 @@ from engine.definitions import (
 from engine.order_types import order_flags
 from engine.reasons import Reason
 from engine.records import (
+    BOOK_MAGIC,
     HOUSE_ACCOUNT,
     MARKET_DEFINITION,
     NO_CLIENT_ID,
@@ -132,7 +133,7 @@ def book_state(market: Market) -> bytes:
     The bytes JBK1 and four that are zero, then the orders, bids first, each side in priority: side, price, left, id.
     """
     orders = [*market.orders(Side.BUY), *market.orders(Side.SELL)]
-    return b"JBK1\0\0\0\0" + b"".join(
+    return BOOK_MAGIC + b"".join(
         struct.pack("<QqqQ", order.side, order.price_ticks, order.left_lots, order.id) for order in orders
     )
 
