@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.records import AMOUNT_MAX, BATCH_COMMANDS_MAX, CLIENT_ID_BYTES
+from engine.records import AMOUNT_MAX, BATCH_COMMANDS_MAX, CLIENT_ID_BYTES, EVENTS_BEGIN_MAX, EVENTS_MAX, FILLS_MAX
 from gateway import accounts, feeds, numerals, protocol, service, sessions
 from gateway.pipeline import PipelineLimits
 from gateway.protocol import Limits
@@ -23,7 +23,8 @@ HEAD = """\
 
 Written by `python -m gateway.limits_page` from the constants in the code; a test keeps it current. Do not edit.
 
-Every queue, cache and buffer of the gateway has a bound, and every bound an answer. Those with an option are chosen when
+Every queue, cache and buffer of the gateway has a bound, and so has what the engine does at once; every bound has an
+answer. Those with an option are chosen when
 `python -m gateway.service` is started; what stands here is the default. Codes are those of [errors.md](errors.md).
 """
 
@@ -110,6 +111,25 @@ def _bounds() -> dict[str, list[Bound]]:
             Bound("requests that wait for the secret of a key", f"{sessions.WAITING_FOR_SECRET_MAX}", "-1008"),
             Bound("requests with an unknown key that wait for newer events", f"{service.READING_UP_MAX:,}", "-2015, by what is known"),
             Bound("signed orders remembered against replay", f"{sessions.REPLAYS_MAX:,}", "-1008 for signed orders"),
+        ],
+        "What the engine does at once": [
+            Bound("fills of an order in the command that places it", f"{FILLS_MAX:,}", "the rest of it expires: status EXPIRED"),
+            Bound(
+                "fills that a FOK order may need",
+                f"{FILLS_MAX:,}",
+                "expires whole",
+            ),
+            Bound("events of a journal entry", f"{EVENTS_MAX:,}", "never reached, by the next bound"),
+            Bound(
+                "events of an entry when a command begins",
+                f"{EVENTS_BEGIN_MAX:,}",
+                "-1008, nothing was done; a cancel of one order is carried out all the same",
+            ),
+            Bound(
+                "orders that one openOrders.cancelAll answers with",
+                f"{EVENTS_BEGIN_MAX:,}",
+                "the others are cancelled at once, before any new order, and told by the user data stream",
+            ),
         ],
         "What waits for a slow reader": [
             Bound(
