@@ -135,7 +135,7 @@ class Reason(IntEnum):
     DUPLICATE_CLIENT_ID = 411, "An open order of this account has this client order id. Choose another one."
     TOO_MANY_OPEN_ORDERS = 412, "The account has as many open orders in this market as are allowed. Cancel one first."
     ORDER_ID_IN_USE = 414, "A resting order of this book has this order id. Choose another one."
-    WOULD_TAKE = 413, "A LIMIT_MAKER order would match at once. Choose a price that rests."
+    WOULD_TAKE = 413, "An order that only rests would match at once. Choose a price that rests."
 
     # -- 5xx: cancelling an order
     UNKNOWN_ORDER = (
