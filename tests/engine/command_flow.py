@@ -38,7 +38,9 @@ MARKETS = (
 )  # fmt: skip
 
 UNKNOWN_TYPE = 99
-TYPE_WEIGHTS = [{"LIMIT": 70, "MARKET": 18, "LIMIT_MAKER": 11}.get(order_type.name, 5) for order_type in OrderType] + [1]
+TYPE_WEIGHTS = [{"LIMIT": 70, "MARKET": 18, "LIMIT_MAKER": 11}.get(order_type.name, 5) for order_type in OrderType] + [
+    1
+]
 """How often each type is placed, and last one that there is not; a type that is new is placed, too."""
 
 

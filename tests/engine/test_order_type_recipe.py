@@ -100,7 +100,9 @@ def test_the_recipe_is_all_that_a_new_type_needs(tmp_path: Path) -> None:
         for library in ROOT.glob(pattern):
             if library.parent.joinpath("__init__.py").exists():
                 (tmp_path / library.relative_to(ROOT)).symlink_to(library)
-    selected = f"({name.lower()} and reference) or test_order_types_page or test_errors_page or declarations_are_current"
+    selected = (
+        f"({name.lower()} and reference) or test_order_types_page or test_errors_page or declarations_are_current"
+    )
     files = ["tests/engine/test_examples.py", "tests/engine/test_records.py"]
     files += ["tests/gateway/test_order_types_page.py", "tests/gateway/test_errors_page.py"]
     run_tests_in(tmp_path, "-k", selected, *files)
