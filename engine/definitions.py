@@ -333,9 +333,14 @@ def check_saved_key(
 
 
 def check_saved_order(
-    saved: SavedOrder, definition: MarketDefinition, lot_value_units: int, last_order_id: int, account_count: int
+    saved: SavedOrder,
+    definition: MarketDefinition,
+    lot_value_units: int,
+    last_order_id: int,
+    account_count: int,
+    time_us: int,
 ) -> None:
-    """What can be judged of an order by itself. Raises SavedStateFault."""
+    """What can be judged of an order by itself, where the venue's time is `time_us`. Raises SavedStateFault."""
     resting = OrderFlag.HAS_LIMIT | OrderFlag.MAY_REST
     may_rest = order_flags(saved.order_type, saved.time_in_force) & resting == resting
     named = 0 < saved.order_id <= last_order_id and 0 < saved.account < account_count
@@ -344,7 +349,7 @@ def check_saved_order(
     valued = saved.price_ticks * saved.quantity_lots * lot_value_units <= AMOUNT_MAX
     paid = 0 <= saved.cumulative_quote <= AMOUNT_MAX and saved.fee_credit < PPM
     padded = b"\0" not in saved.client_id.rstrip(b"\0") and saved.self_trade_mode == SelfTradeMode.NONE
-    timed = saved.working_us == saved.created_us <= saved.updated_us
+    timed = saved.working_us == saved.created_us <= saved.updated_us <= time_us
     valid = may_rest and named and sized and priced and valued and paid and padded and timed
     _fault_unless(valid, f"order {saved.order_id} is not one that could rest")
 

@@ -17,7 +17,8 @@ An **event entry** is the engine's answer, published under the id of the journal
     EventHeader (48 bytes) · count × event (256 bytes) · blob area (blob_length bytes)
 
 An event has one of three views over a common beginning: TradeEvent, PreventedEvent, and OrderEvent for everything else.
-What two views have in common stands at the same place in both.
+What two views have in common has the same offset in both, except what self-trade prevention adds to orders and to
+prevented trades.
 
 The blob area holds what has no fixed size: names, reasons, definitions. A record points into it with `blob_offset` and
 `blob_length`; the slice is a sequence of parts, each with a 16-bit length in front (`pack_parts`, `unpack_parts`).

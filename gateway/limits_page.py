@@ -10,7 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.records import AMOUNT_MAX, BATCH_COMMANDS_MAX, CLIENT_ID_BYTES, EVENTS_BEGIN_MAX, EVENTS_MAX, FILLS_MAX
+from engine.records import (
+    AMOUNT_MAX,
+    BATCH_COMMANDS_MAX,
+    CLIENT_ID_BYTES,
+    EVENTS_BEGIN_MAX,
+    EVENTS_MAX,
+    FILLS_MAX,
+)
 from gateway import accounts, feeds, numerals, protocol, service, sessions
 from gateway.pipeline import PipelineLimits
 from gateway.protocol import Limits
@@ -23,9 +30,9 @@ HEAD = """\
 
 Written by `python -m gateway.limits_page` from the constants in the code; a test keeps it current. Do not edit.
 
-Every queue, cache and buffer of the gateway has a bound, and so has what the engine does at once; every bound has an
-answer. Those with an option are chosen when
-`python -m gateway.service` is started; what stands here is the default. Codes are those of [errors.md](errors.md).
+Every queue, cache and buffer of the gateway has a bound, and so has what the engine does at once; every bound has an answer.
+Those with an option are chosen when `python -m gateway.service` is started; what stands here is the default. Codes are those
+of [errors.md](errors.md).
 """
 
 
@@ -113,23 +120,18 @@ def _bounds() -> dict[str, list[Bound]]:
             Bound("signed orders remembered against replay", f"{sessions.REPLAYS_MAX:,}", "-1008 for signed orders"),
         ],
         "What the engine does at once": [
-            Bound("fills of an order in the command that places it", f"{FILLS_MAX:,}", "the rest of it expires: status EXPIRED"),
+            Bound("fills of an order in the command that places it", f"{FILLS_MAX:,}", "what is left expires"),
             Bound(
-                "fills that a FOK order may need",
-                f"{FILLS_MAX:,}",
-                "expires whole",
-            ),
-            Bound("events of a journal entry", f"{EVENTS_MAX:,}", "never reached, by the next bound"),
-            Bound(
-                "events of an entry when a command begins",
+                "events of an entry before a command begins",
                 f"{EVENTS_BEGIN_MAX:,}",
-                "-1008, nothing was done; a cancel of one order is carried out all the same",
+                "-1008, nothing was done; the cancel of one order is taken",
             ),
             Bound(
-                "orders that one openOrders.cancelAll answers with",
+                "orders closed by one cancel of all, or by a freeze, in an entry",
                 f"{EVENTS_BEGIN_MAX:,}",
-                "the others are cancelled at once, before any new order, and told by the user data stream",
+                "the reply lists these; the next entries close the others, before any other command",
             ),
+            Bound("events of an entry", f"{EVENTS_MAX:,}", "never reached, because of the bounds above"),
         ],
         "What waits for a slow reader": [
             Bound(

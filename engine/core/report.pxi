@@ -296,8 +296,13 @@ cdef load_side(Core core, MarketRecord* market, bint asks, uint64_t count, reade
     """The orders of one side in priority: each at a worse price than the one before it, or later at the same."""
     cdef uint64_t last_id = 0
     cdef int64_t key, last_key = AMOUNT_MAX
+    definition = MARKET_DEFINITION.unpack_from(core.market_definitions[market.number - 1])
     for _ in range(count):
         saved = reader.record(SAVED_ORDER)
+        check_saved_order(
+            saved, definition, market.lot_value_units, core.exchange.last_order_id, core.exchange.account_count,
+            core.exchange.time_us,
+        )
         key = ladder_key(asks, saved.price_ticks)
         if key > last_key or (key == last_key and saved.order_id < last_id):
             raise SavedStateFault(f"order {saved.order_id} is out of order")
@@ -315,10 +320,6 @@ cdef load_order(Core core, MarketRecord* market, bint asks, saved, dict needs, l
     cdef int64_t key
     cdef AccountMarket* own
     cdef OrderInfo* info
-    check_saved_order(
-        saved, MARKET_DEFINITION.unpack_from(core.market_definitions[market.number - 1]), market.lot_value_units,
-        exchange.last_order_id, exchange.account_count,
-    )
     order_id, account = saved.order_id, saved.account
     key = ladder_key(asks, saved.price_ticks)
     hash = client_id_hash(client_id_read(id), exchange.client_id_seed, account) if id[0] else 0

@@ -298,15 +298,16 @@ def _load_account(exchange: Exchange, number: int, reader: StateReader) -> None:
 
 
 def _load_order(exchange: Exchange, market: Market, side: Side, saved: SavedOrder) -> None:
-    check_saved_order(saved, market.definition, market.lot_value_units, exchange.last_order_id, len(exchange.accounts))
-    if saved.order_id in exchange.orders or saved.client_id in exchange.accounts[saved.account].order_by_client_id:
-        raise SavedStateFault(f"order {saved.order_id} is there already, or its client id is")
+    last_id, account_count = exchange.last_order_id, len(exchange.accounts)
+    check_saved_order(saved, market.definition, market.lot_value_units, last_id, account_count, exchange.time_us)
     levels = market.levels(side)
     key = -saved.price_ticks if side == Side.BUY else saved.price_ticks
     if levels:
         worst, level = levels.peekitem()
         if key < worst or (key == worst and saved.order_id < next(reversed(level))):
             raise SavedStateFault(f"order {saved.order_id} is out of order")
+    if saved.order_id in exchange.orders or saved.client_id in exchange.accounts[saved.account].order_by_client_id:
+        raise SavedStateFault(f"order {saved.order_id} is there already, or its client id is")
     best_bid = market.best(Side.BUY)
     if side == Side.SELL and best_bid is not None and saved.price_ticks <= best_bid:
         raise SavedStateFault(f"order {saved.order_id} crosses the book")
