@@ -123,3 +123,13 @@ def test_a_sell_by_quote_amount_needs_what_passes_64_bits() -> None:
     for bids in range(1, 11):
         (event,) = twins.put(market_by_quote(2, Side.SELL, largest * bids))
         assert (event.kind, event.reason) == (EventKind.REJECTED, Reason.INSUFFICIENT_FUNDS)
+
+
+def test_an_order_that_was_paid_more_than_the_venue_ever_has_at_once_is_loaded() -> None:
+    """Its first fill brings all there is of the quote asset, which is paid out, paid in again, and paid to it again."""
+    twins = Twins()
+    twins.put(deposit(1, QUOTE, AMOUNT_MAX), deposit(2, BASE, 3), limit(1, Side.BUY, AMOUNT_MAX, 1))
+    twins.put(limit(2, Side.SELL, 10**18, 3), withdraw(2, QUOTE, AMOUNT_MAX), deposit(1, QUOTE, AMOUNT_MAX))
+    _, trade = twins.put(limit(1, Side.BUY, 10**18, 1))
+    assert trade.maker_cumulative_quote == AMOUNT_MAX + 10**18
+    twins.load()
