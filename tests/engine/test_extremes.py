@@ -133,3 +133,23 @@ def test_an_order_that_was_paid_more_than_the_venue_ever_has_at_once_is_loaded()
     _, trade = twins.put(limit(1, Side.BUY, 10**18, 1))
     assert trade.maker_cumulative_quote == AMOUNT_MAX + 10**18
     twins.load()
+
+
+def test_ids_that_differ_by_a_multiple_of_2_32_are_not_taken_for_each_other() -> None:
+    """The list of an account's open orders keeps those that have gone for a while, with the lower half of their ids."""
+    twins = Twins()
+    twins.put(deposit(1, QUOTE, 10**6), limit(1, Side.BUY, 100, 1), limit(1, Side.BUY, 101, 1))
+    twins.put(cancel(1, 1), skip_ids((1 << 32) - 2))
+    (accepted,) = twins.put(limit(1, Side.BUY, 102, 1))
+    assert accepted.order_id == (1 << 32) + 1
+    closed = twins.put((Command(kind=CommandKind.ORDER_CANCEL_ALL, account=1),))
+    assert [event.order_id for event in closed] == [2, (1 << 32) + 1]
+
+
+def test_an_order_that_ends_after_the_ids_have_jumped_is_not_taken_for_a_new_one() -> None:
+    twins = Twins()
+    twins.put(deposit(1, QUOTE, 10**6), limit(1, Side.BUY, 100, 1), limit(1, Side.BUY, 101, 1))
+    twins.put(skip_ids((1 << 32) - 2), cancel(1, 1))
+    twins.put(limit(1, Side.BUY, 102, 1))
+    closed = twins.put((Command(kind=CommandKind.ORDER_CANCEL_ALL, account=1),))
+    assert [event.order_id for event in closed] == [2, (1 << 32) + 1]
