@@ -38,7 +38,9 @@ UNIT_MARKET = MarketDefinition(BASE, QUOTE, 10**8, 1, 1, AMOUNT_MAX, 1, AMOUNT_M
 class Twins:
     """Both engines with one market, two assets without decimals, and clients 1 to 3; each entry is compared."""
 
-    def __init__(self, definition: MarketDefinition = UNIT_MARKET, *, quote_scale: int = 0, base_scale: int = 0) -> None:
+    def __init__(
+        self, definition: MarketDefinition = UNIT_MARKET, *, quote_scale: int = 0, base_scale: int = 0
+    ) -> None:
         self.engines = [ReferenceCore(), Core()]
         self.number = 0
         self.put(
