@@ -13,7 +13,7 @@ import redis
 
 from engine.journal.chain import GENESIS_HEAD, ChainBroken, EventChain, check_follows, entry_digest
 from engine.journal.ids import BEGINNING, EntryId, JournalEntry, PublishedEntry
-from engine.journal.store import EVENTS_KEY, JOURNAL_KEY, Store
+from engine.journal.store import EVENTS_KEY, JOURNAL_KEY, Store, own_connection
 
 StreamEntry = Any
 """One entry as a client library gives it: its id, and its fields as a dict or as a flat list of names and values."""
@@ -75,7 +75,7 @@ class StreamReader:
     """
 
     def __init__(self, client: Store) -> None:
-        self._pool = client.connection_pool
+        self._client = client
         self._connection: Any = None
 
     def read(self, keys: tuple[str, ...], cursor: EntryId, *, count: int, block_ms: int | None = None) -> list[Any]:
@@ -115,8 +115,7 @@ class StreamReader:
     def _ask(self, call: tuple[Any, ...]) -> Any:
         try:
             if self._connection is None:
-                self._connection = self._pool.make_connection()
-                self._connection.connect()
+                self._connection = own_connection(self._client)
             self._connection.send_command(*call)
             return self._connection.read_response()
         except (redis.ConnectionError, redis.TimeoutError):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import redis
 
-from engine.journal import EVENTS_KEY, Store, parse_events, parse_streams
+from engine.journal import BEGINNING, EVENTS_KEY, Store, StreamReader, parse_events, parse_streams
 from tests.store_process import StoreProcess
 
 NAME = EVENTS_KEY.encode()
@@ -54,3 +54,11 @@ def test_the_store_speaks_these_shapes(server: StoreProcess, client: Store, prot
         [entry] = parse_events(parse_streams(reply)[NAME])
         assert entry[1:] == (b"head", b"digest", b"events")
     own.close()
+
+
+def test_a_reader_connects_again_as_often_as_it_must(client: Store) -> None:
+    client.delete(EVENTS_KEY)
+    reader = StreamReader(client)
+    for _ in range(120):
+        assert reader.events(BEGINNING, count=1) == []
+        reader.close()
