@@ -35,17 +35,37 @@ def _is_nested(entries: Any) -> bool:
 
 
 def parse_journal(entries: Iterable[StreamEntry]) -> list[JournalEntry]:
-    """The journal entries of one stream, from XREAD (`parse_streams`) or XRANGE."""
+    """The journal entries of one stream, from XREAD (`parse_streams`) or XRANGE.
+
+    Raises:
+        ChainBroken: an entry has other fields than a journal entry: somebody else has written it.
+    """
     found = []
     for id, fields in entries:
-        stamp, batch = _values(fields)
-        found.append(JournalEntry(EntryId.parse(id), int(stamp), batch))
+        try:
+            stamp, batch = _values(fields)
+            found.append(JournalEntry(EntryId.parse(id), int(stamp), batch))
+        except ValueError:
+            raise ChainBroken(
+                f"{id.decode()} is no journal entry: it has other fields, or a stamp that is none"
+            ) from None
     return found
 
 
 def parse_events(entries: Iterable[StreamEntry]) -> list[PublishedEntry]:
-    """The event entries of one stream, from XREAD (`parse_streams`) or XRANGE."""
-    return [PublishedEntry(EntryId.parse(id), *_values(fields)) for id, fields in entries]
+    """The event entries of one stream, from XREAD (`parse_streams`) or XRANGE.
+
+    Raises:
+        ChainBroken: an entry has other fields than an event entry: somebody else has written it.
+    """
+    found = []
+    for id, fields in entries:
+        try:
+            head, digest, data = _values(fields)
+        except ValueError:
+            raise ChainBroken(f"{id.decode()} is no event entry: it has other fields") from None
+        found.append(PublishedEntry(EntryId.parse(id), head, digest, data))
+    return found
 
 
 def _values(fields: Any) -> Iterable[bytes]:
