@@ -347,7 +347,8 @@ def check_saved_order(
     sized = 0 < saved.left_lots <= saved.quantity_lots <= definition.quantity_max_lots
     priced = 0 < saved.price_ticks <= definition.price_max_ticks
     valued = saved.price_ticks * saved.quantity_lots * lot_value_units <= AMOUNT_MAX
-    paid = 0 <= saved.cumulative_quote <= AMOUNT_MAX and saved.fee_credit < PPM
+    # All that the venue has may be paid for an order when it comes, and its own value once more while it rests.
+    paid = 0 <= saved.cumulative_quote <= 2 * AMOUNT_MAX and saved.fee_credit < PPM
     padded = b"\0" not in saved.client_id.rstrip(b"\0") and saved.self_trade_mode == SelfTradeMode.NONE
     timed = saved.working_us == saved.created_us <= saved.updated_us <= time_us
     valid = may_rest and named and sized and priced and valued and paid and padded and timed

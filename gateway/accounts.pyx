@@ -266,6 +266,11 @@ cdef class BookLevels:
             for depth in self.depths.values():
                 depth.changed.add((side, price_ticks))
 
+    def skip_updates(self, int64_t count):
+        """Passes over so many update ids, which a lost tail of the journal may have used."""
+        self.update_id += count
+        self.snapshots.clear()
+
     cdef object _sorted(self, int side):
         """The keys of a side in order, brought up to date."""
         cdef bint is_bid = side == SIDE_BUY
@@ -361,6 +366,12 @@ cdef class OrderEvents:
             event += 1
         if first < stop:
             self._end_command(first.order.command_index, entry, answer, first, stop)
+
+    def skip_ids(self, int64_t count):
+        """Passes over so many ids of executions, and of updates of each book, which a lost tail of the journal may have used."""
+        self._execution_id += count
+        for book in self._books.values():
+            book.skip_updates(count)
 
     cdef _apply(self, const Event *event, entry):
         """Takes in one event. One of a kind that is not known here may still move what is held."""

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from engine.listing import Listing
 from engine.records import (
+    EPOCH_START,
     FEES,
     KEY_DEFINITION,
     Event,
@@ -83,6 +84,8 @@ class Projection(OrderEvents):
             self.keys.key_added(key_id.decode("ascii"), self.account(event.account), definition, public_key)
         elif kind == EventKind.KEY_REVOKED:
             self.keys.key_revoked(entry.parts(event)[0].decode("ascii"))
+        elif kind == EventKind.EPOCH_STARTED:
+            self.skip_ids(EPOCH_START.unpack_from(entry.parts(event)[0]).ids_skip)
 
     def _transfer(self, event: OrderEvent, change: int) -> None:
         account, asset, time_us = self.account(event.account), self.listing.assets[event.asset], self.time_us

@@ -449,10 +449,11 @@ class Service:
             self._log.warning("the store refused to read: %s", answer)
             reader.close()
             return
-        entries = parse_events(parse_streams(answer).get(EVENTS_KEY.encode(), ()))
-        # The next read is under way while these entries are applied.
-        self._read_on(reader, entries[-1].id if entries else self._knowledge.cursor)
+        entries: list[PublishedEntry] = []
         try:
+            entries = parse_events(parse_streams(answer).get(EVENTS_KEY.encode(), ()))
+            # The next read is under way while these entries are applied.
+            self._read_on(reader, entries[-1].id if entries else self._knowledge.cursor)
             for published in entries:
                 self._knowledge.take(published, self.pipeline, self.methods)
         except Broken as failure:

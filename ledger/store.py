@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import redis
 
-from engine.journal import BEGINNING, GENESIS_HEAD, EntryId, Store, ensure_functions, library_code
+from engine.journal import BEGINNING, GENESIS_HEAD, EntryId, Store, ensure_functions, library_code, own_connection
 from engine.records import HOUSE_ACCOUNT
 from ledger.accounts import field_of, pack_counters, slot_of_field, unpack_counters
 from ledger.names import HOUSE_NAME, Names, account_field, asset_field, number_field
@@ -217,8 +217,7 @@ class LedgerStore:
         if len(self._in_flight) == CALLS_IN_FLIGHT_MAX:
             self.confirm()
         if self._connection is None:
-            self._connection = self.client.connection_pool.make_connection()
-            self._connection.connect()
+            self._connection = own_connection(self.client)
         self._in_flight.append(after.pack())
         self._connection.send_command(*settle_call(before, after, writes, counters))
 

@@ -45,6 +45,8 @@ from engine.core.state cimport (
 cdef enum:
     # An account's balances are searched by halving until this few are left.
     SEARCH_WALK_MAX = 8
+    # So many ids later an order is old. Lists know the lower 32 bits of the ids of what they have listed.
+    OLD_ORDER_IDS = 1 << 30
 
 
 # -- accounts and markets by number
@@ -238,6 +240,17 @@ cdef inline bint is_open(Exchange* exchange, const AccountMarket* own, const Ope
     )
 
 
+cdef inline void forget_listed(AccountMarket* own, uint32_t handle, uint64_t order_id) noexcept nogil:
+    """Takes an order that ends out of its account's list. Cost: a look at the orders before it."""
+    cdef OpenOrder* orders = listed_orders(own)
+    cdef uint32_t place = 0
+    while orders[place].handle != handle or orders[place].id_low != <uint32_t>order_id:
+        place += 1
+        jibek_assert(place < own.listed_count)
+    # No order has this handle, so the list drops it when it is tidied.
+    orders[place].handle = 0
+
+
 cdef inline void drop_ended(const Exchange* exchange, AccountMarket* own) noexcept nogil:
     """Takes the orders that have gone out of an account's list. Cost: a look at each order in the list."""
     cdef OpenOrder* orders = listed_orders(own)
@@ -249,6 +262,13 @@ cdef inline void drop_ended(const Exchange* exchange, AccountMarket* own) noexce
         kept += may_be_open(exchange, &orders[index])
     own.listed_count = kept
     jibek_assert(own.listed_count >= own.open_count)
+
+
+cdef inline void drop_all_ended(Exchange* exchange) noexcept nogil:
+    """Takes the orders that have gone out of the lists of all accounts."""
+    cdef uint32_t index
+    for index in range(1, exchange.account_market_count):
+        drop_ended(exchange, &exchange.account_markets[index])
 
 
 cdef inline bint resize_list(AccountMarket* own, uint32_t capacity) noexcept nogil:
@@ -312,10 +332,14 @@ cdef inline bint list_order(
 cdef inline void unlist_order(Exchange* exchange, AccountMarket* own, uint32_t handle) noexcept nogil:
     """Takes an order out of the indexes of its account; its list drops it when it is tidied."""
     cdef uint32_t hash = exchange.infos[handle].client_hash
+    cdef uint64_t order_id = exchange.arena.nodes[handle].order_id
     jibek_assert(own.open_count > 0)
     own.open_count -= 1
     if own.open_count == 0:
         own.listed_count = 0
+    elif jibek_unlikely(exchange.last_order_id - order_id >= OLD_ORDER_IDS):
+        # Ids have jumped since, perhaps by so many that an order that comes now may be taken for this one.
+        forget_listed(own, handle, order_id)
     if hash:
         table_remove(&exchange.client_ids, client_id_spread(hash), handle)
 
@@ -414,8 +438,7 @@ cdef inline void compact_orders(Exchange* exchange) noexcept nogil:
     cdef uint32_t index, place
     memset(&infos, 0, sizeof(Room))
     memset(&times, 0, sizeof(Room))
-    for index in range(1, exchange.account_market_count):
-        drop_ended(exchange, &exchange.account_markets[index])
+    drop_all_ended(exchange)
     if (
         room_grow(&infos, 0, capacity * sizeof(OrderInfo))
         and room_grow_lean(&times, 0, capacity * sizeof(OrderTimes))

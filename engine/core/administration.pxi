@@ -69,6 +69,8 @@ cdef epoch_start(Core core, bytes blob):
     for index in range(core.exchange.market_count):
         core.exchange.markets[index].trades += <uint64_t>start.ids_skip
         core.exchange.markets[index].updates += <uint64_t>start.ids_skip
+    # The lists of open orders know the lower half of an id, and the ids to come may have those of orders that have gone.
+    drop_all_ended(&core.exchange)
     core._emit(EVENT_KIND_EPOCH_STARTED, blob)
 
 

@@ -7,8 +7,12 @@ from libc.string cimport memmove
 from engine.book.memory cimport jibek_assert
 from engine.core.state cimport AgendaItem, Exchange
 from engine.records cimport (
+    COMMAND_KIND_ACCOUNT_FREEZE,
     COMMAND_KIND_EPOCH_START,
+    COMMAND_KIND_KEY_REVOKE,
+    COMMAND_KIND_MARKET_STATE_SET,
     COMMAND_KIND_ORDER_CANCEL,
+    COMMAND_KIND_STATE_REPORT,
     COMMAND_KIND_TIME_TICK,
     RECORD_EVENTS_BEGIN_MAX,
     RECORD_EVENTS_MAX,
@@ -26,12 +30,22 @@ cdef inline bint has_room(const Exchange* exchange) noexcept nogil:
     return exchange.entry.event_count < RECORD_EVENTS_BEGIN_MAX
 
 
+cdef inline bint is_never_overloaded(int kind) noexcept nogil:
+    """Whether a command needs room for one event at most, and must not wait."""
+    return (
+        kind == COMMAND_KIND_EPOCH_START
+        or kind == COMMAND_KIND_TIME_TICK
+        or kind == COMMAND_KIND_ORDER_CANCEL
+        or kind == COMMAND_KIND_MARKET_STATE_SET
+        or kind == COMMAND_KIND_ACCOUNT_FREEZE
+        or kind == COMMAND_KIND_KEY_REVOKE
+        or kind == COMMAND_KIND_STATE_REPORT
+    )
+
+
 cdef inline bint may_begin(const Exchange* exchange, int kind) noexcept nogil:
     """Whether a command may begin. While the agenda holds work there is no room, or it would have been done."""
-    return has_room(exchange) or (
-        (kind == COMMAND_KIND_EPOCH_START or kind == COMMAND_KIND_TIME_TICK or kind == COMMAND_KIND_ORDER_CANCEL)
-        and exchange.entry.event_count < RECORD_EVENTS_MAX
-    )
+    return has_room(exchange) or (is_never_overloaded(kind) and exchange.entry.event_count < RECORD_EVENTS_MAX)
 
 
 cdef inline bint add_to_agenda(

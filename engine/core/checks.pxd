@@ -17,7 +17,7 @@ from engine.core.accounts cimport (
 )
 from engine.core.client_ids cimport client_id_is_padded, client_id_read
 from engine.core.matching cimport cost_of, lots_sold_for, would_take
-from engine.core.money cimport value_of
+from engine.core.money cimport jibek_multiply, value_of
 from engine.core.state cimport NO_MEMORY, AccountRecord, Exchange, Holding, MarketRecord, PlacedOrder
 from engine.order_types cimport (
     ORDER_FLAG_HAS_LIMIT,
@@ -173,7 +173,8 @@ cdef inline bint can_pay(PlacedOrder* order, int64_t available) noexcept nogil:
             return available >= order.quote_amount
         return available >= cost_of(order, available)
     if order.quote_amount:
-        return available >= lots_sold_for(order) * order.market.definition.lot_units
+        # Many bids together may want more than a quantity may be: that times the lot can pass 64 bits.
+        return available >= jibek_multiply(lots_sold_for(order), order.market.definition.lot_units)
     return available >= order.quantity_lots * order.market.definition.lot_units
 
 

@@ -37,6 +37,7 @@ from engine.core.accounts cimport (
     account_market,
     add_account_market,
     add_account_record,
+    drop_all_ended,
     find_client,
     find_client_id,
     find_holding,

@@ -64,6 +64,7 @@ from engine.journal.store import (
     current_epoch,
     ensure_functions,
     library_code,
+    own_connection,
     prepare_store,
     start_venue,
 )
@@ -118,6 +119,7 @@ __all__ = [
     "first_event",
     "library_code",
     "open_call",
+    "own_connection",
     "parse_events",
     "parse_journal",
     "parse_streams",

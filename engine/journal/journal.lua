@@ -37,10 +37,12 @@ local function refusal(entry, incarnation, number)
     return redis.error_reply('GAP ' .. last_number)
 end
 
--- Whether '<incarnation> <number>' follows the entry. Compared as text: numbers are parsed only to say why not.
+-- Whether '<incarnation> <number>' follows the entry. Compared as text, and only in the form in which it is kept: `1e0` or
+-- ` 1` in the table would be read by nobody, and its producer could never open again.
 local function is_next(entry, incarnation, number)
-    local before = string.format('%s %.0f ', incarnation, (tonumber(number) or 0) - 1)
-    return entry and string.sub(entry, 1, #before) == before
+    local sent = tonumber(number) or 0
+    local before = string.format('%s %.0f ', incarnation, sent - 1)
+    return entry and string.sub(entry, 1, #before) == before and string.format('%.0f', sent) == number
 end
 
 -- append(KEYS epoch journal producers, ARGV epoch producer incarnation number batch) -> id

@@ -55,6 +55,21 @@ def connect(url: str, *, timeout_s: float | None = 15.0) -> Store:
     return redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=5.0, retry=retry)
 
 
+def own_connection(client: Store) -> Any:
+    """A connection of the caller's own, which he ends by `disconnect`.
+
+    It is none of the client's pool, which counts all that it has ever made, gives no more after 100, and calls that a lost
+    connection: whoever makes a new one after each loss would wait for ever for a store that is there.
+
+    Raises:
+        redis.ConnectionError, redis.TimeoutError: the store is away.
+    """
+    pool = client.connection_pool
+    connection = pool.connection_class(**pool.connection_kwargs)
+    connection.connect()
+    return connection
+
+
 def check_settings(client: Store) -> None:
     """Refuses a store that could lose or drop what it was given.
 

@@ -13,7 +13,7 @@ import redis
 
 from engine.journal.chain import GENESIS_HEAD, ChainBroken, EventChain, check_follows, entry_digest
 from engine.journal.ids import BEGINNING, EntryId, JournalEntry, PublishedEntry
-from engine.journal.store import EVENTS_KEY, JOURNAL_KEY, Store
+from engine.journal.store import EVENTS_KEY, JOURNAL_KEY, Store, own_connection
 
 StreamEntry = Any
 """One entry as a client library gives it: its id, and its fields as a dict or as a flat list of names and values."""
@@ -35,17 +35,37 @@ def _is_nested(entries: Any) -> bool:
 
 
 def parse_journal(entries: Iterable[StreamEntry]) -> list[JournalEntry]:
-    """The journal entries of one stream, from XREAD (`parse_streams`) or XRANGE."""
+    """The journal entries of one stream, from XREAD (`parse_streams`) or XRANGE.
+
+    Raises:
+        ChainBroken: an entry has other fields than a journal entry: somebody else has written it.
+    """
     found = []
     for id, fields in entries:
-        stamp, batch = _values(fields)
-        found.append(JournalEntry(EntryId.parse(id), int(stamp), batch))
+        try:
+            stamp, batch = _values(fields)
+            found.append(JournalEntry(EntryId.parse(id), int(stamp), batch))
+        except ValueError:
+            raise ChainBroken(
+                f"{id.decode()} is no journal entry: it has other fields, or a stamp that is none"
+            ) from None
     return found
 
 
 def parse_events(entries: Iterable[StreamEntry]) -> list[PublishedEntry]:
-    """The event entries of one stream, from XREAD (`parse_streams`) or XRANGE."""
-    return [PublishedEntry(EntryId.parse(id), *_values(fields)) for id, fields in entries]
+    """The event entries of one stream, from XREAD (`parse_streams`) or XRANGE.
+
+    Raises:
+        ChainBroken: an entry has other fields than an event entry: somebody else has written it.
+    """
+    found = []
+    for id, fields in entries:
+        try:
+            head, digest, data = _values(fields)
+        except ValueError:
+            raise ChainBroken(f"{id.decode()} is no event entry: it has other fields") from None
+        found.append(PublishedEntry(EntryId.parse(id), head, digest, data))
+    return found
 
 
 def _values(fields: Any) -> Iterable[bytes]:
@@ -75,7 +95,7 @@ class StreamReader:
     """
 
     def __init__(self, client: Store) -> None:
-        self._pool = client.connection_pool
+        self._client = client
         self._connection: Any = None
 
     def read(self, keys: tuple[str, ...], cursor: EntryId, *, count: int, block_ms: int | None = None) -> list[Any]:
@@ -115,8 +135,7 @@ class StreamReader:
     def _ask(self, call: tuple[Any, ...]) -> Any:
         try:
             if self._connection is None:
-                self._connection = self._pool.make_connection()
-                self._connection.connect()
+                self._connection = own_connection(self._client)
             self._connection.send_command(*call)
             return self._connection.read_response()
         except (redis.ConnectionError, redis.TimeoutError):

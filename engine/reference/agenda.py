@@ -15,8 +15,19 @@ from engine.reference.state import AgendaItem, Exchange
 Step = Callable[[Exchange, AgendaItem], bool]
 """Works on an item while the entry has room; whether it is done."""
 
-NEVER_OVERLOADED = frozenset({CommandKind.EPOCH_START, CommandKind.TIME_TICK, CommandKind.ORDER_CANCEL})
-"""What needs room for one event at most, and must not wait: an epoch begins, time passes, an order is cancelled."""
+NEVER_OVERLOADED = frozenset(
+    {
+        CommandKind.EPOCH_START,
+        CommandKind.TIME_TICK,
+        CommandKind.ORDER_CANCEL,
+        CommandKind.MARKET_STATE_SET,
+        CommandKind.ACCOUNT_FREEZE,
+        CommandKind.KEY_REVOKE,
+        CommandKind.STATE_REPORT,
+    }
+)
+"""What needs room for one event at most, and must not wait: an epoch begins, time passes, an order is cancelled; the venue is
+halted, an account frozen or a key revoked, all the more where somebody keeps the venue busy; the state is told."""
 
 
 def has_room(exchange: Exchange) -> bool:

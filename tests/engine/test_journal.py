@@ -137,6 +137,18 @@ def test_numbers_are_compared_as_numbers_where_their_texts_differ(client: Store)
         client.execute_command(*append_call(1, a_batch(number + 1, number)))
 
 
+@pytest.mark.parametrize("number", ["1e0", " 1", "01", "1.0", "0x1", "1 ", "+1"])
+def test_a_number_in_another_form_than_its_own_is_refused(client: Store, number: str) -> None:
+    """Added, it would stand in the table of producers in a form that nobody reads: the producer could never open again."""
+    start_venue(client)
+    *call, _, batch = append_call(1, a_batch(incarnation=opened(client)))
+    with pytest.raises(redis.ResponseError, match="GAP 0"):
+        client.execute_command(*call, number, batch)
+    assert client.xlen(JOURNAL_KEY) == 1
+    assert client.execute_command(*call, "1", batch) == b"1-1"
+    assert Opening.parse(client.execute_command(*open_call(PRODUCER))).last_number == 1
+
+
 def test_a_full_store_lets_producers_open_and_reduce(client: Store) -> None:
     first = opened(client)
     used = client.config_get("maxmemory")["maxmemory"]

@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 import redis
 
-from engine.journal import EVENTS_KEY, Store, parse_events, parse_streams
+from engine.journal import (
+    BEGINNING,
+    EVENTS_KEY,
+    ChainBroken,
+    Store,
+    StreamReader,
+    parse_events,
+    parse_journal,
+    parse_streams,
+)
 from tests.store_process import StoreProcess
 
 NAME = EVENTS_KEY.encode()
@@ -39,6 +48,23 @@ def test_nothing_is_no_entry(reply: Any) -> None:
     assert parse_events(parse_streams(reply).get(NAME, ())) == []
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [b"t", b"1"],
+        [b"t", b"1", b"b", b"batch", b"y", b"1", b"z", b"1"],
+        [b"t", b"1x", b"b", b"batch"],
+        {b"t": b"", b"b": b"batch"},
+    ],
+)
+def test_an_entry_of_other_fields_breaks_the_chain(fields: Any) -> None:
+    """Who reads it stops in good order, as at any entry that was changed."""
+    with pytest.raises(ChainBroken, match="1-2 is no journal entry"):
+        parse_journal([(b"1-2", fields)])
+    with pytest.raises(ChainBroken, match="1-2 is no event entry"):
+        parse_events([(b"1-2", fields)])
+
+
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_the_store_speaks_these_shapes(server: StoreProcess, client: Store, protocol: int) -> None:
     client.delete(EVENTS_KEY)
@@ -54,3 +80,11 @@ def test_the_store_speaks_these_shapes(server: StoreProcess, client: Store, prot
         [entry] = parse_events(parse_streams(reply)[NAME])
         assert entry[1:] == (b"head", b"digest", b"events")
     own.close()
+
+
+def test_a_reader_connects_again_as_often_as_it_must(client: Store) -> None:
+    client.delete(EVENTS_KEY)
+    reader = StreamReader(client)
+    for _ in range(120):
+        assert reader.events(BEGINNING, count=1) == []
+        reader.close()

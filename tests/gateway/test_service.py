@@ -316,7 +316,7 @@ class TestEnd:
         events = [first.event()["event"] for _ in range(4)]
         assert [event.get("X") for event in events] == ["NEW", None, "FILLED", None]
 
-    @pytest.mark.parametrize("damage", ["a gap", "an end before the cursor"])
+    @pytest.mark.parametrize("damage", ["a gap", "a foreign field", "an end before the cursor"])
     def test_a_store_that_forgets_ends_the_process(self, own_venue: Venue, damage: str) -> None:
         venue = own_venue
         venue.account(**RICH)
@@ -327,6 +327,8 @@ class TestEnd:
             last = client.xrevrange(EVENTS_KEY, count=1)[0]
             epoch, _, sequence = last[0].decode().partition("-")
             client.xadd(EVENTS_KEY, last[1], id=f"{epoch}-{int(sequence) + 2}")
+        elif damage == "a foreign field":
+            client.xadd(EVENTS_KEY, {"h": b"", "d": b"", "b": b"", "z": b""})
         else:
             client.set("{jibek}:published", "1-0")
             client.client_kill_filter(_type="normal", skipme=True)

@@ -419,3 +419,13 @@ def record_calls(store: LedgerStore) -> list[tuple[Cursor, Cursor, Writes]]:
 
     store.send = send_and_record  # type: ignore[method-assign]
     return calls
+
+
+def test_a_settlement_begins_anew_as_often_as_it_must(venue: TestVenue, client: Store) -> None:
+    """It does so after each lost connection, and whenever another settlement was first."""
+    settlement = Settlement(open_ledger(client))
+    for _ in range(120):
+        venue.add_account(f"client-{settlement.cursor.id.sequence}", KZT=100)
+        assert settlement.step(block_ms=None)
+        settlement.store.confirm_all()
+        settlement.resume()
