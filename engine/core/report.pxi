@@ -229,7 +229,7 @@ cdef load(Core core, bytes data):
     listed = []
     for index in range(venue.market_count):
         for asks in range(2):
-            load_side(core, exchange.markets[index], asks, counts[index][asks], reader, needs, listed)
+            load_side(core, exchange.markets[index], asks, counts[index][asks], reader, venue, needs, listed)
     list_loaded_orders(core, listed)
     for _ in range(venue.agenda_count):
         item = reader.record(SAVED_AGENDA_ITEM)
@@ -292,12 +292,21 @@ cdef load_account(Core core, uint32_t number, reader):
         last_id = key_id
 
 
-cdef load_side(Core core, MarketRecord* market, bint asks, uint64_t count, reader, dict needs, list listed):
+cdef load_side(
+    Core core, MarketRecord* market, bint asks, uint64_t count, reader, venue, dict needs, list listed
+):
     """The orders of one side in priority: each at a worse price than the one before it, or later at the same."""
     cdef uint64_t last_id = 0
     cdef int64_t key, last_key = AMOUNT_MAX
+    definition = MARKET_DEFINITION.unpack_from(core.market_definitions[market.number - 1])
+    lots = 0
     for _ in range(count):
         saved = reader.record(SAVED_ORDER)
+        check_saved_order(saved, definition, market.lot_value_units, venue)
+        lots += saved.left_lots
+        if lots > AMOUNT_LIMIT:
+            # No accounts could hold so much, and a level could not add it up.
+            raise SavedStateFault(f"order {saved.order_id} is of more lots than can be")
         key = ladder_key(asks, saved.price_ticks)
         if key > last_key or (key == last_key and saved.order_id < last_id):
             raise SavedStateFault(f"order {saved.order_id} is out of order")
@@ -315,10 +324,6 @@ cdef load_order(Core core, MarketRecord* market, bint asks, saved, dict needs, l
     cdef int64_t key
     cdef AccountMarket* own
     cdef OrderInfo* info
-    check_saved_order(
-        saved, MARKET_DEFINITION.unpack_from(core.market_definitions[market.number - 1]), market.lot_value_units,
-        exchange.last_order_id, exchange.account_count,
-    )
     order_id, account = saved.order_id, saved.account
     key = ladder_key(asks, saved.price_ticks)
     hash = client_id_hash(client_id_read(id), exchange.client_id_seed, account) if id[0] else 0

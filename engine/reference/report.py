@@ -240,7 +240,7 @@ def load(data: bytes) -> Exchange:
     for market, sides in zip(exchange.markets.values(), counts, strict=True):
         for side, count in zip(Side, sides, strict=True):
             for _ in range(count):
-                _load_order(exchange, market, side, reader.record(SAVED_ORDER))
+                _load_order(exchange, market, side, reader.record(SAVED_ORDER), venue)
     for _ in range(venue.agenda_count):
         item = reader.record(SAVED_AGENDA_ITEM)
         check_saved_agenda_item(item, len(exchange.accounts), len(exchange.markets))
@@ -296,8 +296,8 @@ def _load_account(exchange: Exchange, number: int, reader: StateReader) -> None:
         last_id = key_id
 
 
-def _load_order(exchange: Exchange, market: Market, side: Side, saved: SavedOrder) -> None:
-    check_saved_order(saved, market.definition, market.lot_value_units, exchange.last_order_id, len(exchange.accounts))
+def _load_order(exchange: Exchange, market: Market, side: Side, saved: SavedOrder, venue: SavedVenue) -> None:
+    check_saved_order(saved, market.definition, market.lot_value_units, venue)
     if saved.order_id in exchange.orders or saved.client_id in exchange.accounts[saved.account].order_by_client_id:
         raise SavedStateFault(f"order {saved.order_id} is there already, or its client id is")
     levels = market.levels(side)
