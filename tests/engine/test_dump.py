@@ -81,6 +81,9 @@ def spans_of(dump: bytes) -> list[Span]:
 def with_agenda(dump: bytes) -> bytes:
     """The same state with work on its agenda, as if the entry before had been full."""
     venue = SAVED_VENUE.unpack_from(dump)
+    if venue.account_count < 4 or venue.market_count < 2:
+        # The flow has lost the batch that defines them.
+        return dump
     items = [
         SavedAgendaItem(AgendaKind.CLOSE_ORDERS, 1, 2, Reason.CANCELLED_BY_OWNER),
         SavedAgendaItem(AgendaKind.CLOSE_ORDERS, 3, 0, Reason.CANCELLED_BY_FREEZE),
@@ -227,7 +230,7 @@ def damage_many(seed: int, moments: int, changes: int) -> tuple[int, int]:
             except BaseException as error:
                 error.add_note(
                     f"moment {number}, change {change}, {damage.__name__}; "
-                    f"repeat with: JIBEK_SEED={seed} python -m pytest tests/engine/test_dump.py"
+                    f"repeat with: JIBEK_SEED={number} python -m pytest -m long tests/engine/test_dump.py"
                 )
                 raise
     return verdicts[0], verdicts[1]
@@ -241,7 +244,7 @@ def test_both_engines_judge_damaged_dumps_alike() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 def test_both_engines_judge_many_damaged_dumps_alike(seed: int) -> None:
-    refused, taken = damage_many(SEED + 1_000 * (seed + 1), moments=50, changes=1_000)
+    refused, taken = damage_many(SEED + 1_000 * seed, moments=50, changes=1_000)
     assert refused > 20_000 and taken > 2_000, (refused, taken)
 
 
