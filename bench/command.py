@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.origin import origin
 from bench.yardstick import BaselineFailed
 
 
@@ -23,7 +24,10 @@ def run(
 ) -> int:
     """Runs the benchmark; the exit code is 1 where the baseline failed or the trades are wrong.
 
+    With --json the report begins with its command, commit and machine.
+
     Args:
+        name: the name of its module, with `_` for the `-` of the command.
         has_baseline: whether it can be compared with the yardstick; `measure` then takes its folder.
     """
     parser = argparse.ArgumentParser(prog=f"bench.{name}", description=question)
@@ -33,12 +37,16 @@ def run(
         parser.add_argument(
             "--yardstick", type=Path, metavar="FOLDER", help="compare with the yardstick of this folder"
         )
-    options = vars(parser.parse_args(arguments))
+    given = sys.argv[1:] if arguments is None else arguments
+    options = vars(parser.parse_args(given))
     as_json = options.pop("json")
     try:
         report = measure(**options)
     except BaselineFailed as error:
         print(f"bench {name}: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(report, indent=2) if as_json else render(report))
+    if as_json:
+        print(json.dumps({**origin(name.replace("_", "-"), given), **report}, indent=2))
+    else:
+        print(render(report))
     return 0

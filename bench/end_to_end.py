@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -36,6 +35,7 @@ from typing import Any, NamedTuple
 import click
 import uvloop
 
+from bench.origin import origin
 from jibek.client import Credentials
 from jibek.load_cpu import cpu_seconds
 from jibek.load_flow import Flow, Terms, make_terms
@@ -240,12 +240,7 @@ def result(parts: dict[str, list[Part]], size: Size) -> dict[str, Any]:
         "echo_generator_cpu_us": middle(generator_cpu_us(part) for part in echo),
         "trades_per_order": 0.5,
         "size": size._asdict(),
-        "machine": {
-            "cores": os.cpu_count(),
-            "processor": platform.machine(),
-            "python": platform.python_version(),
-            "load_average": round(os.getloadavg()[0], 2),
-        },
+        "load_average": round(os.getloadavg()[0], 2),
     }
 
 
@@ -289,7 +284,7 @@ def end_to_end(smoke: bool, as_json: bool) -> None:
     size = SMOKE if smoke else FULL
     found = result(run_rounds(size), size)
     if as_json:
-        print_json(found)
+        print_json({**origin("end-to-end", sys.argv[1:]), **found})
     else:
         print_result(found)
 

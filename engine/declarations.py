@@ -58,10 +58,13 @@ def record_declarations() -> str:
         '    """',
         f"    #define JIBEK_NO_COMMAND {records.NO_COMMAND}u",
         f"    #define JIBEK_AMOUNT_MAX INT64_C({records.AMOUNT_MAX})",
+        f"    #define JIBEK_BOOK_MAGIC {_c_bytes(records.BOOK_MAGIC)}",
         '    """',
         '    const uint32_t NO_COMMAND "JIBEK_NO_COMMAND"',
         "    # Largest amount, value or sum of an asset.",
         '    const int64_t AMOUNT_MAX "JIBEK_AMOUNT_MAX"',
+        "    # What the saved state of an order book begins with.",
+        '    const char* BOOK_MAGIC "JIBEK_BOOK_MAGIC"',
     )
     views = (
         "cdef union Event:",
@@ -115,6 +118,11 @@ def order_type_declarations() -> str:
     sections += [_c_enum(OrderType), _c_enum(TimeInForce), _c_enum(OrderFlag), "\n".join(bounds)]
     sections += ["\n".join(flags), "\n".join(names)]
     return "\n\n".join(sections) + "\n"
+
+
+def _c_bytes(data: bytes) -> str:
+    """Bytes as a C string, which ends with one zero more; written twice over, because Cython reads it first."""
+    return '"' + "".join(chr(byte) if 32 < byte < 127 else f"\\\\{byte:03o}" for byte in data) + '"'
 
 
 def _head(source: str) -> str:

@@ -18,6 +18,7 @@ from engine.records import (
     FEE_PPM_MAX,
     FEES,
     HOUSE_ACCOUNT,
+    HOUSE_NAME,
     ID_MAX,
     KEY_DEFINITION,
     KEYS_PER_ACCOUNT_MAX,
@@ -310,7 +311,7 @@ def check_saved_market(
 
 def check_saved_account(saved: SavedAccount, name: bytes, number: int, taken: Collection[bytes]) -> None:
     """Raises SavedStateFault."""
-    valid = name == b"house" if number == HOUSE_ACCOUNT else ACCOUNT_NAME.fullmatch(name) and name not in taken
+    valid = name == HOUSE_NAME if number == HOUSE_ACCOUNT else ACCOUNT_NAME.fullmatch(name) and name not in taken
     _fault_unless(valid and saved.is_frozen <= 1, f"account {number}, {name!r}, is not valid, or there twice")
     _fault_unless(saved.key_count <= KEYS_PER_ACCOUNT_MAX, f"account {number} has {saved.key_count} keys")
     plain = not (saved.is_frozen or saved.fees_count or saved.key_count)
@@ -331,17 +332,24 @@ def check_saved_key(
     _fault_unless(valid and key_id > last_id and key_id not in taken, f"account {account} has a key that is not valid")
 
 
-def check_saved_order(saved: SavedOrder, definition: MarketDefinition, lot_value_units: int, venue: SavedVenue) -> None:
-    """What can be judged of an order by itself. Raises SavedStateFault."""
+def check_saved_order(
+    saved: SavedOrder,
+    definition: MarketDefinition,
+    lot_value_units: int,
+    last_order_id: int,
+    account_count: int,
+    time_us: int,
+) -> None:
+    """What can be judged of an order by itself, where the venue's time is `time_us`. Raises SavedStateFault."""
     resting = OrderFlag.HAS_LIMIT | OrderFlag.MAY_REST
     may_rest = order_flags(saved.order_type, saved.time_in_force) & resting == resting
-    named = 0 < saved.order_id <= venue.last_order_id and 0 < saved.account < venue.account_count
+    named = 0 < saved.order_id <= last_order_id and 0 < saved.account < account_count
     sized = 0 < saved.left_lots <= saved.quantity_lots <= definition.quantity_max_lots
     priced = 0 < saved.price_ticks <= definition.price_max_ticks
     valued = saved.price_ticks * saved.quantity_lots * lot_value_units <= AMOUNT_MAX
     paid = 0 <= saved.cumulative_quote <= AMOUNT_MAX and saved.fee_credit < PPM
     padded = b"\0" not in saved.client_id.rstrip(b"\0") and saved.self_trade_mode == SelfTradeMode.NONE
-    timed = saved.working_us == saved.created_us <= saved.updated_us <= venue.time_us
+    timed = saved.working_us == saved.created_us <= saved.updated_us <= time_us
     valid = may_rest and named and sized and priced and valued and paid and padded and timed
     _fault_unless(valid, f"order {saved.order_id} is not one that could rest")
 

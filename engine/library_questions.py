@@ -18,7 +18,7 @@ from engine.library_values import (
 )
 from engine.library_venue import EngineVenue
 from engine.listing import Market
-from engine.records import HOUSE_ACCOUNT, Side
+from engine.records import HOUSE_ACCOUNT, HOUSE_NAME, Side
 
 if TYPE_CHECKING:
     from engine.book import Book
@@ -40,7 +40,7 @@ class EngineQuestions(EngineVenue):
 
         Complexity: O(assets of the account).
         """
-        number = HOUSE_ACCOUNT if account == "house" else self._account(account)
+        number = HOUSE_ACCOUNT if account == HOUSE_NAME.decode() else self._account(account)
         assets = self.listing.assets
         return {
             assets[asset].name: Balance(amount_of(available, assets[asset]), amount_of(held, assets[asset]))

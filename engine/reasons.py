@@ -1,7 +1,9 @@
 """Every reason why the venue refuses a request or ends an order: one enum.
 
-A refusal is a value, never an exception. The number goes into the 16-bit `reason` field of an event, so it is never
-reused and never changes; the name is what people see in logs and JSON; the text tells a person what to do.
+A refusal is data: what leaves an engine is an event with one of these reasons. Inside the reference it travels as the
+exception `engine.definitions.Refused`, on the compiled hot path as a return value. The number goes into the 16-bit
+`reason` field of an event, so it is never reused and never changes; the name is what people see in logs and JSON; the
+text tells a person what to do.
 
 The numbers come in families:
 
@@ -89,7 +91,7 @@ class Reason(IntEnum):
         "An account name has 1 to 32 characters a-z 0-9 . _ - and begins with a letter or digit. Choose such a name.",
     )
     ACCOUNT_FROZEN = 304, "The account is frozen. Ask the operator; `jibek account unfreeze` lifts it."
-    ACCOUNT_NOT_FROZEN = 305, "The account is not frozen: there is nothing to unfreeze. Nothing is to be done."
+    ACCOUNT_NOT_FROZEN = 305, "The account is not frozen: there is nothing to unfreeze. No action is needed."
     KEY_EXISTS = 306, "An API key of this id exists already. Create a new one."
     UNKNOWN_KEY = 307, "No such API key for this account. See `jibek account show`."
     INVALID_KEY = (
@@ -135,7 +137,7 @@ class Reason(IntEnum):
     DUPLICATE_CLIENT_ID = 411, "An open order of this account has this client order id. Choose another one."
     TOO_MANY_OPEN_ORDERS = 412, "The account has as many open orders in this market as are allowed. Cancel one first."
     ORDER_ID_IN_USE = 414, "A resting order of this book has this order id. Choose another one."
-    WOULD_TAKE = 413, "A LIMIT_MAKER order would match at once. Choose a price that rests."
+    WOULD_TAKE = 413, "An order that only rests would match at once. Choose a price that rests."
 
     # -- 5xx: cancelling an order
     UNKNOWN_ORDER = (
@@ -145,10 +147,10 @@ class Reason(IntEnum):
             "what became of it."
         ),
     )
-    NO_OPEN_ORDERS = 502, "The account has no open order to cancel. Nothing is to be done."
+    NO_OPEN_ORDERS = 502, "The account has no open order to cancel. No action is needed."
 
     # -- 6xx: why an order ended
-    CANCELLED_BY_OWNER = 601, "Cancelled at the owner's request. Nothing is to be done."
+    CANCELLED_BY_OWNER = 601, "Cancelled at the owner's request. No action is needed."
     CANCELLED_BY_FREEZE = 602, "Cancelled because the account was frozen. Ask the operator."
     IMMEDIATE_REST_EXPIRED = 603, "IOC: what could not be filled at once expired. Send GTC for an order that may wait."
     FILL_OR_KILL_EXPIRED = (

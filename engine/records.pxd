@@ -175,10 +175,13 @@ cdef extern from * nogil:
     """
     #define JIBEK_NO_COMMAND 4294967295u
     #define JIBEK_AMOUNT_MAX INT64_C(4611686018427387903)
+    #define JIBEK_BOOK_MAGIC "JBK1\\000\\000\\000\\000"
     """
     const uint32_t NO_COMMAND "JIBEK_NO_COMMAND"
     # Largest amount, value or sum of an asset.
     const int64_t AMOUNT_MAX "JIBEK_AMOUNT_MAX"
+    # What the saved state of an order book begins with.
+    const char* BOOK_MAGIC "JIBEK_BOOK_MAGIC"
 
 cdef struct BatchHeader:
     uint16_t version

@@ -17,7 +17,8 @@ An **event entry** is the engine's answer, published under the id of the journal
     EventHeader (48 bytes) · count × event (256 bytes) · blob area (blob_length bytes)
 
 An event has one of three views over a common beginning: TradeEvent, PreventedEvent, and OrderEvent for everything else.
-What two views have in common stands at the same place in both.
+What two views have in common has the same offset in both, except what self-trade prevention adds to orders and to
+prevented trades.
 
 The blob area holds what has no fixed size: names, reasons, definitions. A record points into it with `blob_offset` and
 `blob_length`; the slice is a sequence of parts, each with a 16-bit length in front (`pack_parts`, `unpack_parts`).
@@ -64,6 +65,9 @@ assert EVENTS_BEGIN_MAX + FILLS_MAX + 2 + BATCH_COMMANDS_MAX <= EVENTS_MAX
 
 HOUSE_ACCOUNT = 0
 """The venue's own account: it receives the fees. Clients are numbered from 1."""
+HOUSE_NAME = b"house"
+BOOK_MAGIC = b"JBK1\0\0\0\0"
+"""What the saved state of one order book begins with (`engine.Book.to_bytes`)."""
 
 # The width of a field: its struct code and its C type.
 U8 = Annotated[int, "B", "uint8_t"]

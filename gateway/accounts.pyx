@@ -42,7 +42,7 @@ EXPIRED = "EXPIRED"
 cdef str _NEW = NEW, _PARTIALLY_FILLED = PARTIALLY_FILLED, _FILLED = FILLED, _CANCELED = CANCELED, _EXPIRED = EXPIRED
 cdef str _DERIVED_PREFIX = DERIVED_PREFIX
 cdef int64_t HOUSE_ACCOUNT = 0
-cdef int64_t STEP_MAX = (<int64_t>1 << 62)
+cdef int64_t STEP_MAX = AMOUNT_MAX + 1
 
 cdef enum:
     # Levels that came or went since the sorted ones were brought up to date; one more and they are.
@@ -426,7 +426,7 @@ cdef class OrderEvents:
         order.status = _NEW
         order.created_us = order.updated_us = account.updated_us = self.time_us
         if not _is_zero(event.client_id):
-            order._client = safe_client_id(event.client_id[:36])
+            order._client = safe_client_id(event.client_id[:RECORD_CLIENT_ID_BYTES])
             account.found_by_client[order._client] = order
         self.placed = order
         self.orders[order_id] = order

@@ -34,7 +34,6 @@ cdef enum:
     # Digits before the point of a plain decimal; with eight behind it, it fits 64 bits.
     WHOLE_DIGITS_MAX = 10
     DECIMALS = 8
-    CLIENT_ID_BYTES_MAX = 36
     REPLY_BYTES_MAX = 2048
     AHEAD_MS_MAX = 1000
     WINDOW_MS_DEFAULT = 5000
@@ -584,7 +583,7 @@ cdef bint _copy_client_id(const Token *token, char *client_id) noexcept:
     """Copies a client's id of allowed characters that is not of the derived form; whether it is one."""
     cdef Py_ssize_t index
     cdef char letter
-    if not token.is_text or not 0 < token.length <= CLIENT_ID_BYTES_MAX:
+    if not token.is_text or not 0 < token.length <= RECORD_CLIENT_ID_BYTES:
         return False
     for index in range(token.length):
         letter = token.text[index]

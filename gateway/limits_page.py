@@ -10,7 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.records import AMOUNT_MAX, BATCH_COMMANDS_MAX, CLIENT_ID_BYTES
+from engine.records import (
+    AMOUNT_MAX,
+    BATCH_COMMANDS_MAX,
+    CLIENT_ID_BYTES,
+    EVENTS_BEGIN_MAX,
+    EVENTS_MAX,
+    FILLS_MAX,
+)
 from gateway import accounts, feeds, numerals, protocol, service, sessions
 from gateway.pipeline import PipelineLimits
 from gateway.protocol import Limits
@@ -23,8 +30,9 @@ HEAD = """\
 
 Written by `python -m gateway.limits_page` from the constants in the code; a test keeps it current. Do not edit.
 
-Every queue, cache and buffer of the gateway has a bound, and every bound an answer. Those with an option are chosen when
-`python -m gateway.service` is started; what stands here is the default. Codes are those of [errors.md](errors.md).
+Every queue, cache and buffer of the gateway has a bound, and so has what the engine does at once; every bound has an answer.
+Those with an option are chosen when `python -m gateway.service` is started; what stands here is the default. Codes are those
+of [errors.md](errors.md).
 """
 
 
@@ -110,6 +118,20 @@ def _bounds() -> dict[str, list[Bound]]:
             Bound("requests that wait for the secret of a key", f"{sessions.WAITING_FOR_SECRET_MAX}", "-1008"),
             Bound("requests with an unknown key that wait for newer events", f"{service.READING_UP_MAX:,}", "-2015, by what is known"),
             Bound("signed orders remembered against replay", f"{sessions.REPLAYS_MAX:,}", "-1008 for signed orders"),
+        ],
+        "What the engine does at once": [
+            Bound("fills of an order in the command that places it", f"{FILLS_MAX:,}", "what is left expires"),
+            Bound(
+                "events of an entry before a command begins",
+                f"{EVENTS_BEGIN_MAX:,}",
+                "-1008, nothing was done; the cancel of one order is taken",
+            ),
+            Bound(
+                "orders closed by one cancel of all, or by a freeze, in an entry",
+                f"{EVENTS_BEGIN_MAX:,}",
+                "the reply lists these; the next entries close the others, before any other command",
+            ),
+            Bound("events of an entry", f"{EVENTS_MAX:,}", "never reached, because of the bounds above"),
         ],
         "What waits for a slow reader": [
             Bound(

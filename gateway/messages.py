@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from engine.listing import Asset, Listing, Market
-from engine.records import MarketState, OrderType, Side, TimeInForce
+from engine.records import CLIENT_ID_BYTES, MarketState, OrderType, Side, TimeInForce
 from gateway.accounts import Account, Order, OwnTrade
 from gateway.numerals import ONE_E8, ZERO, MarketNumbers, asset_unit_e8, format_e8
 from gateway.refusals import Refusal, wording
@@ -33,8 +33,8 @@ ORDER_TYPES: dict[int, str] = {order_type: order_type.name for order_type in Ord
 TIMES_IN_FORCE: dict[int, str] = {time: time.name if time else "GTC" for time in TimeInForce}
 """An order type that has no choice is shown as good till cancelled."""
 
-CLIENT_ID_PATTERN = re.compile(r"[A-Za-z0-9._:/-]{1,36}")
-CLIENT_ID_RANGE = "^[A-Za-z0-9._:/-]{1,36}$"
+CLIENT_ID_PATTERN = re.compile(rf"[A-Za-z0-9._:/-]{{1,{CLIENT_ID_BYTES}}}")
+CLIENT_ID_RANGE = f"^{CLIENT_ID_PATTERN.pattern}$"
 DECIMAL_RANGE = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
 INTEGER_RANGE = "^[0-9]{1,20}$"
 

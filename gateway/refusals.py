@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from engine.reasons import Reason
+from engine.records import CLIENT_ID_BYTES
 
 
 class Wording(NamedTuple):
@@ -58,7 +59,7 @@ WORDINGS: dict[Reason, Wording] = {
     Reason.INVALID_CLIENT_ID: Wording(
         400,
         -1100,
-        "Illegal characters found in parameter 'newClientOrderId'; legal range is '^[A-Za-z0-9._:/-]{1,36}$'.",
+        f"Illegal characters found in parameter 'newClientOrderId'; legal range is '^[A-Za-z0-9._:/-]{{1,{CLIENT_ID_BYTES}}}$'.",
     ),
     Reason.DUPLICATE_CLIENT_ID: Wording(400, _NEW_ORDER, "Duplicate order sent."),
     Reason.TOO_MANY_OPEN_ORDERS: Wording(400, _INVALID_MESSAGE, "Filter failure: MAX_NUM_ORDERS"),

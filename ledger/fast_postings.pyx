@@ -54,7 +54,7 @@ cdef enum:
     COUNTERS = 8
     COUNTER_BYTES = 16
 
-cdef int64_t AMOUNT_LIMIT = <int64_t>1 << 62
+cdef int64_t AMOUNT_LIMIT = AMOUNT_MAX + 1
 
 assert [int(kind) for kind in AccountKind] == [CLIENT, HOLD, FEE, CUSTODY, CLEARING]
 assert [int(code) for code in TransferCode] == [

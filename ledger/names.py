@@ -13,8 +13,9 @@ from collections.abc import Mapping
 
 from engine.listing import Asset
 from engine.records import ASSET_DEFINITION, EVENT_BYTES, EVENT_HEADER, HOUSE_ACCOUNT, EventEntry, EventKind
+from engine.records import HOUSE_NAME as HOUSE_NAME_BYTES
 
-HOUSE_NAME = "house"
+HOUSE_NAME = HOUSE_NAME_BYTES.decode()
 """What the venue's own account is called; it is never added by a command."""
 
 

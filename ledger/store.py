@@ -1,6 +1,6 @@
 """The ledger in the store: the cursor, the balances, the transfers, and the one call that writes them.
 
-This is the only module of the ledger that knows the store. Everything is written by the server-side function of
+This is the only module that writes the ledger's keys; reports and reconciliation read the events by themselves. All is written by the server-side function of
 `store.lua`, which names the keys. What a projection needs to be applied exactly once stands in one sentence: the cursor
 moves in the same call that writes the effect, and the call is refused unless the cursor is where the caller thinks.
 

@@ -43,31 +43,40 @@ def build() -> None:
     Raises:
         subprocess.CalledProcessError: it does not compile; what was said stands in `stderr`.
     """
-    copy_sources()
+    copy_sources(COPY)
+    compile_extensions(COPY, JIBEK_DEBUG="1", CC="gcc")
+
+
+def compile_extensions(copy: Path, **variables: str) -> None:
+    """Compiles the extensions of a copy in their places, with these variables in the environment.
+
+    Raises:
+        subprocess.CalledProcessError: it does not compile; what was said stands in `stderr`.
+    """
     install_tools()
     subprocess.run(
         [sys.executable, "setup.py", "-q", "build_ext", "--inplace", f"-j{COMPILERS}"],
-        cwd=COPY,
-        env={**os.environ, "JIBEK_DEBUG": "1", "PYTHONPATH": str(TOOLS), "CC": "gcc"},
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": str(TOOLS), **variables},
         check=True,
         capture_output=True,
         text=True,
     )
 
 
-def copy_sources() -> None:
+def copy_sources(copy: Path) -> None:
     """Copies files with their times, by which the compiler sees what has changed, and drops those that are no more."""
-    setup = COPY / "setup.py"
+    setup = copy / "setup.py"
     if setup.exists() and setup.read_bytes() != (ROOT / "setup.py").read_bytes():
         # The flags may be others, which no time of a source tells.
-        shutil.rmtree(COPY)
-    COPY.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(copy)
+    copy.mkdir(parents=True, exist_ok=True)
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
-        shutil.copy2(ROOT / name, COPY / name)
+        shutil.copy2(ROOT / name, copy / name)
     for folder in FOLDERS:
-        shutil.copytree(ROOT / folder, COPY / folder, ignore=NOT_COPIED, dirs_exist_ok=True)
-        for path in (COPY / folder).rglob("*"):
-            if path.suffix in (".py", ".pyx", ".pxd", ".pyi") and not (ROOT / path.relative_to(COPY)).exists():
+        shutil.copytree(ROOT / folder, copy / folder, ignore=NOT_COPIED, dirs_exist_ok=True)
+        for path in (copy / folder).rglob("*"):
+            if path.suffix in (".py", ".pyx", ".pxd", ".pyi") and not (ROOT / path.relative_to(copy)).exists():
                 path.unlink()
 
 

@@ -1,14 +1,22 @@
-"""The examples in docs/ are run as they stand."""
+"""The examples in docs/ are run as they stand, and what docs/invariants.md names exists."""
 
 from __future__ import annotations
 
 import doctest
+import re
 from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 PAGES = [path for path in sorted(DOCS.glob("*.md")) if ">>>" in path.read_text()]
+
+INVARIANTS = (DOCS / "invariants.md").read_text()
+ROWS = re.findall(r"^\| I(\d+) \| (.+?) \| (.+?) \| (.+?) \|$", INVARIANTS, re.MULTILINE)
+PLACE = re.compile(r"`([\w/.]+)::(\w+)`")
+CITED = re.compile(r"(?:#|\"\"\") ?((?:I\d+(?:, )?)+):")
+"""How code cites invariants: `# I3, I4: no balance is negative`."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -16,3 +24,31 @@ def test_page(page: Path) -> None:
     pytest.importorskip("numpy")
     failed, attempted = doctest.testfile(str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert attempted and not failed
+
+
+def defines(path: Path, name: str) -> bool:
+    """Whether a function, class or constant of this name is made in a file of Python, Cython or Lua."""
+    pattern = rf"^\s*(?:def|class|cdef|cpdef|local function)\b[^\n=]*\b{name}\b *[(:]|^{name}\b *="
+    return re.search(pattern, path.read_text(), re.MULTILINE) is not None
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"I{row[0]}")
+def test_an_invariant_names_code_and_tests_that_exist(row: tuple[str, str, str, str]) -> None:
+    _, _, kept_in, attacked_by = row
+    for places in (kept_in, attacked_by):
+        found = PLACE.findall(places)
+        assert found and PLACE.sub("", places).strip(", ") == "", places
+        for path, name in found:
+            assert defines(ROOT / path, name), f"{path} has no {name}"
+    for path, name in PLACE.findall(attacked_by):
+        assert path.startswith("tests/") and name.lower().startswith("test"), f"{path}::{name} is no test"
+
+
+def test_invariants_are_numbered_densely_and_code_cites_what_there_is() -> None:
+    numbers = [int(number) for number, *_ in ROWS]
+    assert numbers == list(range(1, len(numbers) + 1))
+    for path in ("engine/reference/report.py", "engine/core/report.pxi"):
+        cited = {
+            int(number) for text in CITED.findall((ROOT / path).read_text()) for number in re.findall(r"\d+", text)
+        }
+        assert cited == set(range(1, 7)), f"{path} cites {sorted(cited)}"

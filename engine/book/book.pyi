@@ -1,55 +1,10 @@
 from collections.abc import Iterator
-from enum import IntEnum
 from os import PathLike
-from typing import Any, NamedTuple, SupportsIndex, TypeAlias, overload
+from typing import Any, SupportsIndex, TypeAlias, overload
 
-from engine.reasons import Reason
-from engine.records import Side
+from engine.book.values import BookEvent, DepthLevel, QueuePlace, RestingOrder
 
 _AnyPath: TypeAlias = str | bytes | PathLike[str] | PathLike[bytes]
-
-OPERATION_FIELDS: list[tuple[str, str]]
-EVENT_FIELDS: list[tuple[str, str]]
-
-class BookEventKind(IntEnum):
-    REJECTED = 1
-    ACCEPTED = 2
-    TRADE = 3
-    CANCELLED = 4
-    EXPIRED = 5
-    AMENDED = 6
-
-class OperationKind(IntEnum):
-    PLACE = 1
-    MARKET = 2
-    CANCEL = 3
-    REPLACE = 4
-    AMEND = 5
-
-class BookEvent(NamedTuple):
-    kind: BookEventKind
-    side: Side | None
-    reason: Reason
-    operation: int
-    order_id: int
-    maker_order_id: int
-    price_ticks: int
-    quantity_lots: int
-    left_lots: int
-
-class RestingOrder(NamedTuple):
-    order_id: int
-    side: Side
-    price_ticks: int
-    left_lots: int
-
-class DepthLevel(NamedTuple):
-    price_ticks: int
-    quantity_lots: int
-
-class QueuePlace(NamedTuple):
-    orders_ahead: int
-    lots_ahead: int
 
 class EventBlock:
     def __len__(self) -> int: ...
@@ -109,6 +64,3 @@ class Book:
     @staticmethod
     def load(path: _AnyPath) -> Book: ...
     def check(self) -> None: ...
-
-def operation_dtype() -> Any: ...
-def event_dtype() -> Any: ...

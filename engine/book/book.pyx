@@ -64,31 +64,19 @@ from engine.records cimport SIDE_BUY, SIDE_SELL
 
 import operator
 import os
-import struct
-from enum import IntEnum
-from typing import NamedTuple
 
+from engine.book.arrays import event_dtype, records_of
+from engine.book.values import (
+    BookEvent,
+    BookEventKind,
+    DepthLevel,
+    OperationKind,
+    QueuePlace,
+    RestingOrder,
+)
 from engine.reasons import Reason
+from engine.records import BOOK_MAGIC as STATE_MAGIC
 from engine.records import Side
-
-cdef extern from *:
-    """
-    /* The value of a plain int of one digit, 30 bits, as most are; 0 where it is another object. */
-    static inline int jibek_small_int(PyObject *number, long long *value) {
-        if (!PyLong_CheckExact(number)) return 0;
-    #if PY_VERSION_HEX >= 0x030C0000
-        if (!PyUnstable_Long_IsCompact((PyLongObject *)number)) return 0;
-        *value = PyUnstable_Long_CompactValue((PyLongObject *)number);
-    #else
-        if (Py_SIZE(number) < -1 || Py_SIZE(number) > 1) return 0;
-        *value = Py_SIZE(number) * (long long)((PyLongObject *)number)->ob_digit[0];
-    #endif
-        return 1;
-    }
-    """
-    bint jibek_small_int(object number, long long* value)
-    long long PyLong_AsLongLongAndOverflow(object number, int* overflow) except? -1
-    bint PyLong_Check(object number)
 
 assert sizeof(BookOperationRecord) == 40
 assert sizeof(BookEventRecord) == 48
@@ -103,89 +91,12 @@ cdef enum:
     # An array that is being read and one that is being written.
     KEPT_BLOCKS_MAX = 2
 
-STATE_MAGIC = b"JBK1"
 
-
-class BookEventKind(IntEnum):
-    """What happened in a book."""
-
-    REJECTED = EVENT_REJECTED
-    ACCEPTED = EVENT_ACCEPTED
-    TRADE = EVENT_TRADE
-    CANCELLED = EVENT_CANCELLED
-    EXPIRED = EVENT_EXPIRED
-    AMENDED = EVENT_AMENDED
-
-
-class OperationKind(IntEnum):
-    """What an operation of a batch asks for."""
-
-    PLACE = OPERATION_PLACE
-    MARKET = OPERATION_MARKET
-    CANCEL = OPERATION_CANCEL
-    REPLACE = OPERATION_REPLACE
-    AMEND = OPERATION_AMEND
-
-
-class BookEvent(NamedTuple):
-    """One thing that happened in a book.
-
-    ======== ====================== ============================ ============================
-    kind     price_ticks            quantity_lots                left_lots
-    ======== ====================== ============================ ============================
-    REJECTED 0                      0                            0
-    ACCEPTED the limit, 0 if MARKET what was asked for           0
-    TRADE    the maker's            what was filled              what the maker has left
-    CANCELLED that of the order     what was left                0
-    EXPIRED  the limit, 0 if MARKET what was left                0
-    AMENDED  that of the order      what was taken away          what the order has left
-    ======== ====================== ============================ ============================
-
-    In a TRADE `order_id` and `side` are the taker's; `maker_order_id` is 0 in all others. `side` is None where a refused
-    operation named none.
-    """
-
-    kind: BookEventKind
-    side: Side | None
-    reason: Reason
-    operation: int
-    order_id: int
-    maker_order_id: int
-    price_ticks: int
-    quantity_lots: int
-    left_lots: int
-
-
-class RestingOrder(NamedTuple):
-    """One order that rests in a book."""
-
-    order_id: int
-    side: Side
-    price_ticks: int
-    left_lots: int
-
-
-class DepthLevel(NamedTuple):
-    """One price of a side and the sum of what rests there."""
-
-    price_ticks: int
-    quantity_lots: int
-
-
-class QueuePlace(NamedTuple):
-    """How many orders, and how many lots of them, are filled before an order at its own price."""
-
-    orders_ahead: int
-    lots_ahead: int
-
-
-OPERATION_FIELDS = [
-    ("kind", "u1"), ("side", "u1"), ("time_in_force", "u1"), ("reserved", "u1"), ("reserved_2", "<u4"),
-    ("order_id", "<u8"), ("new_order_id", "<u8"), ("price_ticks", "<i8"), ("quantity_lots", "<i8"),
+assert [int(kind) for kind in BookEventKind] == [
+    EVENT_REJECTED, EVENT_ACCEPTED, EVENT_TRADE, EVENT_CANCELLED, EVENT_EXPIRED, EVENT_AMENDED,
 ]
-EVENT_FIELDS = [
-    ("kind", "u1"), ("side", "u1"), ("reason", "<u2"), ("operation", "<u4"), ("order_id", "<u8"),
-    ("maker_order_id", "<u8"), ("price_ticks", "<i8"), ("quantity_lots", "<i8"), ("left_lots", "<i8"),
+assert [int(kind) for kind in OperationKind] == [
+    OPERATION_PLACE, OPERATION_MARKET, OPERATION_CANCEL, OPERATION_REPLACE, OPERATION_AMEND,
 ]
 
 
@@ -204,81 +115,7 @@ cdef event_of(const BookEventRecord* record):
     )
 
 
-# -- what comes from Python: whole numbers, which are never rounded, cut or wrapped
-
-
-cdef inline int64_t read_number(object number, str name) except? -1:
-    """A whole number; -1, which is in no range, where it does not fit 64 bits."""
-    cdef long long value
-    if jibek_small_int(number, &value):
-        return value
-    return read_large_number(number, name)
-
-
-cdef int64_t read_large_number(object number, str name) except? -1:
-    cdef int overflow
-    if not PyLong_Check(number):
-        number = as_int(number, name)
-    return PyLong_AsLongLongAndOverflow(number, &overflow)
-
-
-cdef inline int read_choice(object number, str name) except -1:
-    """A side or a time in force; 0, which is none of them, where it fits no byte."""
-    cdef int64_t choice = read_number(number, name)
-    return <int>choice if 0 <= choice <= 255 else 0
-
-
-cdef inline uint64_t read_order_id(object number) except? 0:
-    cdef long long value
-    cdef uint64_t order_id = 0
-    if jibek_small_int(number, &value) and value >= 0:
-        return value
-    if not is_order_id(number, &order_id):
-        raise OverflowError(f"an order id is from 0 to 2^64 - 1, not {number}")
-    return order_id
-
-
-cdef bint is_order_id(object number, uint64_t* order_id) except -1:
-    """Whether a whole number can be an order id: 0 to 2^64 - 1."""
-    cdef int overflow
-    cdef long long low
-    if not PyLong_Check(number):
-        number = as_int(number, "an order id")
-    low = PyLong_AsLongLongAndOverflow(number, &overflow)
-    if overflow == 0 and low >= 0:
-        order_id[0] = low
-        return True
-    if overflow <= 0 or number >> 64:
-        return False
-    order_id[0] = number
-    return True
-
-
-cdef uint64_t read_levels(object levels) except? 0:
-    """How many levels are asked for; None asks for all."""
-    if levels is None:
-        return <uint64_t>-1
-    number = as_int(levels, "levels")
-    if number < 0:
-        raise ValueError(f"levels must not be negative, and {number} is")
-    return min(number, 2**63)
-
-
-cdef bint is_sell(object side) except -1:
-    """Which side a question is about. Unlike an operation, a question of no side is the caller's mistake."""
-    cdef int number = read_choice(side, "side")
-    if number != SIDE_BUY and number != SIDE_SELL:
-        raise ValueError(f"the side must be Side.BUY or Side.SELL, not {side}")
-    return number == SIDE_SELL
-
-
-cdef as_int(object number, str name):
-    """A number of NumPy or of another library as an int, where it is a whole one by its type."""
-    try:
-        return operator.index(number)
-    except TypeError:
-        hint = ": it is Side.BUY or Side.SELL" if name == "side" else ""
-        raise TypeError(f"{name} must be a whole number, not {number!r}{hint}") from None
+include "numbers.pxi"
 
 
 cdef class EventBlock:
@@ -550,7 +387,7 @@ cdef class Book:
         """
         import numpy
 
-        return numpy.frombuffer(self.apply_buffer(_records_of(operations)), event_dtype())
+        return numpy.frombuffer(self.apply_buffer(records_of(operations)), event_dtype())
 
     def apply_buffer(self, operations):
         """As `apply`, without NumPy.
@@ -828,7 +665,7 @@ cdef class Book:
         cdef uint64_t count
         cdef uint64_t index
         cdef SavedBookOrder saved
-        if data.shape[0] < 8 or bytes(data[:4]) != STATE_MAGIC or (data.shape[0] - 8) % sizeof(SavedBookOrder):
+        if data.shape[0] < 8 or bytes(data[:8]) != STATE_MAGIC or (data.shape[0] - 8) % sizeof(SavedBookOrder):
             raise ValueError("these bytes are not the state of a book")
         count = (data.shape[0] - 8) // sizeof(SavedBookOrder)
         for index in range(count):
@@ -874,89 +711,3 @@ cdef class Book:
             assert list(levels) == sorted(levels, reverse=side == Side.BUY), levels
         # No order is outside the levels, and no id outside the orders.
         assert seen == self.state.arena.live == self.state.ids.count, (seen, self.state.arena.live, self.state.ids.count)
-
-
-def operation_dtype():
-    """The NumPy dtype of one operation of `Book.apply`, 40 bytes."""
-    return _dtype("operation", OPERATION_FIELDS)
-
-
-def event_dtype():
-    """The NumPy dtype of one event of `Book.apply`, 48 bytes."""
-    return _dtype("event", EVENT_FIELDS)
-
-
-# Made when first asked for, because NumPy need not be there.
-_dtypes = {}
-
-
-def _dtype(name, fields):
-    if name not in _dtypes:
-        import numpy
-
-        _dtypes[name] = numpy.dtype(fields)
-    return _dtypes[name]
-
-
-_OPERATION = struct.Struct("<4BIQQqq")
-assert _OPERATION.size == sizeof(BookOperationRecord)
-
-
-def _records_of(operations):
-    """What `Book.apply` was given, as a contiguous array of `operation_dtype()`."""
-    import numpy
-
-    dtype = operation_dtype()
-    if not isinstance(operations, numpy.ndarray):
-        return numpy.frombuffer(_packed(operations), dtype)
-    if operations.ndim != 1:
-        raise ValueError(f"operations must have one dimension, not {operations.ndim}")
-    if operations.dtype != dtype:
-        operations = _converted(operations, dtype)
-    return numpy.ascontiguousarray(operations)
-
-
-def _converted(operations, dtype):
-    """An array with the same fields in another order, byte order or width."""
-    import numpy
-
-    if sorted(operations.dtype.names or ()) != sorted(dtype.names):
-        raise ValueError(f"the fields of operations must be {', '.join(dtype.names)}")
-    converted = numpy.empty(len(operations), dtype)
-    for name in dtype.names:
-        column, limits = operations[name], numpy.iinfo(dtype[name])
-        if column.dtype.kind not in "iu":
-            raise TypeError(f"{name} must be whole numbers, not {column.dtype}")
-        if column.size and not limits.min <= int(column.min()) <= int(column.max()) <= limits.max:
-            raise OverflowError(f"{name} must be from {limits.min} to {limits.max}")
-        converted[name] = column
-    return converted
-
-
-def _packed(operations):
-    """The records of tuples."""
-    packed = bytearray()
-    for index, operation in enumerate(operations):
-        try:
-            packed += _OPERATION.pack(*operation)
-        except (TypeError, struct.error):
-            raise _operation_fault(index, operation) from None
-    return packed
-
-
-def _operation_fault(index, operation):
-    """Why a tuple is no operation."""
-    if not isinstance(operation, (tuple, list)):
-        return TypeError(f"operation {index} must be a tuple, not {operation!r}")
-    if len(operation) != len(OPERATION_FIELDS):
-        names = ", ".join(name for name, _ in OPERATION_FIELDS)
-        return ValueError(f"operation {index} must have the fields {names}, not {len(operation)} numbers")
-    for (name, code), number in zip(OPERATION_FIELDS, operation, strict=True):
-        try:
-            whole = operator.index(number)
-        except TypeError:
-            return TypeError(f"operation {index}: {name} must be a whole number, not {number!r}")
-        bits, signed = 8 * int(code[-1]), code[-2] == "i"
-        if not -(2 ** (bits - 1)) * signed <= whole < 2 ** (bits - signed):
-            return OverflowError(f"operation {index}: {name} must fit {bits} bits, not {number}")
-    raise AssertionError(operation)

@@ -37,10 +37,11 @@ from engine.book.price_tree cimport (
     tree_remove_level,
     tree_worse_level,
 )
+from engine.records cimport AMOUNT_MAX
 
 cdef extern from * nogil:
     """
-    #define JIBEK_NO_ASK ((int64_t)1 << 62)
+    #define JIBEK_NO_ASK (JIBEK_AMOUNT_MAX + 1)
     """
     # Best ask of a book without asks; no price reaches it. A book without bids has the best bid 0.
     const int64_t NO_ASK "JIBEK_NO_ASK"

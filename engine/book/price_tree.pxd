@@ -41,10 +41,11 @@ from engine.book.memory cimport (
     jibek_lowest_bit,
     jibek_unlikely,
 )
+from engine.records cimport AMOUNT_MAX
 
 cdef extern from * nogil:
     """
-    #define JIBEK_EMPTY_KEY (-((int64_t)1 << 62))
+    #define JIBEK_EMPTY_KEY (-JIBEK_AMOUNT_MAX - 1)
 
     /* What an unused slot of a cache points to: it looks like a leaf of a number that none has. */
     static struct {

@@ -5,9 +5,10 @@ bids before asks, each in the order in which they would be filled. The same orde
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from engine.book.ladder cimport Ladder, Node, ladder_after, ladder_first, ladder_price
+from engine.records cimport BOOK_MAGIC
 
 cdef enum:
     SAVED_HEADER_BYTES = 8
@@ -42,8 +43,7 @@ cdef inline void saved_book_write(Ladder* ladder, const Node* nodes, char* data)
     cdef SavedBookOrder* saved = <SavedBookOrder*>(data + SAVED_HEADER_BYTES)
     cdef bint ask
     cdef uint32_t handle
-    memset(data, 0, SAVED_HEADER_BYTES)
-    memcpy(data, b"JBK1", 4)
+    memcpy(data, BOOK_MAGIC, SAVED_HEADER_BYTES)
     for ask in range(2):
         handle = ladder_first(ladder, ask)
         while handle:

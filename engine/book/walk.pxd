@@ -16,13 +16,11 @@ from engine.book.ladder cimport Arena, Ladder, Node, arena_give, ladder_assert_e
 from engine.book.memory cimport jibek_assert, jibek_unlikely
 from engine.book.order_ids cimport OrderIds, ids_remove
 from engine.book.price_tree cimport Level, tree_remove_level, tree_worse_level
+from engine.records cimport AMOUNT_MAX
 
 cdef extern from * nogil:
-    """
-    #define JIBEK_VALUE_MAX (((int64_t)1 << 62) - 1)
-    """
     # Highest price and quantity, and highest sum of a level. As a key it crosses every order and no empty side.
-    const int64_t VALUE_MAX "JIBEK_VALUE_MAX"
+    const int64_t VALUE_MAX "JIBEK_AMOUNT_MAX"
     # More fills than there can be orders.
     const uint64_t FILLS_UNBOUNDED "UINT64_MAX"
 

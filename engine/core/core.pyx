@@ -112,6 +112,7 @@ from engine.records import (
     BATCH_HEADER,
     COMMAND,
     EVENT_HEADER,
+    HOUSE_NAME,
     ID_MAX,
     KEYS_PER_ACCOUNT_MAX,
     MARKET_DEFINITION,
@@ -199,7 +200,7 @@ cdef class Core:
     def __init__(self):
         self.exchange.rules_version = RULES_VERSION
         if self.exchange.account_count == 0:
-            open_account(self, b"house")
+            open_account(self, HOUSE_NAME)
 
     def __dealloc__(self):
         exchange_free(&self.exchange)

@@ -12,6 +12,7 @@ from engine.book.memory cimport jibek_unlikely
 from engine.core.state cimport Entry, Exchange, MarketRecord, OrderInfo, PlacedOrder
 from engine.order_types cimport ORDER_FLAG_MAY_REST
 from engine.records cimport (
+    RECORD_CLIENT_ID_BYTES,
     EVENT_FLAG_MAY_REST,
     EVENT_FLAG_TAKER_FILLED,
     EVENT_FLAG_WORKING,
@@ -74,7 +75,7 @@ cdef inline bint emit_rejected(Exchange* exchange, const Command* command, int r
     event.price_ticks = command.price_ticks
     event.quantity_lots = command.quantity_lots
     event.amount = command.amount
-    memcpy(event.client_id, command.client_id, 36)
+    memcpy(event.client_id, command.client_id, RECORD_CLIENT_ID_BYTES)
     return True
 
 
@@ -135,7 +136,7 @@ cdef inline OrderEvent* emit_order(
         return NULL
     write_head(exchange, market, event, first_word, account, flags, 0)
     event.order.order_id = order_id
-    memcpy(event.order.client_id, client_id, 36)
+    memcpy(event.order.client_id, client_id, RECORD_CLIENT_ID_BYTES)
     clear_terms(&event.order)
     return &event.order
 
@@ -150,8 +151,8 @@ cdef inline TradeEvent* emit_trade(
     write_head(exchange, taker.market, event, taker.traits | EVENT_KIND_TRADE, taker.account, 0, maker_account)
     event.trade.order_id = taker.order_id
     event.trade.maker_order_id = maker.order_id
-    memcpy(event.trade.client_id, taker.client_id, 36)
-    memcpy(event.trade.maker_client_id, maker_info.client_id, 36)
+    memcpy(event.trade.client_id, taker.client_id, RECORD_CLIENT_ID_BYTES)
+    memcpy(event.trade.maker_client_id, maker_info.client_id, RECORD_CLIENT_ID_BYTES)
     return &event.trade
 
 

@@ -38,6 +38,7 @@ from engine.core.state cimport (
 )
 from engine.order_types cimport ORDER_FLAG_ALL_OR_NONE, ORDER_FLAG_HAS_LIMIT, ORDER_FLAG_MAY_REST
 from engine.records cimport (
+    RECORD_CLIENT_ID_BYTES,
     AGENDA_KIND_CLOSE_ORDERS,
     EVENT_KIND_ORDER_ACCEPTED,
     EVENT_KIND_ORDER_CLOSED,
@@ -150,7 +151,7 @@ cdef inline int rest_order(PlacedOrder* order, int64_t left_lots) noexcept nogil
     info.cumulative_quote = order.cumulative_quote
     info.client_hash = order.client_hash
     info.own = <uint32_t>(order.own - exchange.account_markets)
-    memcpy(info.client_id, order.client_id, 36)
+    memcpy(info.client_id, order.client_id, RECORD_CLIENT_ID_BYTES)
     info.terms = order_terms(order.traits, order.fee_credit)
     exchange.times[handle].created_us = exchange.time_us
     exchange.times[handle].updated_us = exchange.time_us

@@ -229,7 +229,7 @@ cdef load(Core core, bytes data):
     listed = []
     for index in range(venue.market_count):
         for asks in range(2):
-            load_side(core, exchange.markets[index], asks, counts[index][asks], reader, venue, needs, listed)
+            load_side(core, exchange.markets[index], asks, counts[index][asks], reader, needs, listed)
     list_loaded_orders(core, listed)
     for _ in range(venue.agenda_count):
         item = reader.record(SAVED_AGENDA_ITEM)
@@ -292,9 +292,7 @@ cdef load_account(Core core, uint32_t number, reader):
         last_id = key_id
 
 
-cdef load_side(
-    Core core, MarketRecord* market, bint asks, uint64_t count, reader, venue, dict needs, list listed
-):
+cdef load_side(Core core, MarketRecord* market, bint asks, uint64_t count, reader, dict needs, list listed):
     """The orders of one side in priority: each at a worse price than the one before it, or later at the same."""
     cdef uint64_t last_id = 0
     cdef int64_t key, last_key = AMOUNT_MAX
@@ -302,14 +300,17 @@ cdef load_side(
     lots = 0
     for _ in range(count):
         saved = reader.record(SAVED_ORDER)
-        check_saved_order(saved, definition, market.lot_value_units, venue)
-        lots += saved.left_lots
-        if lots > AMOUNT_LIMIT:
-            # No accounts could hold so much, and a level could not add it up.
-            raise SavedStateFault(f"order {saved.order_id} is of more lots than can be")
+        check_saved_order(
+            saved, definition, market.lot_value_units, core.exchange.last_order_id, core.exchange.account_count,
+            core.exchange.time_us,
+        )
         key = ladder_key(asks, saved.price_ticks)
         if key > last_key or (key == last_key and saved.order_id < last_id):
             raise SavedStateFault(f"order {saved.order_id} is out of order")
+        lots += saved.left_lots
+        if lots > AMOUNT_LIMIT:
+            # No accounts can hold so much, which the reference finds at the end; a level could not add it up.
+            raise SavedStateFault(f"order {saved.order_id} is of more lots than can be held")
         load_order(core, market, asks, saved, needs, listed)
         last_key, last_id = key, saved.order_id
 

@@ -29,7 +29,7 @@ from engine.book.ladder cimport Arena, Ladder, arena_free, arena_init, ladder_fr
 from engine.book.memory cimport Room, room_free, room_grow
 from engine.book.order_ids cimport OrderIds, ids_free, ids_init
 from engine.book.walk cimport Taker
-from engine.records cimport MARKET_STATE_TRADING, Event, MarketDefinition
+from engine.records cimport MARKET_STATE_TRADING, RECORD_CLIENT_ID_BYTES, Event, MarketDefinition
 
 cdef enum:
     # Commands whose memory is asked for together, so that the waits overlap.
@@ -65,7 +65,7 @@ cdef struct OrderInfo:
     uint32_t client_hash
     # The handle of what its account has to do with its market, which knows both.
     uint32_t own
-    char client_id[36]
+    char client_id[RECORD_CLIENT_ID_BYTES]
     # Order type, time in force and self-trade mode in four bits each, and above them the fee credit.
     uint32_t terms
 

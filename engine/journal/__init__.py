@@ -4,7 +4,9 @@
     {jibek}:events    the engine's answer to each, under the same id, with the head of the hash chain and
                       the digest of the journal entry
 
-Nothing else of the engine knows the store. Each module uses only those before it:
+Nothing else of the engine knows the keys' formats and what the server-side functions answer. `engine.service` uses the
+connection for little more: the store's clock, the id that was published last, and calls sent together. Each module uses only
+those before it:
 
     ids         the names of entries, and the entries as they are read
     chain       what follows what: the hash chain

@@ -38,6 +38,7 @@ from engine.definitions import (
 from engine.order_types import order_flags
 from engine.reasons import Reason
 from engine.records import (
+    BOOK_MAGIC,
     HOUSE_ACCOUNT,
     MARKET_DEFINITION,
     NO_CLIENT_ID,
@@ -132,7 +133,7 @@ def book_state(market: Market) -> bytes:
     The bytes JBK1 and four that are zero, then the orders, bids first, each side in priority: side, price, left, id.
     """
     orders = [*market.orders(Side.BUY), *market.orders(Side.SELL)]
-    return b"JBK1\0\0\0\0" + b"".join(
+    return BOOK_MAGIC + b"".join(
         struct.pack("<QqqQ", order.side, order.price_ticks, order.left_lots, order.id) for order in orders
     )
 
@@ -240,7 +241,7 @@ def load(data: bytes) -> Exchange:
     for market, sides in zip(exchange.markets.values(), counts, strict=True):
         for side, count in zip(Side, sides, strict=True):
             for _ in range(count):
-                _load_order(exchange, market, side, reader.record(SAVED_ORDER), venue)
+                _load_order(exchange, market, side, reader.record(SAVED_ORDER))
     for _ in range(venue.agenda_count):
         item = reader.record(SAVED_AGENDA_ITEM)
         check_saved_agenda_item(item, len(exchange.accounts), len(exchange.markets))
@@ -296,16 +297,17 @@ def _load_account(exchange: Exchange, number: int, reader: StateReader) -> None:
         last_id = key_id
 
 
-def _load_order(exchange: Exchange, market: Market, side: Side, saved: SavedOrder, venue: SavedVenue) -> None:
-    check_saved_order(saved, market.definition, market.lot_value_units, venue)
-    if saved.order_id in exchange.orders or saved.client_id in exchange.accounts[saved.account].order_by_client_id:
-        raise SavedStateFault(f"order {saved.order_id} is there already, or its client id is")
+def _load_order(exchange: Exchange, market: Market, side: Side, saved: SavedOrder) -> None:
+    last_id, account_count = exchange.last_order_id, len(exchange.accounts)
+    check_saved_order(saved, market.definition, market.lot_value_units, last_id, account_count, exchange.time_us)
     levels = market.levels(side)
     key = -saved.price_ticks if side == Side.BUY else saved.price_ticks
     if levels:
         worst, level = levels.peekitem()
         if key < worst or (key == worst and saved.order_id < next(reversed(level))):
             raise SavedStateFault(f"order {saved.order_id} is out of order")
+    if saved.order_id in exchange.orders or saved.client_id in exchange.accounts[saved.account].order_by_client_id:
+        raise SavedStateFault(f"order {saved.order_id} is there already, or its client id is")
     best_bid = market.best(Side.BUY)
     if side == Side.SELL and best_bid is not None and saved.price_ticks <= best_bid:
         raise SavedStateFault(f"order {saved.order_id} crosses the book")

@@ -13,6 +13,7 @@ from engine.definitions import RULES_VERSION
 from engine.order_types import OrderFlag
 from engine.records import (
     HOUSE_ACCOUNT,
+    HOUSE_NAME,
     NO_COMMAND,
     AgendaKind,
     Event,
@@ -212,8 +213,8 @@ class Exchange:
     asset_names: set[bytes] = field(default_factory=set)
     markets: dict[int, Market] = field(default_factory=dict)
     symbols: set[bytes] = field(default_factory=set)
-    accounts: dict[int, Account] = field(default_factory=lambda: {HOUSE_ACCOUNT: Account(b"house")})
-    account_names: set[bytes] = field(default_factory=lambda: {b"house"})
+    accounts: dict[int, Account] = field(default_factory=lambda: {HOUSE_ACCOUNT: Account(HOUSE_NAME)})
+    account_names: set[bytes] = field(default_factory=lambda: {HOUSE_NAME})
     orders: dict[int, Order] = field(default_factory=dict)
     """All open orders by id."""
     key_owners: dict[bytes, int] = field(default_factory=dict)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ numpy = pytest.importorskip("numpy")
 import bench.book  # noqa: E402
 import bench.core  # noqa: E402
 import bench.growth  # noqa: E402
+import bench.origin  # noqa: E402
 import bench.price_index  # noqa: E402
 from bench.workload import (  # noqa: E402
     FILE_FIELDS,
@@ -24,7 +28,11 @@ from bench.workload import (  # noqa: E402
     write_file,
 )
 from bench.yardstick import BaselineFailed, compile_program, compile_yardstick  # noqa: E402
+from jibek.bench_commands import HELP  # noqa: E402
 
+BENCH = Path(bench.book.__file__).parent
+README = (BENCH / "README.md").read_text()
+RESULTS = sorted((BENCH / "results").glob("*.json"))
 FIELDS = {"name", "operations_per_second", "baseline_operations_per_second", "ratio", "trades", "checksum"}
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
@@ -32,7 +40,54 @@ needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g
 def printed_by(main: Any, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     assert main(["--smoke", "--json"]) == 0
     told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    name = main.__module__.removeprefix("bench.").replace("_", "-")
+    assert told["command"] == f"jibek bench {name} --smoke --json"
+    check_origin(told)
     return told
+
+
+def check_origin(told: dict[str, Any]) -> None:
+    """A report says which commit was measured, on which machine."""
+    assert re.fullmatch(r"[0-9a-f]{7,12}( with changes)?|version \S+|not recorded", told["commit"]), told["commit"]
+    assert set(told["machine"]) == {"processor", "cores", "python", "gcc"}
+    assert told["machine"]["processor"] and told["machine"]["cores"] >= 1
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_a_kept_result_says_where_it_comes_from(path: Path) -> None:
+    told = json.loads(path.read_text())
+    assert told["command"].startswith(f"jibek bench {path.stem} ") and "--json" in told["command"]
+    check_origin(told)
+    assert f"`{told['command']}`" in README, "bench/README.md names the command of each result"
+
+
+@pytest.mark.parametrize("name", HELP)
+def test_every_benchmark_has_its_section(name: str) -> None:
+    section = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL)
+    assert section is not None
+    for word in ("Question", "Method", "Not included", "Caveats", "Command"):
+        assert f"**{word}.**" in section[1], f"{name} has no {word}"
+
+
+def test_outside_a_repository_the_version_stands_for_the_commit(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bench.origin, "ROOT", tmp_path)
+    assert bench.origin.commit() == f"version {version('jibek')}"
+
+
+def test_a_changed_repository_is_marked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if shutil.which("git") is None:
+        pytest.skip("needs git")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=test", "-c", "user.email=test@example.org"]
+    (tmp_path / "file").write_text("before")
+    for arguments in (["init", "-q"], ["add", "file"], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *arguments], check=True)
+    monkeypatch.setattr(bench.origin, "ROOT", tmp_path)
+    clean = bench.origin.commit()
+    assert re.fullmatch("[0-9a-f]{12}", clean)
+    (tmp_path / "file").write_text("after")
+    assert bench.origin.commit() == f"{clean} with changes"
 
 
 def test_book(capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,6 +103,7 @@ def test_core(capsys: pytest.CaptureFixture[str]) -> None:
     assert [workload["name"] for workload in told["workloads"]] == ["W1", "W2"]
     assert all(set(workload) == FIELDS and workload["trades"] > 1_000 for workload in told["workloads"])
     assert told["bytes_per_order"] is None or told["bytes_per_order"] <= 192
+    assert told["own_fees_ratio"] > 0
     assert "1,000 accounts" in bench.core.render(told)
 
 

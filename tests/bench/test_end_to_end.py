@@ -22,6 +22,8 @@ def test_the_smoke_size_tells_every_figure(tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stderr
     told = json.loads(result.stdout)
+    assert told["command"] == "jibek bench end-to-end --smoke --json"
+    assert told["commit"] and told["machine"]["processor"]
     for name in (
         "orders_per_second", "echo_messages_per_second", "ratio", "cpu_per_order_us", "echo_cpu_per_message_us",
         "lone_order_p50_us",

@@ -37,6 +37,12 @@ MARKETS = (
     ("BTCUSDT", MarketDefinition(3, 2, 1_000_000, 100, 1, 10**9, 1, 10**9, 100, 10**17, 1, 333_3, 1_000, 0)),
 )  # fmt: skip
 
+UNKNOWN_TYPE = 99
+TYPE_WEIGHTS = [{"LIMIT": 70, "MARKET": 18, "LIMIT_MAKER": 11}.get(order_type.name, 5) for order_type in OrderType] + [
+    1
+]
+"""How often each type is placed, and last one that there is not; a type that is new is placed, too."""
+
 
 def setup_batches(accounts: int) -> list[BatchBuilder]:
     """Batches that define the venue and give each of `accounts` accounts some of everything."""
@@ -115,7 +121,7 @@ class CommandFlow:
         market = pick.randrange(5) if pick.random() < 0.03 else pick.choice((1, 1, 2, 3))
         limits = MARKETS[min(max(market, 1), len(MARKETS)) - 1][1]
         self.middle_ticks[market] = max(20, self.middle_ticks.get(market, 100) + pick.choice((-1, 0, 0, 0, 1)))
-        order_type = pick.choices((OrderType.LIMIT, OrderType.MARKET, OrderType.LIMIT_MAKER, 9), (70, 18, 11, 1))[0]
+        order_type = pick.choices((*OrderType, UNKNOWN_TYPE), TYPE_WEIGHTS)[0]
         side = pick.choices((Side.BUY, Side.SELL, 3), (50, 49, 1))[0]
         away = int(pick.expovariate(0.2)) * pick.choice((1, 1, 1, -1))
         price = self.middle_ticks[market] + (-away if side == Side.BUY else away)
@@ -124,9 +130,10 @@ class CommandFlow:
         )
         amount = 0
         time_in_force = TimeInForce.NONE
-        if order_type == OrderType.LIMIT:
+        terms = None if order_type == UNKNOWN_TYPE else OrderType(order_type).terms
+        if terms and len(terms.times_in_force) > 1:
             time_in_force = pick.choices((1, 2, 3, 0, 7), (70, 14, 14, 1, 1))[0]
-        elif order_type == OrderType.MARKET:
+        elif terms and not terms.limit:
             price = 0 if pick.random() < 0.98 else price
             if pick.random() < 0.5:
                 amount, quantity = pick.randrange(1, 40_000_000), 0 if pick.random() < 0.97 else quantity

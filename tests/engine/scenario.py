@@ -13,8 +13,9 @@ or as many as the scenario's title says: `## title [10000 open orders]`.
 `×` repeats a line, in batches as large as they may be; `&` puts several commands into one batch. More than five events of
 one kind and reason in a row are told together.
 
-    <client> buy|sell <lots> @ <ticks> [ioc|fok|maker] [id=<client id>]
+    <client> buy|sell <lots> @ <ticks> [gtc|ioc|fok|maker] [id=<client id>]
     <client> buy|sell <lots> market            <client> buy|sell market for <quote amount>
+    <client> buy|sell … type=<name>            any order type of engine/order_types.py, by its name on the wire
     <client> cancel <order>|id=<client id>|all
     deposit|withdraw <client> <amount> <asset>        fees [<client> [all]] <maker ppm> <taker ppm>
     freeze|unfreeze <client>        halt|resume [venue]        book        balance <client>        tick
@@ -165,23 +166,33 @@ class Scenario:
         return " ".join("{} {}+{}".format(name, *has.get(asset, (0, 0))) for name, asset in ASSETS.items())
 
 
+SHORT_NAMES = {"market": "MARKET", "maker": "LIMIT_MAKER"}
+"""What a line may say instead of `type=`; a line that says neither places a LIMIT order."""
+
+
 def order_command(account: int, words: list[str]) -> Command:
-    """The order that is asked for: `sell 10 @ 100 ioc id=mine`."""
-    side = Side[words[0].upper()]
+    """The command of an order: `sell 10 @ 100 ioc id=mine`. Without a time in force it has the first that its type has."""
     options = dict(word.split("=") for word in words if "=" in word)
-    order = Command(
-        kind=CommandKind.ORDER_PLACE, account=account, market=1, side=side, client_id=client_id(options.get("id", ""))
+    short_name = next((SHORT_NAMES[word] for word in words if word in SHORT_NAMES), "LIMIT")
+    order_type = OrderType[options.get("type", short_name)]
+    times = [TimeInForce[word.upper()] for word in words if word in ("gtc", "ioc", "fok")]
+    return Command(
+        kind=CommandKind.ORDER_PLACE,
+        account=account,
+        market=1,
+        side=Side[words[0].upper()],
+        order_type=order_type,
+        time_in_force=(times or order_type.terms.times_in_force)[0],
+        quantity_lots=0 if "for" in words else int(words[1]),
+        price_ticks=_number_behind("@", words),
+        amount=_number_behind("for", words),
+        client_id=client_id(options.get("id", "")),
     )
-    if words[1:3] == ["market", "for"]:
-        return order._replace(order_type=OrderType.MARKET, amount=int(words[3]))
-    order = order._replace(quantity_lots=int(words[1]))
-    if words[2] == "market":
-        return order._replace(order_type=OrderType.MARKET)
-    order = order._replace(price_ticks=int(words[3]))
-    if "maker" in words:
-        return order._replace(order_type=OrderType.LIMIT_MAKER)
-    time_in_force = next((TimeInForce[word.upper()] for word in words if word in ("ioc", "fok")), TimeInForce.GTC)
-    return order._replace(order_type=OrderType.LIMIT, time_in_force=time_in_force)
+
+
+def _number_behind(sign: str, words: list[str]) -> int:
+    """The number behind a word of the line; 0 where the line has not that word."""
+    return int(words[words.index(sign) + 1]) if sign in words else 0
 
 
 def _cancel(account: int, what: str) -> tuple:

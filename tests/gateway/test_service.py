@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from engine.journal import EVENTS_KEY, JOURNAL_KEY
+from engine.journal import BEGINNING, EVENTS_KEY, FIRST_GATEWAY, JOURNAL_KEY, open_call, read_journal
+from engine.records import parse_batch
 from tests.gateway.house import Client, Venue, limit_order, now_ms
 from tests.venue_process import wait_until
 
@@ -218,6 +219,26 @@ class TestRestarts:
         order_ids = [replies[id]["result"]["orderId"] for id in range(count)]
         assert order_ids == list(range(1, count + 1))
 
+    def test_cut_connections_lose_and_double_nothing(self, own_venue: Venue) -> None:
+        """The store lives on, so what was sent over the old connection may be carried out after the cut."""
+        venue = own_venue
+        client = venue.trader(**RICH)
+        order_ids = []
+        for start in range(0, 600, 20):
+            for id in range(start, start + 20):
+                order = limit_order("BTCKZT", "BUY", "0.001", "40000000", newClientOrderId=f"n{id}", recvWindow=60000)
+                client.send({"id": id, "method": "order.place", "params": order})
+            venue.client.client_kill_filter(_type="normal", skipme=True)
+            order_ids += [client.reply_to(id)["result"]["orderId"] for id in range(start, start + 20)]
+        assert order_ids == list(range(1, 601))
+        numbers: dict[int, list[int]] = {}
+        for entry in read_journal(venue.client, BEGINNING, count=10_000):
+            header, _, _ = parse_batch(entry.batch)
+            if header.producer == FIRST_GATEWAY:
+                numbers.setdefault(header.incarnation, []).append(header.number)
+        assert len(numbers) > 10, "it opened anew"
+        assert all(sequence == list(range(1, len(sequence) + 1)) for sequence in numbers.values())
+
     def test_an_engine_that_is_killed_keeps_nobody_from_being_answered(self, own_venue: Venue) -> None:
         venue = own_venue
         client = venue.trader(**RICH)
@@ -267,6 +288,17 @@ class TestEnd:
         other.place("BTCKZT", "BUY", "0.5", "40000000")
         assert first.process.wait(timeout=10) == 1
         assert "was started again elsewhere" in first.log.read_text()
+        with pytest.raises(ConnectionClosed):
+            client.receive()
+
+    def test_who_opens_under_its_number_ends_it_with_the_next_order(self, own_venue: Venue) -> None:
+        gateway, client = own_venue.processes["gateway"], own_venue.trader(**RICH)
+        length = own_venue.client.xlen(JOURNAL_KEY)
+        own_venue.client.execute_command(*open_call(FIRST_GATEWAY))
+        client.send({"id": 1, "method": "order.place", "params": limit_order("BTCKZT", "BUY", "0.5", "40000000")})
+        assert gateway.process.wait(timeout=10) == 1
+        assert "was started again elsewhere" in gateway.log.read_text()
+        assert own_venue.client.xlen(JOURNAL_KEY) == length
         with pytest.raises(ConnectionClosed):
             client.receive()
 
