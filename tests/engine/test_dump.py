@@ -285,8 +285,8 @@ def test_numbers_at_the_end_of_what_64_bits_hold() -> None:
     order = SAVED_ORDER.unpack_from(there.dump, start)
     order = order._replace(price_ticks=1, quantity_lots=lots, left_lots=lots, client_id=bytes(36))
     orders = [SAVED_ORDER.pack(order._replace(order_id=number)) for number in range(1, 5)]
-    for make in (ReferenceCore, Core):
-        assert isinstance(load(make, large[:start] + b"".join(orders)), str)
+    for count in range(1, 5):
+        assert not judge(large[:start] + b"".join(orders[:count]), [])
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_a_dump_that_is_cut_off_anywhere_is_refused() -> None:
 # -- dumps that are whole
 
 
-def test_a_venue_that_has_just_begun_is_the_same_in_both_engines() -> None:
+def test_an_empty_venue_has_the_same_dump_in_both_engines() -> None:
     dump = Core().dump()
     assert dump == ReferenceCore().dump()
     assert judge(dump, [])
