@@ -27,6 +27,7 @@ from engine.records import (
     PPM,
     PRICE_SCALE,
     SAVED_BALANCE,
+    SAVED_ORDER,
     SAVED_PRODUCER,
     SCALE_MAX,
     TICK_AND_LOT_MAX,
@@ -255,6 +256,15 @@ class StateReader:
             _fault_unless(known and amounts, f"the balance of asset {balance.asset} is out of order or out of range")
             last = balance.asset
             yield balance
+
+    def orders(self, count: int) -> Iterator[SavedOrder]:
+        """That many orders of one side of a market. Raises SavedStateFault where nobody could hold what they offer."""
+        lots = 0
+        for _ in range(count):
+            saved = self.record(SAVED_ORDER)
+            lots += max(0, saved.left_lots)
+            _fault_unless(lots <= AMOUNT_MAX, f"up to order {saved.order_id} there are more lots than can be held")
+            yield saved
 
     def producers(self, count: int) -> Iterator[SavedProducer]:
         """That many producers, in order. Raises SavedStateFault."""

@@ -297,8 +297,7 @@ cdef load_side(Core core, MarketRecord* market, bint asks, uint64_t count, reade
     cdef uint64_t last_id = 0
     cdef int64_t key, last_key = AMOUNT_MAX
     definition = MARKET_DEFINITION.unpack_from(core.market_definitions[market.number - 1])
-    for _ in range(count):
-        saved = reader.record(SAVED_ORDER)
+    for saved in reader.orders(count):
         check_saved_order(
             saved, definition, market.lot_value_units, core.exchange.last_order_id, core.exchange.account_count,
             core.exchange.time_us,

@@ -240,8 +240,8 @@ def load(data: bytes) -> Exchange:
         _load_account(exchange, number, reader)
     for market, sides in zip(exchange.markets.values(), counts, strict=True):
         for side, count in zip(Side, sides, strict=True):
-            for _ in range(count):
-                _load_order(exchange, market, side, reader.record(SAVED_ORDER))
+            for saved_order in reader.orders(count):
+                _load_order(exchange, market, side, saved_order)
     for _ in range(venue.agenda_count):
         item = reader.record(SAVED_AGENDA_ITEM)
         check_saved_agenda_item(item, len(exchange.accounts), len(exchange.markets))

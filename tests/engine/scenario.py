@@ -24,7 +24,7 @@ one kind and reason in a row are told together.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -130,7 +130,7 @@ class Scenario:
             account = CLIENTS[words[0]]
             if words[1] == "cancel":
                 return _cancel(account, words[2])
-            return (_order(account, words[1:]),)
+            return (order_command(account, words[1:]),)
         return self._VERBS[words[0]](words[1:])
 
     _VERBS: ClassVar[dict[str, Callable[[list[str]], tuple]]] = {
@@ -159,15 +159,7 @@ class Scenario:
             self.book[order_id] = (side, price, left_lots)
 
     def _show_book(self) -> str:
-        sides = []
-        for side in (Side.BUY, Side.SELL):
-            levels: dict[int, int] = {}
-            for order_side, price, left in self.book.values():
-                if order_side == side:
-                    levels[price] = levels.get(price, 0) + left
-            ordered = sorted(levels.items(), reverse=side == Side.BUY)
-            sides.append(" ".join(f"{price}x{left}" for price, left in ordered) or "-")
-        return f"bid {sides[0]} / ask {sides[1]}"
+        return tell_levels(self.book.values())
 
     def _show_balance(self, account: int) -> str:
         has = {asset: (available, held) for number, asset, available, held in self.core.balances() if number == account}
@@ -178,8 +170,8 @@ SHORT_NAMES = {"market": "MARKET", "maker": "LIMIT_MAKER"}
 """What a line may say instead of `type=`; a line that says neither places a LIMIT order."""
 
 
-def _order(account: int, words: list[str]) -> Command:
-    """The command of an order. Without a time in force it has the first that its type has."""
+def order_command(account: int, words: list[str]) -> Command:
+    """The command of an order: `sell 10 @ 100 ioc id=mine`. Without a time in force it has the first that its type has."""
     options = dict(word.split("=") for word in words if "=" in word)
     short_name = next((SHORT_NAMES[word] for word in words if word in SHORT_NAMES), "LIMIT")
     order_type = OrderType[options.get("type", short_name)]
@@ -259,11 +251,43 @@ def _describe(event: Event) -> str:
     if kind == EventKind.ORDER_ACCEPTED:
         return f"accepted {event.order_id}, hold {event.hold_change}"
     if kind == EventKind.TRADE:
-        fill = f"{event.quantity_lots} @ {event.price_ticks}, fees {event.fee}/{event.maker_fee}"
-        return f"trade {event.order_id} x {event.maker_order_id}: {fill}"
+        return f"{tell_fill(event)}, fees {event.fee}/{event.maker_fee}"
     if kind == EventKind.ORDER_CLOSED:
         return f"closed {event.order_id} {Reason(event.reason).name}, left {event.left_lots}, hold {event.hold_change}"
     return kind.name.lower()
+
+
+class Fill(Protocol):
+    """As much of a trade as is told of it in all tables."""
+
+    @property
+    def order_id(self) -> int: ...
+
+    @property
+    def maker_order_id(self) -> int: ...
+
+    @property
+    def price_ticks(self) -> int: ...
+
+    @property
+    def quantity_lots(self) -> int: ...
+
+
+def tell_fill(fill: Fill) -> str:
+    """`trade <taker> x <maker>: <lots> @ <ticks>`."""
+    return f"trade {fill.order_id} x {fill.maker_order_id}: {fill.quantity_lots} @ {fill.price_ticks}"
+
+
+def tell_levels(orders: Iterable[tuple[int, int, int]]) -> str:
+    """The levels of orders that are given as (side, price, left): `bid 100x6 99x1 / ask -`."""
+    levels: dict[int, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
+    for side, price, left in orders:
+        levels[side][price] = levels[side].get(price, 0) + left
+    told = {
+        side: " ".join(f"{price}x{left}" for price, left in sorted(lots.items(), reverse=side == Side.BUY)) or "-"
+        for side, lots in levels.items()
+    }
+    return f"bid {told[Side.BUY]} / ask {told[Side.SELL]}"
 
 
 def open_orders_of(title: str) -> int:

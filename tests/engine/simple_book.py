@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from engine.book import BookEventKind as Kind
 from engine.reasons import Reason
 from engine.records import Side, TimeInForce
+from tests.engine.book_scenario import Happened
 
 VALUE_MAX = 2**62 - 1
-Happened = tuple[Kind, Reason, int, int, int, int, int]
-"""Kind, reason, order id, maker's id, price, quantity, left: a BookEvent without side and operation."""
 
 
 @dataclass
@@ -25,6 +25,24 @@ class Order:
 class SimpleBook:
     orders: list[Order] = field(default_factory=list)
     """In the order in which they came."""
+
+    def __iter__(self) -> Iterator[Order]:
+        return iter(self.orders)
+
+    def fault(
+        self, side: Side, price_ticks: int, lots: int, order_id: int, leaving: Order | None = None
+    ) -> Reason | None:
+        """Why an order cannot be, where another one leaves for it or none does; None where it can."""
+        if not 0 < price_ticks <= VALUE_MAX:
+            return Reason.INVALID_PRICE
+        if not 0 < lots <= VALUE_MAX:
+            return Reason.INVALID_QUANTITY
+        others = [order for order in self.orders if order is not leaving]
+        if any(order.order_id == order_id for order in others):
+            return Reason.ORDER_ID_IN_USE
+        # A level holds no more lots than one order may have.
+        level = [order.left_lots for order in others if (order.side, order.price_ticks) == (side, price_ticks)]
+        return Reason.INVALID_QUANTITY if sum(level) + lots > VALUE_MAX else None
 
     def find(self, order_id: int) -> Order | None:
         return next((order for order in self.orders if order.order_id == order_id), None)
@@ -43,7 +61,9 @@ class SimpleBook:
             taker.left_lots -= lots
             maker.left_lots -= lots
             happened.append(
-                (Kind.TRADE, Reason.NONE, taker.order_id, maker.order_id, maker.price_ticks, lots, maker.left_lots)
+                Happened(
+                    Kind.TRADE, Reason.NONE, taker.order_id, maker.order_id, maker.price_ticks, lots, maker.left_lots
+                )
             )
         self.orders = [order for order in self.orders if order.left_lots]
         return happened
@@ -58,10 +78,11 @@ class SimpleBook:
     def place(
         self, order_id: int, side: Side, price_ticks: int, lots: int, time_in_force: TimeInForce = TimeInForce.GTC
     ) -> list[Happened]:
-        if self.find(order_id):
-            return [rejected(Reason.ORDER_ID_IN_USE, order_id)]
+        reason = self.fault(side, price_ticks, lots, order_id)
+        if reason:
+            return [rejected(reason, order_id)]
         taker = Order(order_id, side, price_ticks, lots)
-        happened: list[Happened] = [(Kind.ACCEPTED, Reason.NONE, order_id, 0, price_ticks, lots, 0)]
+        happened: list[Happened] = [Happened(Kind.ACCEPTED, Reason.NONE, order_id, 0, price_ticks, lots, 0)]
         other = Side.SELL if side == Side.BUY else Side.BUY
         there = sum(maker.left_lots for maker in self.queue(other) if self.crosses(taker, maker))
         if time_in_force != TimeInForce.FOK or there >= lots:
@@ -69,14 +90,16 @@ class SimpleBook:
         if taker.left_lots and time_in_force == TimeInForce.GTC:
             self.orders.append(taker)
         elif taker.left_lots:
-            happened.append((Kind.EXPIRED, Reason.NONE, order_id, 0, price_ticks, taker.left_lots, 0))
+            happened.append(Happened(Kind.EXPIRED, Reason.NONE, order_id, 0, price_ticks, taker.left_lots, 0))
         return happened
 
     def market(self, order_id: int, side: Side, lots: int) -> list[Happened]:
+        if not 0 < lots <= VALUE_MAX:
+            return [rejected(Reason.INVALID_QUANTITY, order_id)]
         taker = Order(order_id, side, 0, lots)
-        happened: list[Happened] = [(Kind.ACCEPTED, Reason.NONE, order_id, 0, 0, lots, 0), *self.match(taker)]
+        happened: list[Happened] = [Happened(Kind.ACCEPTED, Reason.NONE, order_id, 0, 0, lots, 0), *self.match(taker)]
         if taker.left_lots:
-            happened.append((Kind.EXPIRED, Reason.NONE, order_id, 0, 0, taker.left_lots, 0))
+            happened.append(Happened(Kind.EXPIRED, Reason.NONE, order_id, 0, 0, taker.left_lots, 0))
         return happened
 
     def cancel(self, order_id: int) -> list[Happened]:
@@ -84,14 +107,15 @@ class SimpleBook:
         if order is None:
             return [rejected(Reason.UNKNOWN_ORDER, order_id)]
         self.orders.remove(order)
-        return [(Kind.CANCELLED, Reason.NONE, order_id, 0, order.price_ticks, order.left_lots, 0)]
+        return [Happened(Kind.CANCELLED, Reason.NONE, order_id, 0, order.price_ticks, order.left_lots, 0)]
 
     def replace(self, order_id: int, new_order_id: int, price_ticks: int, lots: int) -> list[Happened]:
         order = self.find(order_id)
         if order is None:
             return [rejected(Reason.UNKNOWN_ORDER, order_id)]
-        if new_order_id != order_id and self.find(new_order_id):
-            return [rejected(Reason.ORDER_ID_IN_USE, order_id)]
+        reason = self.fault(order.side, price_ticks, lots, new_order_id, leaving=order)
+        if reason:
+            return [rejected(reason, order_id)]
         return self.cancel(order_id) + self.place(new_order_id, order.side, price_ticks, lots)
 
     def amend(self, order_id: int, lots: int) -> list[Happened]:
@@ -101,8 +125,8 @@ class SimpleBook:
         if not 0 < lots < order.left_lots:
             return [rejected(Reason.INVALID_QUANTITY, order_id)]
         removed, order.left_lots = order.left_lots - lots, lots
-        return [(Kind.AMENDED, Reason.NONE, order_id, 0, order.price_ticks, removed, lots)]
+        return [Happened(Kind.AMENDED, Reason.NONE, order_id, 0, order.price_ticks, removed, lots)]
 
 
 def rejected(reason: Reason, order_id: int) -> Happened:
-    return (Kind.REJECTED, reason, order_id, 0, 0, 0, 0)
+    return Happened(Kind.REJECTED, reason, order_id, 0, 0, 0, 0)

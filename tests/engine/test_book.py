@@ -18,7 +18,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from engine.book import (
     Book,
-    BookEvent,
     BookEventKind,
     DepthLevel,
     OperationKind,
@@ -28,174 +27,25 @@ from engine.book import (
 )
 from engine.reasons import Reason
 from engine.records import Side, TimeInForce
-from tests.engine.simple_book import Happened, SimpleBook
+from tests.engine.book_scenario import AnyBook, BookScenario, Happened, happened
+from tests.engine.scenario import read_examples
+from tests.engine.simple_book import SimpleBook
 
 VALUE_MAX = 2**62 - 1
-SIDES = {"buy": Side.BUY, "sell": Side.SELL}
-
-# Each step is a line "what: what happens". `1 buy 3@100` is order 1 for 3 lots at 100 ticks; IOC and FOK may follow.
-# `1x2 3@100` is a trade of taker 1 with maker 2; `left` is what the maker still has.
-EXAMPLES = {
-    "price before time": """
-        1 sell 5@102          : accepted 1
-        2 sell 5@101          : accepted 2
-        3 buy  7@102          : accepted 3, 3x2 5@101 left 0, 3x1 2@102 left 3
-    """,
-    "first come, first served": """
-        1 buy  4@100          : accepted 1
-        2 buy  4@100          : accepted 2
-        3 sell 5@100          : accepted 3, 3x1 4@100 left 0, 3x2 1@100 left 3
-    """,
-    "a partial fill keeps its place": """
-        1 buy  4@100          : accepted 1
-        2 buy  4@100          : accepted 2
-        3 sell 1@100          : accepted 3, 3x1 1@100 left 3
-        4 sell 4@100          : accepted 4, 4x1 3@100 left 0, 4x2 1@100 left 3
-    """,
-    "the maker's price": """
-        1 sell 5@100          : accepted 1
-        2 buy  5@105          : accepted 2, 2x1 5@100 left 0
-    """,
-    "what is left rests": """
-        1 sell 2@100          : accepted 1
-        2 buy  5@100          : accepted 2, 2x1 2@100 left 0
-        3 sell 3@100          : accepted 3, 3x2 3@100 left 0
-    """,
-    "IOC does not rest": """
-        1 sell 2@100          : accepted 1
-        2 buy  5@100 IOC      : accepted 2, 2x1 2@100 left 0, expired 2 3@100
-        cancel 2              : refused UNKNOWN_ORDER
-    """,
-    "FOK fills all": """
-        1 sell 2@100          : accepted 1
-        2 sell 2@101          : accepted 2
-        3 buy  4@101 FOK      : accepted 3, 3x1 2@100 left 0, 3x2 2@101 left 0
-    """,
-    "FOK or nothing": """
-        1 sell 2@100          : accepted 1
-        2 sell 2@102          : accepted 2
-        3 buy  3@101 FOK      : accepted 3, expired 3 3@101
-        4 buy  2@100          : accepted 4, 4x1 2@100 left 0
-    """,
-    "a market order takes what there is": """
-        1 buy  2@100          : accepted 1
-        2 buy  2@1            : accepted 2
-        market 3 sell 5       : accepted 3, 3x1 2@100 left 0, 3x2 2@1 left 0, expired 3 1@0
-    """,
-    "a market order in an empty book": """
-        market 1 buy 5        : accepted 1, expired 1 5@0
-    """,
-    "a replace loses its place": """
-        1 buy  4@100          : accepted 1
-        2 buy  4@100          : accepted 2
-        replace 1 3 4@100     : cancelled 1 4@100, accepted 3
-        4 sell 5@100          : accepted 4, 4x2 4@100 left 0, 4x3 1@100 left 3
-    """,
-    "a replace that crosses matches at once": """
-        1 sell 4@105          : accepted 1
-        2 buy  4@100          : accepted 2
-        replace 2 3 6@105     : cancelled 2 4@100, accepted 3, 3x1 4@105 left 0
-        cancel 3              : cancelled 3 2@105
-    """,
-    "a replace may keep its id": """
-        1 buy  4@100          : accepted 1
-        replace 1 1 9@99      : cancelled 1 4@100, accepted 1
-    """,
-    "a replace that is refused changes nothing": """
-        1 buy  4@100          : accepted 1
-        2 buy  4@100          : accepted 2
-        replace 1 2 4@101     : refused ORDER_ID_IN_USE
-        replace 1 3 4@0       : refused INVALID_PRICE
-        replace 1 3 0@100     : refused INVALID_QUANTITY
-        replace 9 3 4@100     : refused UNKNOWN_ORDER
-        3 sell 1@100          : accepted 3, 3x1 1@100 left 3
-    """,
-    "an amend to less keeps its place": """
-        1 buy  4@100          : accepted 1
-        2 buy  4@100          : accepted 2
-        amend 1 1             : amended 1 3@100 left 1
-        3 sell 2@100          : accepted 3, 3x1 1@100 left 0, 3x2 1@100 left 3
-    """,
-    "an amend to as much, more or nothing is refused": """
-        1 buy  4@100          : accepted 1
-        amend 1 4             : refused INVALID_QUANTITY
-        amend 1 5             : refused INVALID_QUANTITY
-        amend 1 0             : refused INVALID_QUANTITY
-        amend 2 1             : refused UNKNOWN_ORDER
-    """,
-    "a cancel of what is gone": """
-        cancel 1              : refused UNKNOWN_ORDER
-        1 sell 2@100          : accepted 1
-        2 buy  2@100          : accepted 2, 2x1 2@100 left 0
-        cancel 1              : refused UNKNOWN_ORDER
-        cancel 2              : refused UNKNOWN_ORDER
-        replace 1 3 1@100     : refused UNKNOWN_ORDER
-    """,
-    "an id is used once at a time": """
-        1 sell 2@100          : accepted 1
-        1 buy  2@100          : refused ORDER_ID_IN_USE
-        cancel 1              : cancelled 1 2@100
-        1 buy  2@100          : accepted 1
-    """,
-    "values out of range": f"""
-        1 buy  1@0            : refused INVALID_PRICE
-        1 buy  0@100          : refused INVALID_QUANTITY
-        1 buy  1@-1           : refused INVALID_PRICE
-        1 buy  1@{VALUE_MAX + 1} : refused INVALID_PRICE
-        1 buy  {VALUE_MAX + 1}@1 : refused INVALID_QUANTITY
-        market 1 buy 0        : refused INVALID_QUANTITY
-        1 buy  {VALUE_MAX}@{VALUE_MAX} : accepted 1
-    """,
-    "the sum of a level does not overflow": f"""
-        1 buy  {VALUE_MAX - 1}@100 : accepted 1
-        2 buy  2@100          : refused INVALID_QUANTITY
-        2 buy  1@100          : accepted 2
-        3 buy  1@100          : refused INVALID_QUANTITY
-        4 buy  1@99           : accepted 4
-        replace 4 5 1@100     : refused INVALID_QUANTITY
-        replace 1 5 {VALUE_MAX - 1}@100 : cancelled 1 {VALUE_MAX - 1}@100, accepted 5
-    """,
-}
+EXAMPLES = Path(__file__).parent.parent / "examples" / "book"
+CASES = [
+    pytest.param(path, title, lines, id=f"{path.stem}: {title}")
+    for path in sorted(EXAMPLES.glob("*.txt"))
+    for title, lines in read_examples(path)
+]
 
 
-def carry_out(book: Book, step: str) -> list[BookEvent]:
-    """What happens when one step of an example is carried out."""
-    words = step.replace("@", " ").split()
-    if words[0] == "cancel":
-        book.cancel(int(words[1]))
-    elif words[0] == "amend":
-        book.amend(int(words[1]), int(words[2]))
-    elif words[0] == "market":
-        book.market(int(words[1]), SIDES[words[2]], int(words[3]))
-    elif words[0] == "replace":
-        book.replace(int(words[1]), int(words[2]), int(words[4]), int(words[3]))
-    else:
-        time_in_force = TimeInForce[words[4]] if len(words) > 4 else TimeInForce.GTC
-        book.place(int(words[0]), SIDES[words[1]], int(words[3]), int(words[2]), time_in_force)
-    return book.events()
-
-
-def told(event: BookEvent) -> str:
-    """An event in the words of the examples."""
-    amount = f"{event.quantity_lots}@{event.price_ticks}"
-    if event.kind == BookEventKind.REJECTED:
-        return f"refused {event.reason.name}"
-    if event.kind == BookEventKind.ACCEPTED:
-        return f"accepted {event.order_id}"
-    if event.kind == BookEventKind.TRADE:
-        return f"{event.order_id}x{event.maker_order_id} {amount} left {event.left_lots}"
-    if event.kind == BookEventKind.AMENDED:
-        return f"amended {event.order_id} {amount} left {event.left_lots}"
-    return f"{event.kind.name.lower()} {event.order_id} {amount}"
-
-
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_example(name: str) -> None:
-    book = Book()
-    for line in EXAMPLES[name].strip().splitlines():
-        step, expected = (part.strip() for part in line.rsplit(" :", 1))
-        assert ", ".join(map(told, carry_out(book, step))) == expected, f"{name}: {step}"
-        book.check()
+@pytest.mark.parametrize("make_book", [Book, SimpleBook])
+@pytest.mark.parametrize(("path", "title", "lines"), CASES)
+def test_example(path: Path, title: str, lines: list[tuple[int, str, str]], make_book: type[AnyBook]) -> None:
+    scenario = BookScenario(make_book())
+    for number, asked, expected in lines:
+        assert scenario.run(asked) == expected, f"{path.name}:{number} ({title}): {asked}"
 
 
 def test_sides_and_times_in_force_that_do_not_exist() -> None:
@@ -219,8 +69,8 @@ class BesideTheSimpleBook(RuleBasedStateMachine):
     """Any sequence of operations gives the same events and the same queues as the simple book."""
 
     ids = st.integers(1, 12)
-    prices = st.one_of(st.integers(95, 105), st.sampled_from([1, 63, 64, 4096, 2**40, VALUE_MAX]))
-    lots = st.integers(1, 9)
+    prices = st.one_of(st.integers(95, 105), st.sampled_from([-1, 0, 1, 63, 64, 4096, 2**40, VALUE_MAX, VALUE_MAX + 1]))
+    lots = st.one_of(*[st.integers(1, 9)] * 4, st.sampled_from([-1, 0, VALUE_MAX - 3, VALUE_MAX, VALUE_MAX + 1]))
     sides = st.sampled_from(list(Side))
 
     def __init__(self) -> None:
@@ -228,8 +78,7 @@ class BesideTheSimpleBook(RuleBasedStateMachine):
         self.book, self.simple = Book(), SimpleBook()
 
     def same(self, expected: list[Happened]) -> None:
-        happened = [(e.kind, e.reason, e.order_id, e.maker_order_id, *e[6:]) for e in self.book.events()]
-        assert happened == expected
+        assert happened(self.book) == expected
 
     @rule(order_id=ids, side=sides, price=prices, lots=lots, time_in_force=st.sampled_from(list(TimeInForce)[1:]))
     def place(self, order_id: int, side: Side, price: int, lots: int, time_in_force: TimeInForce) -> None:

@@ -81,6 +81,12 @@ class Twins:
 
     # -- what happens
 
+    def fund(self) -> None:
+        """Gives the clients more than they can spend."""
+        for account in (1, 2, 3):
+            for asset in (1, 2):
+                self.put([(Command(kind=CommandKind.DEPOSIT, account=account, asset=asset, amount=10**9), *NOTE)])
+
     def order(self, account: int, side: Side, price: int, quantity: int, in_force: TimeInForce) -> tuple[Command]:
         return (
             Command(
@@ -145,20 +151,21 @@ class Twins:
         assert next(reversed(list(entry))).reason == Reason.OVERLOADED, self.repeat
         self.check()
 
+    def tick(self) -> None:
+        self.put([(Command(kind=CommandKind.TIME_TICK),)])
+
     def settle(self) -> None:
         """Ticks until nothing is left to do."""
         ticks = 0
         while self.engines[1].next_deadline_us is not None:
-            self.put([(Command(kind=CommandKind.TIME_TICK),)])
+            self.tick()
             ticks += 1
             assert ticks < 1_000, f"the agenda does not end; {self.repeat}"
 
 
 def run(seed: int, rounds: int) -> dict[str, int]:
     twins = Twins(seed)
-    for account in (1, 2, 3):
-        for asset in (1, 2):
-            twins.put([(Command(kind=CommandKind.DEPOSIT, account=account, asset=asset, amount=10**9), *NOTE)])
+    twins.fund()
     for _ in range(rounds):
         twins.burst()
         for _ in range(twins.random.randrange(1, 5)):
