@@ -312,7 +312,7 @@ def check_saved_market(
     in_range = (
         max(saved.maker_fee_ppm, saved.taker_fee_ppm) <= FEE_PPM_MAX
         and saved.state in list(MarketState)
-        and max(saved.trades, saved.updates) <= ID_MAX
+        and max(saved.last_trade_id, saved.last_update_id) <= ID_MAX
         and 0 <= saved.last_price_ticks <= AMOUNT_MAX
     )
     _fault_unless(in_range, f"market {symbol!r} has a number out of range")

@@ -1,6 +1,6 @@
 """The order types of the venue: one row each, and nothing else about them anywhere.
 
-A row says what an order of that type may do. At admission the engine turns (order type, time in force) into the bits of
+A row says what an order of that type may do. When an order is checked, the engine turns (order type, time in force) into the bits of
 `OrderFlag` (`order_flags`), and from there on asks only for those: no other code of the engine names an order type. The
 table of flags in C (`engine/order_types.pxd`, written by `python -m engine.declarations`), the names of the wire, exchangeInfo
 and docs/order-types.md come from the same rows.
@@ -9,10 +9,11 @@ and docs/order-types.md come from the same rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import IntEnum, IntFlag
+from enum import IntEnum, IntFlag, unique
 from typing import NamedTuple
 
 
+@unique
 class TimeInForce(IntEnum):
     """How long an order works. The name is that of the wire."""
 
@@ -61,6 +62,7 @@ class Terms(NamedTuple):
 _GTC_IOC_FOK = (TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK)
 
 
+@unique
 class OrderType(IntEnum):
     """The type of an order; its name is that of the wire. `order_type.terms` is its row. Numbers are dense, from 1."""
 
@@ -124,7 +126,28 @@ _FLAGS = {
     for order_type in OrderType
     for time in order_type.terms.times_in_force
 }
-assert all(_FLAGS.values()), "an order that may do nothing is no order"
+
+PACKED_MAX = 15
+"""Largest number of a type or a time in force: the compiled engine keeps each of a resting order in four bits."""
+assert max(*OrderType, *TimeInForce) <= PACKED_MAX
+
+
+def _check_row(order_type: OrderType) -> None:
+    """What the rules of the engine can do: another combination needs a rule first."""
+    terms, name = order_type.terms, order_type.name
+    assert terms.limit or not terms.rests, f"{name}: what rests needs a price to rest at"
+    assert terms.takes or terms.rests, f"{name}: an order that neither takes nor rests does nothing"
+    assert not (terms.by_quote and terms.limit), f"{name}: an amount of the quote asset has no limit"
+    assert not terms.trigger, f"{name}: no rule waits for a trigger yet"
+    for time in terms.times_in_force:
+        flags = order_flags(order_type, time)
+        assert flags & (OrderFlag.MAY_TAKE | OrderFlag.MAY_REST), f"{name} {time.name}: does nothing"
+        whole = not flags & OrderFlag.ALL_OR_NONE or (flags & OrderFlag.MAY_TAKE and not terms.by_quote)
+        assert whole, f"{name}: only an order by quantity that takes can be filled whole"
+
+
+for _order_type in OrderType:
+    _check_row(_order_type)
 
 
 def one_of(words: Sequence[str]) -> str:

@@ -432,8 +432,8 @@ cdef struct SavedAsset:
     uint32_t reserved
 
 cdef struct SavedMarket:
-    uint64_t trades
-    uint64_t updates
+    uint64_t last_trade_id
+    uint64_t last_update_id
     int64_t last_price_ticks
     uint32_t maker_fee_ppm
     uint32_t taker_fee_ppm

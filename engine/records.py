@@ -192,7 +192,8 @@ class EventFlag(IntEnum):
     """Of an order: what it does not fill at once rests in the book. In ORDER_ACCEPTED this is the case at the end of the
     command, unless the order was filled or closed by then."""
     WORKING = 8
-    """Of an order: it trades or rests in the book, and does not wait for a trigger or for another order."""
+    """Of an order: it trades or rests in the book, and does not wait for a trigger or for another order. In ORDER_CLOSED: it
+    did until then."""
 
 
 class AgendaKind(IntEnum):
@@ -354,7 +355,7 @@ class OrderEvent(NamedTuple):
     list_id: U64 = 0
     peg_limit_ticks: I64 = 0
     working_us: I64 = 0
-    """Since when the order works, microseconds since 1970 UTC; 0 where it never did."""
+    """In the event that says that an order begins to work: since when, microseconds since 1970 UTC. 0 in all others."""
     strategy_id: I64 = 0
     prevented_lots: I64 = 0
     """What self-trade prevention took from the order so far."""
@@ -565,9 +566,9 @@ class SavedAsset(NamedTuple):
 class SavedMarket(NamedTuple):
     """A market; its MarketDefinition stands before it, its symbol follows as a part."""
 
-    trades: U64 = 0
-    updates: U64 = 0
-    """How often a level of its book has changed: the update id of the depth streams."""
+    last_trade_id: U64 = 0
+    last_update_id: U64 = 0
+    """One more with each change of a level of its book: the update id of the depth streams."""
     last_price_ticks: I64 = 0
     """The price of its last trade; 0 before the first."""
     maker_fee_ppm: U32 = 0

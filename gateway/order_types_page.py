@@ -41,7 +41,7 @@ def mandatory_parameters(order_type: OrderType) -> list[str]:
     """What an order of this type cannot do without, beyond symbol, side and type."""
     terms = order_type.terms
     wanted = {
-        "timeInForce": len(terms.times_in_force) > 1,
+        "timeInForce": terms.times_in_force != (TimeInForce.NONE,),
         "price": terms.limit,
         "stopPrice": terms.trigger,
         "quantity": not terms.by_quote,

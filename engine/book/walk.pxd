@@ -40,8 +40,8 @@ cdef enum WalkEnd:
     WALK_NO_MAKER = 1
     # It has had all its fills, and one more maker would trade.
     WALK_FILL_LIMIT = 2
-    # The owner's function had no memory for a fill, which did not happen.
-    WALK_NO_MEMORY = 3
+    # The owner's function has ended it: it had no memory for a fill, which did not happen, or has seen enough.
+    WALK_STOPPED = 3
 
 ctypedef int64_t (*WantedAt)(void* owner, Taker* taker, int64_t price_ticks) noexcept nogil
 # The lots that a taker would take at a price now; 0 ends the walk. It is asked once for each level.
@@ -106,7 +106,7 @@ cdef inline uint32_t walk_level(
             end[0] = WALK_FILL_LIMIT
             break
         if jibek_unlikely(not on_fill(owner, taker, handle, price_ticks, lots)):
-            end[0] = WALK_NO_MEMORY
+            end[0] = WALK_STOPPED
             break
         # The owner's function left the arena where it was.
         jibek_assert(nodes == arena.nodes)

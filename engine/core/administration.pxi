@@ -61,14 +61,14 @@ cdef epoch_start(Core core, bytes blob):
     start = read_epoch_start(blob)
     for index in range(core.exchange.market_count):
         market = core.exchange.markets[index]
-        used = max(used, market.trades, market.updates)
+        used = max(used, market.last_trade_id, market.last_update_id)
     if used + start.ids_skip > ID_MAX:
         raise EngineStop(f"the epoch-start skips {start.ids_skip} ids, and {used} are used: more than there are")
     core.exchange.rules_version = start.rules_version
     core.exchange.last_order_id += <uint64_t>start.ids_skip
     for index in range(core.exchange.market_count):
-        core.exchange.markets[index].trades += <uint64_t>start.ids_skip
-        core.exchange.markets[index].updates += <uint64_t>start.ids_skip
+        core.exchange.markets[index].last_trade_id += <uint64_t>start.ids_skip
+        core.exchange.markets[index].last_update_id += <uint64_t>start.ids_skip
     # The lists of open orders know the lower half of an id, and the ids to come may have those of orders that have gone.
     drop_all_ended(&core.exchange)
     core._emit(EVENT_KIND_EPOCH_STARTED, blob)

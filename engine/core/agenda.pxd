@@ -21,8 +21,8 @@ from engine.records cimport (
 cdef enum:
     AGENDA_MIN = 8
 
-ctypedef int (*Step)(Exchange* exchange, const AgendaItem* item, bint* is_done) noexcept nogil
-# Works on an item while the entry has room, and notes whether it is done. NO_MEMORY where memory is out.
+ctypedef int (*Worker)(Exchange* exchange, const AgendaItem* item, bint* is_done) noexcept nogil
+# Works on an item while the entry has room, and notes whether the item is done. NO_MEMORY where memory is out.
 
 
 cdef inline bint has_room(const Exchange* exchange) noexcept nogil:
@@ -71,18 +71,18 @@ cdef inline bint add_to_agenda(
     return True
 
 
-cdef inline int work_agenda(Exchange* exchange, const Step* steps) noexcept nogil:
+cdef inline int work_agenda(Exchange* exchange, const Worker* workers) noexcept nogil:
     """Does what is waiting, first in, first out, until nothing is left or the entry has no room.
 
     Args:
-        steps: what does the work of each AgendaKind, by its number.
+        workers: what works on the items of each AgendaKind, by its number.
     """
     cdef AgendaItem item
     cdef bint is_done = True
     cdef int failure
     while exchange.agenda_count and has_room(exchange):
         item = exchange.agenda[0]
-        failure = steps[item.kind](exchange, &item, &is_done)
+        failure = workers[item.kind](exchange, &item, &is_done)
         if failure or not is_done:
             return failure
         exchange.agenda_count -= 1

@@ -1,6 +1,7 @@
 """Why an order is refused, in C, in order of precedence; the twin of `engine/reference/checks.py`.
 
-Each function gives the reason, REASON_NONE where there is none.
+Each function gives the reason, REASON_NONE where there is none. Nothing changes that a dump shows; a record of what the
+account has to do with the market may be made.
 """
 
 from libc.stdint cimport int64_t, uint64_t
@@ -20,6 +21,7 @@ from engine.core.matching cimport cost_of, lots_sold_for, would_take
 from engine.core.money cimport jibek_multiply, value_of
 from engine.core.state cimport NO_MEMORY, AccountRecord, Exchange, Holding, MarketRecord, PlacedOrder
 from engine.order_types cimport (
+    ORDER_FLAG_BY_QUOTE,
     ORDER_FLAG_HAS_LIMIT,
     ORDER_FLAG_MAY_REST,
     ORDER_FLAG_MAY_TAKE,
@@ -93,6 +95,7 @@ cdef inline int check_open_for(
 
 cdef inline int check_terms(const Command* command, PlacedOrder* order) noexcept nogil:
     """An order of no known type or time in force; notes what an order of those may do."""
+    # As unsigned numbers what is too small is large, so one comparison does for both ends.
     if jibek_unlikely(command.side - SIDE_BUY > <unsigned int>(SIDE_SELL - SIDE_BUY)):
         return REASON_INVALID_SIDE
     if jibek_unlikely(command.order_type - 1 > <unsigned int>(ORDER_TYPE_MAX - 1)):
@@ -139,14 +142,14 @@ cdef inline int check_limit(const MarketRecord* market, const Command* command, 
     return check_value(market, value)
 
 
-cdef inline int check_no_limit(const MarketRecord* market, const Command* command) noexcept nogil:
+cdef inline int check_no_limit(const MarketRecord* market, const Command* command, int flags) noexcept nogil:
     """The numbers of an order without a limit, by quantity or by quote amount."""
     cdef int reason
     cdef int64_t best_ticks
     if command.price_ticks != 0:
         return REASON_INVALID_PRICE
     if command.amount != 0:
-        if command.amount < 0 or command.quantity_lots != 0:
+        if not flags & ORDER_FLAG_BY_QUOTE or command.amount < 0 or command.quantity_lots != 0:
             return REASON_INVALID_QUOTE_AMOUNT
         return check_value(market, command.amount)
     reason = check_quantity(market, command.quantity_lots)
@@ -165,7 +168,7 @@ cdef inline int check_no_limit(const MarketRecord* market, const Command* comman
 
 
 cdef inline bint can_pay(PlacedOrder* order, int64_t available) noexcept nogil:
-    """Whether `available` is what must be: what is then held, or without a limit what the fills can cost."""
+    """Whether `available` is enough: for what is then held, or without a limit for what the fills can cost."""
     if jibek_likely(order.flags & ORDER_FLAG_HAS_LIMIT):
         return available >= order.hold
     if not order.sells:
@@ -178,8 +181,8 @@ cdef inline bint can_pay(PlacedOrder* order, int64_t available) noexcept nogil:
     return available >= order.quantity_lots * order.market.definition.lot_units
 
 
-cdef inline int check_place(const Command* command, PlacedOrder* order, Holding** holding) noexcept nogil:
-    """What depends on the account's orders and funds and on the book; notes the balance that the order pays from."""
+cdef inline int check_state(const Command* command, PlacedOrder* order, Holding** holding) noexcept nogil:
+    """What depends on the state: the account's open orders and funds, and the book; notes the balance that the order pays from."""
     cdef Exchange* exchange = order.exchange
     cdef MarketRecord* market = order.market
     if command.client_id[0]:
@@ -220,7 +223,7 @@ cdef inline int check_order(const Command* command, PlacedOrder* order, Holding*
     if jibek_likely(order.flags & ORDER_FLAG_HAS_LIMIT):
         reason = check_limit(order.market, command, order)
     else:
-        reason = check_no_limit(order.market, command)
+        reason = check_no_limit(order.market, command, order.flags)
     if jibek_unlikely(reason != REASON_NONE):
         return reason
     order.sells = command.side != SIDE_BUY
@@ -234,4 +237,4 @@ cdef inline int check_order(const Command* command, PlacedOrder* order, Holding*
     order.cumulative_quote = 0
     order.fee_credit = 0
     order.client_id = &command.client_id[0]
-    return check_place(command, order, holding)
+    return check_state(command, order, holding)

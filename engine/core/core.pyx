@@ -51,7 +51,7 @@ from engine.core.accounts cimport (
     next_market_of,
     reserve_orders,
 )
-from engine.core.agenda cimport Step, add_to_agenda, may_begin, work_agenda
+from engine.core.agenda cimport Worker, add_to_agenda, may_begin, work_agenda
 from engine.core.client_ids cimport client_id_hash, client_id_read, client_id_spread
 from engine.core.events cimport emit, emit_rejected
 from engine.core.money cimport hold_of
@@ -76,7 +76,7 @@ from engine.core.state cimport (
     exchange_free,
     exchange_init,
     order_credit,
-    order_terms,
+    pack_order,
     with_credit,
 )
 from engine.records cimport *
@@ -150,10 +150,10 @@ assert sizeof(Event) == RECORD_EVENT_BYTES and sizeof(SavedOrder) == SAVED_ORDER
 assert sizeof(BatchHeader) == BATCH_HEADER.size and sizeof(Command) == COMMAND.size
 assert sizeof(EventHeader) == EVENT_HEADER.size and sizeof(MarketDefinition) == MARKET_DEFINITION.size
 
-# What does the work of each AgendaKind.
-cdef Step STEPS[AGENDA_KIND_CLOSE_ORDERS + 1]
-STEPS[0] = NULL
-STEPS[AGENDA_KIND_CLOSE_ORDERS] = close_orders
+# What works on the items of each AgendaKind.
+cdef Worker WORKERS[AGENDA_KIND_CLOSE_ORDERS + 1]
+WORKERS[0] = NULL
+WORKERS[AGENDA_KIND_CLOSE_ORDERS] = close_orders
 
 
 cdef bint grow_entry(Exchange* exchange) noexcept nogil:
@@ -212,7 +212,8 @@ cdef class Core:
 
         Args:
             time_us: the store's stamp of the entry, microseconds since 1970 UTC. Time never runs backwards.
-            batch: the entry's batch. Bytes that are no batch give an entry without events and change nothing else.
+            batch: the entry's batch. Bytes that are no batch give an entry without events and change nothing but
+                the time.
 
         Raises:
             EngineStop: a batch number is missing, or the journal asks for what this version does not know.
@@ -252,7 +253,7 @@ cdef class Core:
         return self._finish_entry(header.producer, header.incarnation, header.number, disposition)
 
     def _work_agenda(self):
-        if work_agenda(&self.exchange, STEPS):
+        if work_agenda(&self.exchange, WORKERS):
             raise MemoryError("no room for one more event")
 
     cdef int _begin_entry(self, uint64_t capacity) except -1:

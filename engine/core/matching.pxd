@@ -4,6 +4,11 @@
 
 The walk itself is `engine/book/walk.pxd`, the same for this core and for the book as a library. Here stand the functions that
 it calls for each fill and each price, with a PlacedOrder as their owner.
+
+    plan_fills            walk_look, which tells the fills one by one
+    makers, crosses       may_trade in walk.pxd
+    match_order, fill     walk_take with `fill`
+    cost_of, …            walk_look with a function that adds up
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -87,6 +92,7 @@ cdef inline int64_t cost_of(PlacedOrder* order, int64_t most) noexcept nogil:
 cdef inline int64_t lots_sold_for(PlacedOrder* order) noexcept nogil:
     """How many lots a sell without a limit gives away now for its quote amount."""
     cdef int64_t lots
+    # Counted where the order's own fills are counted later: it has had none yet.
     begin_walk(order)
     walk_look(&order.market.ladder, &order.exchange.arena, &order.taker, order, affordable_lots, give_lots)
     lots, order.cumulative_lots = order.cumulative_lots, 0
@@ -117,7 +123,7 @@ cdef inline bint fill(void* owner, Taker* taker, uint32_t handle, int64_t price_
     cdef int64_t maker_released = value if order.sells else base
     cdef int64_t released = 0
     cdef uint32_t maker_ppm = fee_rate_ppm(market, maker_own, True)
-    cdef uint32_t maker_credit = order_credit(maker.terms)
+    cdef uint32_t maker_credit = order_credit(maker.packed)
     cdef int64_t fee = fee_of(value if order.sells else base, order.fee_ppm, &order.fee_credit)
     cdef int64_t maker_fee = fee_of(base if order.sells else value, maker_ppm, &maker_credit)
     cdef TradeEvent* event
@@ -126,13 +132,13 @@ cdef inline bint fill(void* owner, Taker* taker, uint32_t handle, int64_t price_
     order.cumulative_lots += lots
     order.cumulative_quote += value
     maker.cumulative_quote += value
-    market.trades += 1
-    market.updates += 1
+    market.last_trade_id += 1
+    market.last_update_id += 1
     market.last_price_ticks = price_ticks
     event = emit_trade(exchange, order, node, maker, maker_own.account)
     if jibek_unlikely(event == NULL):
         return False
-    event.trade_id = market.trades
+    event.trade_id = market.last_trade_id
     event.price_ticks = price_ticks
     event.quantity_lots = lots
     event.base_amount = base
@@ -160,7 +166,7 @@ cdef inline bint fill(void* owner, Taker* taker, uint32_t handle, int64_t price_
         event.flags = EVENT_FLAG_MAKER_FILLED
         unlist_order(exchange, maker_own, handle)
     else:
-        maker.terms = with_credit(maker.terms, maker_credit)
+        maker.packed = with_credit(maker.packed, maker_credit)
         exchange.times[handle].updated_us = exchange.time_us
     return True
 

@@ -6,7 +6,7 @@ from libc.string cimport memcpy
 from engine.book.ladder cimport Node, ladder_is_ask, ladder_price, ladder_remove, ladder_rest
 from engine.book.memory cimport jibek_assert, jibek_likely, jibek_unlikely
 from engine.book.order_ids cimport ids_insert, ids_remove
-from engine.book.walk cimport WALK_FILL_LIMIT, WALK_NO_MEMORY, WALK_SATISFIED, WalkEnd
+from engine.book.walk cimport WALK_FILL_LIMIT, WALK_SATISFIED, WALK_STOPPED, WalkEnd
 from engine.core.accounts cimport (
     find_client,
     find_market,
@@ -33,7 +33,7 @@ from engine.core.state cimport (
     MarketRecord,
     OrderInfo,
     PlacedOrder,
-    order_terms,
+    pack_order,
     order_traits,
 )
 from engine.order_types cimport ORDER_FLAG_ALL_OR_NONE, ORDER_FLAG_HAS_LIMIT, ORDER_FLAG_MAY_REST
@@ -109,13 +109,14 @@ cdef inline bint accept_order(PlacedOrder* order, Holding* holding) noexcept nog
 cdef inline int work_order(PlacedOrder* order) noexcept nogil:
     """Lets an order trade, and rests or closes what is left of it."""
     cdef WalkEnd end
+    # Most orders meet nobody and rest; one that is to be filled whole never may, so it does not matter that this comes first.
     if not would_take(order.market, order.sells, order.key):
         if jibek_likely(order.flags & ORDER_FLAG_MAY_REST):
             return rest_order(order, order.quantity_lots)
     if jibek_unlikely(order.flags & ORDER_FLAG_ALL_OR_NONE) and not fills_whole(order):
         return close_placed(order, order.quantity_lots, REASON_FILL_OR_KILL_EXPIRED)
     end = match_order(order)
-    if jibek_unlikely(end == WALK_NO_MEMORY):
+    if jibek_unlikely(end == WALK_STOPPED):
         return NO_MEMORY
     shrink_orders(order.exchange)
     if end == WALK_SATISFIED and order.cumulative_lots:
@@ -152,10 +153,10 @@ cdef inline int rest_order(PlacedOrder* order, int64_t left_lots) noexcept nogil
     info.client_hash = order.client_hash
     info.own = <uint32_t>(order.own - exchange.account_markets)
     memcpy(info.client_id, order.client_id, RECORD_CLIENT_ID_BYTES)
-    info.terms = order_terms(order.traits, order.fee_credit)
+    info.packed = pack_order(order.traits, order.fee_credit)
     exchange.times[handle].created_us = exchange.time_us
     exchange.times[handle].updated_us = exchange.time_us
-    order.market.updates += 1
+    order.market.last_update_id += 1
     return REASON_NONE if list_order(exchange, order.own, handle, order.order_id) else NO_MEMORY
 
 
@@ -206,7 +207,7 @@ cdef inline int close_order(Exchange* exchange, uint32_t handle, int reason) noe
     event = emit_order(
         exchange,
         market,
-        order_traits(info.terms, sells) | EVENT_KIND_ORDER_CLOSED | <uint64_t>reason << 48,
+        order_traits(info.packed, sells) | EVENT_KIND_ORDER_CLOSED | <uint64_t>reason << 48,
         node.order_id,
         own.account,
         ORDER_FLAG_MAY_REST,
@@ -222,7 +223,7 @@ cdef inline int close_order(Exchange* exchange, uint32_t handle, int reason) noe
     event.left_lots = node.left_lots
     event.hold_change = -released
     event.working_us = 0
-    market.updates += 1
+    market.last_update_id += 1
     unlist_order(exchange, own, handle)
     ids_remove(&exchange.ids, exchange.arena.nodes, handle)
     ladder_remove(&exchange.arena, &market.ladder, handle)

@@ -137,8 +137,8 @@ cdef uint64_t side_count(Core core, MarketRecord* market, bint asks):
 cdef bytes dump_market(Core core, uint32_t index):
     cdef MarketRecord* market = core.exchange.markets[index]
     saved = SavedMarketView(
-        trades=market.trades,
-        updates=market.updates,
+        last_trade_id=market.last_trade_id,
+        last_update_id=market.last_update_id,
         last_price_ticks=market.last_price_ticks,
         maker_fee_ppm=market.definition.maker_fee_ppm,
         taker_fee_ppm=market.definition.taker_fee_ppm,
@@ -196,10 +196,10 @@ cdef bytes dump_orders(Core core, MarketRecord* market, bint asks):
         saved.updated_us = exchange.times[handle].updated_us
         saved.working_us = exchange.times[handle].created_us
         saved.account = exchange.account_markets[info.own].account
-        saved.fee_credit = order_credit(info.terms)
-        saved.order_type = info.terms & 15
-        saved.time_in_force = info.terms >> 4 & 15
-        saved.self_trade_mode = info.terms >> 8 & 15
+        saved.fee_credit = order_credit(info.packed)
+        saved.order_type = info.packed & 15
+        saved.time_in_force = info.packed >> 4 & 15
+        saved.self_trade_mode = info.packed >> 8 & 15
         memcpy(saved.client_id, info.client_id, RECORD_CLIENT_ID_BYTES)
         saved += 1
         handle = ladder_after(node)
@@ -261,8 +261,8 @@ cdef load_market(Core core, reader):
     market.definition.maker_fee_ppm = saved.maker_fee_ppm
     market.definition.taker_fee_ppm = saved.taker_fee_ppm
     market.state = saved.state
-    market.trades = saved.trades
-    market.updates = saved.updates
+    market.last_trade_id = saved.last_trade_id
+    market.last_update_id = saved.last_update_id
     market.last_price_ticks = saved.last_price_ticks
     return saved.bid_count, saved.ask_count
 
@@ -342,7 +342,7 @@ cdef load_order(Core core, MarketRecord* market, bint asks, saved, dict needs, l
     info.client_hash = hash
     info.own = <uint32_t>(own - exchange.account_markets)
     memcpy(info.client_id, id, RECORD_CLIENT_ID_BYTES)
-    info.terms = with_credit(saved.order_type | saved.time_in_force << 4 | saved.self_trade_mode << 8, saved.fee_credit)
+    info.packed = with_credit(saved.order_type | saved.time_in_force << 4 | saved.self_trade_mode << 8, saved.fee_credit)
     exchange.times[handle].created_us = saved.created_us
     exchange.times[handle].updated_us = saved.updated_us
     # The client id is found from now on; the account's list is filled when all orders are there, oldest first.
@@ -419,7 +419,7 @@ cdef uint64_t check_book(Core core, MarketRecord* market, dict needs) except? 0:
             # I1: within a level orders stand in order of arrival; no order is empty.
             assert price_ticks != last_price or node.order_id > last_id, node.order_id
             assert 0 < node.left_lots <= info.quantity_lots, node.order_id
-            assert order_credit(info.terms) < RECORD_PPM and node.order_id <= exchange.last_order_id, node.order_id
+            assert order_credit(info.packed) < RECORD_PPM and node.order_id <= exchange.last_order_id, node.order_id
             assert exchange.times[handle].created_us <= exchange.times[handle].updated_us <= exchange.time_us, node.order_id
             check_client_id(core, handle)
             # I1: a level's quantity is the sum of its orders.

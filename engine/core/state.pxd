@@ -67,7 +67,7 @@ cdef struct OrderInfo:
     uint32_t own
     char client_id[RECORD_CLIENT_ID_BYTES]
     # Order type, time in force and self-trade mode in four bits each, and above them the fee credit.
-    uint32_t terms
+    uint32_t packed
 
 cdef struct OrderTimes:
     # When an order was accepted, and when it was last filled. Written, and read only by a dump.
@@ -110,9 +110,9 @@ cdef struct MarketRecord:
     uint64_t event_quote
     Ladder ladder
     int64_t lot_value_units
-    uint64_t trades
-    # How often a level of the book has changed: the update id of the depth streams.
-    uint64_t updates
+    uint64_t last_trade_id
+    # One more with each change of a level of the book: the update id of the depth streams.
+    uint64_t last_update_id
     # The price of the last trade; 0 before the first.
     int64_t last_price_ticks
     MarketDefinition definition
@@ -271,29 +271,29 @@ cdef inline void exchange_free(Exchange* exchange) noexcept nogil:
     free(exchange.agenda)
 
 
-# -- the terms of a resting order, and the traits of an event
+# -- the type, modes and fee credit of a resting order in one word, and the traits of an event
 
 
-cdef inline uint32_t order_terms(uint64_t traits, uint32_t fee_credit) noexcept nogil:
-    """The terms of an order with the traits of its events."""
+cdef inline uint32_t pack_order(uint64_t traits, uint32_t fee_credit) noexcept nogil:
+    """The word of an order with the traits of its events."""
     return <uint32_t>(traits >> 16 & 15 | traits >> 20 & 0xF0 | traits >> 24 & 0xF00) | fee_credit << 12
 
 
-cdef inline uint64_t order_traits(uint32_t terms, bint sells) noexcept nogil:
+cdef inline uint64_t order_traits(uint32_t packed, bint sells) noexcept nogil:
     """The traits that the events of a resting order have."""
     return (
         <uint64_t>(1 + sells) << 8
-        | <uint64_t>(terms & 15) << 16
-        | <uint64_t>(terms >> 4 & 15) << 24
-        | <uint64_t>(terms >> 8 & 15) << 32
+        | <uint64_t>(packed & 15) << 16
+        | <uint64_t>(packed >> 4 & 15) << 24
+        | <uint64_t>(packed >> 8 & 15) << 32
     )
 
 
-cdef inline uint32_t order_credit(uint32_t terms) noexcept nogil:
+cdef inline uint32_t order_credit(uint32_t packed) noexcept nogil:
     """The fee credit of a resting order, in millionths of a smallest unit."""
-    return terms >> 12
+    return packed >> 12
 
 
-cdef inline uint32_t with_credit(uint32_t terms, uint32_t fee_credit) noexcept nogil:
-    """The same terms with another fee credit."""
-    return terms & 0xFFF | fee_credit << 12
+cdef inline uint32_t with_credit(uint32_t packed, uint32_t fee_credit) noexcept nogil:
+    """The same word with another fee credit."""
+    return packed & 0xFFF | fee_credit << 12

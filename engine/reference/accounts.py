@@ -1,4 +1,4 @@
-"""Who has what: accounts, and which orders of theirs are open."""
+"""Clients, and which orders of theirs are open."""
 
 from __future__ import annotations
 

@@ -40,14 +40,19 @@ def epoch_start(exchange: Exchange, command: Command, blob: bytes) -> None:
         EngineStop: the rules are of another version, or no ids would be left.
     """
     start = read_epoch_start(blob)
-    used = max([exchange.last_order_id, *(max(market.trades, market.updates) for market in exchange.markets.values())])
+    used = max(
+        [
+            exchange.last_order_id,
+            *(max(market.last_trade_id, market.last_update_id) for market in exchange.markets.values()),
+        ]
+    )
     if used + start.ids_skip > ID_MAX:
         raise EngineStop(f"the epoch-start skips {start.ids_skip} ids, and {used} are used: more than there are")
     exchange.rules_version = start.rules_version
     exchange.last_order_id += start.ids_skip
     for market in exchange.markets.values():
-        market.trades += start.ids_skip
-        market.updates += start.ids_skip
+        market.last_trade_id += start.ids_skip
+        market.last_update_id += start.ids_skip
     emit(exchange, EventKind.EPOCH_STARTED, blob=blob)
 
 
@@ -88,6 +93,7 @@ def add_market(exchange: Exchange, command: Command, blob: bytes) -> None:
 def set_fees(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Sets the fees of a market, or of an account in one market or (0) in all in which it has none of its own."""
     fees = read_fees(blob)
+    # The house has no orders, so its number stands for no account: the fees are the market's.
     for_all_markets = command.account != HOUSE_ACCOUNT and command.market == 0
     refuse_unless(for_all_markets or command.market in exchange.markets, Reason.UNKNOWN_MARKET)
     if command.account == HOUSE_ACCOUNT:
@@ -181,9 +187,8 @@ def withdraw(exchange: Exchange, command: Command, blob: bytes) -> None:
     refuse_unless(not account.frozen, Reason.ACCOUNT_FROZEN)
     refuse_unless(command.asset in exchange.assets, Reason.UNKNOWN_ASSET)
     refuse_unless(command.amount > 0, Reason.INVALID_AMOUNT)
-    balance = account.balance(command.asset)
-    refuse_unless(balance.available >= command.amount, Reason.INSUFFICIENT_FUNDS)
-    balance.available -= command.amount
+    refuse_unless(account.available(command.asset) >= command.amount, Reason.INSUFFICIENT_FUNDS)
+    account.balance(command.asset).available -= command.amount
     exchange.assets[command.asset].issued -= command.amount
     assert exchange.assets[command.asset].issued >= 0, "nobody takes out more than came in"
     emit_transfer(exchange, EventKind.WITHDRAWN, command, blob)

@@ -1,8 +1,8 @@
 """The agenda: work that goes on until the entry is full, and then in the next one (promise P9).
 
-It is a queue in a stated order, first in, first out, and part of the state. It is worked on at the beginning of an entry and
-after each command, and always before the next command, so that nobody overtakes what is waiting in it. Each step of an
-item is whole: it is done in one entry or not begun.
+It is a queue in a stated order, first in, first out, and part of the state. It is worked on at the beginning of each entry
+that is executed and after each command, and always before the next command, so that nobody overtakes what is waiting in it. An
+item may take several entries, but each of its steps, such as closing one order, is whole: it is done in one entry or not begun.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from engine.records import EVENTS_BEGIN_MAX, EVENTS_MAX, CommandKind
 from engine.reference.state import AgendaItem, Exchange
 
-Step = Callable[[Exchange, AgendaItem], bool]
-"""Works on an item while the entry has room; whether it is done."""
+Worker = Callable[[Exchange, AgendaItem], bool]
+"""Works on an item while the entry has room; whether the item is done. If not, it is called again in the next entry."""
 
 NEVER_OVERLOADED = frozenset(
     {
@@ -45,14 +45,14 @@ def add_to_agenda(exchange: Exchange, item: AgendaItem) -> None:
     exchange.agenda.append(item)
 
 
-def work_agenda(exchange: Exchange, steps: Mapping[int, Step]) -> None:
+def work_agenda(exchange: Exchange, workers: Mapping[int, Worker]) -> None:
     """Does what is waiting, first in, first out, until nothing is left or the entry has no room.
 
     Args:
-        steps: what does the work of each AgendaKind.
+        workers: what works on the items of each AgendaKind.
     """
     agenda = exchange.agenda
     while agenda and has_room(exchange):
-        if not steps[agenda[0].kind](exchange, agenda[0]):
+        if not workers[agenda[0].kind](exchange, agenda[0]):
             return
         agenda.popleft()

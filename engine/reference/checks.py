@@ -5,23 +5,23 @@ from __future__ import annotations
 from engine.definitions import refuse_unless
 from engine.order_types import OrderFlag, OrderType, order_flags
 from engine.reasons import Reason
-from engine.records import CLIENT_ID_BYTES, Command, MarketDefinition, MarketState, SelfTradeMode, Side
+from engine.records import Command, MarketDefinition, MarketState, SelfTradeMode, Side
 from engine.reference.accounts import find_client
 from engine.reference.matching import cost_of, lots_sold_for, would_take
 from engine.reference.state import Account, Exchange, Market
 
 
-def check_order(exchange: Exchange, command: Command) -> tuple[Market, Account, OrderFlag]:
-    """Refuses an order that may not be placed; else its market, its account and what it may do."""
+def check_order(exchange: Exchange, command: Command) -> tuple[Market, OrderFlag]:
+    """Refuses an order that may not be placed; else its market and what it may do."""
     check_record(command)
     market, account = check_open_for(exchange, command)
     flags = check_terms(command)
     if flags & OrderFlag.HAS_LIMIT:
         check_limit(command, market)
     else:
-        check_no_limit(command, market)
-    check_place(command, market, account, flags)
-    return market, account, flags
+        check_no_limit(command, market, flags)
+    check_state(command, market, account, flags)
+    return market, flags
 
 
 def check_record(command: Command) -> None:
@@ -39,8 +39,7 @@ def check_record(command: Command) -> None:
     )
     refuse_unless(not any(unused), Reason.MALFORMED_COMMAND)
     # Zero bytes only pad: the same text must not have two forms.
-    padded = command.client_id.rstrip(b"\0").ljust(CLIENT_ID_BYTES, b"\0")
-    refuse_unless(padded == command.client_id and b"\0" not in padded.rstrip(b"\0"), Reason.INVALID_CLIENT_ID)
+    refuse_unless(b"\0" not in command.client_id.rstrip(b"\0"), Reason.INVALID_CLIENT_ID)
 
 
 def check_open_for(exchange: Exchange, command: Command) -> tuple[Market, Account]:
@@ -73,12 +72,13 @@ def check_limit(command: Command, market: Market) -> None:
     check_value(market.value(command.price_ticks, command.quantity_lots), limits)
 
 
-def check_no_limit(command: Command, market: Market) -> None:
+def check_no_limit(command: Command, market: Market, flags: OrderFlag) -> None:
     """The numbers of an order without a limit, by quantity or by quote amount."""
     limits = market.definition
     refuse_unless(command.price_ticks == 0, Reason.INVALID_PRICE)
     if command.amount != 0:
-        refuse_unless(command.amount > 0 and command.quantity_lots == 0, Reason.INVALID_QUOTE_AMOUNT)
+        by_quote = flags & OrderFlag.BY_QUOTE and command.amount > 0 and command.quantity_lots == 0
+        refuse_unless(by_quote, Reason.INVALID_QUOTE_AMOUNT)
         check_value(command.amount, limits)
         return
     check_quantity(command, limits)
@@ -100,8 +100,8 @@ def check_value(value: int, limits: MarketDefinition) -> None:
     refuse_unless(value <= limits.notional_max, Reason.NOTIONAL_TOO_LARGE)
 
 
-def check_place(command: Command, market: Market, account: Account, flags: OrderFlag) -> None:
-    """What depends on the account's orders and funds and on the book."""
+def check_state(command: Command, market: Market, account: Account, flags: OrderFlag) -> None:
+    """What depends on the state: the account's open orders and funds, and the book."""
     refuse_unless(command.client_id not in account.order_by_client_id, Reason.DUPLICATE_CLIENT_ID)
     if flags & OrderFlag.MAY_REST:
         below_maximum = account.open_orders.get(market.number, 0) < market.definition.open_orders_max
@@ -110,7 +110,7 @@ def check_place(command: Command, market: Market, account: Account, flags: Order
         refuse_unless(not would_take(market, command.side, command.price_ticks), Reason.WOULD_TAKE)
     definition = market.definition
     asset = definition.quote_asset if command.side == Side.BUY else definition.base_asset
-    available = account.balance(asset).available
+    available = account.available(asset)
     refuse_unless(available >= funds_needed(command, market, flags), Reason.INSUFFICIENT_FUNDS)
 
 

@@ -20,7 +20,7 @@ from engine.records import (
     parse_batch,
 )
 from engine.reference import accounts, administration, orders, report
-from engine.reference.agenda import Step, may_begin, work_agenda
+from engine.reference.agenda import Worker, may_begin, work_agenda
 from engine.reference.events import begin_entry, emit_rejected, finish_entry
 from engine.reference.report import OpenOrder
 from engine.reference.state import Exchange
@@ -46,7 +46,7 @@ HANDLERS: dict[int, Handler] = {
     CommandKind.ORDER_CANCEL_ALL: orders.cancel_all_orders,
     CommandKind.STATE_REPORT: report.report_state,
 }
-STEPS: dict[int, Step] = {AgendaKind.CLOSE_ORDERS: orders.close_orders}
+WORKERS: dict[int, Worker] = {AgendaKind.CLOSE_ORDERS: orders.close_orders}
 
 
 class Core:
@@ -68,7 +68,8 @@ class Core:
 
         Args:
             time_us: the store's stamp of the entry, microseconds since 1970 UTC. Time never runs backwards.
-            batch: the entry's batch. Bytes that are no batch give an entry without events and change nothing else.
+            batch: the entry's batch. Bytes that are no batch give an entry without events and change nothing but
+                the time.
 
         Raises:
             EngineStop: a batch number is missing, or the journal asks for what this version does not know.
@@ -82,11 +83,11 @@ class Core:
             return finish_entry(exchange, BatchHeader(), Disposition.MALFORMED)
         disposition = admit(exchange, header)
         if disposition == Disposition.EXECUTED:
-            work_agenda(exchange, STEPS)
+            work_agenda(exchange, WORKERS)
             for index, command in enumerate(commands):
                 exchange.entry.command_index, exchange.entry.command = index, command.kind
                 carry_out(exchange, command, blobs)
-                work_agenda(exchange, STEPS)
+                work_agenda(exchange, WORKERS)
         return finish_entry(exchange, header, disposition)
 
     # -- what the state is

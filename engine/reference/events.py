@@ -141,7 +141,7 @@ def emit_trade(
             client_id=taker.client_id,
             maker_client_id=maker.client_id,
             maker_order_id=maker.id,
-            trade_id=market.trades,
+            trade_id=market.last_trade_id,
             base_amount=lots * definition.lot_units,
             maker_cumulative_lots=maker.cumulative_lots,
             maker_cumulative_quote=maker.cumulative_quote,

@@ -117,8 +117,8 @@ def fill(exchange: Exchange, taker: Order, maker: Order, lots: int) -> None:
         order.cumulative_lots += lots
         order.cumulative_quote += value
         order.updated_us = exchange.time_us
-    market.trades += 1
-    market.updates += 1
+    market.last_trade_id += 1
+    market.last_update_id += 1
     market.last_price_ticks = maker.price_ticks
     rates_ppm = fee_rate_ppm(exchange, taker, is_maker=False), fee_rate_ppm(exchange, maker, is_maker=True)
     fees = (

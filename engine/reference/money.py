@@ -1,6 +1,6 @@
 """Money: what orders hold, what a fill moves, and fees.
 
-A LIMIT buy holds price × quantity of the quote asset, a sell its quantity of the base asset; what a better fill leaves of a
+A buy with a limit holds price × quantity of the quote asset, a sell its quantity of the base asset; what a better fill leaves of a
 buyer's hold is released at once. An order without a limit holds nothing and pays from what is available.
 
 A fee is taken from what is received, in whole smallest units. What rounding up takes too much at one fill is the order's
@@ -51,7 +51,7 @@ def fee_rate_ppm(exchange: Exchange, order: Order, *, is_maker: bool) -> int:
 
 
 def settle_side(exchange: Exchange, order: Order, lots: int, value: int, fee_ppm: int) -> int:
-    """Moves one side's money for a fill of `lots` worth `value`, and returns its fee."""
+    """Moves one side's money for a fill of `lots` worth `value`; charges the fee, keeps the credit, and returns the fee."""
     definition, account, house = (
         order.market.definition,
         exchange.accounts[order.account],

@@ -1,6 +1,8 @@
-"""The phases of an order: read and check, hold, work, then rest or close; and cancels.
+"""The phases of an order, and cancels.
 
-A phase is one function. What an order may do is read once, as flags; no phase asks for its type.
+`place_order` calls the phases: `check_order` reads what the order may do, as flags, and checks it; `accept_order` gives it an id
+and holds its funds; `work_order` lets it trade, and then `rest_order` or `close_order` ends the command for it. No phase asks for
+an order type.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from engine.reference.state import AgendaItem, Exchange, Market, Order
 
 def place_order(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Checks, accepts and holds for an order, works it, and rests or closes what is left."""
-    market, _, flags = check_order(exchange, command)
+    market, flags = check_order(exchange, command)
     order = accept_order(exchange, command, market, flags)
     work_order(exchange, order)
 
@@ -57,6 +59,7 @@ def work_order(exchange: Exchange, order: Order) -> None:
         close_order(exchange, order, Reason.FILL_OR_KILL_EXPIRED)
         return
     end = match_order(exchange, order)
+    # An amount that does not buy one lot is satisfied without a fill; such an order is not filled.
     if end is WalkEnd.SATISFIED and order.cumulative_lots:
         mark_taker_filled(exchange)
     elif end is WalkEnd.FILL_LIMIT:
@@ -73,7 +76,7 @@ def rest_order(exchange: Exchange, order: Order) -> None:
     """Puts what is left of an order into the book and into every index."""
     assert order.left_lots > 0 and not would_take(order.market, order.side, order.price_ticks), order
     order.market.add(order)
-    order.market.updates += 1
+    order.market.last_update_id += 1
     list_order(exchange, order)
 
 
@@ -81,7 +84,7 @@ def close_order(exchange: Exchange, order: Order, reason: Reason, blob: bytes = 
     """Ends an order that is not filled, resting or not, and releases what it still holds."""
     if order.id in exchange.orders:
         order.market.remove(order)
-        order.market.updates += 1
+        order.market.last_update_id += 1
         unlist_order(exchange, order)
     released = release_funds(exchange, order)
     emit_order(exchange, EventKind.ORDER_CLOSED, order, hold_change=-released, reason=reason, blob=blob)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -171,8 +172,8 @@ def dump(exchange: Exchange) -> bytes:
 
 def _dump_market(market: Market) -> bytes:
     saved = SavedMarket(
-        trades=market.trades,
-        updates=market.updates,
+        last_trade_id=market.last_trade_id,
+        last_update_id=market.last_update_id,
         last_price_ticks=market.last_price_ticks,
         maker_fee_ppm=market.maker_fee_ppm,
         taker_fee_ppm=market.taker_fee_ppm,
@@ -271,7 +272,11 @@ def _load_market(exchange: Exchange, number: int, reader: StateReader) -> tuple[
     exchange.symbols.add(symbol)
     market.maker_fee_ppm, market.taker_fee_ppm = saved.maker_fee_ppm, saved.taker_fee_ppm
     market.state = MarketState(saved.state)
-    market.trades, market.updates, market.last_price_ticks = saved.trades, saved.updates, saved.last_price_ticks
+    market.last_trade_id, market.last_update_id, market.last_price_ticks = (
+        saved.last_trade_id,
+        saved.last_update_id,
+        saved.last_price_ticks,
+    )
     return saved.bid_count, saved.ask_count
 
 
@@ -366,7 +371,8 @@ def check(exchange: Exchange) -> None:
     for account in exchange.accounts.values():
         named = [order for order in account.orders.values() if order.client_id != NO_CLIENT_ID]
         assert {order.client_id: order for order in named} == account.order_by_client_id, account.name
-        assert sum(account.open_orders.values()) == len(account.orders), account.name
+        by_market = Counter(order.market.number for order in account.orders.values())
+        assert by_market == {market: count for market, count in account.open_orders.items() if count}, account.name
 
 
 def _check_book(exchange: Exchange, market: Market) -> int:

@@ -42,7 +42,7 @@ class Key:
 
 @dataclass(slots=True)
 class Order:
-    """An order that works or rests. An order by quote amount has no quantity: `left_lots` stays 0."""
+    """An order from when it is accepted until it is filled or closed. An order by quote amount has no quantity: `left_lots` stays 0."""
 
     id: int
     account: int
@@ -102,8 +102,13 @@ class Account:
     """Own (maker, taker) fees by market; 0 stands for all markets without an entry of their own."""
     keys: dict[bytes, Key] = field(default_factory=dict)
 
+    def available(self, asset: int) -> int:
+        """What it may spend of an asset."""
+        balance = self.balances.get(asset)
+        return 0 if balance is None else balance.available
+
     def balance(self, asset: int) -> Balance:
-        """What it has of an asset, which is nothing to begin with."""
+        """What it has of an asset, to be changed; nothing to begin with."""
         return self.balances.setdefault(asset, Balance())
 
     def orders_by_market(self) -> list[Order]:
@@ -127,9 +132,9 @@ class Market:
         self.maker_fee_ppm = definition.maker_fee_ppm
         self.taker_fee_ppm = definition.taker_fee_ppm
         self.state = MarketState.TRADING
-        self.trades = 0
-        self.updates = 0
-        """How often a level of the book has changed: the update id of the depth streams."""
+        self.last_trade_id = 0
+        self.last_update_id = 0
+        """One more with each change of a level of the book: the update id of the depth streams."""
         self.last_price_ticks = 0
         """The price of the last trade; 0 before the first."""
         self.bids: SortedDict[int, Level] = SortedDict()

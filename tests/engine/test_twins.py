@@ -52,7 +52,7 @@ C_ONLY = {
             " known_holding look_up_account_market next_market_of paying_holding spread_of"
         ),
         "the list of an account's orders, which is a dict in the reference": (
-            "drop_ended is_open list_with_account listed_orders may_be_open resize_list tidy_list"
+            "drop_all_ended drop_ended forget_listed is_open list_with_account listed_orders may_be_open resize_list tidy_list"
         ),
     },
     "administration": {
@@ -60,6 +60,7 @@ C_ONLY = {
         "what the reference writes in line, used twice here": "balance_of check_client list_market open_account set_own_fees",
         "a cancel with a blob, which the hot path leaves to Python": "cancel_with_id",
     },
+    "agenda": {"the set NEVER_OVERLOADED in the reference": "is_never_overloaded"},
     "checks": {"stands for funds_needed, and stops a walk that costs more than there is": "can_pay"},
     "core": {"memory: the entry's bytes object grows": "grow_entry"},
     "events": {"an event is written word by word in place": "clear_terms command_traits next_event write_head"},
@@ -79,7 +80,7 @@ C_ONLY = {
     },
     "state": {
         "memory: made and given back": "exchange_free exchange_init",
-        "what is packed into one word": "order_credit order_terms order_traits with_credit",
+        "what is packed into one word": "order_credit order_traits pack_order with_credit",
     },
 }
 """Functions of the core by module and reason."""

@@ -60,7 +60,7 @@ def check_against_engine(rig: Rig) -> None:
         assert order.account.open[order.order_id] is order
     assert open_orders == {id: order.left_lots for id, order in rig.core.exchange.orders.items()}
     for number, book in rig.projection.feeds.books.items():
-        assert book.update_id == rig.core.exchange.markets[number].updates
+        assert book.update_id == rig.core.exchange.markets[number].last_update_id
         for side, shown in ((Side.BUY, list(book.bids(10_000))), (Side.SELL, list(book.asks(10_000)))):
             mine = {name[2]: lots for name, lots in levels.items() if name[:2] == (number, side)}
             assert dict(shown) == mine
