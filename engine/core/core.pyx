@@ -113,7 +113,7 @@ from engine.records import (
     BATCH_HEADER,
     COMMAND,
     EVENT_HEADER,
-    ID_MAX,
+    IDS_SKIPPED_MAX,
     KEYS_PER_ACCOUNT_MAX,
     MARKET_DEFINITION,
     SAVED_ACCOUNT,
