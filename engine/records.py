@@ -57,6 +57,8 @@ AMOUNT_MAX = (1 << 62) - 1
 """Largest amount, value or sum of an asset that the venue keeps, in smallest units."""
 ID_MAX = (1 << 53) - 1
 """Order ids, trade ids and the like stay below 2^53, so that clients may read them as doubles."""
+IDS_SKIPPED_MAX = ID_MAX // 2
+"""An epoch-start passes over no ids beyond this one: the other half is for what comes after it."""
 PPM = 1_000_000
 """Fee rates are parts per this; a fee credit is below it."""
 

@@ -62,8 +62,8 @@ cdef epoch_start(Core core, bytes blob):
     for index in range(core.exchange.market_count):
         market = core.exchange.markets[index]
         used = max(used, market.last_trade_id, market.last_update_id)
-    if used + start.ids_skip > ID_MAX:
-        raise EngineStop(f"the epoch-start skips {start.ids_skip} ids, and {used} are used: more than there are")
+    if start.ids_skip and used + start.ids_skip > IDS_SKIPPED_MAX:
+        raise EngineStop(f"the epoch-start skips {start.ids_skip} ids, and {used} are used: too few would be left")
     core.exchange.rules_version = start.rules_version
     core.exchange.last_order_id += <uint64_t>start.ids_skip
     for index in range(core.exchange.market_count):

@@ -114,7 +114,7 @@ from engine.records import (
     COMMAND,
     EVENT_HEADER,
     HOUSE_NAME,
-    ID_MAX,
+    IDS_SKIPPED_MAX,
     KEYS_PER_ACCOUNT_MAX,
     MARKET_DEFINITION,
     SAVED_ACCOUNT,

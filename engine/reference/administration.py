@@ -16,7 +16,7 @@ from engine.reasons import Reason
 from engine.records import (
     AMOUNT_MAX,
     HOUSE_ACCOUNT,
-    ID_MAX,
+    IDS_SKIPPED_MAX,
     KEYS_PER_ACCOUNT_MAX,
     AgendaKind,
     Command,
@@ -37,7 +37,7 @@ def epoch_start(exchange: Exchange, command: Command, blob: bytes) -> None:
     """A new epoch: the ids that a lost tail may have used are passed over.
 
     Raises:
-        EngineStop: the rules are of another version, or no ids would be left.
+        EngineStop: the rules are of another version, or too few ids would be left.
     """
     start = read_epoch_start(blob)
     used = max(
@@ -46,8 +46,8 @@ def epoch_start(exchange: Exchange, command: Command, blob: bytes) -> None:
             *(max(market.last_trade_id, market.last_update_id) for market in exchange.markets.values()),
         ]
     )
-    if used + start.ids_skip > ID_MAX:
-        raise EngineStop(f"the epoch-start skips {start.ids_skip} ids, and {used} are used: more than there are")
+    if start.ids_skip and used + start.ids_skip > IDS_SKIPPED_MAX:
+        raise EngineStop(f"the epoch-start skips {start.ids_skip} ids, and {used} are used: too few would be left")
     exchange.rules_version = start.rules_version
     exchange.last_order_id += start.ids_skip
     for market in exchange.markets.values():

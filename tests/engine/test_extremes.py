@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import pytest
+
 from engine.core import Core
 from engine.reasons import Reason
 from engine.records import (
     AMOUNT_MAX,
     ASSET_DEFINITION,
     EPOCH_START,
+    ID_MAX,
     MARKET_DEFINITION,
     NO_CLIENT_ID,
     AssetDefinition,
     BatchBuilder,
     Command,
     CommandKind,
+    EngineStop,
     EpochStart,
     Event,
     EventEntry,
@@ -155,3 +159,18 @@ def test_an_order_that_ends_after_the_ids_have_jumped_is_not_taken_for_a_new_one
     twins.put(limit(1, Side.BUY, 102, 1))
     closed = twins.put((Command(kind=CommandKind.ORDER_CANCEL_ALL, account=1),))
     assert [event.order_id for event in closed] == [2, (1 << 32) + 1]
+
+
+def test_an_epoch_leaves_ids_for_the_orders_to_come() -> None:
+    """Ids stay below 2^53; a state that has passed that is one that no engine loads."""
+    twins = Twins()
+    twins.put(deposit(1, QUOTE, 10**6), limit(1, Side.BUY, 100, 1), skip_ids(ID_MAX // 2 - 1))
+    twins.put(limit(1, Side.BUY, 100, 1))
+    twins.load()
+    builder = BatchBuilder()
+    command, part = skip_ids(1)
+    builder.add(command, part)
+    batch = builder.build(producer=7, incarnation=1, number=twins.number + 1)
+    for engine in twins.engines:
+        with pytest.raises(EngineStop, match="too few would be left"):
+            engine.execute(twins.number + 1, batch)
