@@ -4,8 +4,8 @@
 that entry, and walks the chain from its first entry to there. It never looks at the compiled core: what it knows of the
 rules is `ledger.postings` and the fields of the events.
 
-Each check says how many items it looked at, and a check that looked at none fails, but for the one of fees. The walk needs memory for balances
-and open orders, not for the length of the journal; it takes about 10 µs an event.
+Each check says how many items it looked at, and a check that looked at none fails, but for the one of fees. The walk
+needs memory for balances and open orders, not for the length of the journal; it takes about 10 µs an event.
 """
 
 from __future__ import annotations

@@ -13,12 +13,16 @@ from tests.debug_build import COPY, ROOT, find_sanitizer
 
 ASSERTION = b"this must hold and does not"
 FILES = [
-    "test_twin.py",
     "test_book.py",
     "test_book_stress.py",
+    "test_bounds.py",
     "test_dump.py",
+    "test_examples.py",
+    "test_extremes.py",
+    "test_fees.py",
     "test_memory.py",
     "test_report_stream.py",
+    "test_twin.py",
 ]
 # The sanitizer keeps memory that was given back, and needs more addresses than a process with little memory has.
 OF_MEMORY_ITSELF = "memory_growing or small_again and 300000 or scarce"
