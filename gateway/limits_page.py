@@ -31,8 +31,8 @@ HEAD = """\
 Written by `python -m gateway.limits_page` from the constants in the code; a test keeps it current. Do not edit.
 
 Every queue, cache and buffer of the gateway has a bound, and so has what the engine does at once; every bound has an answer.
-Those with an option are chosen when `python -m gateway.service` is started; what stands here is the default. Codes are those
-of [errors.md](errors.md).
+What stands here is the default. The options are those of `python -m gateway.service`; `jibek up` starts it with the defaults
+and passes none of them on. Codes are those of [errors.md](errors.md).
 """
 
 
@@ -67,7 +67,7 @@ def _bounds() -> dict[str, list[Bound]]:
             Bound("fragments of a message", f"{protocol.FRAGMENTS_MAX:,}", "closed with 1008"),
             Bound("nesting of JSON", "about 1,000 levels", "-1135"),
             Bound("digits before and behind the point of a number", f"{numerals.WHOLE_DIGITS_MAX}", "-1100"),
-            Bound("decimals that are not zero", f"{numerals.DECIMALS}", "-1111"),
+            Bound("significant decimals", f"{numerals.DECIMALS}", "-1111"),
             Bound("a number, in 1e-8", f"{numerals.INT64_MAX:,}", "-1108"),
             Bound("value of an order, in smallest units", f"{AMOUNT_MAX:,}", "-1013, Filter failure: NOTIONAL"),
             Bound("a client order id", f"{CLIENT_ID_BYTES} characters", "-1100"),
@@ -124,7 +124,7 @@ def _bounds() -> dict[str, list[Bound]]:
             Bound(
                 "events of an entry before a command begins",
                 f"{EVENTS_BEGIN_MAX:,}",
-                "-1008, nothing was done; the cancel of one order is taken",
+                "-1008, nothing was done; the cancel of one order, halts, freezes and key revocations are taken",
             ),
             Bound(
                 "orders closed by one cancel of all, or by a freeze, in an entry",
