@@ -29,10 +29,16 @@ def _times_in_force() -> str:
     for order_type in OrderType:
         types.setdefault(order_type.terms.times_in_force, []).append(order_type.name)
     return "; ".join(
-        f"{' and '.join(names)} {'takes' if len(names) == 1 else 'take'} "
+        f"{_all_of(names)} {'takes' if len(names) == 1 else 'take'} "
         f"{'none' if times == (TimeInForce.NONE,) else one_of([time.name for time in times])}"
         for times, names in types.items()
     )
+
+
+def _all_of(words: list[str]) -> str:
+    """All words as people write them."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 class Reason(IntEnum):
