@@ -56,6 +56,6 @@ $(VENV)/made.stamp:
 
 # An editable install: Python sources are used where they stand, so only the extensions are ever built again.
 $(VENV)/built.stamp: $(VENV)/made.stamp pyproject.toml $(EXTENSION_SOURCES)
-	@echo "building Jibek and installing what it needs into $(VENV)"
+	@echo "building Jibek and installing what it needs into $(VENV) (takes a minute or two)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@

@@ -24,14 +24,21 @@ from engine.order_types import OrderType, TimeInForce, one_of
 
 
 def _times_in_force() -> str:
-    """Which times in force the order types have, as the end of a sentence."""
+    """Which times in force each order type takes, as the end of a sentence."""
     types: dict[tuple[TimeInForce, ...], list[str]] = {}
     for order_type in OrderType:
         types.setdefault(order_type.terms.times_in_force, []).append(order_type.name)
-    return ", and ".join(
-        f"{'nothing' if times == (TimeInForce.NONE,) else one_of([time.name for time in times])} for {' and '.join(names)}"
+    return "; ".join(
+        f"{_all_of(names)} {'takes' if len(names) == 1 else 'take'} "
+        f"{'none' if times == (TimeInForce.NONE,) else one_of([time.name for time in times])}"
         for times, names in types.items()
     )
+
+
+def _all_of(words: list[str]) -> str:
+    """All words as people write them."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 class Reason(IntEnum):
@@ -119,7 +126,10 @@ class Reason(IntEnum):
     )
     INVALID_TIME_IN_FORCE = (
         403,
-        f"Time in force is {_times_in_force()}. Send one of them.",
+        (
+            f"The time in force is not one of this order type: {_times_in_force()}. Send one that the type takes, or leave "
+            "it out where it takes none."
+        ),
     )
     INVALID_SELF_TRADE_MODE = 404, "Self-trade prevention is not offered on this market. Leave it out or ask for NONE."
     INVALID_PRICE = 405, "The price is outside the limits of the market. See `jibek market show`."

@@ -31,8 +31,8 @@ HEAD = """\
 Written by `python -m gateway.limits_page` from the constants in the code; a test keeps it current. Do not edit.
 
 Every queue, cache and buffer of the gateway has a bound, and so has what the engine does at once; every bound has an answer.
-Those with an option are chosen when `python -m gateway.service` is started; what stands here is the default. Codes are those
-of [errors.md](errors.md).
+What stands here is the default. The options are those of `python -m gateway.service`; `jibek up` starts it with the defaults
+and passes none of them on. Codes are those of [errors.md](errors.md).
 """
 
 
@@ -66,8 +66,8 @@ def _bounds() -> dict[str, list[Bound]]:
             Bound("a message, its fragments together", f"{wire.message_bytes_max:,} bytes", "closed with 1009"),
             Bound("fragments of a message", f"{protocol.FRAGMENTS_MAX:,}", "closed with 1008"),
             Bound("nesting of JSON", "about 1,000 levels", "-1135"),
-            Bound("digits before and behind the point of a number", f"{numerals.WHOLE_DIGITS_MAX}", "-1100"),
-            Bound("decimals that are not zero", f"{numerals.DECIMALS}", "-1111"),
+            Bound("digits before and after the point of a number", f"{numerals.WHOLE_DIGITS_MAX}", "-1100"),
+            Bound("significant decimals", f"{numerals.DECIMALS}", "-1111"),
             Bound("a number, in 1e-8", f"{numerals.INT64_MAX:,}", "-1108"),
             Bound("value of an order, in smallest units", f"{AMOUNT_MAX:,}", "-1013, Filter failure: NOTIONAL"),
             Bound("a client order id", f"{CLIENT_ID_BYTES} characters", "-1100"),
@@ -113,7 +113,7 @@ def _bounds() -> dict[str, list[Bound]]:
             Bound(
                 "memory of the store",
                 f"{service.STORE_FULL_PERCENT} % of maxmemory",
-                "new orders get -1008, cancels are taken; it is looked at every second",
+                "new orders get -1008, cancels are taken; the gateway checks it every second",
             ),
             Bound("requests that wait for the secret of a key", f"{sessions.WAITING_FOR_SECRET_MAX}", "-1008"),
             Bound("requests with an unknown key that wait for newer events", f"{service.READING_UP_MAX:,}", "-2015, by what is known"),
@@ -124,7 +124,7 @@ def _bounds() -> dict[str, list[Bound]]:
             Bound(
                 "events of an entry before a command begins",
                 f"{EVENTS_BEGIN_MAX:,}",
-                "-1008, nothing was done; the cancel of one order is taken",
+                "-1008, nothing was done; the cancel of one order, halts, freezes and key revocations are taken",
             ),
             Bound(
                 "orders closed by one cancel of all, or by a freeze, in an entry",
@@ -141,7 +141,7 @@ def _bounds() -> dict[str, list[Bound]]:
             ),
             Bound("levels in that update", f"{feeds.LEVELS_MISSED_MAX:,}", "closed with 1008"),
             Bound(
-                "bytes of all else",
+                "bytes of everything else",
                 f"{wire.output_bytes_max:,}",
                 "what waits is dropped, closed with 1008",
                 "--output-bytes-max",

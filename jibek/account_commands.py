@@ -16,6 +16,7 @@ from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.records import KEY_DEFINITION, Command, CommandKind, KeyDefinition, KeyType, Permission
 from jibek.directory import AccountRecord, Directory, KeyRecord, read_directory
 from jibek.venue_commands import running_venue, urls
+from jibek.words import counted
 from ledger.changes import execute, who_and_why
 from ledger.console import (
     Column,
@@ -139,7 +140,7 @@ def list_accounts(data_dir: Path, as_json: bool) -> None:
     rows = [
         [each["account"], str(each["number"]), each["state"], str(each["keys"]), each["opened"]] for each in accounts
     ]
-    print_table(columns, rows, footer=f"{len(rows)} accounts")
+    print_table(columns, rows, footer=counted(len(rows), "account"))
 
 
 def summary(record: AccountRecord) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from jibek.positions import read_positions
 from jibek.temporary_venue import free_port, launched_venue, temporary_folder
 from jibek.traders import Game, Maker, Taker, Trader
 from jibek.venue_commands import urls
+from jibek.words import counted
 from ledger.admin import print_reconciliation, print_trial_balance
 from ledger.console import fail, find_venue, store_errors
 from ledger.reconciliation import reconcile
@@ -53,6 +54,9 @@ FUNDS_ORDERS = 20_000
 DRAWS_PER_S = 4
 LINES_PER_S = 1
 SETTLE_WAIT_S = 60.0
+
+REFUSALS_EXPLAINED = {"Unknown order sent.": "the order had just been filled"}
+"""Why a trader of the demo gets an answer whose text does not say it."""
 
 
 @click.command()
@@ -242,9 +246,10 @@ def judge(games: list[Game], views: dict[str, MarketView], passed: bool) -> None
     errors = [error for game in games for error in game.statistics.errors]
     click.echo(f"\n{orders:,} orders were placed and {trades:,} trades made.")
     for message, count in refusals.most_common():
-        click.echo(f"  {count:,} times the answer was: {message}")
+        reason = f" ({REFUSALS_EXPLAINED[message]})" if message in REFUSALS_EXPLAINED else ""
+        click.echo(f"  {counted(count, 'time')} the answer was: {message}{reason}")
     if errors:
-        fail(EXIT_REFUSED, f"{len(errors)} traders were cut off; the first: {errors[0]}")
+        fail(EXIT_REFUSED, f"Cut off: {counted(len(errors), 'trader')}; the first: {errors[0]}")
     if not trades:
         fail(EXIT_REFUSED, "Nothing was traded.")
     if not passed:

@@ -12,6 +12,7 @@ import orjson
 from websockets.asyncio.client import connect
 
 from jibek.traders import Game
+from jibek.words import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -80,8 +81,8 @@ class Moment:
         orders = sum(game.statistics.orders for game in self.games)
         trades = sum(view.trades for view in self.views.values())
         return (
-            f"{self.seconds:.0f} s: {orders:,} orders, {sum(self.orders_per_s.values()):,.0f} a second; {trades:,} trades; "
-            f"answer in {median_ms(self.games):.1f} ms; ledger {self.ledger_lag_entries:,} entries behind"
+            f"{self.seconds:.0f} s: {counted(orders, 'order')}, {sum(self.orders_per_s.values()):,.0f} a second; {counted(trades, 'trade')}; "
+            f"answer in {median_ms(self.games):.1f} ms; ledger {counted(self.ledger_lag_entries, 'entry')} behind"
         )
 
     def line(self) -> str:

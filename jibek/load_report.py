@@ -13,6 +13,7 @@ import click
 
 from jibek.load_histogram import Histogram
 from jibek.load_run import Outcome
+from jibek.words import counted
 from ledger.console import Column, print_table
 
 if TYPE_CHECKING:
@@ -89,11 +90,11 @@ def print_report(report: Report) -> None:
     requests = outcome.orders + outcome.cancels
     fills = "unknown, as --reply ack does not tell them" if report.fills is None else f"{report.fills:,}"
     click.echo(
-        f"{outcome.orders:,} orders and {outcome.cancels:,} cancels in {outcome.seconds:.2f} s on {report.market}: "
+        f"{counted(outcome.orders, 'order')} and {counted(outcome.cancels, 'cancel')} in {outcome.seconds:.2f} s on {report.market}: "
         f"{orders_per_second(outcome):,.0f} orders a second; fills: {fills}."
     )
     if outcome.unknown:
-        click.echo(f"{outcome.unknown:,} requests never got a reply: what became of them is unknown.")
+        click.echo(f"{counted(outcome.unknown, 'request')} never got a reply: what became of them is unknown.")
     click.echo()
     latency = latency_json(outcome.latencies)
     print_table(
@@ -125,7 +126,7 @@ def line(outcome: Outcome) -> str:
     latency = outcome.latencies
     refused = sum(outcome.refusals.values())
     return (
-        f"{outcome.seconds:.0f} s: {outcome.orders:,} orders, {orders_per_second(outcome):,.0f} a second; "
+        f"{outcome.seconds:.0f} s: {counted(outcome.orders, 'order')}, {orders_per_second(outcome):,.0f} a second; "
         f"{outcome.cancels:,} cancels; {refused:,} refused; "
         f"p50 {latency.quantile_us(0.5) / 1000:.2f} ms, p99 {latency.quantile_us(0.99) / 1000:.2f} ms"
     )

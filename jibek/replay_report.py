@@ -13,6 +13,7 @@ import click
 from jibek.market_commands import quantity_text
 from jibek.replay_check import Totals
 from jibek.replay_plan import Fate, Plan
+from jibek.words import counted
 from ledger.admin import print_reconciliation, reconciliation_json
 from ledger.console import Column, print_table
 from ledger.reconciliation import Reconciliation
@@ -97,14 +98,14 @@ def print_report(report: Report) -> None:
     """Prints everything but the fault."""
     plan = report.plan
     recorded = timedelta(seconds=round(plan.recorded_s))
-    click.echo(f"{report.file}: {plan.rows:,} rows, recorded in {recorded}")
+    click.echo(f"{report.file}: {counted(plan.rows, 'row')}, recorded in {recorded}")
     for fate in Fate:
         if plan.fates[fate]:
             click.echo(f"{plan.fates[fate]:10,}  {fate.value}")
     click.echo(f"{plan.rounded:10,}  of the orders had a volume that was rounded down to the lot")
     click.echo()
     click.echo(
-        f"{plan.orders:,} orders and {plan.cancels:,} cancels of {len(report.accounts)} accounts in "
+        f"{counted(plan.orders, 'order')} and {counted(plan.cancels, 'cancel')} of {counted(len(report.accounts), 'account')} in "
         f"{report.seconds:.2f} s: {report.commands_per_s:,.0f} a second, {report.times_faster:,.0f} times as fast as "
         "recorded"
     )

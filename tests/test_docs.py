@@ -1,4 +1,4 @@
-"""The examples in docs/ are run as they stand, and what docs/invariants.md names exists."""
+"""The examples in docs/ are run as they stand, what docs/invariants.md names exists, and the README names every method."""
 
 from __future__ import annotations
 
@@ -30,6 +30,16 @@ def defines(path: Path, name: str) -> bool:
     """Whether a function, class or constant of this name is made in a file of Python, Cython or Lua."""
     pattern = rf"^\s*(?:def|class|cdef|cpdef|local function)\b[^\n=]*\b{name}\b *[(:]|^{name}\b *="
     return re.search(pattern, path.read_text(), re.MULTILINE) is not None
+
+
+def test_the_readme_names_every_method_that_a_client_may_call() -> None:
+    readme = (ROOT / "README.md").read_text()
+    told = re.search(r"^What clients may send: `([^`]+)` on `/ws-api/v3`", readme, re.MULTILINE)
+    assert told is not None
+    offered = re.findall(
+        r'^ {12}"([\w.]+)": \(\d+, self\._\w+\),$', (ROOT / "gateway" / "methods.py").read_text(), re.MULTILINE
+    )
+    assert sorted(told[1].split()) == sorted(offered)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"I{row[0]}")

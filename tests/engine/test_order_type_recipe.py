@@ -1,12 +1,14 @@
 """The recipe for a new order type in ARCHITECTURE.md, followed word for word in a copy of the repository.
 
-The blocks of the page are the input: the row, the commands, the table. The short form compiles nothing: it asks the
+The blocks of the page are the input: the row, the commands, the table. Only the number of the row is replaced by the next
+free one, and its name where a type has that already, so that the test goes on when the venue has more types. The short form compiles nothing: it asks the
 reference engine and the gateway, whose compiled codec does not know the new name and leaves the order to the dialect. The
 long form compiles the copy, and asks the compiled core and the compiled codec as well.
 """
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -16,11 +18,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.order_types import OrderType
 from tests.debug_build import ROOT, compile_extensions, copy_sources
 
 SECTION = re.compile(r"^## How to add an order type\n(.*?)\n\n## ", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-END_OF_ROWS = "\n\n\nassert [int(order_type) for order_type in OrderType]"
+ROW = re.compile(r"^(\w+) = (\d+), Terms\(")
 
 ASK_THE_GATEWAY = """
 import sys
@@ -69,18 +72,40 @@ def run_tests_in(copy: Path, *arguments: str) -> None:
     run_in(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments)
 
 
-def follow_the_recipe(copy: Path) -> str:
-    """Copies the repository and does what the page says but for `make build`; the name of the new type."""
+def read_recipe() -> tuple[str, dict[str, str]]:
+    """The name of the new type, and the blocks of the page by language, with a number and a name that are free."""
     section = SECTION.search((ROOT / "ARCHITECTURE.md").read_text())
     assert section is not None
-    blocks = dict(BLOCK.findall(section[1]))
-    row, name = blocks["python"], blocks["python"].split()[0]
-    copy_sources(copy)
+    found = BLOCK.findall(section[1])
+    blocks = dict(found)
+    assert len(found) == len(blocks), "one block of each language"
+    row = ROW.match(blocks["python"])
+    assert row is not None
+    name = row[1]
+    blocks["python"] = blocks["python"].replace(row[0], f"{name} = {len(OrderType) + 1}, Terms(")
+    if name in OrderType.__members__:
+        blocks = {language: block.replace(name, f"{name}_TOO") for language, block in blocks.items()}
+        name = f"{name}_TOO"
+    return name, blocks
 
-    rows = copy / "engine" / "order_types.py"
-    before, end, after = rows.read_text().partition(END_OF_ROWS)
-    assert end, "the rows end elsewhere"
-    rows.write_text(before + "\n" + textwrap.indent(row.rstrip(), "    ") + end + after)
+
+def add_row(rows: Path, row: str) -> None:
+    """Puts a row at the end of the class `OrderType`."""
+    source = rows.read_text()
+    (order_type,) = (
+        node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == "OrderType"
+    )
+    assert order_type.end_lineno is not None
+    lines = source.splitlines(keepends=True)
+    lines.insert(order_type.end_lineno, textwrap.indent(row, "    "))
+    rows.write_text("".join(lines))
+
+
+def follow_the_recipe(copy: Path) -> str:
+    """Copies the repository and does what the page says but for `make build`; the name of the new type."""
+    name, blocks = read_recipe()
+    copy_sources(copy)
+    add_row(copy / "engine" / "order_types.py", blocks["python"])
 
     commands = blocks["sh"].splitlines()
     assert commands.pop() == "make build"
