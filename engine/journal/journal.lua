@@ -126,14 +126,18 @@ redis.register_function { function_name = 'jibek_advance_epoch', callback = adva
 -- publish(KEYS events published, ARGV previous id head digest bytes) -> 'published' | 'exists' | 'diverged' | 'unknown'
 -- Adds event entry `id` only if the last one is `previous`. If `id` is there already the heads decide: equal means that
 -- another engine was first with the same bytes ('exists'), unequal that two engines disagree ('diverged': everybody
--- stops). 'unknown' means that the entry is neither next nor there: it was trimmed, or the caller missed one.
+-- stops). 'unknown' means that the entry is neither next nor there: it was trimmed, the caller missed one, or the stream
+-- has a later entry that no engine published, behind which the store takes none.
 local function publish(keys, args)
     if #keys ~= 2 or #args ~= 5 then
         return redis.error_reply('ARGUMENTS publish takes 2 keys and 5 arguments')
     end
     local last = redis.call('GET', keys[2]) or '0-0'
     if last == args[1] then
-        redis.call('XADD', keys[1], args[2], 'h', args[3], 'd', args[4], 'b', args[5])
+        local added = redis.pcall('XADD', keys[1], args[2], 'h', args[3], 'd', args[4], 'b', args[5])
+        if added.err then
+            return 'unknown'
+        end
         redis.call('SET', keys[2], args[2])
         return 'published'
     end

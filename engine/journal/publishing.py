@@ -24,9 +24,9 @@ def check_published(entry: EntryId, answer: bytes) -> None:
 
     Raises:
         Diverged: another engine published different bytes.
-        ChainBroken: the entry is neither next nor there.
+        ChainBroken: the entry is neither next nor there, or the stream has an entry that no engine published.
     """
     if answer == b"diverged":
         raise Diverged(f"event entry {entry} was published with another head")
     if answer == b"unknown":
-        raise ChainBroken(f"event entry {entry} is neither the next one nor in the store")
+        raise ChainBroken(f"event entry {entry} is neither the next one nor in the store, or a later one is there")

@@ -247,6 +247,10 @@ def test_publishing_is_a_compare_and_set(client: Store) -> None:
     assert publish(second, EntryId(1, 2), b"h2") == b"unknown", "an entry was left out"
     assert publish(first, second, b"h1") == b"published"
     assert client.xlen(EVENTS_KEY) == 2
+    client.xadd(EVENTS_KEY, {b"b": b"by hand"}, id="7-0")
+    assert publish(second, EntryId(1, 2), b"h2") == b"unknown", (
+        "nothing can stand behind an entry that no engine published"
+    )
     with pytest.raises(Diverged):
         check_published(first, b"diverged")
     with pytest.raises(ChainBroken):
