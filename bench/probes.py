@@ -68,7 +68,7 @@ def memory_of_core_orders(orders: int) -> float | None:
     venue = Venue(Size(1_000, 1, orders, LEVELS // 2))
     resting = venue.new_orders(orders)
     before = resident_bytes()
-    venue.execute(resting)
+    venue.execute(venue.batches_of(resting))
     after = resident_bytes()
     return None if after is None or before is None else (after - before) / venue.core.open_order_count
 
