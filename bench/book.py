@@ -32,7 +32,6 @@ ROUNDS = 5
 SMOKE_ROUNDS = 3
 RUNS_A_ROUND = 3
 MEMORY_ORDERS = 200_000
-NANOSECONDS = 1_000_000_000
 
 
 def measure(*, smoke: bool = False, yardstick: Path | None = None) -> dict[str, Any]:
