@@ -37,7 +37,7 @@ kill-test: build  ## Kills processes of a venue under load: make kill-test N=200
 	@$(BIN)/python -m tests.faults $(if $(N),--kills $(N)) $(if $(SEED),--seed $(SEED))
 
 fuzz: build  ## Throws generated frames at a live gateway: make fuzz SECONDS=600 SEED=7
-	@$(BIN)/python -m tests.gateway.fuzz_run $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.gateway.wire.fuzz_run $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 debug: build  ## Compiles the engine with assertions and sanitizers, into build/debug.
 	@$(BIN)/python -m tests.debug_build

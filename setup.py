@@ -34,8 +34,8 @@ setup(
             extension("bench.empty"),
             # An event is cleared before it is filled; gcc's own memset for 256 bytes is slower than the C library's.
             extension("engine.core.core", "-fno-builtin-memset"),
-            extension("gateway.accounts"),
-            extension("gateway.codec"),
+            extension("gateway.view.accounts"),
+            extension("gateway.dialect.fast"),
             extension("ledger.fast_postings"),
         ],
         compiler_directives={

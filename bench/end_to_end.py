@@ -36,15 +36,15 @@ import click
 import uvloop
 
 from bench.origin import origin
-from jibek.client import Credentials
-from jibek.load_cpu import cpu_seconds
-from jibek.load_flow import Flow, Terms, make_terms
-from jibek.load_run import Load, LoadClient, LoadRun, Outcome, run_load
-from jibek.load_venue import LoadedVenue
-from jibek.market_commands import fetch
-from jibek.temporary_venue import temporary_venue
-from jibek.venue_commands import urls
-from ledger.console import Column, json_option, print_json, print_table
+from jibek.client.trading import Credentials
+from jibek.commands.market import fetch
+from jibek.commands.venue import urls
+from jibek.console.output import Column, json_option, print_json, print_table
+from jibek.load.flow import Flow, Terms, make_terms
+from jibek.load.run import Load, LoadClient, LoadRun, Outcome, run_load
+from jibek.load.venue import LoadedVenue
+from jibek.venue.processes import cpu_seconds
+from jibek.venue.temporary_venue import temporary_venue
 
 SYMBOL, PRICE = "BTCUSDT", Decimal(89_000)
 WAYS = ("session", "hmac", "ed25519")

@@ -65,21 +65,21 @@ from engine.process import (
 )
 from engine.reasons import Reason
 from engine.records import EventEntry, EventHeader
-from gateway import messages
-from gateway.accounts import CommandEvents
-from gateway.codec import Ask
-from gateway.feeds import Feeds
-from gateway.methods import Clock, HttpAnswer, Methods
-from gateway.paths import session_for
-from gateway.pipeline import Batch, Pipeline, PipelineLimits, Superseded
-from gateway.projection import Projection
-from gateway.protocol import HttpRequest, Limits, UpgradeRequest, encode_text
-from gateway.refusals import Refusal, refuse
-from gateway.secrets import SECRETS_KEY, SecretError, load_secret_key, unseal
-from gateway.sessions import Key, Keys, RateLimitSettings, Session
-from gateway.store import AnswerRefused, StoreLink, memory_use
-from gateway.store import connect as connect_link
-from gateway.transport import Client
+from gateway.auth.secrets import SECRETS_KEY, SecretError, load_secret_key, unseal
+from gateway.auth.sessions import Key, Keys, RateLimitSettings, Session
+from gateway.dialect import replies as messages
+from gateway.dialect.fast import Ask
+from gateway.dialect.refusals import Refusal, refuse
+from gateway.handlers.methods import Clock, HttpAnswer, Methods
+from gateway.handlers.paths import session_for
+from gateway.journal.link import AnswerRefused, StoreLink, memory_use
+from gateway.journal.link import connect as connect_link
+from gateway.journal.pipeline import Batch, Pipeline, PipelineLimits, Superseded
+from gateway.view.accounts import CommandEvents
+from gateway.view.feeds import Feeds
+from gateway.view.projection import Projection
+from gateway.wire.asyncio_client import Client
+from gateway.wire.connection import HttpRequest, Limits, UpgradeRequest, encode_text
 
 CONNECTIONS_MAX = 10_000
 """Open connections; one more is turned away with 503."""

@@ -16,18 +16,20 @@ class Subcommand(NamedTuple):
 
 
 SUBCOMMANDS = {
-    "up": Subcommand("jibek.venue_commands:up", "Start the venue and watch it."),
-    "down": Subcommand("jibek.venue_commands:down", "Stop the venue."),
-    "status": Subcommand("jibek.venue_commands:status", "Show the processes, and how far each has come."),
-    "logs": Subcommand("jibek.venue_commands:logs", "Print the logs of the processes."),
-    "reset": Subcommand("jibek.venue_commands:reset", "Delete the venue's data."),
-    "demo": Subcommand("jibek.demo:demo", "Run a venue with traders on it, and prove that its books balance."),
-    "replay": Subcommand("jibek.replay:replay", "Send recorded order flow through a venue, and compare each trade."),
-    "load": Subcommand("jibek.load:load", "Load a venue with orders, and tell how it stood that."),
-    "bench": Subcommand("jibek.bench_commands:bench", "Measure a part of the venue, beside what it is compared with."),
-    "account": Subcommand("jibek.account_commands:account", "Open, list, freeze accounts; give them API keys."),
-    "market": Subcommand("jibek.market_commands:market", "List and show markets; halt and resume them."),
-    "ledger": Subcommand("ledger.admin:ledger", "Inspect the ledger; deposit and withdraw; reconcile."),
+    "up": Subcommand("jibek.commands.venue:up", "Start the venue and watch it."),
+    "down": Subcommand("jibek.commands.venue:down", "Stop the venue."),
+    "status": Subcommand("jibek.commands.venue:status", "Show the processes, and how far each has come."),
+    "logs": Subcommand("jibek.commands.venue:logs", "Print the logs of the processes."),
+    "reset": Subcommand("jibek.commands.venue:reset", "Delete the venue's data."),
+    "demo": Subcommand("jibek.commands.demo:demo", "Run a venue with traders on it, and prove that its books balance."),
+    "replay": Subcommand(
+        "jibek.commands.replay:replay", "Send recorded order flow through a venue, and compare each trade."
+    ),
+    "load": Subcommand("jibek.commands.load:load", "Load a venue with orders, and tell how it stood that."),
+    "bench": Subcommand("jibek.commands.bench:bench", "Measure a part of the venue, beside what it is compared with."),
+    "account": Subcommand("jibek.commands.account:account", "Open, list, freeze accounts; give them API keys."),
+    "market": Subcommand("jibek.commands.market:market", "List and show markets; halt and resume them."),
+    "ledger": Subcommand("jibek.commands.ledger:ledger", "Inspect the ledger; deposit and withdraw; reconcile."),
 }
 
 

@@ -1,6 +1,6 @@
 """What people ask of a ledger: balances, the journal of transfers, the trial balance.
 
-Reports are values: integers in smallest units, with the names that belong to them. `ledger.admin` prints them. The proof
+Reports are values: integers in smallest units, with the names that belong to them. `jibek.commands.ledger` prints them. The proof
 that they are right is `ledger.reconciliation`.
 """
 

@@ -28,7 +28,7 @@ from bench.workload import (  # noqa: E402
     write_file,
 )
 from bench.yardstick import BaselineFailed, compile_program, compile_yardstick  # noqa: E402
-from jibek.bench_commands import HELP  # noqa: E402
+from jibek.commands.bench import HELP  # noqa: E402
 
 BENCH = Path(bench.book.__file__).parent
 README = (BENCH / "README.md").read_text()

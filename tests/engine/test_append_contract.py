@@ -55,11 +55,11 @@ from engine.records import (
 from engine.reference import Core
 from engine.service.engine import EngineService
 from engine.service.watermark import write_watermark
-from gateway.codec import Ask
-from gateway.pipeline import ANSWER_TIMEOUT_S, Pipeline, Superseded
-from gateway.refusals import Refusal
-from gateway.sessions import Session, Usage
-from tests.store_process import StoreProcess
+from gateway.auth.sessions import Session, Usage
+from gateway.dialect.fast import Ask
+from gateway.dialect.refusals import Refusal
+from gateway.journal.pipeline import ANSWER_TIMEOUT_S, Pipeline, Superseded
+from tests.worlds.store_process import StoreProcess
 
 STEPS = 150
 FULL, ROOMY = "1mb", "1gb"

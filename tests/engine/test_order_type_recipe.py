@@ -27,7 +27,7 @@ ROW = re.compile(r"^(\w+) = (\d+), Terms\(")
 
 ASK_THE_GATEWAY = """
 import sys
-from tests.gateway.rig import Rig
+from tests.worlds.gateway_in_process import Rig
 
 name = sys.argv[1]
 rig = Rig()
@@ -129,7 +129,7 @@ def test_the_recipe_is_all_that_a_new_type_needs(tmp_path: Path) -> None:
         f"({name.lower()} and reference) or test_order_types_page or test_errors_page or declarations_are_current"
     )
     files = ["tests/engine/test_examples.py", "tests/engine/test_records.py"]
-    files += ["tests/gateway/test_order_types_page.py", "tests/gateway/test_errors_page.py"]
+    files += ["tests/gateway/pages/test_order_types_page.py", "tests/gateway/pages/test_errors_page.py"]
     run_tests_in(tmp_path, "-k", selected, *files)
     run_in(tmp_path, "-c", ASK_THE_GATEWAY, name)
 
@@ -140,5 +140,5 @@ def test_the_recipe_is_enough_for_what_is_compiled(tmp_path: Path) -> None:
     compile_extensions(tmp_path)
     run_in(tmp_path, "-c", ASK_THE_GATEWAY, name)
     run_in(tmp_path, "-c", COUNT_IN_THE_FLOW, name)
-    run_tests_in(tmp_path, "tests/engine/test_examples.py", "tests/gateway/test_codec.py")
+    run_tests_in(tmp_path, "tests/engine/test_examples.py", "tests/gateway/dialect/test_fast.py")
     run_tests_in(tmp_path, "tests/engine/test_twin.py", "-k", "leaves_both_states_sound")

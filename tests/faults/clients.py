@@ -20,7 +20,7 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from jibek.client import Credentials
+from jibek.client.trading import Credentials
 from tests.faults.told import LastLook, Outcome, Reply, Request, Stream, Told
 
 REQUESTS_IN_FLIGHT = 2

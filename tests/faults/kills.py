@@ -32,11 +32,11 @@ from typing import Any, NamedTuple
 
 from engine.journal import ChainReader, EntryId, Producer, first_event
 from engine.records import STATE_REPORT, BatchBuilder, Command, CommandKind, StateReport
-from jibek.account_commands import PERMISSIONS, KeyAdder, open_account
-from jibek.client import Credentials
-from jibek.directory import read_directory
-from jibek.launch import LaunchFailed
-from jibek.venue_commands import urls
+from jibek.client.trading import Credentials
+from jibek.commands.account import PERMISSIONS, KeyAdder, open_account
+from jibek.commands.venue import urls
+from jibek.venue.directory import read_directory
+from jibek.venue.launch import LaunchFailed
 from ledger.reconciliation import Check, reconcile
 from ledger.store import LedgerStore
 from tests.faults.clients import RecordingClient
@@ -44,7 +44,7 @@ from tests.faults.history import History, Pair
 from tests.faults.replayed import Replay
 from tests.faults.told import Told
 from tests.faults.verification import Fault, FaultKind, Verification
-from tests.venue_process import VenueProcess
+from tests.worlds.venue_process import VenueProcess
 
 SUPERVISOR = "up"
 TARGETS = ("gateway", "engine", "settlement", "store", SUPERVISOR)

@@ -43,9 +43,11 @@ from engine.records import (
     Side,
 )
 from engine.reference import Core
-from gateway.refusals import WORDINGS
+from gateway.dialect.refusals import WORDINGS
 from tests.faults.provoked import PROVOKED, provokes
-from tests.faults.scene import (
+from tests.faults.shadow import Shadow
+from tests.faults.wire import Closed, Wire, frame, http, text, upgrade
+from tests.worlds.fault_scene import (
     HALTED,
     RICH,
     WIDE,
@@ -61,10 +63,8 @@ from tests.faults.scene import (
     signed,
     signing,
 )
-from tests.faults.shadow import Shadow
-from tests.faults.wire import Closed, Wire, frame, http, text, upgrade
-from tests.gateway.house import BY_TEST, MARKETS, TRADER, Venue, now_ms
-from tests.venue_process import wait_until
+from tests.worlds.venue_in_process import BY_TEST, MARKETS, TRADER, Venue, now_ms
+from tests.worlds.venue_process import wait_until
 
 R = Reason
 

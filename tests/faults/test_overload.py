@@ -17,13 +17,13 @@ import pytest
 
 from engine.reasons import Reason
 from engine.records import EventKind
-from gateway.feeds import SUBSCRIPTION_IDS_MAX
+from gateway.view.feeds import SUBSCRIPTION_IDS_MAX
 from tests.faults.provoked import provokes
-from tests.faults.scene import RICH, CompiledVenue, order_params, signed
 from tests.faults.shadow import Shadow
 from tests.faults.wire import Closed, Wire, http, text
-from tests.gateway.house import Ed25519Key, Process, now_ms
-from tests.venue_process import wait_until
+from tests.worlds.fault_scene import RICH, CompiledVenue, order_params, signed
+from tests.worlds.venue_in_process import Ed25519Key, Process, now_ms
+from tests.worlds.venue_process import wait_until
 
 R = Reason
 StartGateway = Callable[..., int]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.journal import Store
-from tests.ledger.support import TestVenue
-from tests.store_process import StoreProcess
+from tests.worlds.ledger import TestVenue
+from tests.worlds.store_process import StoreProcess
 
 
 @pytest.fixture(scope="session")

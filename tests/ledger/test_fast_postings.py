@@ -24,8 +24,8 @@ from engine.records import (
 )
 from ledger import fast_postings, postings
 from ledger.postings import Posted, PostingError
-from tests.ledger.support import event_entry
 from tests.ledger.test_postings import any_event, trade
+from tests.worlds.ledger import event_entry
 
 _MONEY = ("kind", "side", "account", "base_asset", "quote_asset", "hold_change")
 FIELDS: list[tuple[Layout[Any], str]] = [

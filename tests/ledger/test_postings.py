@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine.records import Event, EventKind, MalformedRecord, OrderEvent, PreventedEvent, Side, TradeEvent
 from ledger.accounts import Account, AccountKind, credits, debits, slot_asset, slot_kinds
 from ledger.postings import TRANSFER_BYTES, PostingError, TransferCode, net, pack_transfers, post, unpack_transfers
-from tests.ledger.support import event_entry
+from tests.worlds.ledger import event_entry
 
 KZT, BTC = 1, 3
 ALICE, BOB = 11, 12

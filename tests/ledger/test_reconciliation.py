@@ -31,15 +31,15 @@ from ledger.accounts import CREDIT_SHIFT, DEBIT_SHIFT, AccountKind, field_of, pa
 from ledger.postings import Transfer, pack_transfers, unpack_transfers
 from ledger.reconciliation import FeeCredits, Reconciliation, reconcile
 from ledger.store import BALANCES_KEY, NAMES_KEY, TRANSFERS_KEY, LedgerStore
-from tests.ledger.support import (
+from tests.worlds.ledger import (
     EngineThread,
     SettlementThread,
     TestVenue,
     process_environment,
     settle_all,
 )
-from tests.store_process import StoreProcess
-from tests.venue_process import wait_until
+from tests.worlds.store_process import StoreProcess
+from tests.worlds.venue_process import wait_until
 
 CHAIN = "every entry has its event, and the hash chain is intact"
 TRANSFERS = "transfers computed from the events equal the stored ones"
@@ -371,7 +371,7 @@ def test_it_is_right_while_the_venue_goes_on_trading(client: Store, venue: TestV
 
 
 def test_the_proof_does_not_import_the_compiled_core() -> None:
-    code = "import ledger.admin, ledger.settlement, sys; print([m for m in sys.modules if m in ('engine.core.core', 'engine.book.book')])"
+    code = "import jibek.commands.ledger, ledger.settlement, sys; print([m for m in sys.modules if m in ('engine.core.core', 'engine.book.book')])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=process_environment(), check=True
     )

@@ -22,7 +22,7 @@ from ledger.reports import (
 )
 from ledger.snapshot import take_snapshot
 from ledger.store import LedgerStore
-from tests.ledger.support import TestVenue, settle_all
+from tests.worlds.ledger import TestVenue, settle_all
 
 
 @pytest.fixture

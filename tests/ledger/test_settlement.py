@@ -23,7 +23,7 @@ from ledger.reports import all_balances
 from ledger.settlement import Settlement, open_ledger, serve
 from ledger.snapshot import take_snapshot
 from ledger.store import CURSOR_KEY, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
-from tests.ledger.support import (
+from tests.worlds.ledger import (
     LedgerDump,
     TestVenue,
     clear_ledger,
@@ -31,8 +31,8 @@ from tests.ledger.support import (
     process_environment,
     settle_all,
 )
-from tests.store_process import StoreProcess
-from tests.venue_process import wait_until
+from tests.worlds.store_process import StoreProcess
+from tests.worlds.venue_process import wait_until
 
 
 class LateStore(LedgerStore):

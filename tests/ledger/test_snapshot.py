@@ -14,7 +14,7 @@ from ledger.postings import post
 from ledger.settlement import Settlement, open_ledger
 from ledger.snapshot import NotSettled, Snapshot, changes_between, take_snapshot, wait_until_settled
 from ledger.store import CURSOR_KEY, LedgerStore
-from tests.ledger.support import TestVenue, settle_all
+from tests.worlds.ledger import TestVenue, settle_all
 
 
 def balances_by_entry(client: Store) -> dict[EntryId, dict[int, int]]:

@@ -27,7 +27,7 @@ from ledger.store import (
     Writes,
     settle_call,
 )
-from tests.ledger.support import dump_ledger, open_ledger
+from tests.worlds.ledger import dump_ledger, open_ledger
 
 FIRST = Cursor(EntryId(1, 1), b"\x01" * 32)
 SECOND = Cursor(EntryId(1, 2), b"\x02" * 32)

@@ -1,0 +1,1 @@
+"""Sessions, keys, signatures, rate limits and sealed secrets."""

@@ -1,0 +1,1 @@
+"""The names, numbers and codes of the wire: requests in, replies out."""

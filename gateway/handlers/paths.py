@@ -1,0 +1,40 @@
+"""Which path of the port is what: the request API, raw streams, combined streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.auth.sessions import Session, Usage
+from gateway.dialect.refusals import Refusal
+from gateway.dialect.requests import flag_of, query_params, unit_of
+from gateway.wire.connection import UpgradeRequest
+
+API_PATH = "/ws-api/v3"
+RAW_PATH = "/ws"
+COMBINED_PATH = "/stream"
+
+
+def session_for(
+    request: UpgradeRequest, send: Callable[[bytes], None], usage: Usage, now_ms: int
+) -> tuple[Session, list[str]] | None:
+    """The session of an upgrade and the streams that its URL names; None where there is nothing at the path.
+
+    `/ws/<anything>` is a raw stream connection, whatever stands there: some clients number their connections.
+    """
+    params = query_params(request.query)
+    if isinstance(params, Refusal):
+        return None
+    unit = unit_of(params.get("timeUnit"))
+    if isinstance(unit, Refusal):
+        return None
+    path = request.path.rstrip("/") or "/"
+    if path == API_PATH:
+        shows_limits = flag_of(params, "returnRateLimits", True)
+        return Session(send, usage, unit=unit, shows_rate_limits=shows_limits, connected_ms=now_ms), []
+    if path == COMBINED_PATH:
+        streams = [name for name in params.get("streams", "").split("/") if name]
+        return Session(send, usage, is_api=False, combined=True, unit=unit, connected_ms=now_ms), streams
+    if path == RAW_PATH or path.startswith(RAW_PATH + "/"):
+        streams = [name for name in path[len(RAW_PATH) + 1 :].split("/") if name]
+        return Session(send, usage, is_api=False, unit=unit, connected_ms=now_ms), streams
+    return None

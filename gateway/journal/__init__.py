@@ -1,0 +1,1 @@
+"""Commands to the journal and their answers back."""

@@ -1,0 +1,300 @@
+"""From requests to journal entries and back: which command is in which batch, and who waits for its answer.
+
+    queue ──▶ sending (at most one batch, not yet confirmed by the store) ──▶ waiting for events ──▶ answered
+
+All commands of one turn of the event loop go into one batch; while a batch is not confirmed, those that come gather for
+the next. Nothing here does I/O: the service sends what `next_batch` gives and reports what became of it.
+
+Where the connection is lost, the gateway opens anew before it sends anything else, and the store says how far the old
+incarnation came (`opened`). A batch up to there stands in the journal, and its events are waited for. One beyond never
+will: its commands go back to the head of the queue, are judged again and leave under the new incarnation. So the store,
+not a guess, decides what is sent twice, and nothing is (promises P1 and P8).
+
+Whoever waits longer than `answer_timeout_s` for a batch that left is told that the outcome is unknown, never that it
+failed; commands that did not leave in time are taken back and told so.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from engine.journal import BEGINNING, ChainBroken, EntryId, Opening
+from engine.reasons import Reason
+from engine.records import (
+    BATCH_COMMANDS_MAX,
+    COMMAND,
+    BatchHeader,
+    Command,
+    Disposition,
+    EventHeader,
+    seal_batch,
+)
+from gateway.dialect.fast import Ask
+from gateway.dialect.refusals import Refusal, refuse
+
+ANSWER_TIMEOUT_S = 10.0
+COMMANDS_MAX = 65_536
+"""Commands without an answer in the whole gateway; one more is refused as overloaded."""
+COMMANDS_PER_SESSION_MAX = 8_192
+
+
+class PipelineLimits(NamedTuple):
+    """How much may be on its way, and for how long."""
+
+    commands_max: int = COMMANDS_MAX
+    commands_per_session_max: int = COMMANDS_PER_SESSION_MAX
+    answer_timeout_s: float = ANSWER_TIMEOUT_S
+
+
+_BLOB = struct.Struct("<III")
+assert Command._fields[-3:] == ("blob_offset", "blob_length", "state")
+_BLOB_START = COMMAND.size - _BLOB.size
+
+
+class Superseded(Exception):
+    """Another process speaks under this gateway's number: this one must stop."""
+
+
+class Batch:
+    """Commands that share a journal entry."""
+
+    __slots__ = ("asks", "data", "incarnation", "number", "reduces", "sent_s")
+
+    def __init__(
+        self, incarnation: int, number: int, asks: list[Ask], data: bytes, reduces: bool, sent_s: float
+    ) -> None:
+        self.incarnation = incarnation
+        self.number = number
+        self.asks = asks
+        self.data = data
+        self.reduces = reduces
+        """Whether to append it as one that only reduces."""
+        self.sent_s = sent_s
+
+
+Refuse = Callable[[Ask, Refusal], None]
+
+
+class Pipeline:
+    """The commands of one gateway on their way. Nothing leaves before it was `opened`.
+
+    Args:
+        producer: the number of this gateway.
+        refused: tells an ask that its command is not carried out, or that its outcome is unknown.
+    """
+
+    def __init__(self, producer: int, refused: Refuse, limits: PipelineLimits | None = None) -> None:
+        self._limits = limits if limits is not None else PipelineLimits()
+        self.producer = producer
+        self.incarnation = 0
+        """Under which batches leave; 0 before the first opening."""
+        self._own: set[int] = set()
+        """All incarnations of this process: batches may still wait under earlier ones."""
+        self._is_open = False
+        self._refused = refused
+        self._number = 0
+        self._confirmed_number = 0
+        """The last batch of this incarnation that the store has confirmed."""
+        self._last_id: EntryId = BEGINNING
+        """Where this gateway's last batch stands, as the store has told."""
+        self._queue: deque[Ask] = deque()
+        self._sending: Batch | None = None
+        self._waiting: dict[tuple[int, int], Batch] = {}
+        """Batches without events by incarnation and number, oldest first; the one being sent is among them."""
+        self._open = 0
+        self._is_stalled = False
+        """Whether the engine has been silent for so long that new orders would only pile up in the journal."""
+
+    @property
+    def open_commands(self) -> int:
+        """Commands without an answer."""
+        return self._open
+
+    def add(self, ask: Ask, now_s: float) -> Refusal | None:
+        """Queues a command. Refused where the gateway or the session has as many open as are allowed."""
+        session = ask.session
+        if self._is_stalled and not ask.reduces:
+            return refuse(Reason.OVERLOADED)
+        if self._open >= self._limits.commands_max or session.waiting >= self._limits.commands_per_session_max:
+            return refuse(Reason.OVERLOADED)
+        ask.queued_s = now_s
+        session.waiting += 1
+        self._open += 1
+        self._queue.append(ask)
+        return None
+
+    def next_batch(self, now_s: float, now_ms: int) -> Batch | None:
+        """The batch to send now; None while one is unconfirmed, nothing is open or there is nothing to send."""
+        if self._sending is not None or not self._queue or not self._is_open:
+            return None
+        asks: list[Ask] = []
+        while self._queue and len(asks) < BATCH_COMMANDS_MAX:
+            ask = self._queue.popleft()
+            if ask.expires_ms and now_ms > ask.expires_ms:
+                self._finish(ask, refuse(Reason.OUTSIDE_WINDOW))
+            else:
+                asks.append(ask)
+        if not asks:
+            return None
+        self._number += 1
+        return self._send(asks, now_s, reduces=all(ask.reduces for ask in asks))
+
+    def _send(self, asks: list[Ask], now_s: float, *, reduces: bool) -> Batch:
+        batch = Batch(self.incarnation, self._number, asks, self._encode(asks), reduces, now_s)
+        self._sending = self._waiting[batch.incarnation, batch.number] = batch
+        return batch
+
+    def _encode(self, asks: list[Ask]) -> bytes:
+        pieces = []
+        blobs = b""
+        for ask in asks:
+            if ask.blob:
+                pieces.append(ask.command[:_BLOB_START] + _BLOB.pack(len(blobs), len(ask.blob), 0))
+                blobs += ask.blob
+            else:
+                pieces.append(ask.command)
+        header = BatchHeader(
+            command_count=len(asks),
+            producer=self.producer,
+            incarnation=self.incarnation,
+            number=self._number,
+            blob_length=len(blobs),
+        )
+        return seal_batch(header, *pieces, blobs)
+
+    # -- what became of the batch that was sent
+
+    def confirmed(self, id: EntryId) -> None:
+        """The batch stands in the journal, as entry `id`."""
+        batch = self._sending
+        assert batch is not None, "only one batch is on its way"
+        batch.data = b""
+        self._sending = None
+        self._confirmed_number, self._last_id = batch.number, id
+
+    def store_full(self, now_s: float) -> Batch | None:
+        """The store refused the batch for want of memory, so it was not added: new orders are refused, and the rest is to
+        be sent under the same number. A batch is written once, to one connection, and this one was answered there: no copy
+        of it can come in under that number instead."""
+        batch = self._sending
+        assert batch is not None
+        del self._waiting[batch.incarnation, batch.number]
+        self._sending = None
+        reducing = []
+        for ask in batch.asks:
+            if ask.reduces:
+                reducing.append(ask)
+            else:
+                self._finish(ask, refuse(Reason.OVERLOADED))
+        if not reducing:
+            self._number -= 1
+            return None
+        return self._send(reducing, now_s, reduces=True)
+
+    def lost(self) -> None:
+        """The connection is lost: nothing leaves before the gateway has opened anew."""
+        self._is_open = False
+
+    def opened(self, opening: Opening) -> None:
+        """The store has answered `open_producer`: from now on it refuses every copy of an older batch.
+
+        Raises:
+            Superseded: another process has sent batches under this number.
+            ChainBroken: the store has lost a batch that it had confirmed.
+        """
+        if self.incarnation:
+            self._check_opening(opening)
+            batch, self._sending = self._sending, None
+            if batch is not None and not self._is_added(batch, opening):
+                self._take_back(batch)
+        self.incarnation, self._number, self._confirmed_number = opening.incarnation, 0, 0
+        self._last_id = opening.last_id
+        self._own.add(opening.incarnation)
+        self._is_open = True
+
+    def _check_opening(self, opening: Opening) -> None:
+        """The store must know this process, and all that it has confirmed to it.
+
+        An incarnation in between that has sent nothing was drawn by this process, which never heard the answer.
+        """
+        if opening.old_incarnation > self.incarnation and opening.last_number > 0:
+            raise Superseded(self._superseded(opening.old_incarnation))
+        is_older = opening.old_incarnation < self.incarnation or opening.last_id < self._last_id
+        is_short = opening.old_incarnation == self.incarnation and opening.last_number < self._confirmed_number
+        if is_older or is_short:
+            raise ChainBroken(f"the store ends before the batch at {self._last_id}, which it had confirmed")
+
+    def _is_added(self, batch: Batch, opening: Opening) -> bool:
+        """Whether a batch whose confirmation was lost stands in the journal."""
+        if opening.old_incarnation == batch.incarnation:
+            return batch.number <= opening.last_number
+        # The answer to an opening was lost, too, and with it the number. Only this batch was on its way.
+        return opening.last_id != self._last_id
+
+    def _take_back(self, batch: Batch) -> None:
+        """Puts the commands of a batch that was not added at the head of the queue. Those who were told that the outcome
+        is unknown are not among them any more: they would not expect it to be carried out now."""
+        del self._waiting[batch.incarnation, batch.number]
+        self._queue.extendleft(reversed(batch.asks))
+
+    def is_own(self, incarnation: int) -> bool:
+        """Whether this process speaks, or has spoken, under this incarnation."""
+        return incarnation in self._own
+
+    def is_superseded_by(self, incarnation: int) -> bool:
+        """Whether an incarnation of this gateway is that of a process that was started later."""
+        return incarnation > self.incarnation and not self.is_own(incarnation)
+
+    def _superseded(self, incarnation: int) -> str:
+        return f"gateway {self.producer} was started again elsewhere (incarnation {incarnation})"
+
+    def refused_as_stale(self, incarnation: int) -> None:
+        """The store refused the batch because `incarnation` is the one in force.
+
+        Raises:
+            Superseded: it is that of another process. Else the gateway has to open anew.
+        """
+        if self.is_superseded_by(incarnation):
+            raise Superseded(self._superseded(incarnation))
+
+    def answered(self, header: EventHeader) -> Batch | None:
+        """The batch that an event entry answers; None where it is somebody else's.
+
+        Raises:
+            Superseded: the entry is of a newer process under this number, or says that what is sent now is stale.
+        """
+        if header.producer != self.producer or not self.incarnation:
+            return None
+        is_stale = header.disposition == Disposition.STALE and header.incarnation == self.incarnation
+        if is_stale or self.is_superseded_by(header.incarnation):
+            raise Superseded(self._superseded(header.incarnation))
+        if not self.is_own(header.incarnation) or header.disposition != Disposition.EXECUTED:
+            return None
+        self._is_stalled = False
+        return self._waiting.pop((header.incarnation, header.number), None)
+
+    def finish(self, ask: Ask) -> None:
+        """The ask has its answer."""
+        self._open -= 1
+        ask.session.waiting -= 1
+
+    def _finish(self, ask: Ask, refusal: Refusal) -> None:
+        self.finish(ask)
+        self._refused(ask, refusal)
+
+    def expire(self, now_s: float) -> None:
+        """Answers those who have waited too long. Called about once a second."""
+        timeout_s = self._limits.answer_timeout_s
+        while self._queue and now_s - self._queue[0].queued_s >= timeout_s:
+            self._finish(self._queue.popleft(), refuse(Reason.OVERLOADED))
+        self._is_stalled = False
+        for batch in self._waiting.values():
+            if now_s - batch.sent_s < timeout_s:
+                break
+            self._is_stalled = True
+            asks, batch.asks = batch.asks, []
+            for ask in asks:
+                self._finish(ask, refuse(Reason.OUTCOME_UNKNOWN))

@@ -1,0 +1,1 @@
+"""Writers of the pages in docs/ that come from code."""

@@ -1,0 +1,100 @@
+"""Writes docs/errors.md from the enum of refusals and the words that clients get.
+
+    python -m gateway.pages.errors_page
+
+A test keeps the page current.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from engine.reasons import Reason
+from gateway.dialect.refusals import WORDINGS, refuse, wording
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "errors.md"
+
+HEAD = """\
+# Errors
+
+Written by `python -m gateway.pages.errors_page` from `engine/reasons.py` and `gateway/dialect/refusals.py`; a test keeps it current. Do
+not edit.
+
+A request that is refused changes nothing. Its reply carries a status, as in HTTP, and an error code with a text, word for
+word those of the dialect:
+
+    {"id": 7, "status": 400, "error": {"code": -1121, "msg": "Invalid symbol."}}
+
+`{}` stands for what the text names, mostly a parameter. Stream connections wrap the same code and text as
+`{"error": …, "id": …}`, plain HTTP answers them with the status in its head. A refused cancel has code -2011 where a
+refused order has -2010. The number and the name are those of the venue itself: they stand in its events, in the output of
+`jibek` and in its logs.
+
+The connection stays open after each of these. It is closed only where the WebSocket protocol itself is broken or its
+bounds are passed:
+
+| close code | when |
+|---|---|
+| 1000 | the client closed it |
+| 1001 | the venue shuts down, which it says before in `serverShutdown`; or the connection is 24 hours old |
+| 1002 | a frame breaks the protocol: not masked, an unknown opcode, a fragment of nothing, a control frame of over 125 bytes |
+| 1003 | a binary message: each request is one text message |
+| 1007 | a text message that is not UTF-8 |
+| 1008 | too many fragments, too many requests a second on a stream connection, or a reader that is too slow |
+| 1009 | a message of over 64 KiB |
+| 1011 | no pong within a minute |
+"""
+
+FAMILIES = {
+    100: "The record itself",
+    200: "Assets and markets",
+    300: "Accounts, keys, money",
+    400: "Placing an order",
+    500: "Cancelling an order",
+    600: "Why an order ended",
+    700: "Refused by the gateway",
+}
+NOTES = {
+    100: "Only those who write to the journal themselves can meet these; the gateway and `jibek` send none.",
+    600: "These are not refusals: they stand in the event that ends an order, and clients see its status, CANCELED or EXPIRED.",
+    700: "Nothing of these requests has reached the journal, except for OUTCOME_UNKNOWN, which says that this is not known.",
+}
+
+
+def meaning_and_advice(reason: Reason) -> tuple[str, str]:
+    """The first sentence of the reason's text says what it means, the rest what to do."""
+    meaning, *advice = re.split(r"(?<=\.) (?=[A-Z])", reason.text, maxsplit=1)
+    return meaning, "".join(advice)
+
+
+def _row(reason: Reason) -> str:
+    meaning, advice = meaning_and_advice(reason)
+    cells = [str(int(reason)), f"`{reason.name}`", *_words(reason), meaning, advice]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _words(reason: Reason) -> tuple[str, str, str]:
+    """Status, code and text on the wire; dashes for what no client can meet."""
+    if reason not in WORDINGS:
+        return "–", "–", "–"
+    status, code, message = wording(refuse(reason))
+    return str(status), str(code), message
+
+
+def page() -> str:
+    """The text of docs/errors.md."""
+    sections = [HEAD]
+    for family, title in FAMILIES.items():
+        lines = [f"## {family // 100}xx: {title}", ""]
+        if family in NOTES:
+            lines += [NOTES[family], ""]
+        lines += ["| number | name | status | code | text | meaning | what to do |", "|---|---|---|---|---|---|---|"]
+        lines += [_row(reason) for reason in Reason if family <= reason < family + 100]
+        sections.append("\n".join(lines) + "\n")
+    return "\n".join(sections)
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page())

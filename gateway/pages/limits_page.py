@@ -1,0 +1,180 @@
+"""Writes docs/limits.md: every bound of the gateway, from the constants that set it, and the answer when it is reached.
+
+    python -m gateway.pages.limits_page
+
+A test keeps the page current.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.records import (
+    AMOUNT_MAX,
+    BATCH_COMMANDS_MAX,
+    CLIENT_ID_BYTES,
+    EVENTS_BEGIN_MAX,
+    EVENTS_MAX,
+    FILLS_MAX,
+)
+from gateway import service
+from gateway.auth import sessions
+from gateway.auth.sessions import RateLimitSettings
+from gateway.dialect import numbers as numerals
+from gateway.journal.pipeline import PipelineLimits
+from gateway.view import accounts, feeds
+from gateway.wire import connection as protocol
+from gateway.wire.connection import Limits
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "limits.md"
+
+HEAD = """\
+# Limits
+
+Written by `python -m gateway.pages.limits_page` from the constants in the code; a test keeps it current. Do not edit.
+
+Every queue, cache and buffer of the gateway has a bound, and so has what the engine does at once; every bound has an answer.
+What stands here is the default. The options are those of `python -m gateway.service`; `jibek up` starts it with the defaults
+and passes none of them on. Codes are those of [errors.md](errors.md).
+"""
+
+
+class Bound(NamedTuple):
+    name: str
+    bound: str
+    answer: str
+    option: str = ""
+
+
+def _bounds() -> dict[str, list[Bound]]:
+    wire, pipeline, rates = Limits(), PipelineLimits(), RateLimitSettings()
+    return {
+        "Connections": [
+            Bound("open connections", f"{service.CONNECTIONS_MAX:,}", "HTTP 503 with -1008, then closed", "--connections-max"),
+            Bound(
+                "new connections of an address in 5 minutes",
+                f"{rates.connections_per_5_min:,}",
+                "HTTP 429 with -1034, then closed",
+                "--connections-per-5-min",
+            ),
+            Bound("time to the first request", f"{wire.open_timeout_s:.0f} s", "closed"),
+            Bound("time between HTTP requests", f"{wire.idle_timeout_s:.0f} s", "closed"),
+            Bound("time between a ping and its pong", f"{wire.pong_timeout_s:.0f} s", "closed with 1011"),
+            Bound("time to answer a close frame", f"{wire.close_timeout_s:.0f} s", "dropped"),
+            Bound("life of a WebSocket", f"{wire.life_s / 3600:.0f} h", "closed with 1001"),
+        ],
+        "What a client sends": [
+            Bound("head of an HTTP request", f"{wire.head_bytes_max:,} bytes", "HTTP 431, closed"),
+            Bound("body of an HTTP request", f"{wire.body_bytes_max:,} bytes", "HTTP 413, closed"),
+            Bound("a message, its fragments together", f"{wire.message_bytes_max:,} bytes", "closed with 1009"),
+            Bound("fragments of a message", f"{protocol.FRAGMENTS_MAX:,}", "closed with 1008"),
+            Bound("nesting of JSON", "about 1,000 levels", "-1135"),
+            Bound("digits before and after the point of a number", f"{numerals.WHOLE_DIGITS_MAX}", "-1100"),
+            Bound("significant decimals", f"{numerals.DECIMALS}", "-1111"),
+            Bound("a number, in 1e-8", f"{numerals.INT64_MAX:,}", "-1108"),
+            Bound("value of an order, in smallest units", f"{AMOUNT_MAX:,}", "-1013, Filter failure: NOTIONAL"),
+            Bound("a client order id", f"{CLIENT_ID_BYTES} characters", "-1100"),
+            Bound("an API key", f"{sessions.API_KEY_LENGTH_MAX} characters", "-2014"),
+            Bound("recvWindow", f"{sessions.WINDOW_MS_MAX:,} ms", "-1131"),
+        ],
+        "How much a client asks": [
+            Bound("request weight of an address in a minute", f"{rates.weight_per_minute:,}", "429 with -1003", "--weight-per-minute"),
+            Bound("new orders of an account, not filled, in 10 s", f"{rates.orders_per_10_s:,}", "429 with -1015", "--orders-per-10-s"),
+            Bound("new orders of an account, not filled, in a day", f"{rates.orders_per_day:,}", "429 with -1015", "--orders-per-day"),
+            Bound(
+                "requests on a stream connection in a second",
+                f"{rates.stream_messages_per_s:,}",
+                "closed with 1008",
+                "--stream-messages-per-s",
+            ),
+            Bound("streams of a connection", f"{feeds.STREAMS_PER_SESSION_MAX:,}", "code 2, nothing is subscribed"),
+            Bound("user data subscriptions of a connection", f"{feeds.SUBSCRIPTIONS_PER_SESSION_MAX:,}", "-2042"),
+            Bound("subscription ids in the life of a connection", f"{feeds.SUBSCRIPTION_IDS_MAX:,}", "-2042"),
+        ],
+        "What is on its way": [
+            Bound(
+                "commands of a connection without an answer",
+                f"{pipeline.commands_per_session_max:,}",
+                "-1008, nothing was done",
+                "--commands-per-session-max",
+            ),
+            Bound("commands of the gateway without an answer", f"{pipeline.commands_max:,}", "-1008, nothing was done", "--commands-max"),
+            Bound("batches of the gateway not confirmed by the store", "1", "commands gather for the next one"),
+            Bound("commands of a batch", f"{BATCH_COMMANDS_MAX}", "the rest goes into the next one"),
+            Bound(
+                "time a command waits to leave",
+                f"{pipeline.answer_timeout_s:.0f} s",
+                "-1008, nothing was done; -1021 where its recvWindow ended before",
+                "--answer-timeout-s",
+            ),
+            Bound(
+                "time a command that left waits for its event",
+                f"{pipeline.answer_timeout_s:.0f} s",
+                "-1007, the outcome is unknown; while that lasts new orders get -1008 and cancels are taken",
+                "--answer-timeout-s",
+            ),
+            Bound(
+                "memory of the store",
+                f"{service.STORE_FULL_PERCENT} % of maxmemory",
+                "new orders get -1008, cancels are taken; the gateway checks it every second",
+            ),
+            Bound("requests that wait for the secret of a key", f"{sessions.WAITING_FOR_SECRET_MAX}", "-1008"),
+            Bound("requests with an unknown key that wait for newer events", f"{service.READING_UP_MAX:,}", "-2015, by what is known"),
+            Bound("signed orders remembered against replay", f"{sessions.REPLAYS_MAX:,}", "-1008 for signed orders"),
+        ],
+        "What the engine does at once": [
+            Bound("fills of an order in the command that places it", f"{FILLS_MAX:,}", "what is left expires"),
+            Bound(
+                "events of an entry before a command begins",
+                f"{EVENTS_BEGIN_MAX:,}",
+                "-1008, nothing was done; the cancel of one order, halts, freezes and key revocations are taken",
+            ),
+            Bound(
+                "orders closed by one cancel of all, or by a freeze, in an entry",
+                f"{EVENTS_BEGIN_MAX:,}",
+                "the reply lists these; the next entries close the others, before any other command",
+            ),
+            Bound("events of an entry", f"{EVENTS_MAX:,}", "never reached, because of the bounds above"),
+        ],
+        "What waits for a slow reader": [
+            Bound(
+                "depth updates of a stream",
+                "1",
+                "while anything waits for the reader, all that it misses becomes one update without a gap",
+            ),
+            Bound("levels in that update", f"{feeds.LEVELS_MISSED_MAX:,}", "closed with 1008"),
+            Bound(
+                "bytes of everything else",
+                f"{wire.output_bytes_max:,}",
+                "what waits is dropped, closed with 1008",
+                "--output-bytes-max",
+            ),
+        ],
+        "What is remembered": [
+            Bound("closed orders of an account", f"{accounts.CLOSED_ORDERS_MAX:,}", "-2013 for older ones"),
+            Bound("trades of an account", f"{accounts.TRADES_MAX:,}", "older ones are not shown"),
+            Bound("depth snapshots of a market, encoded", f"{feeds.SNAPSHOTS_CACHED_MAX}", "encoded again"),
+            Bound("number texts of a market", f"{numerals.TEXTS_CACHED_MAX:,}", "read again"),
+            Bound("addresses whose usage is counted", f"{sessions.ADDRESSES_MAX:,}", "those of past intervals are forgotten; further ones share one count"),
+        ],
+    }  # fmt: skip
+
+
+def page() -> str:
+    """The text of docs/limits.md."""
+    sections = [HEAD]
+    for title, bounds in _bounds().items():
+        lines = [f"## {title}", "", "| what | bound | answer | option |", "|---|---|---|---|"]
+        lines += [f"| {bound.name} | {bound.bound} | {bound.answer} | {_option(bound)} |" for bound in bounds]
+        sections.append("\n".join(lines) + "\n")
+    return "\n".join(sections)
+
+
+def _option(bound: Bound) -> str:
+    return f"`{bound.option}`" if bound.option else ""
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page())

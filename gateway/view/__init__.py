@@ -1,0 +1,1 @@
+"""What the events say: orders, balances, books and streams."""

@@ -1,0 +1,1 @@
+"""Bytes and WebSocket frames: knows no order and no JSON."""

@@ -1,0 +1,1 @@
+"""The commands of `jibek`, and nothing that anybody imports."""

@@ -1,0 +1,408 @@
+"""The `jibek ledger …` commands: what the books say, the proof that they are right, and money in and out.
+
+The commands find a running venue by its data folder. Reports read the ledger in the store and change nothing; `deposit`
+and `withdraw` are commands in the journal, which names who gave them and why.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from engine.decimals import DecimalError
+from engine.journal import EntryId
+from engine.listing import Asset
+from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
+from engine.records import AMOUNT_MAX, Command, CommandKind
+from jibek.console.changes import execute, who_and_why
+from jibek.console.output import (
+    Column,
+    data_option,
+    fail,
+    find_venue,
+    json_option,
+    open_store,
+    print_json,
+    print_table,
+    store_errors,
+)
+from ledger.accounts import AccountKind
+from ledger.names import Names
+from ledger.reconciliation import Progress, Reconciliation, reconcile
+from ledger.reports import (
+    BalanceRow,
+    Transaction,
+    TrialRow,
+    account_path,
+    all_balances,
+    balances_of,
+    code_text,
+    journal,
+    journal_of_entry,
+    owners_of,
+    print_style,
+    time_text,
+    trial_balance,
+    trial_totals,
+)
+from ledger.snapshot import NotSettled, take_snapshot
+from ledger.store import LedgerBroken, LedgerStore
+
+JOURNAL_LIMIT = 20
+JOURNAL_LIMIT_MAX = 100_000
+KIND_TITLES = {
+    AccountKind.CLIENT: "clients: available",
+    AccountKind.HOLD: "held for open orders",
+    AccountKind.FEE: "house: fees",
+    AccountKind.CUSTODY: "custody",
+    AccountKind.CLEARING: "clearing",
+}
+
+
+RowT = TypeVar("RowT", BalanceRow, TrialRow)
+
+
+@click.group()
+def ledger() -> None:
+    """What the books say, and the proof that they are right."""
+
+
+@contextmanager
+def opened(data_dir: Path) -> Iterator[LedgerStore]:
+    """The ledger of a venue; what goes wrong with it inside the block ends the command with one sentence."""
+    client = open_store(find_venue(data_dir))
+    try:
+        with store_errors():
+            yield LedgerStore(client)
+    except NotSettled as error:
+        fail(EXIT_UNREACHABLE, f"The ledger is behind: {error}")
+    except LedgerBroken as error:
+        fail(EXIT_REFUSED, f"The ledger is broken: {error}.")
+    finally:
+        client.close()
+
+
+@ledger.command()
+@click.option("--account", metavar="NAME", help="Only this account; `house` is the venue's own.")
+@click.option("--asset", "asset_name", metavar="ASSET", help="Only this asset.")
+@click.option("--nonzero", is_flag=True, help="Leave out accounts that have nothing.")
+@json_option
+@data_option
+def balances(data_dir: Path, account: str | None, asset_name: str | None, nonzero: bool, as_json: bool) -> None:
+    """What each account has: available, held for open orders, and both together.
+
+    \b
+      jibek ledger balances --nonzero
+      jibek ledger balances --account alice --asset BTC --json
+    """
+    with opened(data_dir) as store:
+        id, rows = _balance_rows(store, account)
+        names = store.names({row.owner for row in rows})
+    rows = [row for row in _of_asset(rows, names, asset_name) if row.total or not nonzero]
+    if as_json:
+        print_json({"id": str(id), "balances": [_balance_json(row, names) for row in rows]})
+        return
+    columns = [
+        Column("account"),
+        Column("asset"),
+        *(Column(title, right=True) for title in ("available", "held", "total")),
+    ]
+    print_table(columns, [list(_balance_json(row, names).values()) for row in rows], footer=f"after entry {id}")
+
+
+def _balance_rows(store: LedgerStore, account: str | None) -> tuple[EntryId, list[BalanceRow]]:
+    if account is not None:
+        owner = _account(store, account)
+        return balances_of(store, owner, store.names(()).assets)
+    snapshot = take_snapshot(store)
+    return snapshot.id, all_balances(snapshot)
+
+
+def _balance_json(row: BalanceRow, names: Names) -> dict[str, str]:
+    asset = names.asset(row.asset)
+    return {
+        "account": names.account(row.owner),
+        "asset": asset.name,
+        "available": asset.format(row.available),
+        "held": asset.format(row.held),
+        "total": asset.format(row.total),
+    }
+
+
+@ledger.command("trial-balance")
+@click.option("--asset", "asset_name", metavar="ASSET", help="Only this asset.")
+@json_option
+@data_option
+def trial_balance_command(data_dir: Path, asset_name: str | None, as_json: bool) -> None:
+    """The sum of all accounts of each kind; debits equal credits in every asset.
+
+    \b
+      jibek ledger trial-balance
+      jibek ledger trial-balance --asset KZT --json
+    """
+    with opened(data_dir) as store:
+        snapshot = take_snapshot(store)
+        names = store.names(())
+    rows = _of_asset(trial_balance(snapshot), names, asset_name)
+    if as_json:
+        print_json(trial_balance_json(snapshot.id, rows, names))
+    else:
+        print_trial_balance(snapshot.id, rows, names)
+    if not rows:
+        fail(EXIT_REFUSED, "No account was ever touched: there is nothing to balance.")
+    if unbalanced := [names.asset(total.asset).name for total in trial_totals(rows) if not total.is_balanced()]:
+        fail(EXIT_REFUSED, f"Debits and credits differ in {', '.join(unbalanced)}: run `jibek ledger reconcile`.")
+
+
+def print_trial_balance(id: EntryId, rows: list[TrialRow], names: Names) -> None:
+    """Prints the trial balance with a total and a difference for each asset."""
+    lines = []
+    for total in trial_totals(rows):
+        asset = names.asset(total.asset)
+        for row in rows:
+            if row.asset == total.asset:
+                debit, credit = (asset.format(amount) if amount else "" for amount in (row.debit, row.credit))
+                lines.append([asset.name, KIND_TITLES[row.kind], f"{row.accounts:,}", debit, credit])
+        lines.append([asset.name, "total", "", asset.format(total.debit), asset.format(total.credit)])
+        lines.append([asset.name, "difference", "", "", asset.format(total.debit - total.credit)])
+    titles = [
+        Column("asset"),
+        Column("accounts"),
+        *(Column(title, right=True) for title in ("number", "debit", "credit")),
+    ]
+    print_table(titles, lines, title="Trial balance", footer=f"after entry {id}")
+
+
+def trial_balance_json(id: EntryId, rows: list[TrialRow], names: Names) -> dict[str, Any]:
+    """The trial balance as JSON."""
+    totals = trial_totals(rows)
+    return {
+        "id": str(id),
+        "balanced": bool(totals) and all(total.is_balanced() for total in totals),
+        "rows": [
+            {
+                "asset": names.asset(row.asset).name,
+                "kind": row.kind.name.lower(),
+                "accounts": row.accounts,
+                "debit": names.asset(row.asset).format(row.debit),
+                "credit": names.asset(row.asset).format(row.credit),
+            }
+            for row in rows
+        ],
+    }
+
+
+@ledger.command("journal")
+@click.option("--account", metavar="NAME", help="Only transactions that touched this account.")
+@click.option("--entry", "entry_text", metavar="ID", help="Only this entry, such as 1-20.")
+@click.option(
+    "--limit", type=click.IntRange(1, JOURNAL_LIMIT_MAX), default=JOURNAL_LIMIT, show_default=True,
+    help="The newest so many transactions.",
+)  # fmt: skip
+@json_option
+@data_option
+def journal_command(data_dir: Path, account: str | None, entry_text: str | None, limit: int, as_json: bool) -> None:
+    """The transfers, oldest first, in the form that hledger reads: debits positive, credits negative.
+
+    \b
+      jibek ledger journal --account alice --limit 5
+      jibek ledger journal --entry 1-20
+    """
+    entry = None if entry_text is None else _entry_id(entry_text)
+    with opened(data_dir) as store:
+        owner = None if account is None else _account(store, account)
+        if entry is None:
+            transactions = journal(store, owner=owner, limit=limit)
+        else:
+            transactions = [
+                transaction
+                for transaction in journal_of_entry(store, entry)
+                if owner is None or transaction.touches(owner)
+            ]
+        names = store.names(owners_of(transactions))
+    if as_json:
+        print_json({"transactions": [_transaction_json(transaction, names) for transaction in transactions]})
+        return
+    for line in print_style(transactions, names):
+        click.echo(line)
+
+
+def _transaction_json(transaction: Transaction, names: Names) -> dict[str, Any]:
+    return {
+        "entry": str(transaction.entry),
+        "event": transaction.event_index,
+        "time": time_text(transaction.time_us),
+        "what": transaction.summary(),
+        "transfers": [
+            {
+                "code": code_text(transfer.code),
+                "debit": account_path(transfer.debit, names),
+                "credit": account_path(transfer.credit, names),
+                "asset": names.asset(transfer.asset).name,
+                "amount": names.asset(transfer.asset).format(transfer.amount),
+            }
+            for transfer in transaction.transfers
+        ],
+    }
+
+
+@ledger.command("reconcile")
+@json_option
+@data_option
+def reconcile_command(data_dir: Path, as_json: bool) -> None:
+    """Computes the books again from the events and compares everything; exit code 0 only if every check passed.
+
+    \b
+      jibek ledger reconcile
+      jibek ledger reconcile --json
+    """
+    with opened(data_dir) as store, progress_shown("walking through the events") as progress:
+        result = reconcile(store, progress=progress)
+    if as_json:
+        print_json(reconciliation_json(result))
+    else:
+        print_reconciliation(result)
+    if not result.passed:
+        failed = sum(not check.passed for check in result.checks)
+        fail(EXIT_REFUSED, f"{failed} of {len(result.checks)} checks failed.")
+
+
+def print_reconciliation(result: Reconciliation) -> None:
+    """Prints each check with how many items it looked at."""
+    columns = [Column("check"), Column("looked at", right=True), Column("result"), Column("")]
+    rows = [
+        [check.name, f"{check.looked_at:,}", "pass" if check.passed else "FAIL", check.detail]
+        for check in result.checks
+    ]
+    print_table(columns, rows, title="Reconciliation", footer=f"after entry {result.id}")
+
+
+def reconciliation_json(result: Reconciliation) -> dict[str, Any]:
+    """The reconciliation as JSON."""
+    return {
+        "id": str(result.id),
+        "passed": result.passed,
+        "checks": [
+            {"name": check.name, "looked_at": check.looked_at, "passed": check.passed, "detail": check.detail}
+            for check in result.checks
+        ],
+    }
+
+
+@contextmanager
+def progress_shown(text: str) -> Iterator[Progress]:
+    """A progress bar on standard error while it is a terminal; nothing otherwise."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as ProgressBar
+
+    with ProgressBar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(text)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@ledger.command()
+@click.argument("account")
+@click.argument("amount")
+@click.argument("asset")
+@who_and_why(why_required=True)
+@json_option
+@data_option
+def deposit(data_dir: Path, account: str, amount: str, asset: str, who: str, why: str, as_json: bool) -> None:
+    """Credits AMOUNT of ASSET to ACCOUNT.
+
+    \b
+      jibek ledger deposit alice 10 BTC --why "transfer 4711"
+    """
+    _move_money(CommandKind.DEPOSIT, data_dir, account, amount, asset, who, why, as_json)
+
+
+@ledger.command()
+@click.argument("account")
+@click.argument("amount")
+@click.argument("asset")
+@who_and_why(why_required=True)
+@json_option
+@data_option
+def withdraw(data_dir: Path, account: str, amount: str, asset: str, who: str, why: str, as_json: bool) -> None:
+    """Takes AMOUNT of ASSET from what ACCOUNT has available.
+
+    \b
+      jibek ledger withdraw alice 2.5 BTC --why "asked for by letter"
+    """
+    _move_money(CommandKind.WITHDRAW, data_dir, account, amount, asset, who, why, as_json)
+
+
+def _move_money(
+    kind: CommandKind,
+    data_dir: Path,
+    account_name: str,
+    amount_text: str,
+    asset_name: str,
+    who: str,
+    why: str,
+    as_json: bool,
+) -> None:
+    """Gives the command, waits for its event, and says what came of it."""
+    with opened(data_dir) as store:
+        account = _account(store, account_name)
+        asset = _asset(store.names(()), asset_name)
+        amount = _amount(asset, amount_text)
+        command = Command(kind=kind, account=account, asset=asset.number, amount=amount)
+        id, _ = execute(store.client, command, who=who, why=why)
+    if as_json:
+        print_json({"id": str(id), "account": account_name, "asset": asset.name, "amount": asset.format(amount)})
+        return
+    what = "Deposited {} {} to {}" if kind == CommandKind.DEPOSIT else "Withdrew {} {} from {}"
+    click.echo(f"{what.format(asset.format(amount), asset.name, account_name)} in entry {id}.")
+
+
+# -- what the options name
+
+
+def _account(store: LedgerStore, name: str) -> int:
+    number = store.number_of(name)
+    if number is None:
+        fail(EXIT_REFUSED, f"No account is called {name!r}: see `jibek account list`.")
+    return number
+
+
+def _asset(names: Names, name: str) -> Asset:
+    asset = names.asset_by_name.get(name.upper())
+    if asset is None:
+        fail(
+            EXIT_REFUSED, f"No asset is called {name!r}: there are {', '.join(sorted(names.asset_by_name)) or 'none'}."
+        )
+    return asset
+
+
+def _of_asset(rows: list[RowT], names: Names, name: str | None) -> list[RowT]:
+    """The rows of one asset; all of them where none is named."""
+    if name is None:
+        return rows
+    number = _asset(names, name).number
+    return [row for row in rows if row.asset == number]
+
+
+def _amount(asset: Asset, text: str) -> int:
+    try:
+        amount = asset.parse(text)
+    except DecimalError as error:
+        fail(EXIT_USAGE, f"The amount cannot be used: {error}.")
+    if not 0 < amount <= AMOUNT_MAX:
+        fail(EXIT_USAGE, f"The amount must be above 0 and at most {asset.format(AMOUNT_MAX)}.")
+    return amount
+
+
+def _entry_id(text: str) -> EntryId:
+    try:
+        return EntryId.parse(text)
+    except ValueError:
+        fail(EXIT_USAGE, f"{text!r} is no entry: an id has the form 1-20.")

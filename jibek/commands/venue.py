@@ -1,0 +1,321 @@
+"""`jibek up`, `down`, `status`, `logs` and `reset`: the life of a venue."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, STORE_VARIABLE
+from jibek.console.output import (
+    Column,
+    VenueAddress,
+    data_option,
+    fail,
+    find_venue,
+    json_option,
+    open_store,
+    print_json,
+    print_table,
+    store_errors,
+)
+from jibek.venue.children import CRASHES_MAX
+from jibek.venue.folder import DataFolder
+from jibek.venue.launch import LaunchFailed, VenueOptions, launch
+
+STOP_WAIT_S = 60.0
+FOLLOW_INTERVAL_S = 0.2
+SERVICES = ("store", "engine", "settlement", "gateway")
+
+
+def urls(host: str, port: int) -> dict[str, str]:
+    """Where clients find a venue.
+
+    >>> urls("127.0.0.1", 9443)["ws_api"]
+    'ws://127.0.0.1:9443/ws-api/v3'
+    """
+    place = f"{f'[{host}]' if ':' in host else host}:{port}"
+    return {
+        "ws_api": f"ws://{place}/ws-api/v3",
+        "ws": f"ws://{place}/ws",
+        "stream": f"ws://{place}/stream",
+        "http": f"http://{place}/api/v3",
+    }
+
+
+def running_venue(data_dir: Path) -> VenueAddress:
+    """The venue that runs on the data folder. Fails with exit code 3 where none does."""
+    address = find_venue(data_dir)
+    if not address.is_running():
+        fail(EXIT_UNREACHABLE, f"The venue on {data_dir} has died: `jibek up` starts it again and recovers.")
+    return address
+
+
+# -- up
+
+
+@click.command()
+@data_option
+@click.option("--venue", type=click.Path(dir_okay=False, path_type=Path), help="A venue.toml for a new venue.")
+@click.option(
+    "--store",
+    metavar="URL",
+    envvar=STORE_VARIABLE,
+    show_envvar=True,
+    help="A Valkey or Redis of your own instead of the embedded one.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=9443, show_default=True, help="The port to listen on.")
+@click.option("--engine", type=click.Choice(["compiled", "reference"]), default="compiled", show_default=True)
+@click.option(
+    "--crashes-max",
+    type=click.IntRange(2),
+    default=CRASHES_MAX,
+    show_default=True,
+    help="Crashes of one process within a minute after which it stays down.",
+)
+@click.option("--detach", is_flag=True, help="Return when the venue is ready, and leave it running.")
+@click.option("--ready-fd", type=int, hidden=True)
+def up(
+    data_dir: Path,
+    venue: Path | None,
+    store: str | None,
+    host: str,
+    port: int,
+    engine: str,
+    crashes_max: int,
+    detach: bool,
+    ready_fd: int | None,
+) -> None:
+    """Start the venue and watch its processes until Ctrl-C or `jibek down`.
+
+    A new data folder gets the markets of --venue, else the default ones; after that they change by command only. What
+    has crashed is started again; what crashes too often stays down, and the exit code is then 1.
+
+    \b
+      jibek up
+      jibek up --data /var/lib/jibek --venue venue.toml --port 9443
+      jibek up --detach
+    """
+    options = VenueOptions(data_dir, venue, store, host, port, engine, crashes_max)
+    if detach:
+        _start_in_background(options)
+        return
+    from engine.venue_file import VenueError
+    from jibek.venue.folder import FolderLocked
+    from jibek.venue.store_server import StoreUnavailable
+    from jibek.venue.supervisor import StartFailed, Supervisor
+
+    supervisor = Supervisor(options, _say)
+
+    def when_ready() -> None:
+        _say(_welcome(options))
+        _tell(ready_fd, {"ready": True})
+
+    try:
+        code = supervisor.run(when_ready)
+    except (FolderLocked, StartFailed, StoreUnavailable, VenueError, OSError) as error:
+        exit_code = error.exit_code if isinstance(error, StartFailed) else EXIT_REFUSED
+        _tell(ready_fd, {"error": str(error), "exit_code": exit_code})
+        fail(exit_code, str(error))
+    sys.exit(code)
+
+
+def _welcome(options: VenueOptions) -> str:
+    places = urls(options.host, options.port)
+    return (
+        f"Jibek is up on {options.data} ({options.engine} engine).\n"
+        f"  orders   {places['ws_api']}\n"
+        f"  streams  {places['stream']}\n"
+        f"  HTTP     {places['http']}"
+    )
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _tell(ready_fd: int | None, message: dict[str, Any]) -> None:
+    """Answers the `jibek up --detach` that waits at the other end, where there is one."""
+    if ready_fd is not None:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(ready_fd, json.dumps(message).encode() + b"\n")
+        os.close(ready_fd)
+
+
+def _start_in_background(options: VenueOptions) -> None:
+    try:
+        launch(options, tied=False).wait_until_ready()
+    except LaunchFailed as failed:
+        fail(failed.exit_code, str(failed))
+    _say(_welcome(options) + f"\n`jibek down --data {options.data}` stops it.")
+
+
+# -- down
+
+
+@click.command()
+@data_option
+def down(data_dir: Path) -> None:
+    """Stop the venue, in order, and wait until all its processes have ended.
+
+    \b
+      jibek down
+      jibek down --data /var/lib/jibek
+    """
+    folder = DataFolder(data_dir)
+    if not folder.is_locked():
+        fail(EXIT_UNREACHABLE, f"No venue runs on {data_dir}.")
+    holder = folder.holder()
+    if holder is not None:
+        # Where it has died, its processes are on their way out and only have to be waited for.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(holder, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_WAIT_S
+    while folder.is_locked():
+        if time.monotonic() > deadline:
+            fail(EXIT_REFUSED, f"The venue on {data_dir} has not stopped within {STOP_WAIT_S:.0f} s; see its logs.")
+        time.sleep(0.05)
+    _say(f"The venue on {data_dir} has stopped.")
+
+
+# -- status
+
+
+@click.command()
+@data_option
+@json_option
+def status(data_dir: Path, as_json: bool) -> None:
+    """Show the processes of the venue, how far each part has come, and the memory in use.
+
+    The exit code is 1 where a process is not ready.
+
+    \b
+      jibek status
+      jibek status --json
+    """
+    from jibek.venue.status import read_status
+
+    address = running_venue(data_dir)
+    with store_errors():
+        found = read_status(address, open_store(address))
+    if as_json:
+        print_json(found)
+    else:
+        _print_status(found)
+    if any(process["state"] != "ready" for process in found["processes"]):
+        sys.exit(EXIT_REFUSED)
+
+
+def _print_status(found: dict[str, Any]) -> None:
+    columns = [
+        Column("process"), Column("pid", right=True), Column("memory", right=True), Column("restarts", right=True),
+        Column("state"),
+    ]  # fmt: skip
+    rows = [
+        [each["name"], str(each["pid"] or "-"), _megabytes(each["memory_bytes"]), str(each["restarts"]), each["state"]]
+        for each in found["processes"]
+    ]
+    print_table(columns, rows, title=f"Venue on {found['data']}, {found['engine']} engine, {found['urls']['ws_api']}")
+    click.echo()
+    columns = [Column("part"), Column("stands at", right=True), Column("entries behind", right=True)]
+    rows = [[each["name"], each["id"], str(each["lag_entries"])] for each in found["positions"]]
+    store = found["store"]
+    footer = f"The store holds {_megabytes(store['memory_bytes'])} of {_megabytes(store['memory_bytes_max'])}."
+    print_table(columns, rows, footer=footer)
+
+
+def _megabytes(size: int | None) -> str:
+    return "-" if size is None else f"{size / 1e6:,.1f} MB"
+
+
+# -- logs
+
+
+@click.command()
+@data_option
+@click.argument("service", type=click.Choice([*SERVICES, "up"]), required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on printing what is added, until Ctrl-C.")
+@click.option("-n", "--lines", type=click.IntRange(0), default=20, show_default=True, help="Lines of each log.")
+def logs(data_dir: Path, service: str | None, follow: bool, lines: int) -> None:
+    """Print the last lines of the logs, of one process or of all.
+
+    \b
+      jibek logs
+      jibek logs gateway -n 100
+      jibek logs -f engine
+    """
+    folder = DataFolder(data_dir)
+    names = [service] if service else [name for name in (*SERVICES, "up") if (folder.logs / f"{name}.log").exists()]
+    files = {name: folder.logs / f"{name}.log" for name in names}
+    missing = [str(path) for path in files.values() if not path.exists()]
+    if missing or not files:
+        fail(EXIT_UNREACHABLE, f"There is no log in {folder.logs}: has a venue run there?")
+    for name, path in files.items():
+        if len(files) > 1:
+            click.secho(f"== {name}", bold=True)
+        for line in _last_lines(path, lines):
+            click.echo(line)
+    if follow:
+        with contextlib.suppress(KeyboardInterrupt):
+            _follow(files)
+
+
+def _last_lines(path: Path, count: int) -> list[str]:
+    with path.open(errors="replace") as file:
+        return [line.rstrip("\n") for line in file][-count:] if count else []
+
+
+def _follow(files: dict[str, Path]) -> None:
+    open_files: dict[str, TextIO] = {name: path.open(errors="replace") for name, path in files.items()}
+    for file in open_files.values():
+        file.seek(0, os.SEEK_END)
+    while True:
+        for name, path in files.items():
+            for line in _new_lines(open_files, name, path):
+                click.echo(f"{name}: {line}" if len(files) > 1 else line)
+        time.sleep(FOLLOW_INTERVAL_S)
+
+
+def _new_lines(open_files: dict[str, TextIO], name: str, path: Path) -> Iterator[str]:
+    """What was added to a log since last time, also when a new file has taken its place."""
+    while line := open_files[name].readline():
+        yield line.rstrip("\n")
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_ino != os.fstat(open_files[name].fileno()).st_ino:
+            open_files[name].close()
+            open_files[name] = path.open(errors="replace")
+
+
+# -- reset
+
+
+@click.command()
+@data_option
+@click.option("--yes", is_flag=True, help="Do it: accounts, orders and balances of this venue are gone after it.")
+def reset(data_dir: Path, yes: bool) -> None:
+    """Delete the venue's data folder. There is no way back, so it asks for --yes, and the venue must be down.
+
+    The content of a store of your own (`jibek up --store URL`) is not touched.
+
+    \b
+      jibek down && jibek reset --yes
+    """
+    folder = DataFolder(data_dir)
+    if not folder.lock_file.exists():
+        fail(EXIT_UNREACHABLE, f"{data_dir} is not the data folder of a venue.")
+    if not yes:
+        raise click.UsageError(f"this deletes {folder.path}: say --yes.")
+    if folder.is_locked():
+        fail(EXIT_REFUSED, f"A venue runs on {data_dir}: stop it with `jibek down` first.")
+    shutil.rmtree(folder.path)
+    _say(f"{folder.path} is deleted.")

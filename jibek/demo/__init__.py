@@ -1,0 +1,1 @@
+"""The demonstration: traders and their view."""

@@ -1,0 +1,136 @@
+"""What a replay has found, for people and as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jibek.commands.ledger import print_reconciliation, reconciliation_json
+from jibek.commands.market import quantity_text
+from jibek.console.output import Column, print_table
+from jibek.replay.check import Totals
+from jibek.replay.plan import Fate, Plan
+from jibek.words import counted
+from ledger.reconciliation import Reconciliation
+
+
+@dataclass(frozen=True)
+class Report:
+    """The whole of it."""
+
+    file: Path
+    plan: Plan
+    accounts: list[str]
+    seconds: float
+    """From the first command to the last reply."""
+    refusals: Counter[str]
+    """By what the venue answered."""
+    venue: Totals | None
+    """None where the venue's trades could not be put together; `difference` then says why."""
+    book: Totals
+    resting: int
+    """Orders that were open when all commands were done."""
+    difference: str
+    """The first thing that the venue and `engine.Book` did not do alike; empty where there is none."""
+    reconciliation: Reconciliation
+
+    @property
+    def commands_per_s(self) -> float:
+        return len(self.plan.commands) / self.seconds
+
+    @property
+    def times_faster(self) -> float:
+        return self.plan.recorded_s / self.seconds
+
+    @property
+    def fault(self) -> str:
+        """What is wrong, in one sentence; empty where all is right."""
+        if self.difference:
+            return f"The venue and engine.Book differ: {self.difference}."
+        if not self.book.trades:
+            return "Nothing was traded, so nothing is proved."
+        if not self.reconciliation.passed:
+            failed = sum(not check.passed for check in self.reconciliation.checks)
+            return f"{failed} of {len(self.reconciliation.checks)} checks of the ledger failed."
+        return ""
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """The report as JSON; amounts are decimal strings."""
+    plan = report.plan
+    return {
+        "file": str(report.file),
+        "market": plan.market.symbol,
+        "accounts": report.accounts,
+        "passed": not report.fault,
+        "rows": plan.rows,
+        "became": {fate.name.lower(): plan.fates[fate] for fate in Fate},
+        "rounded": plan.rounded,
+        "recorded_s": plan.recorded_s,
+        "seconds": round(report.seconds, 3),
+        "times_faster": round(report.times_faster, 1),
+        "commands_per_second": round(report.commands_per_s, 1),
+        "orders": plan.orders,
+        "cancels": plan.cancels,
+        "refusals": dict(report.refusals.most_common()),
+        "resting": report.resting,
+        "venue": None if report.venue is None else totals_json(report.venue, plan),
+        "book": totals_json(report.book, plan),
+        "difference": report.difference or None,
+        "reconciliation": reconciliation_json(report.reconciliation),
+    }
+
+
+def totals_json(totals: Totals, plan: Plan) -> dict[str, Any]:
+    return {
+        "trades": totals.trades,
+        "volume": quantity_text(plan.market, totals.volume_lots),
+        "value": plan.market.quote.format(totals.value_units),
+    }
+
+
+def print_report(report: Report) -> None:
+    """Prints everything but the fault."""
+    plan = report.plan
+    recorded = timedelta(seconds=round(plan.recorded_s))
+    click.echo(f"{report.file}: {counted(plan.rows, 'row')}, recorded in {recorded}")
+    for fate in Fate:
+        if plan.fates[fate]:
+            click.echo(f"{plan.fates[fate]:10,}  {fate.value}")
+    click.echo(f"{plan.rounded:10,}  of the orders had a volume that was rounded down to the lot")
+    click.echo()
+    click.echo(
+        f"{counted(plan.orders, 'order')} and {counted(plan.cancels, 'cancel')} of {counted(len(report.accounts), 'account')} in "
+        f"{report.seconds:.2f} s: {report.commands_per_s:,.0f} a second, {report.times_faster:,.0f} times as fast as "
+        "recorded"
+    )
+    for answer, count in report.refusals.most_common():
+        click.echo(f"{count:10,}  times the answer was: {answer}")
+    click.echo(f"{report.resting:10,}  orders rested at the end and were cancelled")
+    click.echo()
+    print_totals(report)
+    click.echo()
+    print_reconciliation(report.reconciliation)
+    if not report.fault:
+        click.echo(f"\nThe venue made the same {report.book.trades:,} trades as engine.Book; every check passed.")
+
+
+def print_totals(report: Report) -> None:
+    market = report.plan.market
+    columns = [
+        Column("made by"), Column("trades", right=True), Column(f"volume in {market.base.name}", right=True),
+        Column(f"value in {market.quote.name}", right=True),
+    ]  # fmt: skip
+    rows = []
+    for name, totals in (("the venue", report.venue), ("engine.Book", report.book)):
+        if totals is None:
+            rows.append([name, "?", "?", "?"])
+        else:
+            volume, value = quantity_text(market, totals.volume_lots), market.quote.format(totals.value_units)
+            rows.append([name, f"{totals.trades:,}", volume, value])
+    print_table(columns, rows)

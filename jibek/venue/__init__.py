@@ -1,0 +1,1 @@
+"""Running a venue and finding one."""

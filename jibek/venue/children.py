@@ -1,0 +1,192 @@
+"""The processes of a venue as their parent sees them: one child, its log, its readiness, its restarts.
+
+A child gets a process group of its own, so that Ctrl-C in a terminal reaches the parent alone, which then ends the
+children in their order. Its output goes through the parent into a log file of bounded size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from engine.process import PARENT_FD_VARIABLE
+from jibek.venue.keeper import kept
+
+LOG_BYTES_MAX = 8 << 20
+"""Size at which a log becomes the old log, of which one is kept."""
+READY_LINE_BYTES_MAX = 64 << 10
+CRASHES_MAX = 3
+"""A child that crashes so often within `CRASH_WINDOW_S` stays down, unless `jibek up` is told another number."""
+CRASH_WINDOW_S = 60.0
+LAST_LINES = 3
+
+
+class LogFile:
+    """A log that is renamed to `.1` when it has reached its size; together they hold at most twice that."""
+
+    def __init__(self, path: Path, bytes_max: int = LOG_BYTES_MAX) -> None:
+        self.path = path
+        self.bytes_max = bytes_max
+        self._file = path.open("ab")
+
+    def write(self, data: bytes) -> None:
+        if self._file.tell() + len(data) > self.bytes_max:
+            self._file.close()
+            self.path.replace(self.path.with_name(self.path.name + ".1"))
+            self._file = self.path.open("ab")
+        self._file.write(data)
+        self._file.flush()
+
+    def last_lines(self, count: int = LAST_LINES) -> str:
+        """The last lines, for an error message."""
+        with self.path.open("rb") as file:
+            file.seek(max(0, self._file.tell() - 4096))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-count:])
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class Lifeline:
+    """What a child inherits so that it ends with its parent, and so that the folder stays locked until it has ended."""
+
+    pipe_read_fd: int
+    pipe_write_fd: int
+    lock_fd: int
+
+    @classmethod
+    def create(cls, lock_fd: int) -> Lifeline:
+        read_fd, write_fd = os.pipe()
+        return cls(read_fd, write_fd, lock_fd)
+
+
+class Child:
+    """One process, and the one after it when it has crashed.
+
+    States: not started (`process` is None, `down` is empty), running, ready (`ready` holds what it reported), down
+    (`down` says why, and it is not started again).
+    """
+
+    def __init__(self, name: str, command: Sequence[str], log: Path, crashes_max: int = CRASHES_MAX) -> None:
+        self.name = name
+        self.command = list(command)
+        self.log = LogFile(log)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.ready: dict[str, Any] | None = None
+        self.down = ""
+        self.restarts = 0
+        self.started_s = 0.0
+        """When it was started last, by the monotonic clock."""
+        self._crash_times_s: deque[float] = deque(maxlen=crashes_max)
+        self._output = bytearray()
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None
+
+    def start(self, lifeline: Lifeline, environment: Mapping[str, str] | None = None) -> None:
+        """Starts the process, with these variables beside the supervisor's own. Call it on the main thread."""
+        assert self.process is None
+        self.ready = None
+        self.started_s = time.monotonic()
+        self._output.clear()
+        self.process = subprocess.Popen(
+            kept(lifeline.pipe_read_fd, self.command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(lifeline.pipe_read_fd, lifeline.lock_fd),
+            env={**os.environ, **(environment or {}), PARENT_FD_VARIABLE: str(lifeline.pipe_read_fd)},
+            start_new_session=True,
+        )
+
+    @property
+    def pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        assert self.process is not None and self.process.stdout is not None and self.process.stderr is not None
+        return self.process.stdout, self.process.stderr
+
+    def take_output(self, pipe: Any) -> bool:
+        """Moves what has come through `pipe` into the log; False once the pipe is at its end."""
+        data = os.read(pipe.fileno(), 1 << 16)
+        self.log.write(data)
+        if self.ready is None and self.process is not None and pipe is self.process.stdout:
+            self._look_for_ready(data)
+        return bool(data)
+
+    def _look_for_ready(self, data: bytes) -> None:
+        *lines, rest = bytes(self._output + data).split(b"\n")
+        self._output[:] = rest[-READY_LINE_BYTES_MAX:]
+        for line in lines:
+            try:
+                facts = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(facts, dict) and facts.get("ready") is True:
+                self.ready = facts
+
+    def poll(self) -> int | None:
+        """The exit code once the process has ended; None while it runs. `bury` it then."""
+        assert self.process is not None
+        return self.process.poll()
+
+    def bury(self) -> None:
+        """Takes the last output of the ended process and ends what it left behind."""
+        assert self.process is not None and self.process.returncode is not None
+        self._sweep()
+        for pipe in self.pipes:
+            os.set_blocking(pipe.fileno(), False)
+            # A blocking error means that a grandchild which is about to end still holds the other end.
+            with contextlib.suppress(BlockingIOError):
+                while self.take_output(pipe):
+                    pass
+            pipe.close()
+        self.process = None
+        self.ready = None
+
+    def _sweep(self) -> None:
+        """Ends what is left of the process group, such as a store that is rewriting its log."""
+        assert self.process is not None
+        # Nothing is left: Linux says so by ESRCH, macOS by EPERM.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def note_crash(self, now_s: float, text: str) -> bool:
+        """Remembers a crash; says whether the child may be started again. If not, `down` says why."""
+        self._crash_times_s.append(now_s)
+        crashes_max = self._crash_times_s.maxlen
+        too_often = len(self._crash_times_s) == crashes_max and now_s - self._crash_times_s[0] <= CRASH_WINDOW_S
+        if too_often:
+            self.down = f"{text}; {crashes_max} times within {CRASH_WINDOW_S:.0f} s, so it stays down"
+        else:
+            self.restarts += 1
+        return not too_often
+
+    def signal(self, number: int) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+
+
+def exit_text(code: int) -> str:
+    """An exit code in words.
+
+    >>> exit_text(-9), exit_text(3)
+    ('was killed by SIGKILL', 'ended with exit code 3')
+    """
+    if code >= 0:
+        return f"ended with exit code {code}"
+    return f"was killed by {signal.Signals(-code).name}"

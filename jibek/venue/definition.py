@@ -1,0 +1,94 @@
+"""venue.toml and the journal: the file defines an empty venue once; after that the journal is the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from engine.journal import VENUE_PRODUCER, Producer, Store
+from engine.listing import Listing
+from engine.records import EventKind
+from engine.venue_file import VenueDefinition
+from jibek.console.changes import reason_text
+from jibek.console.output import operator_name
+from jibek.venue.directory import read_directory
+
+
+class DefinitionRefused(Exception):
+    """The engine refused a part of a venue.toml that was thought to be right; the text says which and why."""
+
+
+def define_venue(client: Store, data: Path, definition: VenueDefinition) -> None:
+    """Defines the venue where it is empty.
+
+    A start that died on the way has left a beginning of the definition. To open the producer keeps out what that start
+    may still have on its way; what stands in the journal by then is waited for, and the rest is sent.
+
+    Raises:
+        DefinitionRefused: the engine refuses a part.
+        StoreTimeout: the engine does not answer.
+    """
+    directory = read_directory(client, data)
+    if directory.accounts or not is_beginning_of(definition, directory.listing):
+        return
+    producer = Producer(client, VENUE_PRODUCER)
+    producer.wait_for(producer.last_id)
+    listing = read_directory(client, data).listing
+    if not is_beginning_of(definition, listing):
+        return
+    rest = replace(
+        definition, assets=definition.assets[len(listing.assets) :], markets=definition.markets[len(listing.markets) :]
+    )
+    for batch in rest.batches(operator_name()):
+        _, answer = producer.execute(batch)
+        for event in answer:
+            if event.kind == EventKind.REJECTED:
+                raise DefinitionRefused(f"The venue's definition is refused: {reason_text(event.reason)}")
+
+
+def is_beginning_of(definition: VenueDefinition, listing: Listing) -> bool:
+    """Whether the listing holds the first parts of the definition and nothing else."""
+    assets = list(listing.assets.values())
+    markets = [(market.symbol, market.definition) for market in listing.markets.values()]
+    return (
+        assets == definition.assets[: len(assets)]
+        and markets == definition.markets[: len(markets)]
+        and len(assets) + len(markets) < len(definition.assets) + len(definition.markets)
+    )
+
+
+def differences(definition: VenueDefinition, listing: Listing) -> Iterator[str]:
+    """One sentence for each thing that the file says otherwise than the venue. The venue is right.
+
+    Names are compared, not numbers: the file numbers by its own order.
+    """
+    for asset in definition.assets:
+        listed = listing.asset_by_name.get(asset.name)
+        if listed is None:
+            yield f"venue.toml has the asset {asset.name}, the venue has not."
+        elif listed.scale != asset.scale:
+            yield f"venue.toml gives {asset.name} a scale of {asset.scale}, the venue {listed.scale}."
+    names = {asset.number: asset.name for asset in definition.assets}
+    for symbol, market in definition.markets:
+        found = listing.market_by_symbol.get(symbol)
+        if found is None:
+            yield f"venue.toml has the market {symbol}, the venue has not."
+            continue
+        file_values = market._asdict() | {
+            "base_asset": names[market.base_asset],
+            "quote_asset": names[market.quote_asset],
+        }
+        venue_values = found.definition._asdict() | {
+            "base_asset": found.base.name,
+            "quote_asset": found.quote.name,
+            "maker_fee_ppm": found.maker_fee_ppm,
+            "taker_fee_ppm": found.taker_fee_ppm,
+        }
+        for name, value in file_values.items():
+            if value != venue_values[name]:
+                yield f"venue.toml gives {symbol} {name} = {value}, the venue {venue_values[name]}."
+    for name in listing.asset_by_name.keys() - set(names.values()):
+        yield f"The venue has the asset {name}, venue.toml has not."
+    for symbol in listing.market_by_symbol.keys() - {symbol for symbol, _ in definition.markets}:
+        yield f"The venue has the market {symbol}, venue.toml has not."

@@ -1,0 +1,378 @@
+"""`jibek up`: starts the processes of a venue, watches them, starts them again, and ends them.
+
+    store → engine → (the venue's definition, once) → settlement and gateway        stopped the other way round
+
+One thread waits for whatever comes: output of a child, the end of a child, a signal. A child that ends unasked is
+started again; after three crashes within a minute (`--crashes-max`) it stays down, and the rest of the venue goes on
+without it: nothing can be lost by that, since each of them only follows the store.
+
+However this process dies, its children end with it (`keeper`), and the data folder stays locked until they have.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import redis
+
+from engine.journal import FIRST_GATEWAY, StoreRefused, StoreTimeout, connect, prepare_store, start_venue
+from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, STORE_VARIABLE
+from engine.venue_file import VenueDefinition, load_venue
+from gateway.auth.secrets import SecretError, create_secret_key
+from jibek.venue import store_server
+from jibek.venue.children import Child, Lifeline, exit_text
+from jibek.venue.definition import DefinitionRefused, define_venue, differences
+from jibek.venue.directory import read_directory
+from jibek.venue.folder import DataFolder
+from jibek.venue.launch import VenueOptions
+
+STOP_WAIT_S = 10.0
+"""How long a child may take for an orderly end before it is killed."""
+RESTART_DELAY_S = 0.1
+STORE_RETRY_S = 0.02
+LONG_START_S = 5.0
+"""After so long the supervisor says what it waits for: a replay takes its time."""
+
+STOP_ORDER = ("gateway", "engine", "settlement", "store")
+
+
+class StartFailed(Exception):
+    """The venue cannot be started; the text says why in one sentence."""
+
+    def __init__(self, text: str, exit_code: int = EXIT_REFUSED) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+class StopAsked(Exception):
+    """A signal asked for the end while something was being waited for."""
+
+
+class Supervisor:
+    """The parent of a venue's processes. `run` does everything.
+
+    Args:
+        options: what to start.
+        say: receives each line that a person should see.
+    """
+
+    def __init__(self, options: VenueOptions, say: Callable[[str], None]) -> None:
+        self.options = options
+        self.say = say
+        self.folder = DataFolder(options.data)
+        self.store_url = options.store or ""
+        self.children: dict[str, Child] = {}
+        self._selector = selectors.DefaultSelector()
+        self._socket: Path | None = None
+        self._signals = 0
+        self._serving = False
+        self._revive_at_s = 0.0
+
+    def run(self, when_ready: Callable[[], None] = lambda: None) -> int:
+        """Starts the venue and watches it until SIGTERM, SIGINT or SIGHUP; returns the exit code of `jibek up`.
+
+        Raises:
+            StartFailed, FolderLocked, VenueError, StoreUnavailable: it could not be started; nothing is left running.
+        """
+        definition = load_venue(self.options.venue)
+        check_engine(self.options.engine)
+        self.folder.create()
+        self._lifeline = Lifeline.create(self.folder.lock())
+        self.folder.forget_venue()
+        self._listen_for_signals()
+        try:
+            check_port(self.options.host, self.options.port)
+            self._start(definition)
+            self._serving = True
+            self._write_venue()
+            when_ready()
+            self._watch()
+        except StopAsked:
+            pass
+        finally:
+            self._stop()
+            self.folder.forget_venue()
+        return EXIT_REFUSED if any(child.down for child in self.children.values()) else EXIT_GOOD
+
+    # -- starting
+
+    def _start(self, definition: VenueDefinition) -> None:
+        try:
+            create_secret_key(self.folder.path)
+        except SecretError as error:
+            raise StartFailed(f"{error}.") from None
+        self._start_store()
+        client = connect(self.store_url)
+        try:
+            prepare_store(client)
+            start_venue(client)
+            self._start_services("engine")
+            define_venue(client, self.folder.path, definition)
+            if self.options.venue is not None:
+                for line in differences(definition, read_directory(client, self.folder.path).listing):
+                    self.say(line)
+            self._start_services("settlement", "gateway")
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            raise StartFailed(f"The store went away: {error}", EXIT_UNREACHABLE) from None
+        except (StoreRefused, StoreTimeout, DefinitionRefused) as error:
+            raise StartFailed(f"{error}.") from None
+        except redis.ResponseError as error:
+            raise StartFailed(f"The store cannot hold a venue: {error}.") from None
+        finally:
+            client.close()
+
+    def _start_store(self) -> None:
+        if self.options.store is not None:
+            check_store_answers(self.store_url)
+            return
+        self._socket = store_server.runtime_folder(self.folder.path) / store_server.SOCKET_NAME
+        self.store_url = store_server.socket_url(self._socket)
+        store = self._add("store", store_server.command_line(self.folder.store, self._socket))
+        self._launch(store)
+        self._wait_until("the store", self._store_is_ready, STORE_RETRY_S)
+
+    def _store_is_ready(self) -> bool:
+        """Whether the embedded store serves. It says so by answering, not by a line on its standard output."""
+        store = self.children["store"]
+        if store.is_running and store.ready is None and store_server.is_serving(self.store_url):
+            store.ready = {"ready": True}
+        return store.ready is not None
+
+    def _start_services(self, *names: str) -> None:
+        children = [self._add(name, self._service_command(name)) for name in names]
+        for child in children:
+            self._launch(child)
+        self._wait_until(" and ".join(names), lambda: all(child.ready for child in children), 1.0)
+
+    def _service_command(self, name: str) -> list[str]:
+        module = {"engine": "engine.service", "settlement": "ledger.settlement", "gateway": "gateway.service"}[name]
+        command = [sys.executable, "-m", module, "--data", str(self.folder.path)]
+        if name == "engine":
+            command += ["--engine", self.options.engine]
+        if name == "gateway":
+            command += ["--host", self.options.host, "--port", str(self.options.port), "--gateway", str(FIRST_GATEWAY)]
+        return command
+
+    def _add(self, name: str, command: Sequence[str]) -> Child:
+        self.children[name] = Child(name, command, self.folder.logs / f"{name}.log", self.options.crashes_max)
+        return self.children[name]
+
+    def _launch(self, child: Child) -> None:
+        child.start(self._lifeline, {STORE_VARIABLE: self.store_url})
+        for pipe in child.pipes:
+            self._selector.register(pipe, selectors.EVENT_READ, child)
+
+    def _wait_until(self, what: str, is_done: Callable[[], bool], poll_s: float) -> None:
+        """Waits without a limit of time: a long journal takes long to replay. A child that ends, ends the start."""
+        began_s = time.monotonic()
+        said = False
+        while not is_done():
+            self._pump(poll_s)
+            if not said and time.monotonic() - began_s > LONG_START_S:
+                said = True
+                self.say(f"Waiting for {what} (logs in {self.folder.logs}) …")
+
+    # -- watching
+
+    def _watch(self) -> None:
+        was_ready = self._ready_names()
+        while True:
+            standing = all(child.down or child.ready for child in self.children.values())
+            self._pump(1.0 if standing else RESTART_DELAY_S)
+            self._revive()
+            is_ready = self._ready_names()
+            for name in is_ready - was_ready:
+                self.say(f"The {name} is back (process {self.children[name].pid}).")
+            if is_ready != was_ready:
+                self._write_venue()
+            was_ready = is_ready
+
+    def _ready_names(self) -> set[str]:
+        if "store" in self.children:
+            self._store_is_ready()
+        return {name for name, child in self.children.items() if child.ready}
+
+    def _pump(self, timeout_s: float) -> None:
+        """Waits for one round of output, ends and signals, and takes them in.
+
+        Raises:
+            StopAsked: SIGTERM, SIGINT or SIGHUP came.
+            StartFailed: a child ended while the venue was starting.
+        """
+        for key, _ in self._selector.select(timeout_s):
+            if isinstance(key.data, Child):
+                self._take_output(key)
+            else:
+                os.read(key.fd, 4096)
+        for child in self.children.values():
+            if child.is_running and (code := child.poll()) is not None:
+                self._forget_pipes(child)
+                child.bury()
+                self._child_ended(child, code)
+        if self._signals:
+            raise StopAsked
+
+    def _take_output(self, key: selectors.SelectorKey) -> None:
+        child, pipe = key.data, key.fileobj
+        assert isinstance(child, Child) and not isinstance(pipe, int)
+        if not child.take_output(pipe):
+            self._selector.unregister(pipe)
+
+    def _child_ended(self, child: Child, code: int) -> None:
+        text = f"the {child.name} {exit_text(code)}"
+        if not self._serving:
+            raise StartFailed(f"The venue did not start: {text}. Its log says:\n{child.log.last_lines()}")
+        if code == EXIT_UNREACHABLE and self._lost_its_store(child):
+            return  # That is no crash; it is started again once the store is back.
+        if child.note_crash(time.monotonic(), text):
+            self.say(f"T{text[1:]}: it is started again.")
+        else:
+            self.say(f"T{child.down[1:]}. Its log, {child.log.path}, ends:\n{child.log.last_lines()}")
+        self._revive_at_s = time.monotonic() + RESTART_DELAY_S
+        self._write_venue()
+
+    def _lost_its_store(self, child: Child) -> bool:
+        """Whether the store is away, or was away at some time since the child was started."""
+        store = self.children.get("store")
+        is_newer = store is not None and store.started_s > child.started_s
+        return is_newer or not store_server.is_serving(self.store_url)
+
+    def _revive(self) -> None:
+        """Starts again what has crashed: the store first, the others once it serves."""
+        fallen = [child for child in self.children.values() if not child.is_running and not child.down]
+        if not fallen or time.monotonic() < self._revive_at_s:
+            return
+        store = self.children.get("store")
+        if store in fallen:
+            fallen = [store]
+            store_server.runtime_folder(self.folder.path)
+        elif not store_server.is_serving(self.store_url):
+            self._end_store_without_socket()
+            return
+        for child in fallen:
+            self._launch(child)
+        self._write_venue()
+
+    def _end_store_without_socket(self) -> None:
+        """Kills a store whose socket somebody has removed, as what cleans a temporary folder may do: who is connected
+        goes on, but nobody new would ever reach it. It is then started again, with a socket."""
+        store = self.children.get("store")
+        if store is not None and store.ready and self._socket is not None and not self._socket.exists():
+            self.say("The socket of the store was removed.")
+            store.signal(signal.SIGKILL)
+
+    def _write_venue(self) -> None:
+        self.folder.write_venue(
+            {
+                "pid": os.getpid(),
+                "store": self.store_url,
+                "host": self.options.host,
+                "port": self.options.port,
+                "engine": self.options.engine,
+                "services": {name: child.pid for name, child in self.children.items() if child.is_running},
+                "states": {name: self._state(child) for name, child in self.children.items()},
+                "restarts": {name: child.restarts for name, child in self.children.items()},
+            }
+        )
+
+    def _state(self, child: Child) -> str:
+        if child.down:
+            return f"down: {child.down}; see {child.log.path}"
+        return "ready" if child.ready else "starting"
+
+    # -- ending
+
+    def _stop(self) -> None:
+        """Ends the children one after the other: first what takes orders in, last what keeps them."""
+        self._signals = 0
+        for name in STOP_ORDER:
+            child = self.children.get(name)
+            if child is not None and child.is_running:
+                self._stop_child(child)
+        if self._socket is not None:
+            store_server.forget_runtime_folder(self._socket)
+
+    def _stop_child(self, child: Child) -> None:
+        child.signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_WAIT_S
+        while child.is_running:
+            # A second Ctrl-C does not wait: what has been acknowledged is on disk anyhow.
+            if self._signals or time.monotonic() > deadline:
+                child.signal(signal.SIGKILL)
+            for key, _ in self._selector.select(0.05):
+                if isinstance(key.data, Child):
+                    self._take_output(key)
+            if child.poll() is not None:
+                self._forget_pipes(child)
+                child.bury()
+
+    def _forget_pipes(self, child: Child) -> None:
+        for pipe in child.pipes:
+            if pipe in self._selector.get_map():
+                self._selector.unregister(pipe)
+
+    # -- signals
+
+    def _listen_for_signals(self) -> None:
+        """Lets signals wake `select`: SIGCHLD only wakes it, the others also ask for the end."""
+        read_fd, write_fd = os.pipe()
+        for fd in (read_fd, write_fd):
+            os.set_blocking(fd, False)
+        signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+        self._selector.register(read_fd, selectors.EVENT_READ, None)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._note_signal)
+
+    def _note_signal(self, *_: object) -> None:
+        self._signals += 1
+
+
+def check_store_answers(url: str) -> None:
+    """
+    Raises:
+        StartFailed: the URL is none, or no store answers there. A password in it is not repeated.
+    """
+    place = url.rpartition("@")[2]
+    try:
+        if store_server.is_serving(url):
+            return
+    except ValueError:
+        raise StartFailed(
+            f"{place} is no URL of a store: it is redis://host:port/0 or unix:///path.", EXIT_USAGE
+        ) from None
+    raise StartFailed(f"No store answers at {place}.", EXIT_UNREACHABLE)
+
+
+def check_port(host: str, port: int) -> None:
+    """
+    Raises:
+        StartFailed: the port cannot be listened on.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            probe.listen()
+    except OSError as error:
+        raise StartFailed(
+            f"Port {port} on {host} cannot be used ({error.strerror}): choose another with --port."
+        ) from None
+
+
+def check_engine(name: str) -> None:
+    """
+    Raises:
+        StartFailed: the compiled engine is asked for and is not built.
+    """
+    if name == "compiled" and importlib.util.find_spec("engine.core.core") is None:
+        raise StartFailed("The compiled engine is not built: run `make build`, or start with --engine reference.")

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.reasons import Reason
+from gateway.dialect.numbers import INT64_MAX, NumberToken, format_e8, parse_e8, parse_integer
+
+ILLEGAL, PRECISE, LARGE = Reason.ILLEGAL_CHARACTERS, Reason.TOO_PRECISE, Reason.NUMBER_TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("1", 10**8),
+        ("0.01", 10**6),
+        ("000.10", 10**7),
+        ("0.00000001", 1),
+        ("0.000000010000", 1),
+        ("0.000000001", PRECISE),
+        ("92233720368.54775807", INT64_MAX),
+        ("92233720368.54775808", LARGE),
+        ("9" * 20, LARGE),
+        ("9" * 21, ILLEGAL),
+        ("", ILLEGAL),
+        (".", ILLEGAL),
+        (".5", ILLEGAL),
+        ("5.", ILLEGAL),
+        ("-1", ILLEGAL),
+        ("+1", ILLEGAL),
+        (" 1", ILLEGAL),
+        ("1_0", ILLEGAL),
+        ("1e3", ILLEGAL),
+        ("1.2.3", ILLEGAL),
+        ("0x1", ILLEGAL),
+        ("NaN", ILLEGAL),
+        ("٣", ILLEGAL),
+        ("１２", ILLEGAL),
+        ("1\n", ILLEGAL),
+        (NumberToken("1e-7"), 10),
+        (NumberToken("1E-8"), 1),
+        (NumberToken("1e-9"), PRECISE),
+        (NumberToken("12.5e1"), 125 * 10**8),
+        (NumberToken("1e10"), 10**18),
+        (NumberToken("1e11"), LARGE),
+        (NumberToken("1e999999999"), ILLEGAL),
+        (NumberToken("-1"), ILLEGAL),
+        (NumberToken("-1e-3"), ILLEGAL),
+        (NumberToken("NaN"), ILLEGAL),
+        (NumberToken("Infinity"), ILLEGAL),
+        (NumberToken("0.1"), 10**7),
+        (7, 7 * 10**8),
+        (-7, ILLEGAL),
+        (True, ILLEGAL),
+        (0.5, ILLEGAL),
+        (None, ILLEGAL),
+        ([], ILLEGAL),
+    ],
+    ids=repr,
+)
+def test_a_decimal_is_exact_or_refused(value: object, expected: int | Reason) -> None:
+    result = parse_e8(value)
+    assert result == expected
+    assert type(result) is type(expected)
+
+
+@given(st.integers(0, INT64_MAX))
+def test_what_is_shown_reads_back(number_e8: int) -> None:
+    assert parse_e8(format_e8(number_e8)) == number_e8
+    assert Decimal(format_e8(number_e8)) == Decimal(number_e8) / 10**8
+
+
+@given(st.text(max_size=30) | st.from_regex(r"[0-9]{0,22}\.?[0-9]{0,22}", fullmatch=True))
+def test_any_text_is_a_number_or_a_refusal(text: str) -> None:
+    result = parse_e8(text)
+    if not isinstance(result, Reason):
+        assert Decimal(text) * 10**8 == result
+
+
+@given(st.from_regex(r"-?[0-9]{1,12}(\.[0-9]{1,12})?([eE][+-]?[0-9]{1,3})?", fullmatch=True))
+def test_any_number_token_is_exact_or_refused(text: str) -> None:
+    result = parse_e8(NumberToken(text))
+    if not isinstance(result, Reason):
+        assert Decimal(text).scaleb(8) == result
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, 0),
+        ("007", 7),
+        (NumberToken("12"), 12),
+        (INT64_MAX + 1, None),
+        (str(INT64_MAX + 1), None),
+        (-1, None),
+        ("-1", None),
+        ("1.0", None),
+        ("²", None),
+        ("9" * 10_000, None),
+        (1.0, None),
+        (True, None),
+        (None, None),
+    ],
+)
+def test_a_whole_number(value: object, expected: int | None) -> None:
+    assert parse_integer(value) == expected

@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import struct
+
+import pytest
+from websockets.frames import Frame, Opcode
+
+from gateway.wire.connection import Connection, ConnectionState, HttpRequest, Limits, UpgradeRequest, encode_text
+
+UPGRADE = (
+    b"GET /ws-api/v3?timeUnit=MICROSECOND HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+)
+LIMITS = Limits(message_bytes_max=1000, head_bytes_max=2000, body_bytes_max=100, output_bytes_max=5000)
+
+
+def frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
+    return Frame(opcode, data, fin).serialize(mask=True)
+
+
+def text(data: bytes, *, fin: bool = True) -> bytes:
+    return frame(Opcode.TEXT, data, fin=fin)
+
+
+def opened(limits: Limits = LIMITS) -> Connection:
+    connection = Connection(0.0, limits)
+    assert connection.receive_data(UPGRADE, 0.0) == [UpgradeRequest("/ws-api/v3", "timeUnit=MICROSECOND")]
+    assert connection.accept(0.0) == []
+    sent(connection)
+    return connection
+
+
+def sent(connection: Connection) -> bytes:
+    return b"".join(connection.data_to_send())
+
+
+def close_code(connection: Connection) -> int:
+    """The code of the close frame that the connection sends last."""
+    data = sent(connection)
+    position = data.index(b"\x88")
+    code: int = struct.unpack_from("!H", data, position + 2)[0]
+    return code
+
+
+class TestHttp:
+    def test_requests_of_a_kept_alive_connection_come_one_after_the_other(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        both = b"GET /a?x=1 HTTP/1.1\r\nHost: h\r\n\r\nPOST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi"
+        (first,) = connection.receive_data(both, 0.0)
+        assert isinstance(first, HttpRequest)
+        assert (first.method, first.path, first.query, first.body) == ("GET", "/a", "x=1", b"")
+        (second,) = connection.respond(200, b"{}", 0.0)
+        assert isinstance(second, HttpRequest)
+        assert (second.method, second.path, second.body) == ("POST", "/b", b"hi")
+        assert connection.respond(404, b"[]", 0.0, headers=(("X-Mark", "1"),)) == []
+        answer = sent(connection)
+        assert answer.count(b"HTTP/1.1 ") == 2
+        assert b"application/json" in answer
+        assert b"X-Mark: 1" in answer
+        assert not connection.finished
+
+    def test_a_request_may_come_byte_by_byte(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        events = [event for byte in UPGRADE for event in connection.receive_data(bytes([byte]), 0.0)]
+        assert events == [UpgradeRequest("/ws-api/v3", "timeUnit=MICROSECOND")]
+        connection.accept(0.0)
+        assert b"101 Switching Protocols" in sent(connection)
+
+    def test_an_unwanted_connection_is_answered_before_it_asks(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        connection.turn_away(503, b"{}")
+        assert sent(connection).startswith(b"HTTP/1.1 503")
+        assert connection.finished
+
+    def test_connection_close_is_honoured(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        connection.receive_data(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", 0.0)
+        connection.respond(200, b"{}", 0.0)
+        assert connection.finished
+
+    @pytest.mark.parametrize(
+        ("data", "status"),
+        [
+            (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 TLS where none is spoken\r\n\r\n", b"400"),
+            (b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 3000, b"431"),
+            (b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 3000 + b"\r\n\r\n", b"431"),
+            (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 101\r\n\r\n" + b"a" * 101, b"413"),
+            (b"GET / HTTP/1.1\r\n\r\n", b"400"),
+        ],
+        ids=["no HTTP", "head too large", "whole head too large", "body too large", "no Host"],
+    )
+    def test_what_cannot_be_read_is_refused_and_closed(self, data: bytes, status: bytes) -> None:
+        connection = Connection(0.0, LIMITS)
+        assert connection.receive_data(data, 0.0) == []
+        assert sent(connection).startswith(b"HTTP/1.1 " + status)
+        assert connection.finished
+        assert connection.receive_data(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", 0.0) == []
+
+    def test_a_chunked_body_is_joined(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+        (request,) = connection.receive_data(head + b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n", 0.0)
+        assert isinstance(request, HttpRequest)
+        assert request.body == b"abc"
+
+    def test_what_surrounds_the_pieces_of_a_body_is_not_kept(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        connection.receive_data(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", 0.0)
+        for _ in range(50):
+            assert connection.receive_data(b"1;" + b"x" * 1000 + b"\r\na\r\n", 0.0) == []
+        assert len(connection._raw) == 0
+        (request,) = connection.receive_data(b"0\r\n\r\n" + UPGRADE, 0.0)
+        assert isinstance(request, HttpRequest)
+        assert connection.respond(200, b"{}", 0.0) == [UpgradeRequest("/ws-api/v3", "timeUnit=MICROSECOND")]
+        connection.accept(0.0)
+        assert b"101 Switching Protocols" in sent(connection)
+
+    @pytest.mark.parametrize(("requests", "limit_s"), [(0, 10.0), (1, 60.0)], ids=["open timeout", "idle timeout"])
+    def test_a_silent_connection_ends(self, requests: int, limit_s: float) -> None:
+        connection = Connection(0.0, LIMITS)
+        for _ in range(requests):
+            connection.receive_data(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", 0.0)
+            connection.respond(200, b"{}", 0.0)
+        connection.receive_data(b"GET / HTTP", 0.0)
+        connection.on_time(limit_s - 0.1)
+        assert not connection.finished
+        connection.on_time(limit_s)
+        assert connection.finished
+
+
+class TestUpgrade:
+    def test_what_follows_the_head_is_not_lost(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        message = text(b"early")
+        connection.receive_data(UPGRADE + message[:3], 0.0)
+        assert connection.receive_data(message[3:] + text(b"next"), 0.0) == []
+        assert connection.accept(0.0) == [b"early", b"next"]
+        assert sent(connection).startswith(b"HTTP/1.1 101")
+
+    def test_compression_is_not_taken_up(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        connection.receive_data(UPGRADE, 0.0)
+        connection.accept(0.0)
+        assert b"permessage-deflate" not in sent(connection)
+
+    def test_an_upgrade_after_plain_requests(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        connection.receive_data(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n" + UPGRADE, 0.0)
+        assert connection.respond(200, b"{}", 0.0) == [UpgradeRequest("/ws-api/v3", "timeUnit=MICROSECOND")]
+        connection.accept(0.0)
+        assert b"101 Switching Protocols" in sent(connection)
+
+    def test_a_refused_upgrade_closes(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        connection.receive_data(UPGRADE, 0.0)
+        assert connection.respond(404, b"{}", 0.0) == []
+        assert sent(connection).startswith(b"HTTP/1.1 404")
+        assert connection.finished
+
+    def test_a_wrong_handshake_is_refused(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        connection.receive_data(UPGRADE.replace(b"Version: 13", b"Version: 8"), 0.0)
+        assert connection.accept(0.0) == []
+        assert sent(connection).startswith(b"HTTP/1.1 400")
+        assert connection.finished
+
+    def test_a_flood_before_the_answer_is_cut(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        connection.receive_data(UPGRADE, 0.0)
+        connection.receive_data(bytes(1001), 0.0)
+        assert connection.aborted
+
+
+class TestMessages:
+    def test_fragments_are_joined_around_control_frames(self) -> None:
+        connection = opened()
+        data = text(b"a", fin=False) + frame(Opcode.PING, b"p") + frame(Opcode.CONT, b"b", fin=False)
+        assert connection.receive_data(data, 0.0) == []
+        assert connection.receive_data(frame(Opcode.CONT, b"c") + text(b"d"), 0.0) == [b"abc", b"d"]
+        assert sent(connection) == b"\x8a\x01p"
+
+    def test_a_character_may_be_split_between_fragments(self) -> None:
+        connection = opened()
+        euro = "€".encode()
+        data = text(euro[:1], fin=False) + frame(Opcode.CONT, euro[1:])
+        assert connection.receive_data(data, 0.0) == [euro]
+
+    @pytest.mark.parametrize(
+        ("data", "code"),
+        [
+            (text(b"a" * 1001), 1009),
+            (text(b"a" * 600, fin=False) + frame(Opcode.CONT, b"a" * 401), 1009),
+            (text(b"a" * 1126), 1009),
+            (text(b"\xff"), 1007),
+            (text(b"\xe2", fin=False) + frame(Opcode.CONT, b"\x28\xa1"), 1007),
+            (frame(Opcode.BINARY, b"{}"), 1003),
+            (frame(Opcode.CONT, b"x"), 1002),
+            (Frame(Opcode.TEXT, b"{}").serialize(mask=False), 1002),
+            (b"".join([text(b"", fin=False), *[frame(Opcode.CONT, b"", fin=False)] * 1024]), 1008),
+        ],
+        ids=[
+            "over the limit",
+            "over the limit in fragments",
+            "far over the limit",
+            "invalid UTF-8",
+            "invalid UTF-8 across fragments",
+            "binary",
+            "continuation of nothing",
+            "not masked",
+            "endless fragments",
+        ],
+    )
+    def test_a_broken_rule_ends_the_connection(self, data: bytes, code: int) -> None:
+        connection = opened()
+        assert connection.receive_data(data, 0.0) == []
+        assert close_code(connection) == code
+        assert connection.finished
+        assert connection.receive_data(text(b"later"), 0.0) == []
+
+    def test_a_message_of_the_full_size_passes_with_a_ping_between_its_fragments(self) -> None:
+        connection = opened()
+        data = text(b"a" * 999, fin=False) + frame(Opcode.PING, b"p" * 125) + frame(Opcode.CONT, b"a")
+        assert connection.receive_data(data, 0.0) == [b"a" * 1000]
+
+    @pytest.mark.parametrize("length", [0, 125, 126, 65535, 65536])
+    def test_the_encoding_is_that_of_the_library(self, length: int) -> None:
+        payload = b"x" * length
+        assert encode_text(payload) == Frame(Opcode.TEXT, payload).serialize(mask=False)
+
+
+class TestTime:
+    def test_a_connection_that_answers_pings_stays(self) -> None:
+        connection = opened()
+        for second in range(0, 300, 5):
+            connection.on_time(float(second))
+            data = sent(connection)
+            if data:
+                assert data[0] == 0x89
+                connection.receive_data(frame(Opcode.PONG, data[2:]), float(second))
+        assert connection.state is ConnectionState.WEBSOCKET
+
+    def test_without_a_pong_it_ends_after_60_s(self) -> None:
+        connection = opened()
+        connection.on_time(20.0)
+        connection.receive_data(frame(Opcode.PONG, b"unsolicited"), 21.0)
+        connection.on_time(79.9)
+        assert connection.state is ConnectionState.WEBSOCKET
+        connection.on_time(80.0)
+        assert close_code(connection) == 1011
+        assert connection.finished
+
+    def test_after_24_hours_it_is_closed(self) -> None:
+        connection = opened(LIMITS._replace(ping_interval_s=1e9))
+        connection.on_time(24 * 3600.0 - 1)
+        assert connection.state is ConnectionState.WEBSOCKET
+        connection.on_time(24 * 3600.0)
+        assert close_code(connection) == 1001
+
+    def test_a_close_that_is_not_answered_ends_after_the_timeout(self) -> None:
+        connection = opened()
+        connection.close(1001, "shutting down", 100.0)
+        assert close_code(connection) == 1001
+        connection.on_time(104.9)
+        assert not connection.finished
+        connection.on_time(105.0)
+        assert connection.aborted
+
+    def test_the_closing_handshake_of_a_client_is_answered(self) -> None:
+        connection = opened()
+        assert connection.receive_data(text(b"last") + frame(Opcode.CLOSE, struct.pack("!H", 1000)), 0.0) == [b"last"]
+        assert close_code(connection) == 1000
+        assert connection.finished
+        connection.send(encode_text(b"too late"))
+        assert sent(connection) == b""
+
+
+class TestSlowReader:
+    def test_at_the_bound_what_waits_gives_way_to_a_close_frame(self) -> None:
+        connection = opened()
+        for _ in range(10):
+            connection.send(bytes(500))
+        assert connection.state is ConnectionState.WEBSOCKET
+        connection.send(b"x")
+        assert connection.output_bytes < 100
+        assert close_code(connection) == 1008
+        assert connection.finished
+        connection.send(b"more")
+        assert sent(connection) == b""
+
+    def test_a_flood_of_pings_is_bounded_as_well(self) -> None:
+        connection = opened()
+        connection.receive_data(frame(Opcode.PING, b"p" * 100) * 100, 0.0)
+        assert close_code(connection) == 1008
+
+    def test_answers_over_http_that_nobody_reads_end_the_connection(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        connection.receive_data(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", 0.0)
+        connection.respond(200, b"x" * 5001, 0.0)
+        assert connection.aborted
+
+    def test_the_bound_counts_only_what_was_not_taken(self) -> None:
+        connection = opened()
+        for _ in range(100):
+            connection.send(bytes(4000))
+            assert len(sent(connection)) == 4000
+        assert not connection.aborted

@@ -1,0 +1,236 @@
+"""The command line: every command answers in JSON where it answers with data, with the right exit code, and helps."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from jibek.main import main
+from tests.worlds.venue_process import VenueProcess
+
+NAMES = (f"client-{number}" for number in itertools.count(1))
+
+# What each command with --json is called with; {account} has a key and money, {frozen} is frozen.
+WITH_JSON = {
+    "status": "",
+    "account create": "{new} --deposit BTC=1.5 --deposit KZT=1000",
+    "account list": "",
+    "account show": "{account}",
+    "account key": "{account} --type ed25519",
+    "account freeze": "{account}",
+    "account unfreeze": "{frozen}",
+    "market list": "",
+    "market show": "BTCKZT",
+    "market book": "BTCKZT",
+    "market halt": "ETHKZT",
+    "market resume": "ETHKZT",
+    "ledger balances": "",
+    "ledger journal": "",
+    "ledger trial-balance": "",
+    "ledger reconcile": "",
+    "ledger deposit": "{account} 0.5 BTC --why test",
+    "ledger withdraw": "{account} 0.5 BTC --why test",
+}
+# What prints no data, or is tested with its own tests.
+OTHERS = {
+    "up",
+    "down",
+    "logs",
+    "reset",
+    "demo",
+    "replay",
+    "load",
+    "bench book",
+    "bench core",
+    "bench growth",
+    "bench price-index",
+    "bench end-to-end",
+}
+
+# Wrong in one way each; the exit code, and words of the sentence.
+FAILURES = [
+    ("account show nobody",                     1, "No account is named nobody"),
+    ("account create {account}",                1, "exists already"),
+    ("account create UPPER",                    1, "account name has 1 to 32 characters"),
+    ("account create x --deposit BTC",          2, "is not a plain decimal number"),
+    ("account create x --deposit BTC=1e3",      2, "is not a plain decimal number"),
+    ("account create x --deposit XYZ=1",        2, "no asset 'XYZ'"),
+    ("account create x --deposit KZT=0.001",    2, "more than 2 decimals"),
+    ("account key {account}",                   2, "either --type or --revoke"),
+    ("account key {account} --type rsa",        2, "'rsa' is not one of"),
+    ("account key {account} --revoke none",     1, "No such API key"),
+    ("account key {account} --type hmac --public-key README.md",    2, "goes with --type ed25519"),
+    ("account key {account} --type ed25519 --public-key README.md", 2, "no public key in PEM"),
+    ("account freeze {frozen}",                 1, "frozen"),
+    ("account unfreeze {account}",              1, "not frozen"),
+    ("market show NONE",                        1, "No market is named NONE"),
+    ("market book NONE",                        1, "Invalid symbol."),
+    ("market halt",                             2, "name a market, or say --all"),
+    ("market halt BTCKZT --all",                2, "name a market, or say --all"),
+    ("reset",                                   2, "say --yes"),
+    ("reset --yes",                             1, "jibek down"),
+    ("nonsense",                                2, "No such command"),
+    ("market list --nonsense",                  2, "No such option"),
+]  # fmt: skip
+
+
+def leaves(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command that is no group, with its words."""
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        child = command.get_command(context, name)
+        assert child is not None
+        yield from leaves(child, f"{path} {name}".strip())
+
+
+def jibek(venue: VenueProcess, words: str) -> Result:
+    return CliRunner().invoke(main, [*words.split(), "--data", str(venue.data)], prog_name="jibek")
+
+
+@pytest.fixture
+def accounts(running_venue: VenueProcess) -> dict[str, str]:
+    """Accounts of this test's own by what they are."""
+    made = {"new": next(NAMES), "account": next(NAMES), "frozen": next(NAMES)}
+    for kind in ("account", "frozen"):
+        assert jibek(running_venue, f"account create {made[kind]} --deposit BTC=10").exit_code == 0
+    assert jibek(running_venue, f"account key {made['account']} --type hmac").exit_code == 0
+    assert jibek(running_venue, f"account freeze {made['frozen']}").exit_code == 0
+    return made
+
+
+def refuse_float(text: str) -> Any:
+    raise AssertionError(f"{text} is a JSON number with a fraction: amounts are strings")
+
+
+def test_every_command_is_in_a_table() -> None:
+    found = dict(leaves(main))
+    with_json = {path for path, command in found.items() if any(param.name == "as_json" for param in command.params)}
+    assert with_json - OTHERS == WITH_JSON.keys()
+    assert found.keys() - with_json <= OTHERS
+
+
+@pytest.mark.parametrize("path", WITH_JSON)
+def test_it_prints_json_without_fractions(running_venue: VenueProcess, accounts: dict[str, str], path: str) -> None:
+    words = f"{path} {WITH_JSON[path]}".format(**accounts)
+    plain = path not in ("account create", "account key") and not path.endswith(("freeze", "deposit", "withdraw"))
+    try:
+        result = jibek(running_venue, f"{words} --json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout, parse_float=refuse_float)
+        if plain:
+            result = jibek(running_venue, words)
+            assert result.exit_code == 0, result.output
+            assert not result.stdout.startswith(("{", "["))
+    finally:
+        if path == "market halt":
+            jibek(running_venue, "market resume ETHKZT")
+
+
+@pytest.mark.parametrize(("words", "code", "sentence"), FAILURES, ids=[row[0] for row in FAILURES])
+def test_what_is_wrong_is_said_with_its_code(
+    running_venue: VenueProcess, accounts: dict[str, str], words: str, code: int, sentence: str
+) -> None:
+    result = jibek(running_venue, words.format(**accounts))
+    assert result.exit_code == code, result.output
+    assert sentence in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(("path", "command"), [pytest.param(*leaf, id=leaf[0]) for leaf in leaves(main)])
+def test_every_command_helps_with_an_example(path: str, command: click.Command) -> None:
+    assert command.help
+    assert f"jibek {path}" in command.help
+    for param in command.params:
+        if isinstance(param, click.Option) and not param.hidden and param.name != "engine":
+            assert param.help, f"{path} {param.opts[0]} is not explained"
+
+
+@pytest.mark.parametrize("words", ["account list", "market book BTCKZT", "ledger balances", "market halt BTCKZT"])
+def test_without_a_venue_the_code_is_three(tmp_path: Path, words: str) -> None:
+    result = CliRunner().invoke(main, [*words.split(), "--data", str(tmp_path)], prog_name="jibek")
+    assert result.exit_code == 3
+    assert "jibek up" in result.stderr
+
+
+def test_the_key_that_is_given_out_opens_the_venue(running_venue: VenueProcess, tmp_path: Path) -> None:
+    import asyncio
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+    from jibek.client.trading import Credentials, RequestRefused, TradingClient
+
+    name = next(NAMES)
+    running_venue.json("account", "create", name, "--deposit", "BTC=1.25")
+    own = Ed25519PrivateKey.generate()
+    file = tmp_path / "public.pem"
+    file.write_bytes(own.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    own_pem = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    hmac = running_venue.json("account", "key", name, "--type", "hmac")
+    made_here = running_venue.json("account", "key", name, "--type", "ed25519", "--may", "read")
+    given = running_venue.json("account", "key", name, "--type", "ed25519", "--public-key", str(file))
+    assert "private_key" not in given and "secret" not in made_here
+    url = hmac["urls"]["ws_api"]
+
+    async def available(credentials: Credentials) -> str:
+        async with TradingClient(url, credentials) as client:
+            status = await client.call("account.status", omitZeroBalances="true")
+            return str(status["balances"][0]["free"])
+
+    keys = [
+        Credentials.hmac(hmac["key"], hmac["secret"]),
+        Credentials.ed25519(made_here["key"], made_here["private_key"]),
+        Credentials.ed25519(given["key"], own_pem),
+    ]
+    assert [asyncio.run(available(credentials)) for credentials in keys] == ["1.25000000"] * 3
+
+    async def place(credentials: Credentials) -> None:
+        async with TradingClient(url, credentials) as client:
+            await client.call(
+                "order.place", symbol="BTCKZT", side="SELL", type="LIMIT_MAKER", price="900000000", quantity="0.1"
+            )
+
+    with pytest.raises(RequestRefused):
+        asyncio.run(place(keys[1]))
+
+    running_venue.json("account", "key", name, "--revoke", hmac["key"])
+    states = {key["key"]: key["state"] for key in running_venue.json("account", "show", name)["keys"]}
+    assert states == {hmac["key"]: "revoked", made_here["key"]: "active", given["key"]: "active"}
+
+
+def test_who_and_why_stand_in_the_account(running_venue: VenueProcess) -> None:
+    name = next(NAMES)
+    running_venue.json("account", "create", name, "--who", "aigerim", "--why", "first client")
+    shown = running_venue.json("account", "show", name)
+    assert (shown["opened_by"], shown["why"]) == ("aigerim", "first client")
+
+
+def test_a_halted_venue_says_so(running_venue: VenueProcess) -> None:
+    running_venue.json("market", "halt", "--all", "--why", "drill")
+    try:
+        assert running_venue.json("market", "list")["venue_state"] == "halted"
+    finally:
+        running_venue.json("market", "resume", "--all")
+    assert running_venue.json("market", "list")["venue_state"] == "trading"
+
+
+def test_help_imports_no_subcommand() -> None:
+    """`jibek --help` answers at once because it loads neither the store's client nor the drawing of tables."""
+    code = (
+        "import sys; from jibek.main import main; main(['--help'], standalone_mode=False); "
+        "print([name for name in ('redis', 'rich', 'websockets', 'cryptography') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,223 @@
+"""The `jibek ledger …` commands: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from engine.journal import EVENTS_KEY, Store
+from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
+from engine.records import BatchBuilder, EventEntry, Side
+from jibek.commands.ledger import ledger
+from ledger.accounts import field_of, slot_of
+from ledger.store import BALANCES_KEY, LedgerStore
+from tests.worlds.ledger import (
+    EngineThread,
+    SettlementThread,
+    TestVenue,
+    process_environment,
+    settle_all,
+)
+from tests.worlds.store_process import StoreProcess
+from tests.worlds.venue_process import wait_until
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(venue: TestVenue, client: Store, server: StoreProcess, tmp_path: Path) -> Iterator[Run]:
+    """Runs a `jibek ledger` command against a venue where Alice has bought 0.5 BTC of Bob's 1 BTC."""
+    alice = venue.add_account("alice", KZT=60_000_000_00)
+    bob = venue.add_account("bob", BTC=100_000_000)
+    for command in (
+        venue.order(bob, Side.SELL, 50_000, 50_000),
+        venue.order(alice, Side.BUY, 50_000, 50_000),
+        venue.order(alice, Side.BUY, 40_000, 10_000),
+    ):
+        builder = BatchBuilder()
+        builder.add(command)
+        venue.execute(builder)
+    address = {
+        "pid": os.getpid(),
+        "store": server.url,
+        "host": "127.0.0.1",
+        "port": 1,
+        "services": {},
+        "engine": "reference",
+    }
+    (tmp_path / "venue.json").write_text(json.dumps(address))
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(ledger, [*arguments, "--data", str(tmp_path)])
+
+    with EngineThread(venue, server.url), SettlementThread(settle_all(client)):
+        yield run
+
+
+def good(result: Result) -> str:
+    assert result.exit_code == EXIT_GOOD, result.output
+    return result.stdout
+
+
+def test_balances(run: Run) -> None:
+    table = good(run("balances")).splitlines()
+    assert table[:-1] == [
+        "account  asset    available        held        total",
+        "house    KZT       12500.00        0.00     12500.00",
+        "house    BTC     0.00050000  0.00000000   0.00050000",
+        "alice    KZT    31000000.00  4000000.00  35000000.00",
+        "alice    BTC     0.49950000  0.00000000   0.49950000",
+        "bob      KZT    24987500.00        0.00  24987500.00",
+        "bob      BTC     0.50000000  0.00000000   0.50000000",
+    ]
+    assert table[-1].startswith("after entry 1-")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--account", "alice"], [("alice", "KZT"), ("alice", "USDT"), ("alice", "BTC"), ("alice", "ETH")]),
+        (["--account", "alice", "--nonzero"], [("alice", "KZT"), ("alice", "BTC")]),
+        (["--account", "house", "--asset", "btc"], [("house", "BTC")]),
+        (["--asset", "KZT"], [("house", "KZT"), ("alice", "KZT"), ("bob", "KZT")]),
+    ],
+)
+def test_balances_are_filtered(run: Run, options: list[str], expected: list[tuple[str, str]]) -> None:
+    document = json.loads(good(run("balances", "--json", *options)))
+    assert [(row["account"], row["asset"]) for row in document["balances"]] == expected
+
+
+def test_amounts_in_json_are_decimal_strings(run: Run) -> None:
+    document = json.loads(good(run("balances", "--account", "alice", "--asset", "BTC", "--json")))
+    assert document["balances"] == [
+        {"account": "alice", "asset": "BTC", "available": "0.49950000", "held": "0.00000000", "total": "0.49950000"}
+    ]
+
+
+def test_the_trial_balance(run: Run) -> None:
+    lines = good(run("trial-balance", "--asset", "BTC")).splitlines()
+    assert lines[:-1] == [
+        "Trial balance",
+        "asset  accounts              number       debit      credit",
+        "BTC    clients: available         2              0.99950000",
+        "BTC    held for open orders       3",
+        "BTC    house: fees                1              0.00050000",
+        "BTC    custody                    1  1.00000000",
+        "BTC    clearing                   1",
+        "BTC    total                         1.00000000  1.00000000",
+        "BTC    difference                                0.00000000",
+    ]
+    document = json.loads(good(run("trial-balance", "--json")))
+    assert document["balanced"] is True
+    assert {"asset": "KZT", "kind": "custody", "accounts": 1, "debit": "60000000.00", "credit": "0.00"} in document[
+        "rows"
+    ]
+
+
+def test_a_trial_balance_that_does_not_balance_fails(run: Run, client: Store) -> None:
+    client.hdel(BALANCES_KEY, field_of(slot_of(1, 3)))
+    result = run("trial-balance")
+    assert result.exit_code == EXIT_REFUSED
+    assert result.stderr == "Debits and credits differ in BTC: run `jibek ledger reconcile`.\n"
+
+
+def test_the_journal(run: Run) -> None:
+    text = good(run("journal", "--account", "bob", "--limit", "1"))
+    assert "    liabilities:clients:alice:held        25000000.00 KZT  ; payment\n" in text
+    document = json.loads(good(run("journal", "--account", "bob", "--limit", "1", "--json")))
+    [transaction] = document["transactions"]
+    assert transaction["what"] == "trade"
+    assert transaction["transfers"][0] == {
+        "code": "payment",
+        "debit": "liabilities:clients:alice:held",
+        "credit": "liabilities:clients:bob:available",
+        "asset": "KZT",
+        "amount": "25000000.00",
+    }
+    assert (
+        json.loads(good(run("journal", "--entry", transaction["entry"], "--json")))["transactions"][-1] == transaction
+    )
+
+
+def test_the_reconciliation(run: Run) -> None:
+    lines = good(run("reconcile")).splitlines()
+    assert len(lines) == 16
+    assert all(line.rstrip().endswith("pass") for line in lines[2:-1])
+    document = json.loads(good(run("reconcile", "--json")))
+    assert document["passed"] is True
+    assert all(check["passed"] and check["looked_at"] > 0 for check in document["checks"])
+
+
+def test_a_reconciliation_that_fails_names_the_check(run: Run, client: Store) -> None:
+    client.hset("{jibek}:ledger:names", "account:1", "mallory")
+    result = run("reconcile")
+    assert result.exit_code == EXIT_REFUSED
+    assert "account:1 is mallory, the events say alice" in result.stdout
+    assert result.stderr == "1 of 13 checks failed.\n"
+
+
+def test_money_in_and_out_stands_in_the_journal_with_who_and_why(run: Run, client: Store) -> None:
+    text = good(run("deposit", "alice", "1.5", "btc", "--why", "wire 77", "--who", "aigerim"))
+    assert text.startswith("Deposited 1.50000000 BTC to alice in entry 1-")
+    [(_, fields)] = client.xrevrange(EVENTS_KEY, count=1)
+    entry = EventEntry(fields[b"b"])
+    assert entry.parts(next(iter(entry))) == [b"aigerim", b"wire 77"]
+
+    document = json.loads(good(run("withdraw", "alice", "0.25", "BTC", "--why", "wire 78", "--json")))
+    assert (document["account"], document["asset"], document["amount"]) == ("alice", "BTC", "0.25000000")
+    wait_until(lambda: str(LedgerStore(client).cursor().id) == document["id"], "the withdrawal is settled")
+    [row] = json.loads(good(run("balances", "--account", "alice", "--asset", "BTC", "--json")))["balances"]
+    assert row["available"] == "1.74950000"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "says"),
+    [
+        (["balances", "--account", "nobody"], EXIT_REFUSED, "No account is called 'nobody'"),
+        (["balances", "--asset", "XXX"], EXIT_REFUSED, "No asset is called 'XXX': there are BTC, ETH, KZT, USDT."),
+        (["journal", "--entry", "one"], EXIT_USAGE, "'one' is no entry"),
+        (["journal", "--limit", "0"], EXIT_USAGE, "--limit"),
+        (["deposit", "alice", "1", "BTC"], EXIT_USAGE, "--why"),
+        (["deposit", "alice", "1e3", "BTC", "--why", "x"], EXIT_USAGE, "not a plain decimal number"),
+        (["deposit", "alice", "0.001", "KZT", "--why", "x"], EXIT_USAGE, "more than 2 decimals"),
+        (["deposit", "alice", "0", "KZT", "--why", "x"], EXIT_USAGE, "above 0"),
+        (["deposit", "alice", "99999999999999999999", "KZT", "--why", "x"], EXIT_USAGE, "at most"),
+        (["deposit", "alice", "1", "KZT", "--why", "x" * 70_000], EXIT_USAGE, "at most 500 bytes"),
+        (["deposit", "nobody", "1", "KZT", "--why", "x"], EXIT_REFUSED, "No account is called 'nobody'"),
+        (["deposit", "house", "1", "KZT", "--why", "x"], EXIT_REFUSED, "No such account."),
+        (["withdraw", "alice", "1000", "BTC", "--why", "x"], EXIT_REFUSED, "has not enough available funds"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_sentence(run: Run, arguments: list[str], exit_code: int, says: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == exit_code, result.output
+    assert says in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_folder_without_a_venue_cannot_be_reached(tmp_path: Path) -> None:
+    for arguments in (
+        ["balances"],
+        ["trial-balance"],
+        ["journal"],
+        ["reconcile"],
+        ["deposit", "a", "1", "B", "--why", "x"],
+    ):
+        result = CliRunner().invoke(ledger, [*arguments, "--data", str(tmp_path)])
+        assert result.exit_code == EXIT_UNREACHABLE, arguments
+        assert result.stderr.startswith("No venue runs on ")
+
+
+def test_rich_is_not_imported_where_nothing_is_drawn() -> None:
+    code = "import jibek.commands.ledger, sys; print('rich' in sys.modules)"
+    environment: dict[str, Any] = process_environment()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout == "False\n"

@@ -1,0 +1,319 @@
+"""The life of a whole venue: it stops and starts, loses processes, dies itself, and always comes back the same."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.journal import BEGINNING, read_journal
+from engine.reference import Core
+from jibek.client.trading import Credentials, TradingClient
+from jibek.venue.children import CRASHES_MAX
+from tests.worlds.store_process import StoreProcess
+from tests.worlds.venue_process import WAIT_S, VenueProcess, is_running, wait_until
+
+NewVenue = Callable[..., VenueProcess]
+
+
+def open_client(venue: VenueProcess, name: str, *deposits: str) -> TradingClient:
+    """An account with money and an ed25519 key, and a client for it."""
+    venue.json("account", "create", name, *(part for deposit in deposits for part in ("--deposit", deposit)))
+    made = venue.json("account", "key", name, "--type", "ed25519")
+    return TradingClient(made["urls"]["ws_api"], Credentials.ed25519(made["key"], made["private_key"]))
+
+
+def trade_a_little(venue: VenueProcess) -> None:
+    """Leaves some trades and some open orders behind."""
+
+    async def trade() -> None:
+        async with (
+            open_client(venue, "maker", "BTC=10") as maker,
+            open_client(venue, "taker", "KZT=1000000000") as taker,
+        ):
+            for number in range(10):
+                price = str(45_000_000 + 1000 * number)
+                await maker.call(
+                    "order.place", symbol="BTCKZT", side="SELL", type="LIMIT_MAKER", price=price, quantity="0.01"
+                )
+            await taker.call("order.place", symbol="BTCKZT", side="BUY", type="MARKET", quantity="0.035")
+            await taker.call(
+                "order.place",
+                symbol="BTCKZT",
+                side="BUY",
+                type="LIMIT",
+                timeInForce="GTC",
+                price="44000000",
+                quantity="1",
+            )
+
+    asyncio.run(trade())
+
+
+def state(venue: VenueProcess) -> dict[str, Any]:
+    """What clients and operators see of the state: it must be the same after any death."""
+    venue.wait_until_settled()
+    return {
+        "balances": venue.json("ledger", "balances")["balances"],
+        "book": [venue.json("market", "book", "BTCKZT")[side] for side in ("bids", "asks")],
+    }
+
+
+def assert_engine_recovered(venue: VenueProcess) -> None:
+    """The state hash that the engine reported when it was ready is that of the journal, replayed by the reference."""
+    log = (venue.folder.logs / "engine.log").read_text().splitlines()
+    ready = json.loads(next(line for line in reversed(log) if line.startswith("{")))
+    client = venue.store()
+    core, cursor = Core(), BEGINNING
+    while str(cursor) != ready["cursor"]:
+        (entry,) = read_journal(client, cursor, count=1)
+        core.execute(entry.time_us, entry.batch)
+        cursor = entry.id
+    client.close()
+    assert core.state_hash().hex() == ready["state_hash"]
+
+
+def reconcile(venue: VenueProcess) -> None:
+    result = venue.json("ledger", "reconcile")
+    assert result["passed"]
+    assert all(check["looked_at"] > 0 for check in result["checks"])
+
+
+def test_it_comes_back_with_the_same_state_after_any_death(new_venue: NewVenue) -> None:
+    venue = new_venue().start()
+    trade_a_little(venue)
+    before = state(venue)
+    assert before["book"][0] and before["book"][1]
+
+    assert venue.stop() == 0
+    assert not venue.folder.venue_file.exists()
+    assert not venue.folder.is_locked()
+    venue.start()
+    assert_engine_recovered(venue)
+    assert state(venue) == before
+    reconcile(venue)
+
+    for name in ("engine", "settlement", "gateway", "store"):
+        venue.wait_until_back(name, venue.kill(name))
+        assert state(venue) == before, f"after the death of the {name}"
+        reconcile(venue)
+    assert_engine_recovered(venue)
+    assert venue.json("status")["processes"][1]["restarts"] == 1
+
+    pids = [venue.facts()["pid"], *venue.pids().values()]
+    venue.kill_supervisor()
+    assert [pid for pid in pids if is_running(pid)] == []
+    venue.start()
+    assert_engine_recovered(venue)
+    assert state(venue) == before
+    reconcile(venue)
+
+
+def test_the_reference_engine_carries_a_venue_on(new_venue: NewVenue) -> None:
+    """A journal that the compiled engine began is gone on with by the reference, which compares every event."""
+    venue = new_venue(engine="compiled").start()
+    trade_a_little(venue)
+    before = state(venue)
+    venue.stop()
+    other = new_venue(engine="reference").start()
+    assert other.json("status")["engine"] == "reference"
+    assert_engine_recovered(other)
+    assert state(other) == before
+
+
+def test_a_service_that_keeps_crashing_stays_down_and_the_rest_goes_on(new_venue: NewVenue) -> None:
+    venue = new_venue().start()
+    for _ in range(CRASHES_MAX - 1):
+        venue.wait_until_back("settlement", venue.kill("settlement"))
+    venue.kill("settlement")
+    wait_until(lambda: "settlement" not in venue.pids(), "the settlement stays down")
+    status = venue.jibek("status")
+    assert status.returncode == 1
+    assert "3 times within 60 s" in status.stdout and "settlement.log" in status.stdout
+    assert venue.jibek("market", "book", "BTCKZT").returncode == 0
+    assert venue.stop() == 1
+
+
+def test_a_store_whose_socket_was_removed_gets_a_new_one(new_venue: NewVenue) -> None:
+    venue = new_venue().start()
+    shutil.rmtree(Path(venue.facts()["store"].removeprefix("unix://")).parent)
+    venue.wait_until_back("gateway", venue.kill("gateway"))
+    assert "The socket of the store was removed." in venue.said()
+    assert venue.jibek("market", "book", "BTCKZT").returncode == 0
+
+
+def test_a_folder_in_use_is_named_with_its_user(new_venue: NewVenue) -> None:
+    venue = new_venue().start()
+    result = venue.jibek("up", "--port", str(venue.options.port + 1))
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"{venue.data} is in use by `jibek up`, process {venue.facts()['pid']}")
+
+
+def test_a_taken_port_is_named(new_venue: NewVenue) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        venue = new_venue(port=taken.getsockname()[1])
+        result = venue.jibek("up", "--port", str(venue.options.port))
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"Port {venue.options.port} on 127.0.0.1 cannot be used (Address already in use)")
+    assert not venue.folder.is_locked()
+
+
+# URL of a store that cannot be used, the exit code, and how the sentence begins.
+STORES = [
+    ("unix:///nowhere/no.sock", 3, "No store answers at unix:///nowhere/no.sock."),
+    ("redis://:hidden@127.0.0.1:1/0", 3, "No store answers at 127.0.0.1:1/0."),
+    ("nonsense", 2, "nonsense is no URL of a store"),
+]
+
+
+@pytest.mark.parametrize(("url", "code", "sentence"), STORES, ids=[row[0] for row in STORES])
+def test_a_store_that_is_not_there_is_named(new_venue: NewVenue, url: str, code: int, sentence: str) -> None:
+    venue = new_venue()
+    result = venue.jibek("up", "--port", str(venue.options.port), "--store", url)
+    assert result.returncode == code
+    assert result.stderr.startswith(sentence)
+
+
+def test_a_secret_key_that_others_can_read_is_refused(new_venue: NewVenue) -> None:
+    venue = new_venue()
+    venue.folder.create()
+    key = venue.data / "secret.key"
+    key.write_bytes(bytes(32))
+    key.chmod(0o644)
+    result = venue.jibek("up", "--port", str(venue.options.port))
+    assert result.returncode == 1
+    assert "is readable by others" in result.stderr
+
+
+@pytest.fixture
+def own_store() -> Iterator[StoreProcess]:
+    store = StoreProcess()
+    yield store
+    store.remove()
+
+
+def test_a_store_of_ones_own_carries_a_venue(new_venue: NewVenue, own_store: StoreProcess) -> None:
+    venue = new_venue(store=own_store.url).start()
+    assert list(venue.pids()) == ["engine", "settlement", "gateway"]
+    trade_a_little(venue)
+    before = state(venue)
+    own_store.kill()
+    own_store.start()
+    assert state(venue) == before
+    assert venue.stop() == 0
+    assert own_store.client().ping()
+
+
+def test_a_store_of_ones_own_with_unsafe_settings_is_refused(new_venue: NewVenue, own_store: StoreProcess) -> None:
+    own_store.client().config_set("appendfsync", "everysec")
+    venue = new_venue()
+    result = venue.jibek("up", "--port", str(venue.options.port), "--store", own_store.url)
+    assert result.returncode == 1
+    assert "`appendfsync everysec`, and Jibek needs `appendfsync always`" in result.stderr
+
+
+def test_a_store_that_has_lost_what_was_published_is_refused(new_venue: NewVenue) -> None:
+    venue = new_venue().start()
+    venue.json("account", "create", "alice")
+    venue.stop()
+    shutil.rmtree(venue.folder.store / "appendonlydir")
+    result = venue.jibek("up", "--port", str(venue.options.port))
+    assert result.returncode == 1
+    assert "this is an old copy of the store" in result.stderr
+    assert not venue.folder.is_locked()
+
+
+def test_it_can_be_stopped_while_it_starts(new_venue: NewVenue) -> None:
+    venue = new_venue()
+    venue.launch()
+    wait_until(lambda: (venue.folder.logs / "engine.log").exists(), "the engine is started")
+    assert venue.stop() == 0
+    assert not venue.folder.is_locked()
+
+
+def test_a_venue_file_that_cannot_be_used_is_refused(new_venue: NewVenue, tmp_path: Path) -> None:
+    file = tmp_path / "venue.toml"
+    file.write_text("[assets.KZT]\nscale = 99\n")
+    result = new_venue().jibek("up", "--venue", str(file))
+    assert result.returncode == 1
+    assert "scale must be a whole number" in result.stderr
+
+
+def test_a_later_difference_to_the_venue_file_is_said_and_changes_nothing(new_venue: NewVenue, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "engine" / "default_venue.toml").read_text()
+    file = tmp_path / "venue.toml"
+    file.write_text(text)
+    new_venue(venue=file).start().stop()
+    file.write_text(text.replace("taker_fee_ppm = 1000", "taker_fee_ppm = 2000", 1))
+    venue = new_venue(venue=file).start()
+    assert "venue.toml gives BTCKZT taker_fee_ppm = 2000, the venue 1000." in venue.said()
+    assert venue.json("market", "show", "BTCKZT")["taker_fee_ppm"] == 1000
+
+
+def test_detached_it_stays_until_down(new_venue: NewVenue) -> None:
+    venue = new_venue()
+    up = venue.jibek("up", "--detach", "--port", str(venue.options.port))
+    try:
+        assert up.returncode == 0, up.stderr
+        assert f"ws://127.0.0.1:{venue.options.port}/ws-api/v3" in up.stderr
+        assert venue.jibek("up", "--detach").returncode == 1
+        logs = venue.jibek("logs", "engine", "-n", "1")
+        assert logs.returncode == 0 and "ready" in logs.stdout
+        assert venue.jibek("reset", "--yes").returncode == 1
+    finally:
+        down = venue.jibek("down")
+    assert down.returncode == 0, down.stderr
+    assert not venue.folder.is_locked()
+    assert venue.jibek("down").returncode == 3
+    assert venue.jibek("reset").returncode == 2
+    assert venue.jibek("reset", "--yes").returncode == 0
+    assert not venue.data.exists()
+
+
+def test_ctrl_c_ends_it_in_order(new_venue: NewVenue) -> None:
+    venue = new_venue().start()
+    os.kill(venue.facts()["pid"], signal.SIGINT)
+    assert venue.wait() == 0
+    assert "bye bye" in (venue.folder.logs / "store.log").read_text()
+
+
+def test_logs_can_be_followed(new_venue: NewVenue) -> None:
+    venue = new_venue().start()
+    follower = subprocess.Popen(
+        [sys.executable, "-m", "jibek", "logs", "-f", "-n", "0", "engine", "--data", str(venue.data)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert follower.stdout is not None
+    os.set_blocking(follower.stdout.fileno(), False)
+    try:
+        log = venue.folder.logs / "engine.log"
+        lines: list[str] = []
+
+        def has_followed() -> bool:
+            with log.open("a") as file:
+                file.write("a new line\n")
+            assert follower.stdout is not None
+            lines.extend(follower.stdout.readlines())
+            return "a new line\n" in lines
+
+        wait_until(has_followed, "the new line was printed")
+    finally:
+        follower.send_signal(signal.SIGINT)
+        assert follower.wait(WAIT_S) == 0
+
+
+@pytest.mark.parametrize("name", ["down", "status", "logs", "reset"])
+def test_a_folder_without_a_venue_is_code_three(tmp_path: Path, name: str) -> None:
+    assert VenueProcess(tmp_path / "none").jibek(name).returncode == 3

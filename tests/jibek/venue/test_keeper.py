@@ -1,0 +1,80 @@
+"""A kept program ends with its parent, however the parent dies, in both ways that the keeper has."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.worlds.venue_process import is_running, wait_until
+
+# A parent that starts `sleep` through the keeper, prints its process id, and waits.
+PARENT = """
+import os, subprocess, sys
+from jibek.venue.keeper import kept
+read_fd, write_fd = os.pipe()
+child = subprocess.Popen(kept(read_fd, ["/bin/sleep", "600"]), pass_fds=[read_fd])
+print(child.pid, flush=True)
+child.wait()
+"""
+
+# A keeper that stays beside `sleep`, as it does where the kernel cannot be asked; it prints the id of its child.
+BESIDE = """
+import os, sys, threading
+from jibek.venue import keeper
+fork = os.fork
+def printing_fork():
+    pid = fork()
+    if pid:
+        print(pid, flush=True)
+    return pid
+os.fork = printing_fork
+sys.exit(keeper.stay_beside(int(sys.argv[1]), ["/bin/sleep", "600"]))
+"""
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    read_fd, write_fd = os.pipe()
+    yield read_fd, write_fd
+    for fd in (read_fd, write_fd):
+        with contextlib.suppress(OSError):  # The test has closed it.
+            os.close(fd)
+
+
+def beside(read_fd: int) -> tuple[subprocess.Popen[str], int]:
+    keeper = subprocess.Popen(
+        [sys.executable, "-c", BESIDE, str(read_fd)], stdout=subprocess.PIPE, text=True, pass_fds=[read_fd]
+    )
+    assert keeper.stdout is not None
+    return keeper, int(keeper.stdout.readline())
+
+
+def test_sigkill_of_the_parent_ends_the_program() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    assert is_running(pid)
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not is_running(pid), "the program has ended")
+
+
+def test_the_end_of_the_pipe_ends_the_program(pipe: tuple[int, int]) -> None:
+    keeper, pid = beside(pipe[0])
+    assert is_running(pid)
+    os.close(pipe[1])
+    assert keeper.wait(30) == 128 + signal.SIGKILL
+    assert not is_running(pid)
+
+
+def test_sigterm_is_passed_on(pipe: tuple[int, int]) -> None:
+    keeper, pid = beside(pipe[0])
+    keeper.terminate()
+    assert keeper.wait(30) == 128 + signal.SIGTERM
+    assert not is_running(pid)

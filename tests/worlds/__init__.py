@@ -1,0 +1,1 @@
+"""Venues for tests: a store, a gateway in this process, a venue in processes, a scene with faults."""

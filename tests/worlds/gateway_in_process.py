@@ -1,0 +1,252 @@
+"""A gateway without sockets, store or clock: Methods and Pipeline on top of the reference engine, in one process.
+
+`Rig.turn` does what the service and the engine do in one turn: it takes the batch, lets the core execute it, and hands
+the events back. Time stands still until `Rig.now_ms` is changed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from engine.decimals import parse_decimal
+from engine.definitions import RULES_VERSION
+from engine.journal import (
+    BEGINNING,
+    GENESIS_HEAD,
+    OPERATOR_PRODUCER,
+    VENUE_PRODUCER,
+    EntryId,
+    JournalEntry,
+    Opening,
+    PublishedEntry,
+    chain_head,
+    entry_digest,
+)
+from engine.records import (
+    EPOCH_START,
+    KEY_DEFINITION,
+    BatchBuilder,
+    Command,
+    CommandKind,
+    EpochStart,
+    Event,
+    EventEntry,
+    EventKind,
+    KeyDefinition,
+    KeyType,
+)
+from engine.reference import Core
+from engine.venue_file import load_venue
+from gateway.auth.sessions import Key, RateLimitSettings, Session
+from gateway.handlers.methods import Clock, Methods
+from gateway.journal.pipeline import Pipeline
+from gateway.service import Knowledge
+from gateway.wire.connection import HttpRequest
+from tests.worlds.venue_in_process import ASSETS, BY_TEST, SCALES, TRADER, Ed25519Key, HmacKey, json_text, limit_order
+
+GATEWAY = 16
+START_MS = 1_800_000_000_000
+
+
+def unframe(frame: bytes) -> Any:
+    """The JSON value in a server's text frame."""
+    assert frame[0] == 0x81
+    length, start = frame[1], 2
+    if length == 126:
+        length, start = int.from_bytes(frame[2:4], "big"), 4
+    elif length == 127:
+        length, start = int.from_bytes(frame[2:10], "big"), 10
+    assert len(frame) == start + length
+    return json.loads(frame[start:])
+
+
+class Rig:
+    def __init__(self, limits: RateLimitSettings | None = None) -> None:
+        self.now_ms = START_MS
+        self.core = Core()
+        self.knowledge = Knowledge()
+        self.projection = self.knowledge.projection
+        self.sequence = 0
+        self.published: list[PublishedEntry] = []
+        """All entries from the beginning, as another reader of the store would get them."""
+        self.secrets: dict[str, bytes] = {}
+        self.secrets_asked: list[Key] = []
+        self.answers_secrets = True
+        self.methods = Methods(
+            self.projection,
+            self.knowledge.feeds,
+            self.knowledge.keys,
+            Clock(lambda: self.now_ms / 1000, lambda: self.now_ms * 1000),
+            limits or RateLimitSettings(),
+            fetch_secret=self._fetch_secret,
+            read_up=self._read_up,
+            wake=lambda: None,
+        )
+        self.pipeline = self.methods.pipeline = Pipeline(GATEWAY, self.methods.refused)
+        self.pipeline.opened(Opening(1, 0, 0, BEGINNING))
+        self._operator_numbers = itertools.count(1)
+        self._names = itertools.count(1)
+        builder = BatchBuilder()
+        start = EpochStart(previous_head=GENESIS_HEAD, rules_version=RULES_VERSION)
+        builder.add(Command(kind=CommandKind.EPOCH_START), EPOCH_START.pack(start))
+        self.execute(builder.build(producer=VENUE_PRODUCER, incarnation=1, number=1))
+        for venue_builder in load_venue().batches("test"):
+            self.operate(venue_builder)
+
+    def _fetch_secret(self, key: Key) -> None:
+        self.secrets_asked.append(key)
+        if self.answers_secrets:
+            self.methods.secret_arrived(key, self.secrets.get(key.id))
+
+    def _read_up(self, read: Callable[[], None]) -> bool:
+        """The rig has always read all there is."""
+        read()
+        return True
+
+    # -- the engine's side
+
+    def execute(self, batch: bytes) -> EventEntry:
+        """Lets the core carry out a journal entry and the gateway take in its events."""
+        data = self.core.execute(self.now_ms * 1000, batch)
+        id = EntryId(1, self.sequence)
+        self.sequence += 1
+        digest = entry_digest(JournalEntry(id, self.now_ms * 1000, batch))
+        head = chain_head(self.knowledge.chain.head, id, digest, data)
+        self.published.append(PublishedEntry(id, head, digest, data))
+        self.knowledge.take(self.published[-1], self.pipeline, self.methods)
+        return EventEntry(data)
+
+    def turn(self) -> int:
+        """Carries what is queued to the engine and the events back; how many batches it took."""
+        count = 0
+        while (batch := self.pipeline.next_batch(self.now_ms / 1000, self.now_ms)) is not None:
+            data = batch.data
+            self.pipeline.confirmed(EntryId(1, self.sequence))
+            self.execute(data)
+            count += 1
+        return count
+
+    # -- the operator's side
+
+    def operate(self, builder: BatchBuilder) -> EventEntry:
+        """Executes a batch of the operator."""
+        number = next(self._operator_numbers)
+        return self.execute(builder.build(producer=OPERATOR_PRODUCER, incarnation=1, number=number))
+
+    def command(self, command: Command, *parts: bytes) -> Event:
+        builder = BatchBuilder()
+        builder.add(command, *parts)
+        event = next(iter(self.operate(builder)))
+        assert event.kind != EventKind.REJECTED, event.reason
+        return event
+
+    def account(self, **deposits: str) -> int:
+        name = f"client{next(self._names)}"
+        account = self.command(Command(kind=CommandKind.ACCOUNT_ADD), name.encode(), *BY_TEST).account
+        for asset, amount in deposits.items():
+            self.deposit(account, asset, amount)
+        return account
+
+    def deposit(self, account: int, asset: str, amount: str) -> None:
+        units = parse_decimal(amount, SCALES[asset])
+        self.command(Command(kind=CommandKind.DEPOSIT, account=account, asset=ASSETS[asset], amount=units), *BY_TEST)
+
+    def hmac_key(self, account: int, permissions: int = TRADER) -> HmacKey:
+        key = HmacKey(f"hmac{next(self._names)}", os.urandom(16).hex())
+        self.secrets[key.id] = key.secret.encode()
+        self._add_key(account, key.id, KeyDefinition(KeyType.HMAC_SHA256, permissions), b"")
+        return key
+
+    def ed25519_key(self, account: int, permissions: int = TRADER) -> Ed25519Key:
+        key = Ed25519Key(f"ed{next(self._names)}", Ed25519PrivateKey.generate())
+        public_key = key.private_key.public_key().public_bytes_raw()
+        self._add_key(account, key.id, KeyDefinition(KeyType.ED25519, permissions), public_key)
+        return key
+
+    def _add_key(self, account: int, key_id: str, definition: KeyDefinition, public_key: bytes) -> None:
+        parts = (KEY_DEFINITION.pack(definition), key_id.encode(), public_key, *BY_TEST)
+        self.command(Command(kind=CommandKind.KEY_ADD, account=account), *parts)
+
+    # -- the clients' side
+
+    def client(self, **options: Any) -> RigClient:
+        return RigClient(self, **options)
+
+    def trader(self, **deposits: str) -> RigClient:
+        """A client with money whose session is logged on."""
+        return self.trader_of(self.account(**deposits))
+
+    def trader_of(self, account: int) -> RigClient:
+        client = self.client()
+        key = self.ed25519_key(account)
+        assert client.ask("session.logon", **client.signed(key))["status"] == 200
+        client.key = key
+        return client
+
+    def get(self, path: str, query: str = "", method: str = "GET", **headers: str) -> tuple[int, Any]:
+        encoded = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+        status, body, _ = self.methods.handle_http("ip", HttpRequest(method, path, query, encoded, b""))
+        return status, json.loads(body)
+
+
+class RigClient:
+    """A session whose frames are collected."""
+
+    key: Ed25519Key
+
+    def __init__(self, rig: Rig, **options: Any) -> None:
+        self.rig = rig
+        self.frames: list[bytes] = []
+        self.session = Session(
+            self.frames.append, rig.methods.rate_limits.weight_of("ip", rig.now_ms), connected_ms=rig.now_ms, **options
+        )
+        self._ids = itertools.count(1)
+
+    def send(self, frame: object) -> None:
+        data = frame if isinstance(frame, bytes) else json.dumps(frame).encode()
+        self.rig.methods.handle_messages(self.session, (data,))
+
+    def take(self) -> list[Any]:
+        """What came since the last call."""
+        messages = [unframe(frame) for frame in self.frames]
+        self.frames.clear()
+        return messages
+
+    def ask_frame(self, frame: object) -> Any:
+        """The one reply to a frame; events that come with it stay to be taken."""
+        self.send(frame)
+        self.rig.turn()
+        return unframe(self.frames.pop(0))
+
+    def ask(self, method: str, **params: Any) -> Any:
+        before = len(self.frames)
+        self.send({"id": next(self._ids), "method": method, "params": params})
+        self.rig.turn()
+        return unframe(self.frames.pop(before))
+
+    def result(self, method: str, **params: Any) -> Any:
+        reply = self.ask(method, **params)
+        assert reply.get("status") == 200, reply
+        return reply["result"]
+
+    def refusal(self, method: str, **params: Any) -> tuple[int, str]:
+        reply = self.ask(method, **params)
+        assert reply["status"] != 200, reply
+        return reply["error"]["code"], reply["error"]["msg"]
+
+    def signed(self, key: HmacKey | Ed25519Key, **params: Any) -> dict[str, Any]:
+        params = {"timestamp": self.rig.now_ms, "apiKey": key.id, **params}
+        payload = "&".join(f"{name}={json_text(params[name])}" for name in sorted(params))
+        return {**params, "signature": key.sign(payload)}
+
+    def limit(self, symbol: str, side: str, quantity: str, price: str, **params: Any) -> dict[str, Any]:
+        return limit_order(symbol, side, quantity, price, **{"timestamp": self.rig.now_ms, **params})
+
+    def place(self, symbol: str, side: str, quantity: str, price: str, **params: Any) -> Any:
+        return self.result("order.place", **self.limit(symbol, side, quantity, price, **params))

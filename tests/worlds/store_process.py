@@ -1,0 +1,61 @@
+"""A real store for tests, with the settings that Jibek demands, on a Unix socket in a short temporary folder."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import redis
+
+from engine.journal import Store, connect
+from jibek.venue.store_server import server_binary
+from tests.worlds.venue_process import wait_until
+
+
+class StoreProcess:
+    """Runs from the beginning. `kill` and `start` may follow each other on the same data; `remove` ends it for good."""
+
+    def __init__(self, maxmemory: str = "1gb") -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="jibek-test-"))
+        self.socket = self.folder / "s"
+        self.url = f"unix://{self.socket}"
+        self.maxmemory = maxmemory
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        settings = {
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "dir": str(self.folder),
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "save": "",
+            "maxmemory": self.maxmemory,
+            "maxmemory-policy": "noeviction",
+        }
+        flags = [part for name, value in settings.items() for part in (f"--{name}", value)]
+        self.process = subprocess.Popen([server_binary(), *flags], stdout=subprocess.DEVNULL)
+        wait_until(self._answers, "the store starts")
+
+    def kill(self) -> None:
+        """SIGKILL; `start` starts it again on the same data."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def remove(self) -> None:
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def client(self) -> Store:
+        return connect(self.url)
+
+    def _answers(self) -> bool:
+        assert self.process is not None and self.process.poll() is None, "the store ended"
+        try:
+            return bool(self.client().ping())
+        except redis.ConnectionError:
+            return False

@@ -1,0 +1,140 @@
+"""A whole venue as a test uses it: `jibek up` in a process of its own, and the `jibek` command on it.
+
+The process ends with the test process, however that ends, and takes its children with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from engine.journal import Store, connect
+from jibek.venue.folder import DataFolder
+from jibek.venue.launch import Launched, VenueOptions, launch
+from jibek.venue.offsets import read_positions
+from jibek.venue.temporary_venue import free_port
+
+WAIT_S = 60.0
+"""Far longer than anything takes; a test that waits so long fails."""
+
+
+def wait_until(condition: Callable[[], Any], what: str) -> Any:
+    """The first true value of `condition`. Fails with `what` where none comes."""
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"waited {WAIT_S:.0f} s in vain until {what}")
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process runs; one that has ended and was not waited for does not."""
+    answer = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return bool(answer.strip()) and not answer.strip().startswith("Z")
+
+
+class VenueProcess:
+    """A venue on a data folder. `start` returns when it is ready; `end` may be called at any time, more than once."""
+
+    def __init__(self, data: Path, **options: Any) -> None:
+        """`options` are those of `VenueOptions`."""
+        self.options = VenueOptions(data, **{"port": free_port(), **options})
+        self.data = data
+        self.folder = DataFolder(data)
+        self.launched: Launched | None = None
+
+    def start(self) -> VenueProcess:
+        self.launch().wait_until_ready()
+        return self
+
+    def launch(self) -> Launched:
+        """Starts `jibek up` without waiting for it."""
+        self.launched = launch(self.options, tied=True)
+        return self.launched
+
+    def said(self) -> str:
+        """Everything that `jibek up` has said on this data folder."""
+        return (self.folder.logs / "up.log").read_text()
+
+    # -- what it is made of
+
+    def facts(self) -> dict[str, Any]:
+        """What venue.json says."""
+        return json.loads(self.folder.venue_file.read_text())  # type: ignore[no-any-return]
+
+    def pids(self) -> dict[str, int]:
+        return dict(self.facts()["services"])
+
+    def store(self) -> Store:
+        return connect(self.facts()["store"])
+
+    def kill(self, name: str) -> int:
+        """Kills a process of the venue and returns its id; the supervisor will start it again."""
+        pid = self.pids()[name]
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def wait_until_back(self, name: str, old_pid: int) -> None:
+        """Waits until the service runs and is ready under a new process id."""
+
+        def is_back() -> bool:
+            facts = self.facts()
+            return facts["services"].get(name, old_pid) != old_pid and facts["states"][name] == "ready"
+
+        wait_until(is_back, f"the {name} is back")
+
+    def wait_until_settled(self) -> str:
+        """Waits until events and ledger have caught up with the journal; the id at which all stand."""
+
+        def settled_at() -> str:
+            positions = read_positions(client)
+            return str(positions[0].id) if len({position.id for position in positions}) == 1 else ""
+
+        client = self.store()
+        try:
+            return str(wait_until(settled_at, "the ledger has caught up"))
+        finally:
+            client.close()
+
+    # -- the command line
+
+    def jibek(self, *arguments: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Runs `jibek …` on the data folder of this venue."""
+        command = [sys.executable, "-m", "jibek", *arguments, "--data", str(self.data)]
+        return subprocess.run(command, capture_output=True, text=True, input=input, timeout=WAIT_S, check=False)
+
+    def json(self, *arguments: str) -> Any:
+        """The JSON that a command prints; fails where the command does."""
+        result = self.jibek(*arguments, "--json")
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
+
+    # -- ending
+
+    def stop(self) -> int:
+        """Ends it in order, and returns the exit code of `jibek up`."""
+        assert self.launched is not None
+        self.launched.process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def kill_supervisor(self) -> None:
+        """SIGKILL for `jibek up`; returns when all its children are gone, too."""
+        os.kill(self.facts()["pid"], signal.SIGKILL)
+        self.wait()
+        wait_until(lambda: not self.folder.is_locked(), "the children have ended with their parent")
+
+    def wait(self) -> int:
+        assert self.launched is not None
+        return self.launched.process.wait(WAIT_S)
+
+    def end(self) -> None:
+        if self.launched is not None and self.launched.process.poll() is None:
+            self.stop()
