@@ -68,7 +68,7 @@ KEY_ID = re.compile(rb"[A-Za-z0-9]{1,64}")
 _PUBLIC_KEY_BYTES = {KeyType.HMAC_SHA256: 0, KeyType.ED25519: 32}
 
 
-class Refused(Exception):
+class Rejected(Exception):
     """Ends the execution of one command with a reason; nothing of it has been carried out."""
 
     def __init__(self, reason: Reason) -> None:
@@ -76,10 +76,10 @@ class Refused(Exception):
         self.reason = reason
 
 
-def refuse_unless(condition: object, reason: Reason) -> None:
-    """Raises `Refused(reason)` unless the condition holds."""
+def reject_unless(condition: object, reason: Reason) -> None:
+    """Raises `Rejected(reason)` unless the condition holds."""
     if not condition:
-        raise Refused(reason)
+        raise Rejected(reason)
 
 
 def read_parts(blob: bytes, count: int) -> list[bytes]:
@@ -87,13 +87,13 @@ def read_parts(blob: bytes, count: int) -> list[bytes]:
     try:
         parts = unpack_parts(blob)
     except MalformedRecord:
-        raise Refused(Reason.MALFORMED_COMMAND) from None
-    refuse_unless(len(parts) == count, Reason.MALFORMED_COMMAND)
+        raise Rejected(Reason.MALFORMED_COMMAND) from None
+    reject_unless(len(parts) == count, Reason.MALFORMED_COMMAND)
     return parts
 
 
 def _unpack(layout: Layout[RecordT], packed: bytes) -> RecordT:
-    refuse_unless(len(packed) == layout.size, Reason.MALFORMED_COMMAND)
+    reject_unless(len(packed) == layout.size, Reason.MALFORMED_COMMAND)
     return layout.unpack_from(packed)
 
 
@@ -101,7 +101,7 @@ def read_epoch_start(blob: bytes) -> EpochStart:
     """The record of EPOCH_START.
 
     Raises:
-        Refused: it cannot be read.
+        Rejected: it cannot be read.
         EngineStop: it asks for rules of another version, or skips more ids than there are.
     """
     (packed,) = read_parts(blob, 1)
@@ -114,16 +114,16 @@ def read_epoch_start(blob: bytes) -> EpochStart:
 
 
 def read_asset(blob: bytes) -> tuple[int, bytes]:
-    """Scale and name of ASSET_ADD. Raises Refused."""
+    """Scale and name of ASSET_ADD. Raises Rejected."""
     packed, name, _, _ = read_parts(blob, 4)
     definition = _unpack(ASSET_DEFINITION, packed)
     valid = ASSET_NAME.fullmatch(name) and definition.scale <= SCALE_MAX
-    refuse_unless(valid, Reason.INVALID_ASSET_DEFINITION)
+    reject_unless(valid, Reason.INVALID_ASSET_DEFINITION)
     return definition.scale, name
 
 
 def read_market(blob: bytes, scales: Mapping[int, int]) -> tuple[MarketDefinition, bytes, int]:
-    """Definition, symbol and notional unit of MARKET_ADD. Raises Refused.
+    """Definition, symbol and notional unit of MARKET_ADD. Raises Rejected.
 
     Args:
         scales: the scale of every listed asset, by number.
@@ -131,9 +131,9 @@ def read_market(blob: bytes, scales: Mapping[int, int]) -> tuple[MarketDefinitio
     packed, symbol, _, _ = read_parts(blob, 4)
     definition = _unpack(MARKET_DEFINITION, packed)
     known = definition.base_asset in scales and definition.quote_asset in scales
-    refuse_unless(known and SYMBOL.fullmatch(symbol), Reason.INVALID_MARKET_DEFINITION)
+    reject_unless(known and SYMBOL.fullmatch(symbol), Reason.INVALID_MARKET_DEFINITION)
     unit = lot_value_units(definition, scales[definition.base_asset], scales[definition.quote_asset])
-    refuse_unless(unit and not market_faults(definition), Reason.INVALID_MARKET_DEFINITION)
+    reject_unless(unit and not market_faults(definition), Reason.INVALID_MARKET_DEFINITION)
     return definition, symbol, unit
 
 
@@ -176,25 +176,25 @@ def market_faults(definition: MarketDefinition) -> list[str]:
 
 
 def read_fees(blob: bytes) -> Fees:
-    """The fees of FEES_SET. Raises Refused."""
+    """The fees of FEES_SET. Raises Rejected."""
     packed, _, _ = read_parts(blob, 3)
     fees = _unpack(FEES, packed)
-    refuse_unless(max(fees) <= FEE_PPM_MAX, Reason.INVALID_FEES)
+    reject_unless(max(fees) <= FEE_PPM_MAX, Reason.INVALID_FEES)
     return fees
 
 
 def read_account(blob: bytes) -> bytes:
-    """The name of ACCOUNT_ADD. Raises Refused."""
+    """The name of ACCOUNT_ADD. Raises Rejected."""
     name, _, _ = read_parts(blob, 3)
-    refuse_unless(ACCOUNT_NAME.fullmatch(name), Reason.INVALID_ACCOUNT_NAME)
+    reject_unless(ACCOUNT_NAME.fullmatch(name), Reason.INVALID_ACCOUNT_NAME)
     return name
 
 
 def read_key(blob: bytes) -> tuple[KeyDefinition, bytes, bytes]:
-    """Definition, key id and public key of KEY_ADD. Raises Refused."""
+    """Definition, key id and public key of KEY_ADD. Raises Rejected."""
     packed, key_id, public_key, _, _ = read_parts(blob, 5)
     definition = _unpack(KEY_DEFINITION, packed)
-    refuse_unless(is_valid_key(definition, key_id, public_key), Reason.INVALID_KEY)
+    reject_unless(is_valid_key(definition, key_id, public_key), Reason.INVALID_KEY)
     return definition, key_id, public_key
 
 
@@ -262,7 +262,7 @@ class StateReader:
         lots = 0
         for _ in range(count):
             saved = self.record(SAVED_ORDER)
-            lots += max(0, saved.left_lots)
+            lots += max(0, saved.remaining_lots)
             _fault_unless(lots <= AMOUNT_MAX, f"up to order {saved.order_id} there are more lots than can be held")
             yield saved
 
@@ -354,7 +354,7 @@ def check_saved_order(
     resting = OrderFlag.HAS_LIMIT | OrderFlag.MAY_REST
     may_rest = order_flags(saved.order_type, saved.time_in_force) & resting == resting
     named = 0 < saved.order_id <= last_order_id and 0 < saved.account < account_count
-    sized = 0 < saved.left_lots <= saved.quantity_lots <= definition.quantity_max_lots
+    sized = 0 < saved.remaining_lots <= saved.quantity_lots <= definition.quantity_max_lots
     priced = 0 < saved.price_ticks <= definition.price_max_ticks
     valued = saved.price_ticks * saved.quantity_lots * lot_value_units <= AMOUNT_MAX
     # All that the venue has may be paid for an order when it comes, and its own value once more while it rests.

@@ -9,11 +9,11 @@ there is no store, no gateway and no clock: time is what the caller says it is. 
 Two ways in: one call an order, with readable results; or `Engine.apply`, which takes a NumPy array of commands and returns
 one of events, with no Python object per order.
 
-What is asked for and refused by the rules of the exchange is an `Outcome` for orders and `Refused` for all else. What could
+What is asked for and refused by the rules of the exchange is an `Outcome` for orders and `Rejected` for all else. What could
 never be asked for is an exception before anything is done:
 
     KeyError       └ UnknownName   no account, asset or market has that name
-    ValueError     ├ Refused       the engine refused a change of accounts, money or listings
+    ValueError     ├ Rejected      the engine refused a change of accounts, money or listings
                    ├ DecimalError  a number is finer than a tick, a lot or the asset, is negative, or is none
                    └ VenueError    the definition of a market is not complete or not in range
     TypeError                      a float where a decimal is meant, a number where a name is meant, ...

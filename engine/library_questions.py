@@ -80,7 +80,7 @@ class EngineQuestions(EngineVenue):
         return int(self.core.open_order_count)
 
     def _open_order(self, record: tuple[int, int, int, int, int, int, bytes]) -> OpenOrder:
-        order_id, number, side, ticks, quantity_lots, left_lots, own_id = record
+        order_id, number, side, ticks, quantity_lots, remaining_lots, own_id = record
         market = self.listing.markets[number]
         return OpenOrder(
             order_id,
@@ -89,7 +89,7 @@ class EngineQuestions(EngineVenue):
             Side(side),
             price_of(ticks, market),
             quantity_of(quantity_lots, market),
-            quantity_of(quantity_lots - left_lots, market),
+            quantity_of(quantity_lots - remaining_lots, market),
         )
 
     def _named(

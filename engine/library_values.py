@@ -51,7 +51,7 @@ class UnknownName(KeyError):
         return str(self.args[0])
 
 
-class Refused(ValueError):
+class Rejected(ValueError):
     """The engine refused a change; `reason` says why. Orders are not refused so: see `Outcome`."""
 
     def __init__(self, reason: Reason) -> None:
@@ -59,7 +59,7 @@ class Refused(ValueError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Refused, (self.reason,)
+        return Rejected, (self.reason,)
 
 
 class Balance(NamedTuple):
@@ -302,10 +302,10 @@ def outcome_of(market: Market, events: Iterable[Event]) -> Outcome:
         if event.kind == EventKind.REJECTED:
             outcome.reason = Reason(event.reason)
         elif event.kind == EventKind.ORDER_ACCEPTED:
-            outcome.order_id, left = event.order_id, event.left_lots
+            outcome.order_id, left = event.order_id, event.remaining_lots
         elif isinstance(event, TradeEvent):
             received = market.base if event.side == Side.BUY else market.quote
-            left = event.left_lots
+            left = event.remaining_lots
             outcome.fills.append(
                 Fill(
                     event.trade_id,

@@ -8,7 +8,7 @@ from typing import Any
 from engine.library_values import (
     MARKET_WORDS,
     Number,
-    Refused,
+    Rejected,
     closed_orders,
     plain_decimal,
     text_bytes,
@@ -89,11 +89,11 @@ class EngineVenue:
             scale: with how many decimals amounts are kept, 0 to 8.
 
         Raises:
-            Refused: INVALID_ASSET_DEFINITION, or ASSET_EXISTS.
+            Rejected: INVALID_ASSET_DEFINITION, or ASSET_EXISTS.
             TypeError: the name is no string, or the scale no whole number.
         """
         if not 0 <= whole_number(scale, "scale") <= SCALE_MAX:
-            raise Refused(Reason.INVALID_ASSET_DEFINITION)
+            raise Rejected(Reason.INVALID_ASSET_DEFINITION)
         packed = ASSET_DEFINITION.pack(AssetDefinition(scale))
         self._change(Command(kind=CommandKind.ASSET_ADD), packed, text_bytes(name, "the name of an asset"))
 
@@ -109,7 +109,7 @@ class EngineVenue:
         Raises:
             VenueError: an entry is missing, unknown or out of range.
             UnknownName: base or quote is no asset.
-            Refused: MARKET_EXISTS.
+            Rejected: MARKET_EXISTS.
             TypeError: a decimal is a float.
         """
         text_bytes(symbol, "the symbol of a market")
@@ -129,14 +129,14 @@ class EngineVenue:
 
         Raises:
             UnknownName: there is no such market or account.
-            Refused: INVALID_FEES.
+            Rejected: INVALID_FEES.
             TypeError: a fee is no whole number.
         """
         market = self._market(symbol)
         number = HOUSE_ACCOUNT if account is None else self._account(account)
         fees = Fees(whole_number(maker_fee_ppm, "maker_fee_ppm"), whole_number(taker_fee_ppm, "taker_fee_ppm"))
         if not 0 <= min(fees) <= max(fees) <= FEE_PPM_MAX:
-            raise Refused(Reason.INVALID_FEES)
+            raise Rejected(Reason.INVALID_FEES)
         self._change(Command(kind=CommandKind.FEES_SET, market=market.number, account=number), FEES.pack(fees))
 
     def halt(self, symbol: str | None = None) -> None:
@@ -160,7 +160,7 @@ class EngineVenue:
             name: 1 to 32 characters a-z 0-9 . _ - beginning with a letter or digit.
 
         Raises:
-            Refused: INVALID_ACCOUNT_NAME or ACCOUNT_EXISTS; INVALID_AMOUNT where an asset would pass 2^62 smallest units,
+            Rejected: INVALID_ACCOUNT_NAME or ACCOUNT_EXISTS; INVALID_AMOUNT where an asset would pass 2^62 smallest units,
                 which leaves the account open.
             UnknownName, DecimalError, TypeError: as `deposit`; then the account is not opened.
         """
@@ -174,7 +174,7 @@ class EngineVenue:
         """Pays an amount in.
 
         Raises:
-            Refused: INVALID_AMOUNT: it is 0, or the asset would pass 2^62 smallest units.
+            Rejected: INVALID_AMOUNT: it is 0, or the asset would pass 2^62 smallest units.
             UnknownName: there is no such account or asset.
             DecimalError: the amount is finer than the asset, or negative.
             TypeError: the amount is a float.
@@ -185,7 +185,7 @@ class EngineVenue:
         """Pays an amount out of what is available.
 
         Raises:
-            Refused: INVALID_AMOUNT: it is 0; INSUFFICIENT_FUNDS; ACCOUNT_FROZEN.
+            Rejected: INVALID_AMOUNT: it is 0; INSUFFICIENT_FUNDS; ACCOUNT_FROZEN.
             UnknownName, DecimalError, TypeError: as `deposit`.
         """
         self._transfer(CommandKind.WITHDRAW, account, asset, self._units(asset, amount))
@@ -205,12 +205,12 @@ class EngineVenue:
 
         Raises:
             UnknownName: there is no such account.
-            Refused: ACCOUNT_FROZEN.
+            Rejected: ACCOUNT_FROZEN.
         """
         return closed_orders(self._change(Command(kind=CommandKind.ACCOUNT_FREEZE, account=self._account(account))))
 
     def unfreeze(self, account: str) -> None:
-        """Lifts a freeze. Raises UnknownName, or Refused with ACCOUNT_NOT_FROZEN."""
+        """Lifts a freeze. Raises UnknownName, or Rejected with ACCOUNT_NOT_FROZEN."""
         self._change(Command(kind=CommandKind.ACCOUNT_UNFREEZE, account=self._account(account)))
 
     # -- one batch
@@ -244,10 +244,10 @@ class EngineVenue:
         return entry
 
     def _change(self, command: Command, *parts: bytes) -> list[Event]:
-        """Carries out a command that is not an order. Raises Refused."""
+        """Carries out a command that is not an order. Raises Rejected."""
         events = self._execute(command, *parts, *_NOTE)
         if events[0].kind == EventKind.REJECTED:
-            raise Refused(Reason(events[0].reason))
+            raise Rejected(Reason(events[0].reason))
         return events
 
     # -- names

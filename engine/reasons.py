@@ -1,7 +1,7 @@
 """Every reason why the venue refuses a request or ends an order: one enum.
 
 A refusal is data: what leaves an engine is an event with one of these reasons. Inside the reference it travels as the
-exception `engine.definitions.Refused`, on the compiled hot path as a return value. The number goes into the 16-bit
+exception `engine.definitions.Rejected`, on the compiled hot path as a return value. The number goes into the 16-bit
 `reason` field of an event, so it is never reused and never changes; the name is what people see in logs and JSON; the
 text tells a person what to do.
 
@@ -162,12 +162,12 @@ class Reason(IntEnum):
     # -- 6xx: why an order ended
     CANCELLED_BY_OWNER = 601, "Cancelled at the owner's request. No action is needed."
     CANCELLED_BY_FREEZE = 602, "Cancelled because the account was frozen. Ask the operator."
-    IMMEDIATE_REST_EXPIRED = 603, "IOC: what could not be filled at once expired. Send GTC for an order that may wait."
+    IOC_REMAINDER_EXPIRED = 603, "IOC: what could not be filled at once expired. Send GTC for an order that may wait."
     FILL_OR_KILL_EXPIRED = (
         604,
         "FOK: the whole quantity could not be filled at once, so nothing was. Send IOC to take what there is.",
     )
-    MARKET_REST_EXPIRED = (
+    MARKET_REMAINDER_EXPIRED = (
         605,
         "MARKET: no more could be filled, so the rest expired. Send a LIMIT order to wait for more.",
     )

@@ -119,9 +119,9 @@ cdef enum:
     REASON_NO_OPEN_ORDERS = 502
     REASON_CANCELLED_BY_OWNER = 601
     REASON_CANCELLED_BY_FREEZE = 602
-    REASON_IMMEDIATE_REST_EXPIRED = 603
+    REASON_IOC_REMAINDER_EXPIRED = 603
     REASON_FILL_OR_KILL_EXPIRED = 604
-    REASON_MARKET_REST_EXPIRED = 605
+    REASON_MARKET_REMAINDER_EXPIRED = 605
     REASON_FILL_LIMIT = 606
     REASON_INVALID_JSON = 701
     REASON_UNKNOWN_METHOD = 702
@@ -268,7 +268,7 @@ cdef struct OrderEvent:
     int64_t amount
     int64_t cumulative_lots
     int64_t cumulative_quote
-    int64_t left_lots
+    int64_t remaining_lots
     int64_t hold_change
     char client_id[36]
     uint32_t blob_offset
@@ -315,7 +315,7 @@ cdef struct TradeEvent:
     int64_t quote_amount
     int64_t cumulative_lots
     int64_t cumulative_quote
-    int64_t left_lots
+    int64_t remaining_lots
     int64_t hold_change
     char client_id[36]
     char maker_client_id[36]
@@ -324,7 +324,7 @@ cdef struct TradeEvent:
     int64_t base_amount
     int64_t maker_cumulative_lots
     int64_t maker_cumulative_quote
-    int64_t maker_left_lots
+    int64_t maker_remaining_lots
     int64_t maker_hold_change
     int64_t fee
     int64_t maker_fee
@@ -355,7 +355,7 @@ cdef struct PreventedEvent:
     int64_t quote_amount
     int64_t cumulative_lots
     int64_t cumulative_quote
-    int64_t left_lots
+    int64_t remaining_lots
     int64_t hold_change
     char client_id[36]
     char maker_client_id[36]
@@ -364,7 +364,7 @@ cdef struct PreventedEvent:
     int64_t base_amount
     int64_t maker_cumulative_lots
     int64_t maker_cumulative_quote
-    int64_t maker_left_lots
+    int64_t maker_remaining_lots
     int64_t maker_hold_change
     int64_t prevented_lots
     int64_t maker_prevented_lots
@@ -468,7 +468,7 @@ cdef struct SavedOrder:
     uint64_t order_id
     int64_t price_ticks
     int64_t quantity_lots
-    int64_t left_lots
+    int64_t remaining_lots
     int64_t cumulative_quote
     int64_t created_us
     int64_t updated_us

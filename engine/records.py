@@ -338,7 +338,7 @@ class OrderEvent(NamedTuple):
     withdrawn."""
     cumulative_lots: I64 = 0
     cumulative_quote: I64 = 0
-    left_lots: I64 = 0
+    remaining_lots: I64 = 0
     """What is still open of the order; in ORDER_CLOSED what was open when it ended."""
     hold_change: I64 = 0
     """Change of what is held for the order: of the quote asset for a buy, of the base asset for a sell. Zero throughout
@@ -396,7 +396,7 @@ class TradeEvent(NamedTuple):
     """Its value in smallest units of the quote asset."""
     cumulative_lots: I64 = 0
     cumulative_quote: I64 = 0
-    left_lots: I64 = 0
+    remaining_lots: I64 = 0
     hold_change: I64 = 0
     client_id: ClientId = NO_CLIENT_ID
     maker_client_id: ClientId = NO_CLIENT_ID
@@ -406,7 +406,7 @@ class TradeEvent(NamedTuple):
     """`quantity_lots` in smallest units of the base asset."""
     maker_cumulative_lots: I64 = 0
     maker_cumulative_quote: I64 = 0
-    maker_left_lots: I64 = 0
+    maker_remaining_lots: I64 = 0
     maker_hold_change: I64 = 0
     fee: I64 = 0
     """Of the asset received: the base asset for a buyer, the quote asset for a seller."""
@@ -445,7 +445,7 @@ class PreventedEvent(NamedTuple):
     quote_amount: I64 = 0
     cumulative_lots: I64 = 0
     cumulative_quote: I64 = 0
-    left_lots: I64 = 0
+    remaining_lots: I64 = 0
     hold_change: I64 = 0
     client_id: ClientId = NO_CLIENT_ID
     maker_client_id: ClientId = NO_CLIENT_ID
@@ -454,7 +454,7 @@ class PreventedEvent(NamedTuple):
     base_amount: I64 = 0
     maker_cumulative_lots: I64 = 0
     maker_cumulative_quote: I64 = 0
-    maker_left_lots: I64 = 0
+    maker_remaining_lots: I64 = 0
     maker_hold_change: I64 = 0
     prevented_lots: I64 = 0
     """What prevention took from the taker so far."""
@@ -622,7 +622,7 @@ class SavedOrder(NamedTuple):
     order_id: U64 = 0
     price_ticks: I64 = 0
     quantity_lots: I64 = 0
-    left_lots: I64 = 0
+    remaining_lots: I64 = 0
     cumulative_quote: I64 = 0
     created_us: I64 = 0
     updated_us: I64 = 0

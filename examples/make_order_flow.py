@@ -66,13 +66,13 @@ class Exchange:
                 volume -= event.quantity_lots
                 yield self.fill(order_id, ticks, volume, side)
                 other = Side.SELL if side == Side.BUY else Side.BUY
-                yield self.fill(event.maker_order_id, event.price_ticks, event.left_lots, other)
+                yield self.fill(event.maker_order_id, event.price_ticks, event.remaining_lots, other)
 
     def cancel(self, order_id: int) -> str:
         order = self.book.order(order_id)
         assert order is not None
         self.book.cancel(order_id)
-        return self.row(order_id, order.price_ticks, order.left_lots, "deleted", order.side)
+        return self.row(order_id, order.price_ticks, order.remaining_lots, "deleted", order.side)
 
     def fill(self, order_id: int, ticks: int, left: int, side: Side) -> str:
         return self.row(order_id, ticks, left, "changed" if left else "deleted", side)

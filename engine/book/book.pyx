@@ -111,7 +111,7 @@ cdef event_of(const BookEventRecord* record):
         record.maker_order_id,
         record.price_ticks,
         record.quantity_lots,
-        record.left_lots,
+        record.remaining_lots,
     )
 
 
@@ -570,7 +570,7 @@ cdef class Book:
             if handle == 0:
                 return QueuePlace(orders_ahead, lots_ahead)
             orders_ahead += 1
-            lots_ahead += self.state.arena.nodes[handle].left_lots
+            lots_ahead += self.state.arena.nodes[handle].remaining_lots
 
     cdef uint32_t _find(self, object order_id) except? 0:
         """The handle of a resting order; 0 where there is none of that id, which may be any whole number."""
@@ -583,7 +583,7 @@ cdef class Book:
     cdef _resting(self, uint32_t handle):
         cdef Node* node = &self.state.arena.nodes[handle]
         side = Side.SELL if ladder_is_ask(node) else Side.BUY
-        return RestingOrder(node.order_id, side, ladder_price(node), node.left_lots)
+        return RestingOrder(node.order_id, side, ladder_price(node), node.remaining_lots)
 
     # -- the whole state
 
@@ -681,15 +681,15 @@ cdef class Book:
         if (
             saved.side - SIDE_BUY > 1
             or not is_value(saved.price_ticks)
-            or not is_value(saved.left_lots)
+            or not is_value(saved.remaining_lots)
             or ladder_crosses(&self.state.ladder, ask, key)
-            or ladder_quantity(&self.state.ladder, ask, saved.price_ticks) > VALUE_MAX - saved.left_lots
+            or ladder_quantity(&self.state.ladder, ask, saved.price_ticks) > VALUE_MAX - saved.remaining_lots
             or self._handle(saved.order_id)
         ):
             raise ValueError(f"order {index} of the saved state does not fit the ones before it")
-        self.state.quantity_bits |= <uint64_t>saved.left_lots
+        self.state.quantity_bits |= <uint64_t>saved.remaining_lots
         if ids_reserve(&self.state.ids, arena.nodes):
-            handle = ladder_rest(arena, &self.state.ladder, key, saved.left_lots, saved.order_id)
+            handle = ladder_rest(arena, &self.state.ladder, key, saved.remaining_lots, saved.order_id)
             if handle and ids_insert(&self.state.ids, arena.nodes, saved.order_id, handle):
                 return 0
         raise MemoryError("the book cannot hold one more order")
@@ -703,8 +703,8 @@ cdef class Book:
             levels = {}
             for order in self.orders(side):
                 # Every order is where its id says, on the side of its price, and not empty.
-                assert self.order(order.order_id) == order and order.side == side and order.left_lots > 0, order
-                levels[order.price_ticks] = levels.get(order.price_ticks, 0) + order.left_lots
+                assert self.order(order.order_id) == order and order.side == side and order.remaining_lots > 0, order
+                levels[order.price_ticks] = levels.get(order.price_ticks, 0) + order.remaining_lots
                 seen += 1
             # A level's quantity is the sum of its orders; prices are in order.
             assert list(levels.items()) == self.depth(side), (levels, self.depth(side))

@@ -68,7 +68,7 @@ cdef inline void compaction_move(Arena* arena, Ladder* ladder, Compaction* compa
                 arena.live += 1
                 jibek_assert(moved < arena.capacity)
                 jibek_assert(old[handle].level == level)
-                jibek_assert(old[handle].left_lots > 0)
+                jibek_assert(old[handle].remaining_lots > 0)
                 arena.nodes[moved] = old[handle]
                 arena.nodes[moved].previous = moved - 1 if moved > level.head else 0
                 arena.nodes[moved].next = moved + 1 if old[handle].next else 0

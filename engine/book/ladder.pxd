@@ -55,7 +55,7 @@ cdef enum:
 
 cdef struct Node:
     # One resting order; two of them fill a cache line. A free one has nothing left.
-    int64_t left_lots
+    int64_t remaining_lots
     Level* level
     uint64_t order_id
     uint32_t next
@@ -210,9 +210,9 @@ cdef inline void arena_give(Arena* arena, uint32_t handle) noexcept nogil:
     jibek_assert(handle != 0)
     jibek_assert(handle < arena.used)
     # Not given twice.
-    jibek_assert(arena.nodes[handle].left_lots > 0)
+    jibek_assert(arena.nodes[handle].remaining_lots > 0)
     jibek_assert(arena.live > 0)
-    arena.nodes[handle].left_lots = 0
+    arena.nodes[handle].remaining_lots = 0
     arena.nodes[handle].next = arena.free_head
     arena.free_head = handle
     arena.live -= 1
@@ -253,7 +253,7 @@ cdef inline uint32_t ladder_rest(
         return 0
     level = leaf_level(leaf, key)
     node = &arena.nodes[handle]
-    node.left_lots = quantity_lots
+    node.remaining_lots = quantity_lots
     node.level = level
     node.order_id = order_id
     node.next = 0
@@ -276,10 +276,10 @@ cdef inline uint32_t ladder_rest(
 cdef inline void ladder_reduce(Node* node, int64_t lots) noexcept nogil:
     """Takes lots, fewer than it has, off an order that rests, which keeps its place in the queue."""
     jibek_assert(lots > 0)
-    jibek_assert(lots < node.left_lots)
-    node.left_lots -= lots
+    jibek_assert(lots < node.remaining_lots)
+    node.remaining_lots -= lots
     node.level.quantity_lots -= lots
-    jibek_assert(node.level.quantity_lots >= node.left_lots)
+    jibek_assert(node.level.quantity_lots >= node.remaining_lots)
 
 
 cdef inline void ladder_remove(Arena* arena, Ladder* ladder, uint32_t handle) noexcept nogil:
@@ -291,8 +291,8 @@ cdef inline void ladder_remove(Arena* arena, Ladder* ladder, uint32_t handle) no
     ladder_assert_ends(arena, level)
     jibek_assert((previous == 0) == (level.head == handle))
     jibek_assert((next == 0) == (level.tail == handle))
-    jibek_assert(level.quantity_lots >= node.left_lots)
-    level.quantity_lots -= node.left_lots
+    jibek_assert(level.quantity_lots >= node.remaining_lots)
+    level.quantity_lots -= node.remaining_lots
     # Where there is no neighbour these write to node 0, which nobody reads.
     arena.nodes[previous].next = next
     arena.nodes[next].previous = previous

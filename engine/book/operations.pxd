@@ -109,7 +109,7 @@ cdef struct BookEventRecord:
     uint64_t maker_order_id
     int64_t price_ticks
     int64_t quantity_lots
-    int64_t left_lots
+    int64_t remaining_lots
 
 cdef struct EventBuffer:
     # Borrowed from its owner while operations are carried out, which may move it.
@@ -179,14 +179,14 @@ cdef inline BookEventRecord* event_write(
     uint64_t maker_order_id,
     int64_t price_ticks,
     int64_t quantity_lots,
-    int64_t left_lots,
+    int64_t remaining_lots,
 ) noexcept nogil:
     event.head = head
     event.order_id = order_id
     event.maker_order_id = maker_order_id
     event.price_ticks = price_ticks
     event.quantity_lots = quantity_lots
-    event.left_lots = left_lots
+    event.remaining_lots = remaining_lots
     return event + 1
 
 
@@ -232,7 +232,7 @@ cdef inline bint write_trade(
         if fills.event == NULL:
             return False
     fills.event = event_write(
-        fills.event, fills.head, fills.order_id, maker.order_id, price_ticks, lots, maker.left_lots - lots
+        fills.event, fills.head, fills.order_id, maker.order_id, price_ticks, lots, maker.remaining_lots - lots
     )
     return True
 
@@ -244,13 +244,13 @@ cdef inline BookEventRecord* book_match(
     uint64_t order_id,
     bint sells,
     int64_t key,
-    int64_t* left_lots,
+    int64_t* remaining_lots,
 ) noexcept nogil:
-    """Fills an order as far as its price goes; `left_lots` is what it wants and then what is left of it."""
+    """Fills an order as far as its price goes; `remaining_lots` is what it wants and then what is left of it."""
     cdef Taker taker
     cdef Fills fills
     taker.key = key
-    taker.left_lots = left_lots[0]
+    taker.remaining_lots = remaining_lots[0]
     taker.fills_left = FILLS_UNBOUNDED
     taker.sells = sells
     fills.head = head | EVENT_TRADE
@@ -258,7 +258,7 @@ cdef inline BookEventRecord* book_match(
     fills.book = book
     fills.event = event
     walk_take(&book.ladder, &book.arena, &book.ids, &taker, &fills, wanted_lots, write_trade)
-    left_lots[0] = taker.left_lots
+    remaining_lots[0] = taker.remaining_lots
     book_shrink(book)
     return fills.event
 
@@ -306,24 +306,24 @@ cdef inline BookEventRecord* place_valid(
     """Accepts an order of the record's price and quantity, matches it and rests what is left of it."""
     cdef uint64_t head = event_head(0, SIDE_BUY + sells, operation)
     cdef int64_t key = ladder_key(sells, record.price_ticks)
-    cdef int64_t left_lots = record.quantity_lots
+    cdef int64_t remaining_lots = record.quantity_lots
     cdef uint32_t handle
-    book.quantity_bits |= <uint64_t>left_lots
-    event = event_write(event, head | EVENT_ACCEPTED, order_id, 0, record.price_ticks, left_lots, 0)
+    book.quantity_bits |= <uint64_t>remaining_lots
+    event = event_write(event, head | EVENT_ACCEPTED, order_id, 0, record.price_ticks, remaining_lots, 0)
     if ladder_crosses(&book.ladder, sells, key):
         if time_in_force != TIME_IN_FORCE_FOK or walk_fills(
-            &book.ladder, &book.arena, sells, key, left_lots, FILLS_UNBOUNDED
+            &book.ladder, &book.arena, sells, key, remaining_lots, FILLS_UNBOUNDED
         ):
-            event = book_match(book, event, head, order_id, sells, key, &left_lots)
+            event = book_match(book, event, head, order_id, sells, key, &remaining_lots)
             if jibek_unlikely(event == NULL):
                 return NULL
-        if left_lots == 0:
+        if remaining_lots == 0:
             return event
     if jibek_unlikely(time_in_force != TIME_IN_FORCE_GTC):
-        return event_write(event, head | EVENT_EXPIRED, order_id, 0, record.price_ticks, left_lots, 0)
+        return event_write(event, head | EVENT_EXPIRED, order_id, 0, record.price_ticks, remaining_lots, 0)
     if jibek_unlikely(not ids_reserve(&book.ids, book.arena.nodes)):
         return NULL
-    handle = ladder_rest(&book.arena, &book.ladder, key, left_lots, order_id)
+    handle = ladder_rest(&book.arena, &book.ladder, key, remaining_lots, order_id)
     if jibek_unlikely(handle == 0 or not ids_insert(&book.ids, book.arena.nodes, order_id, handle)):
         return NULL
     return event
@@ -349,15 +349,15 @@ cdef inline BookEventRecord* book_market(
     BookState* book, BookEventRecord* event, uint64_t operation, const BookOperationRecord* record
 ) noexcept nogil:
     cdef uint64_t head = event_head(0, record.side, operation)
-    cdef int64_t left_lots = record.quantity_lots
+    cdef int64_t remaining_lots = record.quantity_lots
     if jibek_unlikely(record.side - SIDE_BUY > <unsigned int>1):
         return event_reject(event, 0, operation, record.order_id, REASON_INVALID_SIDE)
     if jibek_unlikely(not is_value(record.quantity_lots)):
         return event_reject(event, record.side, operation, record.order_id, REASON_INVALID_QUANTITY)
-    event = event_write(event, head | EVENT_ACCEPTED, record.order_id, 0, 0, left_lots, 0)
-    event = book_match(book, event, head, record.order_id, record.side != SIDE_BUY, VALUE_MAX, &left_lots)
-    if jibek_unlikely(left_lots) and event != NULL:
-        event = event_write(event, head | EVENT_EXPIRED, record.order_id, 0, 0, left_lots, 0)
+    event = event_write(event, head | EVENT_ACCEPTED, record.order_id, 0, 0, remaining_lots, 0)
+    event = book_match(book, event, head, record.order_id, record.side != SIDE_BUY, VALUE_MAX, &remaining_lots)
+    if jibek_unlikely(remaining_lots) and event != NULL:
+        event = event_write(event, head | EVENT_EXPIRED, record.order_id, 0, 0, remaining_lots, 0)
     return event
 
 
@@ -372,7 +372,7 @@ cdef inline BookEventRecord* book_take_out(
         node.order_id,
         0,
         ladder_price(node),
-        node.left_lots,
+        node.remaining_lots,
         0,
     )
     ids_remove(&book.ids, book.arena.nodes, handle)
@@ -392,7 +392,7 @@ cdef inline BookEventRecord* book_cancel(
 
 cdef inline int replace_refusal(BookState* book, Node* node, const BookOperationRecord* record) noexcept nogil:
     """Why an order that rests cannot be replaced; 0 where it can."""
-    cdef int64_t leaving_lots = node.left_lots if ladder_price(node) == record.price_ticks else 0
+    cdef int64_t leaving_lots = node.remaining_lots if ladder_price(node) == record.price_ticks else 0
     if not is_value(record.price_ticks):
         return REASON_INVALID_PRICE
     if not is_value(record.quantity_lots):
@@ -431,9 +431,9 @@ cdef inline BookEventRecord* book_amend(
     if handle == 0:
         return event_reject(event, 0, operation, record.order_id, REASON_UNKNOWN_ORDER)
     side = SIDE_BUY + ladder_is_ask(node)
-    if not is_value(record.quantity_lots) or record.quantity_lots >= node.left_lots:
+    if not is_value(record.quantity_lots) or record.quantity_lots >= node.remaining_lots:
         return event_reject(event, side, operation, record.order_id, REASON_INVALID_QUANTITY)
-    removed_lots = node.left_lots - record.quantity_lots
+    removed_lots = node.remaining_lots - record.quantity_lots
     ladder_reduce(node, removed_lots)
     return event_write(
         event,

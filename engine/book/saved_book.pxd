@@ -16,7 +16,7 @@ cdef enum:
 cdef struct SavedBookOrder:
     uint64_t side
     int64_t price_ticks
-    int64_t left_lots
+    int64_t remaining_lots
     uint64_t order_id
 
 
@@ -50,7 +50,7 @@ cdef inline void saved_book_write(Ladder* ladder, const Node* nodes, char* data)
             # Side.BUY is 1, Side.SELL is 2.
             saved.side = 1 + ask
             saved.price_ticks = ladder_price(&nodes[handle])
-            saved.left_lots = nodes[handle].left_lots
+            saved.remaining_lots = nodes[handle].remaining_lots
             saved.order_id = nodes[handle].order_id
             saved += 1
             handle = ladder_after(&nodes[handle])

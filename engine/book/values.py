@@ -34,7 +34,7 @@ class BookEvent(NamedTuple):
     """One thing that happened in a book.
 
     ======== ====================== ============================ ============================
-    kind     price_ticks            quantity_lots                left_lots
+    kind     price_ticks            quantity_lots                remaining_lots
     ======== ====================== ============================ ============================
     REJECTED 0                      0                            0
     ACCEPTED the limit, 0 if MARKET what was asked for           0
@@ -56,7 +56,7 @@ class BookEvent(NamedTuple):
     maker_order_id: int
     price_ticks: int
     quantity_lots: int
-    left_lots: int
+    remaining_lots: int
 
 
 class RestingOrder(NamedTuple):
@@ -65,7 +65,7 @@ class RestingOrder(NamedTuple):
     order_id: int
     side: Side
     price_ticks: int
-    left_lots: int
+    remaining_lots: int
 
 
 class DepthLevel(NamedTuple):
@@ -89,6 +89,6 @@ OPERATION_FIELDS: list[tuple[str, str]] = [
 """The fields of an operation of a batch, 40 bytes, as NumPy names their types."""
 EVENT_FIELDS: list[tuple[str, str]] = [
     ("kind", "u1"), ("side", "u1"), ("reason", "<u2"), ("operation", "<u4"), ("order_id", "<u8"),
-    ("maker_order_id", "<u8"), ("price_ticks", "<i8"), ("quantity_lots", "<i8"), ("left_lots", "<i8"),
+    ("maker_order_id", "<u8"), ("price_ticks", "<i8"), ("quantity_lots", "<i8"), ("remaining_lots", "<i8"),
 ]  # fmt: skip
 """The fields of an event of a batch, 48 bytes."""

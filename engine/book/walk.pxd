@@ -28,7 +28,7 @@ cdef struct Taker:
     # The key of its price (`ladder_key`); VALUE_MAX for an order without a price.
     int64_t key
     # What it still wants. An order by amount, which knows that only price by price, has VALUE_MAX here.
-    int64_t left_lots
+    int64_t remaining_lots
     # How many fills it may still have.
     uint64_t fills_left
     bint sells
@@ -61,7 +61,7 @@ cdef inline bint may_trade(const Taker* taker, const Level* level) noexcept nogi
 
 cdef inline int64_t wanted_lots(void* owner, Taker* taker, int64_t price_ticks) noexcept nogil:
     """The WantedAt of an order by quantity."""
-    return taker.left_lots
+    return taker.remaining_lots
 
 
 cdef inline bint fill_nothing(
@@ -100,8 +100,8 @@ cdef inline uint32_t walk_level(
     while handle and wanted:
         maker = &nodes[handle]
         jibek_assert(maker.level == level)
-        jibek_assert(maker.left_lots > 0)
-        lots = maker.left_lots if maker.left_lots < wanted else wanted
+        jibek_assert(maker.remaining_lots > 0)
+        lots = maker.remaining_lots if maker.remaining_lots < wanted else wanted
         if jibek_unlikely(taker.fills_left == 0):
             end[0] = WALK_FILL_LIMIT
             break
@@ -111,14 +111,14 @@ cdef inline uint32_t walk_level(
         # The owner's function left the arena where it was.
         jibek_assert(nodes == arena.nodes)
         taker.fills_left -= 1
-        taker.left_lots -= lots
+        taker.remaining_lots -= lots
         wanted -= lots
-        jibek_assert(taker.left_lots >= 0)
+        jibek_assert(taker.remaining_lots >= 0)
         if takes:
             level.quantity_lots -= lots
-        if lots < maker.left_lots:
+        if lots < maker.remaining_lots:
             if takes:
-                maker.left_lots -= lots
+                maker.remaining_lots -= lots
             break
         next = maker.next
         if takes:
@@ -130,7 +130,7 @@ cdef inline uint32_t walk_level(
         level.head = handle
         nodes[handle].previous = 0
         # A level has lots exactly while it has orders.
-        jibek_assert(level.quantity_lots >= nodes[handle].left_lots)
+        jibek_assert(level.quantity_lots >= nodes[handle].remaining_lots)
         jibek_assert((level.quantity_lots == 0) == (handle == 0))
     return handle
 
@@ -161,7 +161,7 @@ cdef inline WalkEnd walk(
             level = ladder_best_level(ladder, ask)
         else:
             level = tree_worse_level(level)
-    return WALK_NO_MAKER if taker.left_lots else WALK_SATISFIED
+    return WALK_NO_MAKER if taker.remaining_lots else WALK_SATISFIED
 
 
 cdef inline WalkEnd walk_take(
@@ -188,7 +188,7 @@ cdef inline bint walk_fills(
     """Whether an order of that side, key and quantity would fill whole in so many fills. Cost: O(1) a fill."""
     cdef Taker taker
     taker.key = key
-    taker.left_lots = lots
+    taker.remaining_lots = lots
     taker.fills_left = fills_left
     taker.sells = sells
     return walk_look(ladder, arena, &taker, NULL, wanted_lots, fill_nothing) == WALK_SATISFIED

@@ -228,7 +228,7 @@ cdef inline bint may_be_open(const Exchange* exchange, const OpenOrder* order) n
     """Whether an order that was listed is still open, but for one in four billion that has its node and the end of its id."""
     cdef bint has_node = order.handle < exchange.arena.used
     cdef const Node* node = &exchange.arena.nodes[order.handle if has_node else 0]
-    return has_node & (node.left_lots != 0) & (<uint32_t>node.order_id == order.id_low)
+    return has_node & (node.remaining_lots != 0) & (<uint32_t>node.order_id == order.id_low)
 
 
 cdef inline bint is_open(Exchange* exchange, const AccountMarket* own, const OpenOrder* order) noexcept nogil:

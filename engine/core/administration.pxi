@@ -4,7 +4,7 @@ _NUMBERS_MAX = (1 << 16) - 1
 
 
 cdef int administer(Core core, const Command* command, bytes blob) except? -1:
-    """Executes a command that no hot path takes; the reason where the C functions refuse it. Raises Refused."""
+    """Executes a command that no hot path takes; the reason where the C functions refuse it. Raises Rejected."""
     cdef int kind = command.kind
     if kind == COMMAND_KIND_ORDER_CANCEL:
         return cancel_with_id(core, command, blob)
@@ -46,7 +46,7 @@ cdef int cancel_with_id(Core core, const Command* command, bytes blob) except? -
     cdef int reason
     if blob:
         (cancel_id,) = read_parts(blob, 1)
-        refuse_unless(len(cancel_id) <= RECORD_CLIENT_ID_BYTES, Reason.INVALID_CLIENT_ID)
+        reject_unless(len(cancel_id) <= RECORD_CLIENT_ID_BYTES, Reason.INVALID_CLIENT_ID)
     reason = cancel_order(exchange, command, exchange.client_hashes[exchange.entry.command_index % CLIENT_HASHES])
     if reason == REASON_NONE:
         core._attach(&exchange.entry.events[exchange.entry.event_count - 1].order, blob)
@@ -77,9 +77,9 @@ cdef epoch_start(Core core, bytes blob):
 cdef add_asset(Core core, bytes blob):
     """Lists an asset under the next number."""
     scale, name = read_asset(blob)
-    refuse_unless(name not in core.asset_names, Reason.ASSET_EXISTS)
+    reject_unless(name not in core.asset_names, Reason.ASSET_EXISTS)
     number = len(core.assets) + 1
-    refuse_unless(number <= _NUMBERS_MAX, Reason.TOO_MANY_DEFINITIONS)
+    reject_unless(number <= _NUMBERS_MAX, Reason.TOO_MANY_DEFINITIONS)
     core.assets.append([name, scale, 0])
     core.asset_names.add(name)
     core._emit(EVENT_KIND_ASSET_ADDED, blob).asset = number
@@ -117,8 +117,8 @@ cdef add_market(Core core, bytes blob):
     cdef MarketRecord* market
     scales = {number: scale for number, (_, scale, _) in enumerate(core.assets, start=1)}
     definition, symbol, lot_value_units = read_market(blob, scales)
-    refuse_unless(symbol not in core.symbols, Reason.MARKET_EXISTS)
-    refuse_unless(core.exchange.market_count < _NUMBERS_MAX, Reason.TOO_MANY_DEFINITIONS)
+    reject_unless(symbol not in core.symbols, Reason.MARKET_EXISTS)
+    reject_unless(core.exchange.market_count < _NUMBERS_MAX, Reason.TOO_MANY_DEFINITIONS)
     market = list_market(core, definition, symbol, lot_value_units)
     event = core._emit(EVENT_KIND_MARKET_ADDED, blob)
     event.market = market.number
@@ -131,7 +131,7 @@ cdef set_fees(Core core, uint32_t account, uint32_t market, bytes blob):
     cdef OrderEvent* event
     fees = read_fees(blob)
     for_all_markets = account != 0 and market == 0
-    refuse_unless(for_all_markets or 0 < market <= core.exchange.market_count, Reason.UNKNOWN_MARKET)
+    reject_unless(for_all_markets or 0 < market <= core.exchange.market_count, Reason.UNKNOWN_MARKET)
     if account == 0:
         core.exchange.markets[market - 1].definition.maker_fee_ppm = fees.maker_fee_ppm
         core.exchange.markets[market - 1].definition.taker_fee_ppm = fees.taker_fee_ppm
@@ -171,8 +171,8 @@ cdef set_market_state(Core core, uint32_t market, uint32_t state, bytes blob):
     """Halts or resumes a market, or (0) the venue."""
     cdef OrderEvent* event
     read_parts(blob, 2)
-    refuse_unless(state in (MARKET_STATE_TRADING, MARKET_STATE_HALTED), Reason.INVALID_STATE)
-    refuse_unless(market <= core.exchange.market_count, Reason.UNKNOWN_MARKET)
+    reject_unless(state in (MARKET_STATE_TRADING, MARKET_STATE_HALTED), Reason.INVALID_STATE)
+    reject_unless(market <= core.exchange.market_count, Reason.UNKNOWN_MARKET)
     if market == 0:
         core.exchange.venue_state = state
     else:
@@ -185,7 +185,7 @@ cdef set_market_state(Core core, uint32_t market, uint32_t state, bytes blob):
 cdef add_account(Core core, bytes blob):
     """Opens an account under the next number."""
     name = read_account(blob)
-    refuse_unless(name not in core.account_name_set, Reason.ACCOUNT_EXISTS)
+    reject_unless(name not in core.account_name_set, Reason.ACCOUNT_EXISTS)
     open_account(core, name)
     core._emit(EVENT_KIND_ACCOUNT_ADDED, blob).account = core.exchange.account_count - 1
 
@@ -199,7 +199,7 @@ cdef open_account(Core core, bytes name):
 
 
 cdef check_client(Core core, uint32_t account):
-    refuse_unless(find_client(&core.exchange, account) != NULL, Reason.UNKNOWN_ACCOUNT)
+    reject_unless(find_client(&core.exchange, account) != NULL, Reason.UNKNOWN_ACCOUNT)
 
 
 cdef freeze_account(Core core, uint32_t account, bytes blob):
@@ -207,7 +207,7 @@ cdef freeze_account(Core core, uint32_t account, bytes blob):
     cdef Exchange* exchange = &core.exchange
     read_parts(blob, 2)
     check_client(core, account)
-    refuse_unless(not exchange.accounts[account].frozen, Reason.ACCOUNT_FROZEN)
+    reject_unless(not exchange.accounts[account].frozen, Reason.ACCOUNT_FROZEN)
     exchange.accounts[account].frozen = True
     core._emit(EVENT_KIND_ACCOUNT_FROZEN, blob).account = account
     if next_market_of(exchange, account, 0):
@@ -219,7 +219,7 @@ cdef unfreeze_account(Core core, uint32_t account, bytes blob):
     """Lifts a freeze."""
     read_parts(blob, 2)
     check_client(core, account)
-    refuse_unless(core.exchange.accounts[account].frozen, Reason.ACCOUNT_NOT_FROZEN)
+    reject_unless(core.exchange.accounts[account].frozen, Reason.ACCOUNT_NOT_FROZEN)
     core.exchange.accounts[account].frozen = False
     core._emit(EVENT_KIND_ACCOUNT_UNFROZEN, blob).account = account
 
@@ -228,9 +228,9 @@ cdef add_key(Core core, uint32_t account, bytes blob):
     """Gives an account an API key."""
     definition, key_id, public_key = read_key(blob)
     check_client(core, account)
-    refuse_unless(key_id not in core.key_owners, Reason.KEY_EXISTS)
+    reject_unless(key_id not in core.key_owners, Reason.KEY_EXISTS)
     keys = core.account_keys.setdefault(account, {})
-    refuse_unless(len(keys) < KEYS_PER_ACCOUNT_MAX, Reason.TOO_MANY_KEYS)
+    reject_unless(len(keys) < KEYS_PER_ACCOUNT_MAX, Reason.TOO_MANY_KEYS)
     keys[key_id] = (definition.key_type, definition.permissions, public_key)
     core.key_owners[key_id] = account
     core._emit(EVENT_KIND_KEY_ADDED, blob).account = account
@@ -241,7 +241,7 @@ cdef revoke_key(Core core, uint32_t account, bytes blob):
     key_id, _, _ = read_parts(blob, 3)
     check_client(core, account)
     keys = core.account_keys.get(account, {})
-    refuse_unless(key_id in keys, Reason.UNKNOWN_KEY)
+    reject_unless(key_id in keys, Reason.UNKNOWN_KEY)
     del keys[key_id]
     del core.key_owners[key_id]
     core._emit(EVENT_KIND_KEY_REVOKED, blob).account = account
@@ -259,9 +259,9 @@ cdef deposit(Core core, uint32_t account, uint32_t asset, int64_t amount, bytes 
     """Pays an amount in."""
     read_parts(blob, 2)
     check_client(core, account)
-    refuse_unless(0 < asset <= len(core.assets), Reason.UNKNOWN_ASSET)
+    reject_unless(0 < asset <= len(core.assets), Reason.UNKNOWN_ASSET)
     record = core.assets[asset - 1]
-    refuse_unless(amount > 0 and record[2] + amount <= AMOUNT_LIMIT, Reason.INVALID_AMOUNT)
+    reject_unless(amount > 0 and record[2] + amount <= AMOUNT_LIMIT, Reason.INVALID_AMOUNT)
     record[2] += amount
     balance_of(core, account, asset).available += amount
     emit_transfer(core, EVENT_KIND_DEPOSITED, account, asset, amount, blob)
@@ -272,11 +272,11 @@ cdef withdraw(Core core, uint32_t account, uint32_t asset, int64_t amount, bytes
     cdef Holding* holding
     read_parts(blob, 2)
     check_client(core, account)
-    refuse_unless(not core.exchange.accounts[account].frozen, Reason.ACCOUNT_FROZEN)
-    refuse_unless(0 < asset <= len(core.assets), Reason.UNKNOWN_ASSET)
-    refuse_unless(amount > 0, Reason.INVALID_AMOUNT)
+    reject_unless(not core.exchange.accounts[account].frozen, Reason.ACCOUNT_FROZEN)
+    reject_unless(0 < asset <= len(core.assets), Reason.UNKNOWN_ASSET)
+    reject_unless(amount > 0, Reason.INVALID_AMOUNT)
     holding = balance_of(core, account, asset)
-    refuse_unless(holding.available >= amount, Reason.INSUFFICIENT_FUNDS)
+    reject_unless(holding.available >= amount, Reason.INSUFFICIENT_FUNDS)
     holding.available -= amount
     core.assets[asset - 1][2] -= amount
     emit_transfer(core, EVENT_KIND_WITHDRAWN, account, asset, amount, blob)

@@ -87,7 +87,7 @@ import struct
 
 from engine.definitions import (
     RULES_VERSION,
-    Refused,
+    Rejected,
     SavedStateFault,
     StateReader,
     check_saved_account,
@@ -105,7 +105,7 @@ from engine.definitions import (
     read_key,
     read_market,
     read_parts,
-    refuse_unless,
+    reject_unless,
 )
 from engine.reasons import Reason
 from engine.records import (
@@ -321,13 +321,13 @@ cdef class Core:
         """Executes a command that no hot path takes; the reason where it is refused."""
         cdef bytes blob
         try:
-            refuse_unless(command.kind in KINDS, Reason.UNKNOWN_COMMAND)
-            refuse_unless(
+            reject_unless(command.kind in KINDS, Reason.UNKNOWN_COMMAND)
+            reject_unless(
                 <uint64_t>command.blob_offset + command.blob_length <= blob_length, Reason.MALFORMED_COMMAND
             )
             blob = PyBytes_FromStringAndSize(<const char*>blobs + command.blob_offset, command.blob_length)
             return administer(self, command, blob)
-        except Refused as refusal:
+        except Rejected as refusal:
             return refusal.reason
 
     cdef OrderEvent* _emit(self, int kind, bytes blob) except NULL:
@@ -399,7 +399,7 @@ cdef class Core:
     def open_orders(self, uint32_t account_number, uint32_t market_number=0):
         """The open orders of an account in one market or (0) in all: by market number, then by id, which is by age.
 
-        Each is (order_id, market, side, price_ticks, quantity_lots, left_lots, client_id). Cost: O(orders listed for the
+        Each is (order_id, market, side, price_ticks, quantity_lots, remaining_lots, client_id). Cost: O(orders listed for the
         account in the markets), of which some may have ended.
         """
         assert find_client(&self.exchange, account_number) != NULL, "no such account"

@@ -49,7 +49,7 @@ cdef inline void begin_walk(PlacedOrder* order) noexcept nogil:
     order.taker.sells = order.sells
     order.taker.fills_left = RECORD_FILLS_MAX
     # An order by quote amount knows what it wants only price by price.
-    order.taker.left_lots = VALUE_MAX if order.quote_amount else order.quantity_lots
+    order.taker.remaining_lots = VALUE_MAX if order.quote_amount else order.quantity_lots
 
 
 cdef inline int64_t affordable_lots(void* owner, Taker* taker, int64_t price_ticks) noexcept nogil:
@@ -119,7 +119,7 @@ cdef inline bint fill(void* owner, Taker* taker, uint32_t handle, int64_t price_
     cdef AccountMarket* maker_own = &exchange.account_markets[maker.own]
     cdef int64_t base = lots * market.definition.lot_units
     cdef int64_t value = value_of(market, price_ticks, lots)
-    cdef int64_t maker_left_lots = node.left_lots - lots
+    cdef int64_t maker_remaining_lots = node.remaining_lots - lots
     cdef int64_t maker_released = value if order.sells else base
     cdef int64_t released = 0
     cdef uint32_t maker_ppm = fee_rate_ppm(market, maker_own, True)
@@ -145,11 +145,11 @@ cdef inline bint fill(void* owner, Taker* taker, uint32_t handle, int64_t price_
     event.quote_amount = value
     event.cumulative_lots = order.cumulative_lots
     event.cumulative_quote = order.cumulative_quote
-    event.left_lots = 0 if order.quote_amount else taker.left_lots - lots
+    event.remaining_lots = 0 if order.quote_amount else taker.remaining_lots - lots
     event.hold_change = -released
-    event.maker_cumulative_lots = maker.quantity_lots - maker_left_lots
+    event.maker_cumulative_lots = maker.quantity_lots - maker_remaining_lots
     event.maker_cumulative_quote = maker.cumulative_quote
-    event.maker_left_lots = maker_left_lots
+    event.maker_remaining_lots = maker_remaining_lots
     event.maker_hold_change = -maker_released
     event.fee = fee
     event.maker_fee = maker_fee
@@ -162,7 +162,7 @@ cdef inline bint fill(void* owner, Taker* taker, uint32_t handle, int64_t price_
         or not settle_side(exchange, market, maker_own, order.sells, base, value, maker_released, maker_fee)
     ):
         return False
-    if maker_left_lots == 0:
+    if maker_remaining_lots == 0:
         event.flags = EVENT_FLAG_MAKER_FILLED
         unlist_order(exchange, maker_own, handle)
     else:

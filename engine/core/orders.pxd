@@ -45,8 +45,8 @@ from engine.records cimport (
     REASON_CANCELLED_BY_OWNER,
     REASON_FILL_LIMIT,
     REASON_FILL_OR_KILL_EXPIRED,
-    REASON_IMMEDIATE_REST_EXPIRED,
-    REASON_MARKET_REST_EXPIRED,
+    REASON_IOC_REMAINDER_EXPIRED,
+    REASON_MARKET_REMAINDER_EXPIRED,
     REASON_NO_OPEN_ORDERS,
     REASON_NONE,
     REASON_UNKNOWN_ACCOUNT,
@@ -100,7 +100,7 @@ cdef inline bint accept_order(PlacedOrder* order, Holding* holding) noexcept nog
     event.amount = order.quote_amount
     event.cumulative_lots = 0
     event.cumulative_quote = 0
-    event.left_lots = order.quantity_lots
+    event.remaining_lots = order.quantity_lots
     event.hold_change = order.hold
     event.working_us = exchange.time_us
     return True
@@ -123,24 +123,24 @@ cdef inline int work_order(PlacedOrder* order) noexcept nogil:
         mark_taker_filled(order.exchange)
         return REASON_NONE
     if jibek_unlikely(order.quote_amount):
-        order.taker.left_lots = 0
+        order.taker.remaining_lots = 0
     if jibek_unlikely(end == WALK_FILL_LIMIT):
-        return close_placed(order, order.taker.left_lots, REASON_FILL_LIMIT)
+        return close_placed(order, order.taker.remaining_lots, REASON_FILL_LIMIT)
     if order.flags & ORDER_FLAG_MAY_REST:
-        return rest_order(order, order.taker.left_lots)
+        return rest_order(order, order.taker.remaining_lots)
     if order.flags & ORDER_FLAG_HAS_LIMIT:
-        return close_placed(order, order.taker.left_lots, REASON_IMMEDIATE_REST_EXPIRED)
-    return close_placed(order, order.taker.left_lots, REASON_MARKET_REST_EXPIRED)
+        return close_placed(order, order.taker.remaining_lots, REASON_IOC_REMAINDER_EXPIRED)
+    return close_placed(order, order.taker.remaining_lots, REASON_MARKET_REMAINDER_EXPIRED)
 
 
-cdef inline int rest_order(PlacedOrder* order, int64_t left_lots) noexcept nogil:
+cdef inline int rest_order(PlacedOrder* order, int64_t remaining_lots) noexcept nogil:
     """Puts what is left of an order into the book and into every index."""
     cdef Exchange* exchange = order.exchange
     cdef uint32_t handle
     cdef OrderInfo* info
-    jibek_assert(left_lots > 0)
+    jibek_assert(remaining_lots > 0)
     jibek_assert(not would_take(order.market, order.sells, order.key))
-    handle = ladder_rest(&exchange.arena, &order.market.ladder, order.key, left_lots, order.order_id)
+    handle = ladder_rest(&exchange.arena, &order.market.ladder, order.key, remaining_lots, order.order_id)
     if jibek_unlikely(handle == 0):
         return NO_MEMORY
     if jibek_unlikely(exchange.arena.live > exchange.room) and not reserve_orders(exchange):
@@ -160,14 +160,14 @@ cdef inline int rest_order(PlacedOrder* order, int64_t left_lots) noexcept nogil
     return REASON_NONE if list_order(exchange, order.own, handle, order.order_id) else NO_MEMORY
 
 
-cdef inline int close_placed(PlacedOrder* order, int64_t left_lots, int reason) noexcept nogil:
+cdef inline int close_placed(PlacedOrder* order, int64_t remaining_lots, int reason) noexcept nogil:
     """Ends an order that never rested with something left, and releases what it still holds."""
     cdef Exchange* exchange = order.exchange
     cdef MarketRecord* market = order.market
     cdef int64_t released = 0
     cdef OrderEvent* event
     if order.flags & ORDER_FLAG_HAS_LIMIT:
-        released = hold_of(market, order.sells, order.price_ticks, left_lots)
+        released = hold_of(market, order.sells, order.price_ticks, remaining_lots)
         if not release_funds(market, &exchange.accounts[order.account], order.own, order.sells, released):
             return NO_MEMORY
     event = emit_order(
@@ -186,7 +186,7 @@ cdef inline int close_placed(PlacedOrder* order, int64_t left_lots, int reason) 
     event.amount = order.quote_amount
     event.cumulative_lots = order.cumulative_lots
     event.cumulative_quote = order.cumulative_quote
-    event.left_lots = left_lots
+    event.remaining_lots = remaining_lots
     event.hold_change = -released
     event.working_us = 0
     return REASON_NONE
@@ -200,7 +200,7 @@ cdef inline int close_order(Exchange* exchange, uint32_t handle, int reason) noe
     cdef MarketRecord* market = exchange.markets[own.market - 1]
     cdef bint sells = ladder_is_ask(node)
     cdef int64_t price_ticks = ladder_price(node)
-    cdef int64_t released = hold_of(market, sells, price_ticks, node.left_lots)
+    cdef int64_t released = hold_of(market, sells, price_ticks, node.remaining_lots)
     cdef OrderEvent* event
     if jibek_unlikely(not release_funds(market, &exchange.accounts[own.account], own, sells, released)):
         return NO_MEMORY
@@ -218,9 +218,9 @@ cdef inline int close_order(Exchange* exchange, uint32_t handle, int reason) noe
     event.price_ticks = price_ticks
     event.quantity_lots = info.quantity_lots
     event.amount = 0
-    event.cumulative_lots = info.quantity_lots - node.left_lots
+    event.cumulative_lots = info.quantity_lots - node.remaining_lots
     event.cumulative_quote = info.cumulative_quote
-    event.left_lots = node.left_lots
+    event.remaining_lots = node.remaining_lots
     event.hold_change = -released
     event.working_us = 0
     market.last_update_id += 1

@@ -75,7 +75,7 @@ cdef open_order(Core core, uint32_t handle):
         SIDE_SELL if ladder_is_ask(node) else SIDE_BUY,
         ladder_price(node),
         info.quantity_lots,
-        node.left_lots,
+        node.remaining_lots,
         PyBytes_FromStringAndSize(info.client_id, RECORD_CLIENT_ID_BYTES),
     )
 
@@ -190,7 +190,7 @@ cdef bytes dump_orders(Core core, MarketRecord* market, bint asks):
         saved.order_id = node.order_id
         saved.price_ticks = ladder_price(node)
         saved.quantity_lots = info.quantity_lots
-        saved.left_lots = node.left_lots
+        saved.remaining_lots = node.remaining_lots
         saved.cumulative_quote = info.cumulative_quote
         saved.created_us = exchange.times[handle].created_us
         saved.updated_us = exchange.times[handle].updated_us
@@ -331,7 +331,7 @@ cdef load_order(Core core, MarketRecord* market, bint asks, saved, dict needs, l
         own = add_account_market(exchange, account, market.number)
     if own == NULL:
         raise MemoryError("no room for one more market of an account")
-    handle = ladder_rest(&exchange.arena, &market.ladder, key, saved.left_lots, order_id)
+    handle = ladder_rest(&exchange.arena, &market.ladder, key, saved.remaining_lots, order_id)
     if handle == 0 or (exchange.arena.live > exchange.room and not reserve_orders(exchange)):
         raise MemoryError("no room for one more order")
     if not ids_insert(&exchange.ids, exchange.arena.nodes, order_id, handle):
@@ -350,7 +350,7 @@ cdef load_order(Core core, MarketRecord* market, bint asks, saved, dict needs, l
         table_insert(&exchange.client_ids, client_id_spread(hash), handle)
     listed.append((order_id, handle))
     asset = market.definition.base_asset if asks else market.definition.quote_asset
-    needs[account, asset] = needs.get((account, asset), 0) + hold_of(market, asks, saved.price_ticks, saved.left_lots)
+    needs[account, asset] = needs.get((account, asset), 0) + hold_of(market, asks, saved.price_ticks, saved.remaining_lots)
 
 
 cdef list_loaded_orders(Core core, list listed):
@@ -418,16 +418,16 @@ cdef uint64_t check_book(Core core, MarketRecord* market, dict needs) except? 0:
             assert ids_get(&exchange.ids, exchange.arena.nodes, node.order_id) == handle, node.order_id
             # I1: within a level orders stand in order of arrival; no order is empty.
             assert price_ticks != last_price or node.order_id > last_id, node.order_id
-            assert 0 < node.left_lots <= info.quantity_lots, node.order_id
+            assert 0 < node.remaining_lots <= info.quantity_lots, node.order_id
             assert order_credit(info.packed) < RECORD_PPM and node.order_id <= exchange.last_order_id, node.order_id
             assert exchange.times[handle].created_us <= exchange.times[handle].updated_us <= exchange.time_us, node.order_id
             check_client_id(core, handle)
             # I1: a level's quantity is the sum of its orders.
-            level_sum = node.left_lots + (level_sum if price_ticks == last_price else 0)
+            level_sum = node.remaining_lots + (level_sum if price_ticks == last_price else 0)
             if node.next == 0:
                 assert level_sum == node.level.quantity_lots, level_sum
             key = (own.account, market.definition.base_asset if asks else market.definition.quote_asset)
-            needs[key] = needs.get(key, 0) + hold_of(market, asks, price_ticks, node.left_lots)
+            needs[key] = needs.get(key, 0) + hold_of(market, asks, price_ticks, node.remaining_lots)
             last_id, last_price = node.order_id, price_ticks
             resting += 1
             handle = ladder_after(node)

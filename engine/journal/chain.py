@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import struct
 
-from engine.definitions import Refused, read_epoch_start
+from engine.definitions import Rejected, read_epoch_start
 from engine.journal.ids import BEGINNING, EntryId, JournalEntry, PublishedEntry
 from engine.records import (
     CommandKind,
@@ -130,7 +130,7 @@ def _check_epoch_start(cursor: EntryId, head: bytes, id: EntryId, blob: bytes | 
         raise ChainBroken(f"entry {id} does not follow {cursor}")
     try:
         start: EpochStart = read_epoch_start(blob)
-    except (Refused, EngineStop) as error:
+    except (Rejected, EngineStop) as error:
         raise ChainBroken(f"entry {id} begins no epoch after {cursor}: {error}") from None
     previous = EntryId(start.previous_epoch, start.previous_sequence)
     if previous != cursor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.definitions import Refused, refuse_unless
+from engine.definitions import Rejected, reject_unless
 from engine.reasons import Reason
 from engine.records import HOUSE_ACCOUNT, NO_CLIENT_ID
 from engine.reference.state import Account, Exchange, Order
@@ -10,18 +10,18 @@ from engine.reference.state import Account, Exchange, Order
 
 def find_client(exchange: Exchange, number: int) -> Account:
     """The client of this number; refused where there is none. The house is no client."""
-    refuse_unless(number != HOUSE_ACCOUNT and number in exchange.accounts, Reason.UNKNOWN_ACCOUNT)
+    reject_unless(number != HOUSE_ACCOUNT and number in exchange.accounts, Reason.UNKNOWN_ACCOUNT)
     return exchange.accounts[number]
 
 
 def find_order(account: Account, market: int, order_id: int, client_id: bytes) -> Order:
     """The open order of an account that is named by its id, or where that is 0 by its client id.
 
-    Refused where there is none in this market, and where a client id is given that is not the order's.
+    Raises Rejected where there is none in this market, and where a client id is given that is not the order's.
     """
     order = account.orders.get(order_id) if order_id else account.order_by_client_id.get(client_id)
     if order is None or order.market.number != market or client_id not in (NO_CLIENT_ID, order.client_id):
-        raise Refused(Reason.UNKNOWN_ORDER)
+        raise Rejected(Reason.UNKNOWN_ORDER)
     return order
 
 

@@ -10,7 +10,7 @@ from engine.definitions import (
     read_key,
     read_market,
     read_parts,
-    refuse_unless,
+    reject_unless,
 )
 from engine.reasons import Reason
 from engine.records import (
@@ -63,9 +63,9 @@ def time_tick(exchange: Exchange, command: Command, blob: bytes) -> None:
 def add_asset(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Lists an asset under the next number."""
     scale, name = read_asset(blob)
-    refuse_unless(name not in exchange.asset_names, Reason.ASSET_EXISTS)
+    reject_unless(name not in exchange.asset_names, Reason.ASSET_EXISTS)
     number = len(exchange.assets) + 1
-    refuse_unless(number <= NUMBERS_MAX, Reason.TOO_MANY_DEFINITIONS)
+    reject_unless(number <= NUMBERS_MAX, Reason.TOO_MANY_DEFINITIONS)
     exchange.assets[number] = Asset(name, scale)
     exchange.asset_names.add(name)
     emit(exchange, EventKind.ASSET_ADDED, asset=number, blob=blob)
@@ -75,9 +75,9 @@ def add_market(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Lists a market under the next number."""
     scales = {number: asset.scale for number, asset in exchange.assets.items()}
     definition, symbol, lot_value_units = read_market(blob, scales)
-    refuse_unless(symbol not in exchange.symbols, Reason.MARKET_EXISTS)
+    reject_unless(symbol not in exchange.symbols, Reason.MARKET_EXISTS)
     number = len(exchange.markets) + 1
-    refuse_unless(number <= NUMBERS_MAX, Reason.TOO_MANY_DEFINITIONS)
+    reject_unless(number <= NUMBERS_MAX, Reason.TOO_MANY_DEFINITIONS)
     exchange.markets[number] = Market(number, symbol, definition, lot_value_units)
     exchange.symbols.add(symbol)
     emit(
@@ -95,7 +95,7 @@ def set_fees(exchange: Exchange, command: Command, blob: bytes) -> None:
     fees = read_fees(blob)
     # The house has no orders, so its number stands for no account: the fees are the market's.
     for_all_markets = command.account != HOUSE_ACCOUNT and command.market == 0
-    refuse_unless(for_all_markets or command.market in exchange.markets, Reason.UNKNOWN_MARKET)
+    reject_unless(for_all_markets or command.market in exchange.markets, Reason.UNKNOWN_MARKET)
     if command.account == HOUSE_ACCOUNT:
         market = exchange.markets[command.market]
         market.maker_fee_ppm, market.taker_fee_ppm = fees
@@ -107,8 +107,8 @@ def set_fees(exchange: Exchange, command: Command, blob: bytes) -> None:
 def set_market_state(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Halts or resumes a market, or (0) the venue."""
     read_parts(blob, 2)
-    refuse_unless(command.state in (MarketState.TRADING, MarketState.HALTED), Reason.INVALID_STATE)
-    refuse_unless(command.market == 0 or command.market in exchange.markets, Reason.UNKNOWN_MARKET)
+    reject_unless(command.state in (MarketState.TRADING, MarketState.HALTED), Reason.INVALID_STATE)
+    reject_unless(command.market == 0 or command.market in exchange.markets, Reason.UNKNOWN_MARKET)
     if command.market == 0:
         exchange.venue_state = MarketState(command.state)
     else:
@@ -119,7 +119,7 @@ def set_market_state(exchange: Exchange, command: Command, blob: bytes) -> None:
 def add_account(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Opens an account under the next number."""
     name = read_account(blob)
-    refuse_unless(name not in exchange.account_names, Reason.ACCOUNT_EXISTS)
+    reject_unless(name not in exchange.account_names, Reason.ACCOUNT_EXISTS)
     number = len(exchange.accounts)
     exchange.accounts[number] = Account(name)
     exchange.account_names.add(name)
@@ -130,7 +130,7 @@ def freeze_account(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Freezes an account and closes its open orders."""
     read_parts(blob, 2)
     account = find_client(exchange, command.account)
-    refuse_unless(not account.frozen, Reason.ACCOUNT_FROZEN)
+    reject_unless(not account.frozen, Reason.ACCOUNT_FROZEN)
     account.frozen = True
     emit(exchange, EventKind.ACCOUNT_FROZEN, account=command.account, blob=blob)
     if account.orders:
@@ -142,7 +142,7 @@ def unfreeze_account(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Lifts a freeze."""
     read_parts(blob, 2)
     account = find_client(exchange, command.account)
-    refuse_unless(account.frozen, Reason.ACCOUNT_NOT_FROZEN)
+    reject_unless(account.frozen, Reason.ACCOUNT_NOT_FROZEN)
     account.frozen = False
     emit(exchange, EventKind.ACCOUNT_UNFROZEN, account=command.account, blob=blob)
 
@@ -151,8 +151,8 @@ def add_key(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Gives an account an API key."""
     definition, key_id, public_key = read_key(blob)
     account = find_client(exchange, command.account)
-    refuse_unless(key_id not in exchange.key_owners, Reason.KEY_EXISTS)
-    refuse_unless(len(account.keys) < KEYS_PER_ACCOUNT_MAX, Reason.TOO_MANY_KEYS)
+    reject_unless(key_id not in exchange.key_owners, Reason.KEY_EXISTS)
+    reject_unless(len(account.keys) < KEYS_PER_ACCOUNT_MAX, Reason.TOO_MANY_KEYS)
     account.keys[key_id] = Key(definition.key_type, definition.permissions, public_key)
     exchange.key_owners[key_id] = command.account
     emit(exchange, EventKind.KEY_ADDED, account=command.account, blob=blob)
@@ -162,7 +162,7 @@ def revoke_key(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Takes an API key away."""
     key_id, _, _ = read_parts(blob, 3)
     account = find_client(exchange, command.account)
-    refuse_unless(key_id in account.keys, Reason.UNKNOWN_KEY)
+    reject_unless(key_id in account.keys, Reason.UNKNOWN_KEY)
     del account.keys[key_id]
     del exchange.key_owners[key_id]
     emit(exchange, EventKind.KEY_REVOKED, account=command.account, blob=blob)
@@ -172,9 +172,9 @@ def deposit(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Pays an amount in."""
     read_parts(blob, 2)
     account = find_client(exchange, command.account)
-    refuse_unless(command.asset in exchange.assets, Reason.UNKNOWN_ASSET)
+    reject_unless(command.asset in exchange.assets, Reason.UNKNOWN_ASSET)
     asset = exchange.assets[command.asset]
-    refuse_unless(command.amount > 0 and asset.issued + command.amount <= AMOUNT_MAX, Reason.INVALID_AMOUNT)
+    reject_unless(command.amount > 0 and asset.issued + command.amount <= AMOUNT_MAX, Reason.INVALID_AMOUNT)
     asset.issued += command.amount
     account.balance(command.asset).available += command.amount
     emit_transfer(exchange, EventKind.DEPOSITED, command, blob)
@@ -184,10 +184,10 @@ def withdraw(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Pays an amount out of what is available."""
     read_parts(blob, 2)
     account = find_client(exchange, command.account)
-    refuse_unless(not account.frozen, Reason.ACCOUNT_FROZEN)
-    refuse_unless(command.asset in exchange.assets, Reason.UNKNOWN_ASSET)
-    refuse_unless(command.amount > 0, Reason.INVALID_AMOUNT)
-    refuse_unless(account.available(command.asset) >= command.amount, Reason.INSUFFICIENT_FUNDS)
+    reject_unless(not account.frozen, Reason.ACCOUNT_FROZEN)
+    reject_unless(command.asset in exchange.assets, Reason.UNKNOWN_ASSET)
+    reject_unless(command.amount > 0, Reason.INVALID_AMOUNT)
+    reject_unless(account.available(command.asset) >= command.amount, Reason.INSUFFICIENT_FUNDS)
     account.balance(command.asset).available -= command.amount
     exchange.assets[command.asset].issued -= command.amount
     assert exchange.assets[command.asset].issued >= 0, "nobody takes out more than came in"

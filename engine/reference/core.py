@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 
-from engine.definitions import Refused, refuse_unless
+from engine.definitions import Rejected, reject_unless
 from engine.reasons import Reason
 from engine.records import (
     HOUSE_ACCOUNT,
@@ -149,7 +149,7 @@ class Core:
             return None
         try:
             return report.open_order(accounts.find_order(account, market_number, order_id, client_id))
-        except Refused:
+        except Rejected:
             return None
 
     def book_state(self, market_number: int) -> bytes:
@@ -201,11 +201,11 @@ def carry_out(exchange: Exchange, command: Command, blobs: bytes) -> None:
     """Executes one command. A refusal is one REJECTED event, and changes nothing else (promise P9)."""
     emitted = len(exchange.entry.events)
     try:
-        refuse_unless(may_begin(exchange, command.kind), Reason.OVERLOADED)
-        refuse_unless(command.kind in HANDLERS, Reason.UNKNOWN_COMMAND)
-        refuse_unless(command.blob_offset + command.blob_length <= len(blobs), Reason.MALFORMED_COMMAND)
+        reject_unless(may_begin(exchange, command.kind), Reason.OVERLOADED)
+        reject_unless(command.kind in HANDLERS, Reason.UNKNOWN_COMMAND)
+        reject_unless(command.blob_offset + command.blob_length <= len(blobs), Reason.MALFORMED_COMMAND)
         blob = blobs[command.blob_offset : command.blob_offset + command.blob_length]
         HANDLERS[command.kind](exchange, command, blob)
-    except Refused as refusal:
+    except Rejected as refusal:
         assert len(exchange.entry.events) == emitted, "a refused command has no effect"
         emit_rejected(exchange, command, refusal.reason)

@@ -64,11 +64,11 @@ def plan_fills(market: Market, side: int, limit_ticks: int | None, *, lots: int 
             return Plan(fills, WalkEnd.SATISFIED)
         if len(fills) == FILLS_MAX:
             return Plan(fills, WalkEnd.FILL_LIMIT)
-        filled = min(maker.left_lots, wanted)
+        filled = min(maker.remaining_lots, wanted)
         fills.append((maker, filled))
         lots -= 0 if by_quote else filled
         quote_amount -= market.value(maker.price_ticks, filled) if by_quote else 0
-        if filled < maker.left_lots:
+        if filled < maker.remaining_lots:
             # The maker is still first in line, and what is left buys no lot of it.
             return Plan(fills, WalkEnd.SATISFIED)
     return Plan(fills, WalkEnd.NO_MAKER if lots or quote_amount else WalkEnd.SATISFIED)
@@ -92,14 +92,14 @@ def lots_sold_for(market: Market, quote_amount: int) -> int:
 
 def fills_whole(order: Order) -> bool:
     """Whether an order by quantity can be filled entirely at once."""
-    plan = plan_fills(order.market, order.side, order.limit_ticks, lots=order.left_lots)
+    plan = plan_fills(order.market, order.side, order.limit_ticks, lots=order.remaining_lots)
     return plan.end is WalkEnd.SATISFIED
 
 
 def match_order(exchange: Exchange, taker: Order) -> WalkEnd:
     """Fills `taker` against the book as far as it goes."""
     plan = plan_fills(
-        taker.market, taker.side, taker.limit_ticks, lots=taker.left_lots, quote_amount=taker.quote_amount
+        taker.market, taker.side, taker.limit_ticks, lots=taker.remaining_lots, quote_amount=taker.quote_amount
     )
     for maker, lots in plan.fills:
         fill(exchange, taker, maker, lots)
@@ -109,10 +109,10 @@ def match_order(exchange: Exchange, taker: Order) -> WalkEnd:
 def fill(exchange: Exchange, taker: Order, maker: Order, lots: int) -> None:
     """One fill at the maker's price: quantities, money, fees, event."""
     market, value = taker.market, taker.market.value(maker.price_ticks, lots)
-    assert 0 < lots <= maker.left_lots and maker.side != taker.side, (taker, maker, lots)
+    assert 0 < lots <= maker.remaining_lots and maker.side != taker.side, (taker, maker, lots)
     if not taker.quote_amount:
-        taker.left_lots -= lots
-    maker.left_lots -= lots
+        taker.remaining_lots -= lots
+    maker.remaining_lots -= lots
     for order in (taker, maker):
         order.cumulative_lots += lots
         order.cumulative_quote += value
@@ -126,7 +126,7 @@ def fill(exchange: Exchange, taker: Order, maker: Order, lots: int) -> None:
         settle_side(exchange, maker, lots, value, rates_ppm[1]),
     )
     emit_trade(exchange, taker, maker, lots, fees, rates_ppm)
-    if maker.left_lots == 0:
+    if maker.remaining_lots == 0:
         market.remove(maker)
         unlist_order(exchange, maker)
-    assert taker.left_lots >= 0 and maker.left_lots >= 0, (taker, maker)
+    assert taker.remaining_lots >= 0 and maker.remaining_lots >= 0, (taker, maker)

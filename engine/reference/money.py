@@ -15,7 +15,7 @@ from engine.reference.state import Exchange, Order
 
 def hold_funds(exchange: Exchange, order: Order) -> int:
     """Sets aside what an order can need; the amount."""
-    balance, amount = exchange.accounts[order.account].balance(order.paying_asset), order.hold(order.left_lots)
+    balance, amount = exchange.accounts[order.account].balance(order.paying_asset), order.hold(order.remaining_lots)
     balance.available -= amount
     balance.held += amount
     assert balance.available >= 0, "funds are checked before they are held"
@@ -24,7 +24,7 @@ def hold_funds(exchange: Exchange, order: Order) -> int:
 
 def release_funds(exchange: Exchange, order: Order) -> int:
     """Makes available what an order still holds; the amount."""
-    balance, amount = exchange.accounts[order.account].balance(order.paying_asset), order.hold(order.left_lots)
+    balance, amount = exchange.accounts[order.account].balance(order.paying_asset), order.hold(order.remaining_lots)
     balance.held -= amount
     balance.available += amount
     assert balance.held >= 0, "no more is released than was held"

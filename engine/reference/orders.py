@@ -7,7 +7,7 @@ an order type.
 
 from __future__ import annotations
 
-from engine.definitions import read_parts, refuse_unless
+from engine.definitions import read_parts, reject_unless
 from engine.order_types import OrderFlag
 from engine.reasons import Reason
 from engine.records import CLIENT_ID_BYTES, AgendaKind, Command, EventKind
@@ -43,7 +43,7 @@ def accept_order(exchange: Exchange, command: Command, market: Market, flags: Or
         price_ticks=command.price_ticks,
         quantity_lots=command.quantity_lots,
         quote_amount=command.amount,
-        left_lots=command.quantity_lots,
+        remaining_lots=command.quantity_lots,
         created_us=exchange.time_us,
         updated_us=exchange.time_us,
         working_us=exchange.time_us,
@@ -67,14 +67,14 @@ def work_order(exchange: Exchange, order: Order) -> None:
     elif order.flags & OrderFlag.MAY_REST:
         rest_order(exchange, order)
     elif order.flags & OrderFlag.HAS_LIMIT:
-        close_order(exchange, order, Reason.IMMEDIATE_REST_EXPIRED)
+        close_order(exchange, order, Reason.IOC_REMAINDER_EXPIRED)
     else:
-        close_order(exchange, order, Reason.MARKET_REST_EXPIRED)
+        close_order(exchange, order, Reason.MARKET_REMAINDER_EXPIRED)
 
 
 def rest_order(exchange: Exchange, order: Order) -> None:
     """Puts what is left of an order into the book and into every index."""
-    assert order.left_lots > 0 and not would_take(order.market, order.side, order.price_ticks), order
+    assert order.remaining_lots > 0 and not would_take(order.market, order.side, order.price_ticks), order
     order.market.add(order)
     order.market.last_update_id += 1
     list_order(exchange, order)
@@ -94,8 +94,8 @@ def cancel_order(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Cancels one open order, named by its id or its client id."""
     if blob:
         (cancel_id,) = read_parts(blob, 1)
-        refuse_unless(len(cancel_id) <= CLIENT_ID_BYTES, Reason.INVALID_CLIENT_ID)
-    refuse_unless(command.market in exchange.markets, Reason.UNKNOWN_MARKET)
+        reject_unless(len(cancel_id) <= CLIENT_ID_BYTES, Reason.INVALID_CLIENT_ID)
+    reject_unless(command.market in exchange.markets, Reason.UNKNOWN_MARKET)
     account = find_client(exchange, command.account)
     order = find_order(account, command.market, command.order_id, command.client_id)
     close_order(exchange, order, Reason.CANCELLED_BY_OWNER, blob)
@@ -103,13 +103,13 @@ def cancel_order(exchange: Exchange, command: Command, blob: bytes) -> None:
 
 def cancel_all_orders(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Cancels the open orders of an account, in one market or (0) in all."""
-    refuse_unless(command.market == 0 or command.market in exchange.markets, Reason.UNKNOWN_MARKET)
+    reject_unless(command.market == 0 or command.market in exchange.markets, Reason.UNKNOWN_MARKET)
     account = find_client(exchange, command.account)
     if command.market:
         is_any_open = account.open_orders.get(command.market, 0) > 0
     else:
         is_any_open = len(account.orders) > 0
-    refuse_unless(is_any_open, Reason.NO_OPEN_ORDERS)
+    reject_unless(is_any_open, Reason.NO_OPEN_ORDERS)
     item = AgendaItem(AgendaKind.CLOSE_ORDERS, command.account, command.market, Reason.CANCELLED_BY_OWNER)
     add_to_agenda(exchange, item)
 

@@ -78,7 +78,7 @@ from engine.reference.events import emit
 from engine.reference.state import Account, AgendaItem, Asset, Balance, Exchange, Key, Market, Order
 
 OpenOrder = tuple[int, int, int, int, int, int, bytes]
-"""(order_id, market, side, price_ticks, quantity_lots, left_lots, client_id)"""
+"""(order_id, market, side, price_ticks, quantity_lots, remaining_lots, client_id)"""
 
 # -- queries
 
@@ -111,7 +111,7 @@ def account_balances(account: Account) -> list[tuple[int, int, int]]:
 def depth(market: Market, side: int, levels: int | None) -> list[tuple[int, int]]:
     """Prices and quantities of one side, best first; at most `levels` of them, None gives all."""
     best = islice(market.levels(side).items(), levels)
-    return [(abs(key), sum(order.left_lots for order in level.values())) for key, level in best]
+    return [(abs(key), sum(order.remaining_lots for order in level.values())) for key, level in best]
 
 
 def open_order(order: Order) -> OpenOrder:
@@ -123,7 +123,7 @@ def open_order(order: Order) -> OpenOrder:
         side,
         order.price_ticks,
         order.quantity_lots,
-        order.left_lots,
+        order.remaining_lots,
         order.client_id,
     )
 
@@ -135,7 +135,7 @@ def book_state(market: Market) -> bytes:
     """
     orders = [*market.orders(Side.BUY), *market.orders(Side.SELL)]
     return BOOK_MAGIC + b"".join(
-        struct.pack("<QqqQ", order.side, order.price_ticks, order.left_lots, order.id) for order in orders
+        struct.pack("<QqqQ", order.side, order.price_ticks, order.remaining_lots, order.id) for order in orders
     )
 
 
@@ -201,7 +201,7 @@ def _dump_order(order: Order) -> bytes:
             order_id=order.id,
             price_ticks=order.price_ticks,
             quantity_lots=order.quantity_lots,
-            left_lots=order.left_lots,
+            remaining_lots=order.remaining_lots,
             cumulative_quote=order.cumulative_quote,
             created_us=order.created_us,
             updated_us=order.updated_us,
@@ -329,11 +329,11 @@ def _load_order(exchange: Exchange, market: Market, side: Side, saved: SavedOrde
         price_ticks=saved.price_ticks,
         quantity_lots=saved.quantity_lots,
         quote_amount=0,
-        left_lots=saved.left_lots,
+        remaining_lots=saved.remaining_lots,
         created_us=saved.created_us,
         updated_us=saved.updated_us,
         working_us=saved.working_us,
-        cumulative_lots=saved.quantity_lots - saved.left_lots,
+        cumulative_lots=saved.quantity_lots - saved.remaining_lots,
         cumulative_quote=saved.cumulative_quote,
         fee_credit=saved.fee_credit,
     )
@@ -386,7 +386,7 @@ def _check_book(exchange: Exchange, market: Market) -> int:
             assert level and list(level) == sorted(level), (key, level)
             for order in level.values():
                 assert order.side == side and order.price_ticks == abs(key), order
-                assert 0 < order.left_lots == order.quantity_lots - order.cumulative_lots, order
+                assert 0 < order.remaining_lots == order.quantity_lots - order.cumulative_lots, order
                 assert 0 <= order.fee_credit < PPM and order.id <= exchange.last_order_id, order
                 assert order.created_us <= order.updated_us <= exchange.time_us, order
                 assert exchange.orders[order.id] is exchange.accounts[order.account].orders[order.id] is order, order
@@ -412,7 +412,7 @@ def _needs(exchange: Exchange) -> dict[tuple[int, int], int]:
     needs: dict[tuple[int, int], int] = {}
     for order in exchange.orders.values():
         key = (order.account, order.paying_asset)
-        needs[key] = needs.get(key, 0) + order.hold(order.left_lots)
+        needs[key] = needs.get(key, 0) + order.hold(order.remaining_lots)
     return needs
 
 

@@ -42,7 +42,7 @@ class Key:
 
 @dataclass(slots=True)
 class Order:
-    """An order from when it is accepted until it is filled or closed. An order by quote amount has no quantity: `left_lots` stays 0."""
+    """An order from when it is accepted until it is filled or closed. An order by quote amount has no quantity: `remaining_lots` stays 0."""
 
     id: int
     account: int
@@ -56,7 +56,7 @@ class Order:
     price_ticks: int
     quantity_lots: int
     quote_amount: int
-    left_lots: int
+    remaining_lots: int
     created_us: int
     updated_us: int
     """When it was accepted or last filled."""

@@ -26,7 +26,7 @@ cdef class Order:
     cdef readonly int64_t quantity_lots
     cdef readonly int64_t quote_asked
     cdef str _client
-    cdef readonly int64_t left_lots
+    cdef readonly int64_t remaining_lots
     cdef readonly int64_t cumulative_lots
     cdef readonly int64_t cumulative_quote
     cdef readonly str status

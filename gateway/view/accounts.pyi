@@ -37,7 +37,7 @@ class Order:
     price_ticks: int
     quantity_lots: int
     quote_asked: int
-    left_lots: int
+    remaining_lots: int
     cumulative_lots: int
     cumulative_quote: int
     status: str

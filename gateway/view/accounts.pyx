@@ -127,7 +127,7 @@ cdef class Order:
         self.quantity_lots = quantity_lots
         self.quote_asked = quote_asked
         self._client = client
-        self.left_lots = quantity_lots
+        self.remaining_lots = quantity_lots
         self.status = _NEW
         self.created_us = self.updated_us = time_us
 
@@ -400,7 +400,7 @@ cdef class OrderEvents:
         if order is not None:
             self._resting = None
             order.rests = True
-            self._level_changed(order.market, order.side, order.price_ticks, order.left_lots)
+            self._level_changed(order.market, order.side, order.price_ticks, order.remaining_lots)
         if answer is not None and index != NO_COMMAND:
             events = CommandEvents.__new__(CommandEvents)
             events._data = entry.data
@@ -432,7 +432,7 @@ cdef class OrderEvents:
         order.order_type = event.order_type
         order.time_in_force = event.time_in_force
         order.price_ticks = event.price_ticks
-        order.quantity_lots = order.left_lots = event.quantity_lots
+        order.quantity_lots = order.remaining_lots = event.quantity_lots
         order.quote_asked = event.amount
         order.status = _NEW
         order.created_us = order.updated_us = account.updated_us = self.time_us
@@ -456,9 +456,9 @@ cdef class OrderEvents:
         cdef Order taker = self.orders[event.order_id], maker = self.orders[event.maker_order_id]
         cdef bint taker_buys = event.side == SIDE_BUY
         maker.cumulative_lots, maker.cumulative_quote = event.maker_cumulative_lots, event.maker_cumulative_quote
-        maker.left_lots = event.maker_left_lots
+        maker.remaining_lots = event.maker_remaining_lots
         taker.cumulative_lots, taker.cumulative_quote = event.cumulative_lots, event.cumulative_quote
-        taker.left_lots = event.left_lots
+        taker.remaining_lots = event.remaining_lots
         self._settle(maker, event, event.maker_hold_change, event.maker_fee)
         self._settle(taker, event, event.hold_change, event.fee)
         self._level_changed(maker.market, maker.side, event.price_ticks, -event.quantity_lots)
@@ -532,8 +532,8 @@ cdef class OrderEvents:
             event.reason == REASON_CANCELLED_BY_OWNER or event.reason == REASON_CANCELLED_BY_FREEZE
         )
         if order.rests:
-            self._level_changed(order.market, order.side, order.price_ticks, -order.left_lots)
-        order.left_lots = event.left_lots
+            self._level_changed(order.market, order.side, order.price_ticks, -order.remaining_lots)
+        order.remaining_lots = event.remaining_lots
         self._end(order, _CANCELED if is_cancelled else _EXPIRED)
         self.closed.append(order)
         _hold(order.account, event.side, event, event.hold_change)

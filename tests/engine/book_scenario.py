@@ -32,7 +32,7 @@ class Happened(NamedTuple):
     maker_order_id: int
     price_ticks: int
     quantity_lots: int
-    left_lots: int
+    remaining_lots: int
 
 
 class AnyBook(Protocol):
@@ -66,7 +66,7 @@ class BookScenario:
         """What happens at a line, in the words of the right side."""
         words = line.split()
         if words[0] == "book":
-            return tell_levels((order.side, order.price_ticks, order.left_lots) for order in self.book)
+            return tell_levels((order.side, order.price_ticks, order.remaining_lots) for order in self.book)
         answer = self._carry_out(words)
         if isinstance(self.book, Book):
             self.book.check()
@@ -102,7 +102,7 @@ def _describe(event: Happened) -> str:
     if event.kind == BookEventKind.ACCEPTED:
         return f"accepted {event.order_id}"
     if event.kind == BookEventKind.TRADE:
-        return f"{tell_fill(event)}, left {event.left_lots}"
+        return f"{tell_fill(event)}, left {event.remaining_lots}"
     if event.kind == BookEventKind.AMENDED:
-        return f"amended {event.order_id}: {event.quantity_lots}{at_price}, left {event.left_lots}"
+        return f"amended {event.order_id}: {event.quantity_lots}{at_price}, left {event.remaining_lots}"
     return f"closed {event.order_id} {event.kind.name}, left {event.quantity_lots}{at_price}"

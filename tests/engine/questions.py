@@ -30,8 +30,8 @@ def check_same_answers(reference: ReferenceCore, compiled: Core) -> None:
             assert compiled.open_orders(account, market) == reference.open_orders(account, market) == in_market
         for order in orders:
             check_same_order(reference, compiled, account, order)
-            order_id, market, side, price_ticks, _, left_lots, _ = order
-            assert books[market].order(order_id) == (order_id, side, price_ticks, left_lots)
+            order_id, market, side, price_ticks, _, remaining_lots, _ = order
+            assert books[market].order(order_id) == (order_id, side, price_ticks, remaining_lots)
         told += len(orders)
     assert told == sum(map(len, books.values())) == compiled.open_order_count
 

@@ -146,17 +146,17 @@ class Scenario:
 
     def _learn(self, event: Event) -> None:
         if event.kind == EventKind.ORDER_ACCEPTED:
-            self.book[event.order_id] = (event.side, event.price_ticks, event.left_lots)
+            self.book[event.order_id] = (event.side, event.price_ticks, event.remaining_lots)
         elif event.kind == EventKind.ORDER_CLOSED:
             del self.book[event.order_id]
         elif event.kind == EventKind.TRADE:
-            self._fill(event.order_id, event.left_lots, event.flags & EventFlag.TAKER_FILLED)
-            self._fill(event.maker_order_id, event.maker_left_lots, event.flags & EventFlag.MAKER_FILLED)
+            self._fill(event.order_id, event.remaining_lots, event.flags & EventFlag.TAKER_FILLED)
+            self._fill(event.maker_order_id, event.maker_remaining_lots, event.flags & EventFlag.MAKER_FILLED)
 
-    def _fill(self, order_id: int, left_lots: int, filled: int) -> None:
+    def _fill(self, order_id: int, remaining_lots: int, filled: int) -> None:
         side, price, _ = self.book.pop(order_id)
         if not filled:
-            self.book[order_id] = (side, price, left_lots)
+            self.book[order_id] = (side, price, remaining_lots)
 
     def _show_book(self) -> str:
         return tell_levels(self.book.values())
@@ -253,7 +253,7 @@ def _describe(event: Event) -> str:
     if kind == EventKind.TRADE:
         return f"{tell_fill(event)}, fees {event.fee}/{event.maker_fee}"
     if kind == EventKind.ORDER_CLOSED:
-        return f"closed {event.order_id} {Reason(event.reason).name}, left {event.left_lots}, hold {event.hold_change}"
+        return f"closed {event.order_id} {Reason(event.reason).name}, left {event.remaining_lots}, hold {event.hold_change}"
     return kind.name.lower()
 
 

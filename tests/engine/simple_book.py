@@ -18,7 +18,7 @@ class Order:
     order_id: int
     side: Side
     price_ticks: int
-    left_lots: int
+    remaining_lots: int
 
 
 @dataclass
@@ -41,7 +41,7 @@ class SimpleBook:
         if any(order.order_id == order_id for order in others):
             return Reason.ORDER_ID_IN_USE
         # A level holds no more lots than one order may have.
-        level = [order.left_lots for order in others if (order.side, order.price_ticks) == (side, price_ticks)]
+        level = [order.remaining_lots for order in others if (order.side, order.price_ticks) == (side, price_ticks)]
         return Reason.INVALID_QUANTITY if sum(level) + lots > VALUE_MAX else None
 
     def find(self, order_id: int) -> Order | None:
@@ -55,17 +55,23 @@ class SimpleBook:
     def match(self, taker: Order) -> list[Happened]:
         happened: list[Happened] = []
         for maker in self.queue(Side.SELL if taker.side == Side.BUY else Side.BUY):
-            if taker.left_lots == 0 or not self.crosses(taker, maker):
+            if taker.remaining_lots == 0 or not self.crosses(taker, maker):
                 break
-            lots = min(taker.left_lots, maker.left_lots)
-            taker.left_lots -= lots
-            maker.left_lots -= lots
+            lots = min(taker.remaining_lots, maker.remaining_lots)
+            taker.remaining_lots -= lots
+            maker.remaining_lots -= lots
             happened.append(
                 Happened(
-                    Kind.TRADE, Reason.NONE, taker.order_id, maker.order_id, maker.price_ticks, lots, maker.left_lots
+                    Kind.TRADE,
+                    Reason.NONE,
+                    taker.order_id,
+                    maker.order_id,
+                    maker.price_ticks,
+                    lots,
+                    maker.remaining_lots,
                 )
             )
-        self.orders = [order for order in self.orders if order.left_lots]
+        self.orders = [order for order in self.orders if order.remaining_lots]
         return happened
 
     def crosses(self, taker: Order, maker: Order) -> bool:
@@ -84,13 +90,13 @@ class SimpleBook:
         taker = Order(order_id, side, price_ticks, lots)
         happened: list[Happened] = [Happened(Kind.ACCEPTED, Reason.NONE, order_id, 0, price_ticks, lots, 0)]
         other = Side.SELL if side == Side.BUY else Side.BUY
-        there = sum(maker.left_lots for maker in self.queue(other) if self.crosses(taker, maker))
+        there = sum(maker.remaining_lots for maker in self.queue(other) if self.crosses(taker, maker))
         if time_in_force != TimeInForce.FOK or there >= lots:
             happened += self.match(taker)
-        if taker.left_lots and time_in_force == TimeInForce.GTC:
+        if taker.remaining_lots and time_in_force == TimeInForce.GTC:
             self.orders.append(taker)
-        elif taker.left_lots:
-            happened.append(Happened(Kind.EXPIRED, Reason.NONE, order_id, 0, price_ticks, taker.left_lots, 0))
+        elif taker.remaining_lots:
+            happened.append(Happened(Kind.EXPIRED, Reason.NONE, order_id, 0, price_ticks, taker.remaining_lots, 0))
         return happened
 
     def market(self, order_id: int, side: Side, lots: int) -> list[Happened]:
@@ -98,8 +104,8 @@ class SimpleBook:
             return [rejected(Reason.INVALID_QUANTITY, order_id)]
         taker = Order(order_id, side, 0, lots)
         happened: list[Happened] = [Happened(Kind.ACCEPTED, Reason.NONE, order_id, 0, 0, lots, 0), *self.match(taker)]
-        if taker.left_lots:
-            happened.append(Happened(Kind.EXPIRED, Reason.NONE, order_id, 0, 0, taker.left_lots, 0))
+        if taker.remaining_lots:
+            happened.append(Happened(Kind.EXPIRED, Reason.NONE, order_id, 0, 0, taker.remaining_lots, 0))
         return happened
 
     def cancel(self, order_id: int) -> list[Happened]:
@@ -107,7 +113,7 @@ class SimpleBook:
         if order is None:
             return [rejected(Reason.UNKNOWN_ORDER, order_id)]
         self.orders.remove(order)
-        return [Happened(Kind.CANCELLED, Reason.NONE, order_id, 0, order.price_ticks, order.left_lots, 0)]
+        return [Happened(Kind.CANCELLED, Reason.NONE, order_id, 0, order.price_ticks, order.remaining_lots, 0)]
 
     def replace(self, order_id: int, new_order_id: int, price_ticks: int, lots: int) -> list[Happened]:
         order = self.find(order_id)
@@ -122,9 +128,9 @@ class SimpleBook:
         order = self.find(order_id)
         if order is None:
             return [rejected(Reason.UNKNOWN_ORDER, order_id)]
-        if not 0 < lots < order.left_lots:
+        if not 0 < lots < order.remaining_lots:
             return [rejected(Reason.INVALID_QUANTITY, order_id)]
-        removed, order.left_lots = order.left_lots - lots, lots
+        removed, order.remaining_lots = order.remaining_lots - lots, lots
         return [Happened(Kind.AMENDED, Reason.NONE, order_id, 0, order.price_ticks, removed, lots)]
 
 

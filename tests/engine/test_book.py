@@ -113,7 +113,7 @@ class BesideTheSimpleBook(RuleBasedStateMachine):
     def same_queues(self) -> None:
         self.book.check()
         for side in Side:
-            queue = [RestingOrder(o.order_id, o.side, o.price_ticks, o.left_lots) for o in self.simple.queue(side)]
+            queue = [RestingOrder(o.order_id, o.side, o.price_ticks, o.remaining_lots) for o in self.simple.queue(side)]
             assert self.book.orders(side) == queue
 
 

@@ -21,7 +21,7 @@ from engine.decimals import DecimalError
 from engine.library_values import (
     Balance,
     OpenOrder,
-    Refused,
+    Rejected,
     UnknownName,
     command_dtype,
     event_dtype,
@@ -80,10 +80,10 @@ def test_an_order_rests_is_taken_and_is_cancelled(engine: Engine) -> None:
 def test_a_refused_order_is_an_outcome_a_refused_change_an_exception(engine: Engine) -> None:
     outcome = engine.place("maker", "BTCKZT", "sell", price="45000000", quantity="11")
     assert (outcome.accepted, outcome.reason) == (False, Reason.INSUFFICIENT_FUNDS)
-    with pytest.raises(Refused, match="ACCOUNT_EXISTS") as refusal:
+    with pytest.raises(Rejected, match="ACCOUNT_EXISTS") as refusal:
         engine.add_account("maker")
     assert refusal.value.reason == Reason.ACCOUNT_EXISTS
-    with pytest.raises(Refused, match="INSUFFICIENT_FUNDS"):
+    with pytest.raises(Rejected, match="INSUFFICIENT_FUNDS"):
         engine.withdraw("maker", "BTC", "10.00000001")
     engine.halt()
     assert engine.place("maker", "BTCKZT", "sell", price="45000000", quantity="1").reason == Reason.VENUE_HALTED
@@ -270,11 +270,11 @@ def test_a_frozen_account(engine: Engine) -> None:
     assert engine.freeze("maker") == [1, 2, 4]
     assert engine.place("maker", "BTCKZT", "sell", price=45_000_000, quantity=1).reason == Reason.ACCOUNT_FROZEN
     for change in (lambda: engine.freeze("maker"), lambda: engine.withdraw("maker", "BTC", 1)):
-        with pytest.raises(Refused, match="ACCOUNT_FROZEN"):
+        with pytest.raises(Rejected, match="ACCOUNT_FROZEN"):
             change()
     engine.unfreeze("maker")
     assert engine.place("maker", "BTCKZT", "sell", price=45_000_000, quantity=1).accepted
-    with pytest.raises(Refused, match="ACCOUNT_NOT_FROZEN"):
+    with pytest.raises(Rejected, match="ACCOUNT_NOT_FROZEN"):
         engine.unfreeze("maker")
 
 
@@ -393,31 +393,31 @@ MISTAKES: dict[str, tuple[Callable[[Engine], object], type[Exception], str]] = {
     "deposit: none": (lambda engine: engine.deposit("maker", "BTC", None), TypeError, "not None"),  # type: ignore[arg-type]
     "deposit: negative": (lambda engine: engine.deposit("maker", "BTC", -1), DecimalError, "'-1' is not"),
     "deposit: fine": (lambda engine: engine.deposit("maker", "KZT", "0.001"), DecimalError, "more than 2 decimals"),
-    "deposit: zero": (lambda engine: engine.deposit("maker", "BTC", 0), Refused, "INVALID_AMOUNT"),
-    "deposit: large": (lambda engine: engine.deposit("maker", "BTC", 10**19), Refused, "INVALID_AMOUNT"),
-    "withdraw: large": (lambda engine: engine.withdraw("maker", "BTC", 10**19), Refused, "INSUFFICIENT_FUNDS"),
-    "withdraw: zero": (lambda engine: engine.withdraw("maker", "BTC", "0"), Refused, "INVALID_AMOUNT"),
-    "account: taken": (lambda engine: engine.add_account("maker"), Refused, "ACCOUNT_EXISTS"),
-    "account: house": (lambda engine: engine.add_account("house"), Refused, "ACCOUNT_EXISTS"),
-    "account: name": (lambda engine: engine.add_account("Bob"), Refused, "INVALID_ACCOUNT_NAME"),
+    "deposit: zero": (lambda engine: engine.deposit("maker", "BTC", 0), Rejected, "INVALID_AMOUNT"),
+    "deposit: large": (lambda engine: engine.deposit("maker", "BTC", 10**19), Rejected, "INVALID_AMOUNT"),
+    "withdraw: large": (lambda engine: engine.withdraw("maker", "BTC", 10**19), Rejected, "INSUFFICIENT_FUNDS"),
+    "withdraw: zero": (lambda engine: engine.withdraw("maker", "BTC", "0"), Rejected, "INVALID_AMOUNT"),
+    "account: taken": (lambda engine: engine.add_account("maker"), Rejected, "ACCOUNT_EXISTS"),
+    "account: house": (lambda engine: engine.add_account("house"), Rejected, "ACCOUNT_EXISTS"),
+    "account: name": (lambda engine: engine.add_account("Bob"), Rejected, "INVALID_ACCOUNT_NAME"),
     "account: number": (lambda engine: engine.add_account(5), TypeError, "must be a string, not 5"),  # type: ignore[arg-type]
     "account: asset": (lambda engine: engine.add_account("bob", {"X": 1}), UnknownName, "no asset 'X'"),
     "account: float": (lambda engine: engine.add_account("bob", {"BTC": 1.5}), TypeError, "float"),  # type: ignore[dict-item]
-    "asset: scale": (lambda engine: engine.add_asset("ETH", scale=9), Refused, "INVALID_ASSET_DEFINITION"),
-    "asset: negative": (lambda engine: engine.add_asset("ETH", scale=-1), Refused, "INVALID_ASSET_DEFINITION"),
+    "asset: scale": (lambda engine: engine.add_asset("ETH", scale=9), Rejected, "INVALID_ASSET_DEFINITION"),
+    "asset: negative": (lambda engine: engine.add_asset("ETH", scale=-1), Rejected, "INVALID_ASSET_DEFINITION"),
     "asset: float": (lambda engine: engine.add_asset("ETH", scale=8.0), TypeError, "scale must be a whole number"),  # type: ignore[arg-type]
-    "asset: name": (lambda engine: engine.add_asset("eth", scale=8), Refused, "INVALID_ASSET_DEFINITION"),
-    "asset: taken": (lambda engine: engine.add_asset("BTC", scale=8), Refused, "ASSET_EXISTS"),
+    "asset: name": (lambda engine: engine.add_asset("eth", scale=8), Rejected, "INVALID_ASSET_DEFINITION"),
+    "asset: taken": (lambda engine: engine.add_asset("BTC", scale=8), Rejected, "ASSET_EXISTS"),
     "fees: market": (lambda engine: engine.set_fees("X", maker_fee_ppm=0, taker_fee_ppm=0), UnknownName, "known: BTCKZT"),
     "fees: account": (lambda engine: engine.set_fees("BTCKZT", maker_fee_ppm=0, taker_fee_ppm=0, account="x"), UnknownName, "no account 'x'"),
-    "fees: high": (lambda engine: engine.set_fees("BTCKZT", maker_fee_ppm=0, taker_fee_ppm=100_001), Refused, "INVALID_FEES"),
-    "fees: negative": (lambda engine: engine.set_fees("BTCKZT", maker_fee_ppm=-1, taker_fee_ppm=0), Refused, "INVALID_FEES"),
+    "fees: high": (lambda engine: engine.set_fees("BTCKZT", maker_fee_ppm=0, taker_fee_ppm=100_001), Rejected, "INVALID_FEES"),
+    "fees: negative": (lambda engine: engine.set_fees("BTCKZT", maker_fee_ppm=-1, taker_fee_ppm=0), Rejected, "INVALID_FEES"),
     "fees: float": (lambda engine: engine.set_fees("BTCKZT", maker_fee_ppm=0.5, taker_fee_ppm=0), TypeError, "maker_fee_ppm must be a whole"),  # type: ignore[arg-type]
     "market: float": (lambda engine: engine.add_market("X", base="BTC", quote="KZT", tick=0.01, lot=1), TypeError, "float"),  # type: ignore[arg-type]
     "market: asset": (lambda engine: engine.add_market("X", base="ETH", quote="KZT", tick=1, lot=1), UnknownName, "no asset 'ETH'; known: KZT, BTC"),
     "market: missing": (lambda engine: engine.add_market("X", base="BTC", quote="KZT", tick=1), VenueError, "lot is missing"),
     "market: unknown": (lambda engine: engine.add_market("X", base="BTC", quote="KZT", tick=1, lot=1, size=1), VenueError, "size is not known"),
-    "market: taken": (lambda engine: engine.add_market("BTCKZT", base="BTC", quote="KZT", tick=1, lot=1), Refused, "MARKET_EXISTS"),
+    "market: taken": (lambda engine: engine.add_market("BTCKZT", base="BTC", quote="KZT", tick=1, lot=1), Rejected, "MARKET_EXISTS"),
     "market: number": (lambda engine: engine.add_market(5, base="BTC", quote="KZT", tick=1, lot=1), TypeError, "must be a string, not 5"),  # type: ignore[arg-type]
     "halt": (lambda engine: engine.halt("X"), UnknownName, "no market 'X'"),
     "resume": (lambda engine: engine.resume("X"), UnknownName, "no market 'X'"),
@@ -547,7 +547,7 @@ def test_many_names_are_not_all_told() -> None:
 
 def test_errors_go_from_process_to_process(engine: Engine) -> None:
     for change in (lambda: engine.add_account("maker"), lambda: engine.balances("x")):
-        with pytest.raises((Refused, UnknownName)) as raised:
+        with pytest.raises((Rejected, UnknownName)) as raised:
             change()
         again = pickle.loads(pickle.dumps(raised.value))
         assert (type(again), str(again)) == (type(raised.value), str(raised.value))

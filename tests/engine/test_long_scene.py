@@ -136,7 +136,7 @@ def sell_against_all(scene: Scene, accounts: int) -> None:
     kinds = Counter(event.kind for event in entry)
     assert kinds == {EventKind.ORDER_ACCEPTED: 1, EventKind.TRADE: FILLS_MAX, EventKind.ORDER_CLOSED: 1}
     *_, closed = entry
-    assert (closed.reason, closed.left_lots) == (Reason.FILL_LIMIT, lots - FILLS_MAX)
+    assert (closed.reason, closed.remaining_lots) == (Reason.FILL_LIMIT, lots - FILLS_MAX)
     assert scene.open_order_count() == lots - FILLS_MAX
 
 

@@ -92,8 +92,8 @@ def test_the_last_fill_of_a_sweep_gives_the_memory_back() -> None:
     book = Book()
     book.apply(places(numpy.arange(1, 20_001), Side.SELL, 100 + numpy.arange(20_000) % 300))
     assert book.place(20_001, Side.BUY, 1_000, 100_001) == 20_001
-    assert book.events()[-1].left_lots == 0
-    assert [order.left_lots for order in book] == [1]
+    assert book.events()[-1].remaining_lots == 0
+    assert [order.remaining_lots for order in book] == [1]
     assert book.cancel(20_001) == 1
     book.check()
 
@@ -147,7 +147,7 @@ def test_batches_give_what_calls_give_in_a_large_and_wide_book() -> None:
         else:
             by_call.amend(order_id, lots)
         told += [tuple(event)[4:] for event in by_call.events()]
-    fields = ["order_id", "maker_order_id", "price_ticks", "quantity_lots", "left_lots"]
+    fields = ["order_id", "maker_order_id", "price_ticks", "quantity_lots", "remaining_lots"]
     assert [tuple(event) for event in events[fields].tolist()] == told, REPEAT
     assert by_batch == by_call
     by_batch.check()

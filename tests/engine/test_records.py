@@ -97,7 +97,7 @@ def test_all_views_of_an_event_agree_on_what_they_share(view: Layout[Any], data:
 
 def test_what_trades_and_prevented_trades_share_stands_at_one_place() -> None:
     shared = TRADE_EVENT.offsets.keys() & PREVENTED_EVENT.offsets.keys()
-    assert {"maker_order_id", "maker_account", "maker_hold_change", "maker_left_lots"} < shared
+    assert {"maker_order_id", "maker_account", "maker_hold_change", "maker_remaining_lots"} < shared
     assert all(TRADE_EVENT.offsets[name] == PREVENTED_EVENT.offsets[name] for name in shared)
 
 

@@ -52,7 +52,7 @@ cdef bint see(void* owner, Taker* taker, uint32_t handle, int64_t price_ticks, i
     seen.order_ids[seen.count] = seen.arena.nodes[handle].order_id
     seen.prices[seen.count] = price_ticks
     seen.lots[seen.count] = lots
-    seen.before[seen.count] = seen.arena.nodes[handle].left_lots
+    seen.before[seen.count] = seen.arena.nodes[handle].remaining_lots
     seen.count += 1
     seen.budget -= price_ticks * lots
     return True
@@ -83,7 +83,7 @@ cdef class Face:
         cdef Seen seen
         cdef WantedAt wanted_at = affordable if amount else wanted_lots
         taker.key = ladder_key(sells, price) if price else VALUE_MAX
-        taker.left_lots = VALUE_MAX if amount else lots
+        taker.remaining_lots = VALUE_MAX if amount else lots
         taker.fills_left = fills_left
         taker.sells = sells
         seen.arena, seen.budget, seen.count, seen.room = &self.arena, amount, 0, room
@@ -92,7 +92,7 @@ cdef class Face:
         else:
             end = walk_look(&self.ladder, &self.arena, &taker, &seen, wanted_at, see)
         fills = [(seen.order_ids[i], seen.prices[i], seen.lots[i], seen.before[i]) for i in range(seen.count)]
-        return end, fills, taker.left_lots
+        return end, fills, taker.remaining_lots
 
     def fills(self, bint sells, int64_t price_ticks, int64_t lots, uint64_t fills_left):
         return bool(walk_fills(&self.ladder, &self.arena, sells, ladder_key(sells, price_ticks), lots, fills_left))
@@ -103,7 +103,7 @@ cdef class Face:
         while handle:
             node = self.arena.nodes[handle]
             assert ids_get(&self.ids, self.arena.nodes, node.order_id) == handle
-            found.append((node.order_id, ladder_price(&node), node.left_lots))
+            found.append((node.order_id, ladder_price(&node), node.remaining_lots))
             handle = ladder_after(&self.arena.nodes[handle])
         return found
 

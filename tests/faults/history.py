@@ -206,7 +206,7 @@ class History:
         order.closings += 1
         if order.state.status not in OPEN:
             self.faults.append(f"order {event.order_id} was closed when it was {order.state.status} already")
-        if event.quantity_lots and order.state.executed_lots + event.left_lots != event.quantity_lots:
+        if event.quantity_lots and order.state.executed_lots + event.remaining_lots != event.quantity_lots:
             self.faults.append(f"order {event.order_id}: filled and left are not what was asked for")
         status = CANCELED if event.reason in (Reason.CANCELLED_BY_OWNER, Reason.CANCELLED_BY_FREEZE) else EXPIRED
         self._hold(event, event.hold_change)

@@ -663,14 +663,14 @@ def test_the_book_alone_refuses_an_order_id_in_use() -> None:
 
 LIMIT = {"symbol": "BTCUSDT", "side": "SELL", "quantity": "0.001", "price": "50000"}
 ENDS = [
-    (R.IMMEDIATE_REST_EXPIRED,  {**LIMIT, "timeInForce": "IOC"}),
+    (R.IOC_REMAINDER_EXPIRED,  {**LIMIT, "timeInForce": "IOC"}),
     (R.FILL_OR_KILL_EXPIRED,    {**LIMIT, "timeInForce": "FOK"}),
-    (R.MARKET_REST_EXPIRED,     {**LIMIT, "type": "MARKET", "timeInForce": None, "price": None}),
+    (R.MARKET_REMAINDER_EXPIRED,     {**LIMIT, "type": "MARKET", "timeInForce": None, "price": None}),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("reason", "changes"), ENDS, ids=[reason.name for reason, _ in ENDS])
-@provokes(R.IMMEDIATE_REST_EXPIRED, R.FILL_OR_KILL_EXPIRED, R.MARKET_REST_EXPIRED)
+@provokes(R.IOC_REMAINDER_EXPIRED, R.FILL_OR_KILL_EXPIRED, R.MARKET_REMAINDER_EXPIRED)
 def test_an_order_that_cannot_be_filled_at_once_expires(scene: Scene, reason: Reason, changes: dict[str, str]) -> None:
     with scene.logged_on(scene.key) as wire:
         assert wire.ask("order.place", **order_params(**changes))["result"]["status"] == "EXPIRED"

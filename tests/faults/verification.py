@@ -75,7 +75,7 @@ class Verification:
         assert max(told.values(), default=1) == 1, "the clients of this test give each order an id of its own"
 
     def _check_placement(self, placement: Request) -> None:
-        """Acknowledged: it stands, once, with the same numbers. Refused: it does not. Unknown: wholly or not at all."""
+        """Acknowledged: it stands, once, with the same numbers. Rejected: it does not. Unknown: wholly or not at all."""
         client_id = placement.params["newClientOrderId"]
         accepted = self.history.accepted.get((placement.account, client_id), [])
         self.counts[f"placements {placement.outcome}"] += 1

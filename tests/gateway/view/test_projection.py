@@ -52,13 +52,13 @@ def check_against_engine(rig: Rig) -> None:
     }
     engine = {(account, asset): (available, held) for account, asset, available, held in rig.core.balances()}
     assert known == {name: amounts for name, amounts in engine.items() if amounts != (0, 0)}
-    open_orders = {order.order_id: order.left_lots for order in rig.projection.orders.values()}
+    open_orders = {order.order_id: order.remaining_lots for order in rig.projection.orders.values()}
     levels: dict[tuple[int, int, int], int] = {}
     for order in rig.projection.orders.values():
         name = (order.market.number, order.side, order.price_ticks)
-        levels[name] = levels.get(name, 0) + order.left_lots
+        levels[name] = levels.get(name, 0) + order.remaining_lots
         assert order.account.open[order.order_id] is order
-    assert open_orders == {id: order.left_lots for id, order in rig.core.exchange.orders.items()}
+    assert open_orders == {id: order.remaining_lots for id, order in rig.core.exchange.orders.items()}
     for number, book in rig.projection.feeds.books.items():
         assert book.update_id == rig.core.exchange.markets[number].last_update_id
         for side, shown in ((Side.BUY, list(book.bids(10_000))), (Side.SELL, list(book.asks(10_000)))):
@@ -258,7 +258,7 @@ def closing(order: Order, command_index: int) -> OrderEvent:
         kind=EventKind.ORDER_CLOSED, reason=Reason.CANCELLED_BY_OWNER, command_index=command_index, side=order.side,
         market=order.market.number, account=order.account.number, base_asset=3, quote_asset=1,
         order_id=order.order_id, price_ticks=order.price_ticks, quantity_lots=order.quantity_lots,
-        left_lots=order.left_lots, hold_change=-order.price_ticks * order.left_lots,
+        remaining_lots=order.remaining_lots, hold_change=-order.price_ticks * order.remaining_lots,
     )  # fmt: skip
 
 
@@ -368,7 +368,7 @@ def test_whether_an_order_rests_is_what_the_event_says() -> None:
     projection.account(1)
     accepted = OrderEvent(
         kind=EventKind.ORDER_ACCEPTED, side=Side.BUY, order_type=1, time_in_force=1, market=1, account=1, base_asset=3,
-        quote_asset=1, price_ticks=50_000, quantity_lots=100, left_lots=100,
+        quote_asset=1, price_ticks=50_000, quantity_lots=100, remaining_lots=100,
     )  # fmt: skip
     for order_id, flags in enumerate(
         (0, EventFlag.MAY_REST, EventFlag.WORKING, EventFlag.MAY_REST | EventFlag.WORKING), 1
