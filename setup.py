@@ -34,8 +34,13 @@ setup(
             extension("bench.empty"),
             # An event is cleared before it is filled; gcc's own memset for 256 bytes is slower than the C library's.
             extension("engine.core.core", "-fno-builtin-memset"),
-            extension("gateway.view.accounts"),
             extension("gateway.dialect.fast"),
+            extension("gateway.dialect.market_scale"),
+            extension("gateway.journal.pending"),
+            extension("gateway.view.accounts"),
+            extension("gateway.view.book_levels"),
+            extension("gateway.view.order_events"),
+            extension("gateway.wire.frames"),
             extension("ledger.fast_postings"),
         ],
         compiler_directives={

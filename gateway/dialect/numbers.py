@@ -10,15 +10,13 @@ from decimal import Decimal, InvalidOperation
 
 from engine.listing import Asset, Market
 from engine.reasons import Reason
-from gateway.view.accounts import MarketScale
-from gateway.view.accounts import format_e8 as format_e8
+from gateway.dialect.constants import DECIMALS, INT64_MAX, INTEGER_DIGITS_MAX, WHOLE_DIGITS_MAX
+from gateway.dialect.market_scale import MarketScale
+from gateway.dialect.market_scale import format_e8 as format_e8
+from gateway.limits import NUMBER_TEXTS_MAX
 
-DECIMALS = 8
 ONE_E8 = 10**DECIMALS
 ZERO = "0.00000000"
-WHOLE_DIGITS_MAX = 20
-INT64_MAX = (1 << 63) - 1
-INTEGER_TEXT_MAX = 20
 
 
 class NumberToken(str):
@@ -95,7 +93,7 @@ def parse_integer(value: object) -> int | None:
     """
     if type(value) is int:
         return value if 0 <= value <= INT64_MAX else None
-    if isinstance(value, str) and len(value) <= INTEGER_TEXT_MAX and value.isascii() and value.isdigit():
+    if isinstance(value, str) and len(value) <= INTEGER_DIGITS_MAX and value.isascii() and value.isdigit():
         number = int(value)
         return number if number <= INT64_MAX else None
     return None
@@ -106,19 +104,16 @@ def asset_unit_e8(asset: Asset) -> int:
     return _POWERS[DECIMALS - asset.scale]
 
 
-TEXTS_CACHED_MAX = 4096
-
-
 class StepTexts(dict[str, int]):
     """Remembers which text is how many ticks (or lots): clients send the same few again and again.
 
-    Bounded by `TEXTS_CACHED_MAX` texts; when it is full it begins anew.
+    Bounded by `NUMBER_TEXTS_MAX` texts; a full one is emptied first.
     """
 
     __slots__ = ()
 
     def remember(self, text: str, steps: int) -> None:
-        if len(self) >= TEXTS_CACHED_MAX:
+        if len(self) >= NUMBER_TEXTS_MAX:
             self.clear()
         self[text] = steps
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from gateway.auth.sessions import Session, Usage
-from gateway.dialect.refusals import Refusal
+from engine.reasons import Reason
+from gateway.auth.rate_limits import Usage
+from gateway.auth.sessions import Connection, Session
+from gateway.dialect.rejects import Rejected
 from gateway.dialect.requests import flag_of, query_params, unit_of
 from gateway.wire.connection import UpgradeRequest
 
@@ -15,26 +15,25 @@ COMBINED_PATH = "/stream"
 
 
 def session_for(
-    request: UpgradeRequest, send: Callable[[bytes], None], usage: Usage, now_ms: int
-) -> tuple[Session, list[str]] | None:
-    """The session of an upgrade and the streams that its URL names; None where there is nothing at the path.
+    request: UpgradeRequest, connection: Connection, usage: Usage, now_ms: int
+) -> tuple[Session, list[str]]:
+    """The session of an upgrade and the streams that its URL names.
 
     `/ws/<anything>` is a raw stream connection, whatever stands there: some clients number their connections.
+
+    Raises:
+        Rejected: nothing is at the path, or its query is malformed.
     """
     params = query_params(request.query)
-    if isinstance(params, Refusal):
-        return None
     unit = unit_of(params.get("timeUnit"))
-    if isinstance(unit, Refusal):
-        return None
     path = request.path.rstrip("/") or "/"
     if path == API_PATH:
         shows_limits = flag_of(params, "returnRateLimits", True)
-        return Session(send, usage, unit=unit, shows_rate_limits=shows_limits, connected_ms=now_ms), []
+        return Session(connection, usage, unit=unit, shows_rate_limits=shows_limits, connected_ms=now_ms), []
     if path == COMBINED_PATH:
         streams = [name for name in params.get("streams", "").split("/") if name]
-        return Session(send, usage, is_api=False, combined=True, unit=unit, connected_ms=now_ms), streams
+        return Session(connection, usage, is_api=False, combined=True, unit=unit, connected_ms=now_ms), streams
     if path == RAW_PATH or path.startswith(RAW_PATH + "/"):
         streams = [name for name in path[len(RAW_PATH) + 1 :].split("/") if name]
-        return Session(send, usage, is_api=False, unit=unit, connected_ms=now_ms), streams
-    return None
+        return Session(connection, usage, is_api=False, unit=unit, connected_ms=now_ms), streams
+    raise Rejected(Reason.UNKNOWN_METHOD, path)

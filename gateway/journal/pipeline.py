@@ -19,7 +19,6 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
 
 from engine.journal import BEGINNING, ChainBroken, EntryId, Opening
 from engine.reasons import Reason
@@ -32,22 +31,9 @@ from engine.records import (
     EventHeader,
     seal_batch,
 )
-from gateway.dialect.fast import Ask
-from gateway.dialect.refusals import Refusal, refuse
-
-ANSWER_TIMEOUT_S = 10.0
-COMMANDS_MAX = 65_536
-"""Commands without an answer in the whole gateway; one more is refused as overloaded."""
-COMMANDS_PER_SESSION_MAX = 8_192
-
-
-class PipelineLimits(NamedTuple):
-    """How much may be on its way, and for how long."""
-
-    commands_max: int = COMMANDS_MAX
-    commands_per_session_max: int = COMMANDS_PER_SESSION_MAX
-    answer_timeout_s: float = ANSWER_TIMEOUT_S
-
+from gateway.dialect.rejects import Reject, Rejected
+from gateway.journal.pending import PendingCommand
+from gateway.limits import PipelineLimits
 
 _BLOB = struct.Struct("<III")
 assert Command._fields[-3:] == ("blob_offset", "blob_length", "state")
@@ -61,21 +47,21 @@ class Superseded(Exception):
 class Batch:
     """Commands that share a journal entry."""
 
-    __slots__ = ("asks", "data", "incarnation", "number", "reduces", "sent_s")
+    __slots__ = ("commands", "data", "incarnation", "number", "reduces", "sent_s")
 
     def __init__(
-        self, incarnation: int, number: int, asks: list[Ask], data: bytes, reduces: bool, sent_s: float
+        self, incarnation: int, number: int, commands: list[PendingCommand], data: bytes, reduces: bool, sent_s: float
     ) -> None:
         self.incarnation = incarnation
         self.number = number
-        self.asks = asks
+        self.commands = commands
         self.data = data
         self.reduces = reduces
         """Whether to append it as one that only reduces."""
         self.sent_s = sent_s
 
 
-Refuse = Callable[[Ask, Refusal], None]
+Refused = Callable[[PendingCommand, Reject], None]
 
 
 class Pipeline:
@@ -83,10 +69,10 @@ class Pipeline:
 
     Args:
         producer: the number of this gateway.
-        refused: tells an ask that its command is not carried out, or that its outcome is unknown.
+        refused: answers a command that will not be executed, or whose outcome is unknown.
     """
 
-    def __init__(self, producer: int, refused: Refuse, limits: PipelineLimits | None = None) -> None:
+    def __init__(self, producer: int, refused: Refused, limits: PipelineLimits | None = None) -> None:
         self._limits = limits if limits is not None else PipelineLimits()
         self.producer = producer
         self.incarnation = 0
@@ -100,7 +86,7 @@ class Pipeline:
         """The last batch of this incarnation that the store has confirmed."""
         self._last_id: EntryId = BEGINNING
         """Where this gateway's last batch stands, as the store has told."""
-        self._queue: deque[Ask] = deque()
+        self._queue: deque[PendingCommand] = deque()
         self._sending: Batch | None = None
         self._waiting: dict[tuple[int, int], Batch] = {}
         """Batches without events by incarnation and number, oldest first; the one being sent is among them."""
@@ -113,51 +99,54 @@ class Pipeline:
         """Commands without an answer."""
         return self._open
 
-    def add(self, ask: Ask, now_s: float) -> Refusal | None:
-        """Queues a command. Refused where the gateway or the session has as many open as are allowed."""
-        session = ask.session
-        if self._is_stalled and not ask.reduces:
-            return refuse(Reason.OVERLOADED)
-        if self._open >= self._limits.commands_max or session.waiting >= self._limits.commands_per_session_max:
-            return refuse(Reason.OVERLOADED)
-        ask.queued_s = now_s
-        session.waiting += 1
+    def add(self, command: PendingCommand, now_s: float) -> None:
+        """Queues a command.
+
+        Raises:
+            Rejected: OVERLOADED: the gateway or the caller has as many open as are allowed, or, for a command that does
+                not reduce, the engine is silent.
+        """
+        caller, limits = command.caller, self._limits
+        is_stalled = self._is_stalled and not command.reduces
+        if is_stalled or self._open >= limits.commands_max or caller.waiting >= limits.commands_per_session_max:
+            raise Rejected(Reason.OVERLOADED)
+        command.queued_s = now_s
+        caller.waiting += 1
         self._open += 1
-        self._queue.append(ask)
-        return None
+        self._queue.append(command)
 
     def next_batch(self, now_s: float, now_ms: int) -> Batch | None:
         """The batch to send now; None while one is unconfirmed, nothing is open or there is nothing to send."""
         if self._sending is not None or not self._queue or not self._is_open:
             return None
-        asks: list[Ask] = []
-        while self._queue and len(asks) < BATCH_COMMANDS_MAX:
-            ask = self._queue.popleft()
-            if ask.expires_ms and now_ms > ask.expires_ms:
-                self._finish(ask, refuse(Reason.OUTSIDE_WINDOW))
+        commands: list[PendingCommand] = []
+        while self._queue and len(commands) < BATCH_COMMANDS_MAX:
+            command = self._queue.popleft()
+            if command.expires_ms and now_ms > command.expires_ms:
+                self._finish(command, Reject(Reason.OUTSIDE_WINDOW))
             else:
-                asks.append(ask)
-        if not asks:
+                commands.append(command)
+        if not commands:
             return None
         self._number += 1
-        return self._send(asks, now_s, reduces=all(ask.reduces for ask in asks))
+        return self._send(commands, now_s, reduces=all(command.reduces for command in commands))
 
-    def _send(self, asks: list[Ask], now_s: float, *, reduces: bool) -> Batch:
-        batch = Batch(self.incarnation, self._number, asks, self._encode(asks), reduces, now_s)
+    def _send(self, commands: list[PendingCommand], now_s: float, *, reduces: bool) -> Batch:
+        batch = Batch(self.incarnation, self._number, commands, self._encode(commands), reduces, now_s)
         self._sending = self._waiting[batch.incarnation, batch.number] = batch
         return batch
 
-    def _encode(self, asks: list[Ask]) -> bytes:
+    def _encode(self, commands: list[PendingCommand]) -> bytes:
         pieces = []
         blobs = b""
-        for ask in asks:
-            if ask.blob:
-                pieces.append(ask.command[:_BLOB_START] + _BLOB.pack(len(blobs), len(ask.blob), 0))
-                blobs += ask.blob
+        for command in commands:
+            if command.blob:
+                pieces.append(command.command[:_BLOB_START] + _BLOB.pack(len(blobs), len(command.blob), 0))
+                blobs += command.blob
             else:
-                pieces.append(ask.command)
+                pieces.append(command.command)
         header = BatchHeader(
-            command_count=len(asks),
+            command_count=len(commands),
             producer=self.producer,
             incarnation=self.incarnation,
             number=self._number,
@@ -184,11 +173,11 @@ class Pipeline:
         del self._waiting[batch.incarnation, batch.number]
         self._sending = None
         reducing = []
-        for ask in batch.asks:
-            if ask.reduces:
-                reducing.append(ask)
+        for command in batch.commands:
+            if command.reduces:
+                reducing.append(command)
             else:
-                self._finish(ask, refuse(Reason.OVERLOADED))
+                self._finish(command, Reject(Reason.OVERLOADED))
         if not reducing:
             self._number -= 1
             return None
@@ -238,7 +227,7 @@ class Pipeline:
         """Puts the commands of a batch that was not added at the head of the queue. Those who were told that the outcome
         is unknown are not among them any more: they would not expect it to be carried out now."""
         del self._waiting[batch.incarnation, batch.number]
-        self._queue.extendleft(reversed(batch.asks))
+        self._queue.extendleft(reversed(batch.commands))
 
     def is_own(self, incarnation: int) -> bool:
         """Whether this process speaks, or has spoken, under this incarnation."""
@@ -276,25 +265,25 @@ class Pipeline:
         self._is_stalled = False
         return self._waiting.pop((header.incarnation, header.number), None)
 
-    def finish(self, ask: Ask) -> None:
-        """The ask has its answer."""
+    def finish(self, command: PendingCommand) -> None:
+        """The command has its answer."""
         self._open -= 1
-        ask.session.waiting -= 1
+        command.caller.waiting -= 1
 
-    def _finish(self, ask: Ask, refusal: Refusal) -> None:
-        self.finish(ask)
-        self._refused(ask, refusal)
+    def _finish(self, command: PendingCommand, reject: Reject) -> None:
+        self.finish(command)
+        self._refused(command, reject)
 
     def expire(self, now_s: float) -> None:
         """Answers those who have waited too long. Called about once a second."""
         timeout_s = self._limits.answer_timeout_s
         while self._queue and now_s - self._queue[0].queued_s >= timeout_s:
-            self._finish(self._queue.popleft(), refuse(Reason.OVERLOADED))
+            self._finish(self._queue.popleft(), Reject(Reason.OVERLOADED))
         self._is_stalled = False
         for batch in self._waiting.values():
             if now_s - batch.sent_s < timeout_s:
                 break
             self._is_stalled = True
-            asks, batch.asks = batch.asks, []
-            for ask in asks:
-                self._finish(ask, refuse(Reason.OUTCOME_UNKNOWN))
+            commands, batch.commands = batch.commands, []
+            for command in commands:
+                self._finish(command, Reject(Reason.OUTCOME_UNKNOWN))

@@ -11,14 +11,14 @@ import re
 from pathlib import Path
 
 from engine.reasons import Reason
-from gateway.dialect.refusals import WORDINGS, refuse, wording
+from gateway.dialect.rejects import WORDINGS, Reject, wording
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "errors.md"
 
 HEAD = """\
 # Errors
 
-Written by `python -m gateway.pages.errors_page` from `engine/reasons.py` and `gateway/dialect/refusals.py`; a test keeps it current. Do
+Written by `python -m gateway.pages.errors_page` from `engine/reasons.py` and `gateway/dialect/rejects.py`; a test keeps it current. Do
 not edit.
 
 A request that is refused changes nothing. Its reply carries a status, as in HTTP, and an error code with a text, word for
@@ -78,7 +78,7 @@ def _words(reason: Reason) -> tuple[str, str, str]:
     """Status, code and text on the wire; dashes for what no client can meet."""
     if reason not in WORDINGS:
         return "–", "–", "–"
-    status, code, message = wording(refuse(reason))
+    status, code, message = wording(Reject(reason))
     return str(status), str(code), message
 
 

@@ -21,50 +21,63 @@ from engine.records import (
     KeyDefinition,
     OrderEvent,
 )
-from gateway.dialect import replies as messages
+from gateway.dialect import user_events
+from gateway.dialect.constants import DERIVED_PREFIX
 from gateway.dialect.numbers import MarketNumbers
-from gateway.view.accounts import DERIVED_PREFIX, Account, CommandEvents, Order, OrderEvents, OwnTrade, safe_client_id
+from gateway.view.accounts import Account, Order, OwnTrade, safe_client_id
 from gateway.view.feeds import Feeds
+from gateway.view.order_events import CommandEvents, OrderEvents
 
 Answer = Callable[[int, CommandEvents, EventEntry], None]
 """Called once per command of the entry with its index and its events, after they are applied."""
 
 
 class KeyEvents(Protocol):
-    """What the projection tells about API keys; `sessions.Keys` takes it."""
+    """What the projection tells about API keys; `gateway.auth.keys.Keys` takes it."""
 
     def key_added(self, key_id: str, account: Account, definition: KeyDefinition, public_key: bytes) -> None: ...
 
-    def key_revoked(self, key_id: str) -> None: ...
+    def key_revoked(self, key_id: str, time_us: int) -> None: ...
 
 
-class Projection(OrderEvents):
-    """The venue as this gateway knows it. Its base class, compiled, applies the events of orders."""
+class Projection:
+    """The venue as this gateway knows it.
 
-    def __init__(self, feeds: Feeds, keys: KeyEvents) -> None:
-        super().__init__(feeds, feeds.books, feeds.followers)
+    `events`, compiled, applies the events of orders, and calls this object for all else (`order_events.Reports`).
+
+    Args:
+        first_fill: called with the account of each order at its first fill.
+    """
+
+    def __init__(self, feeds: Feeds, keys: KeyEvents, first_fill: Callable[[Account], None]) -> None:
         self.feeds = feeds
         self.keys = keys
         self.listing = Listing()
         self.markets_by_symbol: dict[str, MarketNumbers] = {}
         self.listing_changes = 0
         """Grows with each change of assets, markets, fees and states, so that encoded texts can be kept until then."""
+        self.events = OrderEvents(self, feeds, feeds.books, feeds.followers.by_stream, first_fill)
+        self.account = self.events.account
+        self.accounts = self.events.accounts
+        """By number."""
+        self.markets = self.events.markets
+        """By number."""
+        self.orders = self.events.orders
+        """Open ones by order id."""
 
-    def account(self, number: int) -> Account:
-        """The account of this number; the house account exists from the beginning."""
-        account = self.accounts.get(number)
-        if account is None:
-            account = self.accounts[number] = Account(number)
-        return account
+    @property
+    def time_us(self) -> int:
+        """The venue's time: that of the last entry."""
+        return self.events.time_us
 
     def apply(self, entry: EventEntry, answer: Answer | None = None) -> None:
         """Takes in one entry. Cost: about 1 µs an event."""
-        self.apply_events(entry, answer)
+        self.events.apply_events(entry, answer)
         self.feeds.end_entry()
 
     # -- money, listing, accounts, keys
 
-    def _administer(self, event: OrderEvent, entry: EventEntry) -> None:
+    def administer(self, event: OrderEvent, entry: EventEntry) -> None:
         """Everything that is not about orders."""
         kind = event.kind
         if kind == EventKind.DEPOSITED or kind == EventKind.WITHDRAWN:
@@ -83,17 +96,17 @@ class Projection(OrderEvents):
             definition = KEY_DEFINITION.unpack_from(packed)
             self.keys.key_added(key_id.decode("ascii"), self.account(event.account), definition, public_key)
         elif kind == EventKind.KEY_REVOKED:
-            self.keys.key_revoked(entry.parts(event)[0].decode("ascii"))
+            self.keys.key_revoked(entry.parts(event)[0].decode("ascii"), self.time_us)
         elif kind == EventKind.EPOCH_STARTED:
-            self.skip_ids(EPOCH_START.unpack_from(entry.parts(event)[0]).ids_skip)
+            self.events.skip_ids(EPOCH_START.unpack_from(entry.parts(event)[0]).ids_skip)
 
     def _transfer(self, event: OrderEvent, change: int) -> None:
         account, asset, time_us = self.account(event.account), self.listing.assets[event.asset], self.time_us
         account.balance(event.asset).available += change
         account.updated_us = time_us
         if account.subscriptions:
-            self.feeds.queue_user_event(account, lambda unit: messages.balance_update(asset, change, time_us, unit))
-            self.moved.setdefault(account, set()).add(event.asset)
+            self.feeds.user_data.queue(account, lambda unit: user_events.balance_update(asset, change, time_us, unit))
+            self.events.moved.setdefault(account, set()).add(event.asset)
 
     def _follow_listing(self, event: OrderEvent) -> None:
         self.listing_changes += 1
@@ -104,7 +117,7 @@ class Projection(OrderEvents):
 
     # -- reports to the owners
 
-    def _report(
+    def report(
         self,
         order: Order,
         execution: str,
@@ -116,9 +129,9 @@ class Projection(OrderEvents):
     ) -> None:
         """Queues an executionReport and remembers which balances to report after the command."""
         account, time_us = order.account, self.time_us
-        self.feeds.queue_user_event(
+        self.feeds.user_data.queue(
             account,
-            lambda unit: messages.execution_report(
+            lambda unit: user_events.execution_report(
                 order,
                 time_us,
                 unit,
@@ -130,24 +143,24 @@ class Projection(OrderEvents):
             ),
         )
         definition = order.market.market.definition
-        self.moved.setdefault(account, set()).update((definition.base_asset, definition.quote_asset))
+        self.events.moved.setdefault(account, set()).update((definition.base_asset, definition.quote_asset))
 
-    def _report_cancelled(self, order: Order, event: OrderEvent, entry: EventEntry, execution_id: int) -> None:
+    def report_cancelled(self, order: Order, event: OrderEvent, entry: EventEntry, execution_id: int) -> None:
         client = cancel_client_id(event, entry, order)
-        self._report(order, "CANCELED", execution_id, client=client, original_client=order.client)
+        self.report(order, "CANCELED", execution_id, client=client, original_client=order.client)
 
-    def _send_reports(self) -> None:
+    def send_reports(self) -> None:
         """Sends what a command left for those who follow accounts: the reports, and one account position for each account
         whose balances moved."""
         time_us = self.time_us
-        for account, numbers in self.moved.items():
+        for account, numbers in self.events.moved.items():
             assets = [self.listing.assets[number] for number in sorted(numbers)]
-            self.feeds.queue_user_event(
+            self.feeds.user_data.queue(
                 account,
-                lambda unit, account=account, assets=assets: messages.account_position(account, assets, time_us, unit),  # type: ignore[misc]
+                lambda unit, account=account, assets=assets: user_events.account_position(account, assets, time_us, unit),  # type: ignore[misc]
             )
-        self.moved.clear()
-        self.feeds.send_user_events()
+        self.events.moved.clear()
+        self.feeds.user_data.send_queued()
 
 
 def cancel_client_id(event: Event, entry: EventEntry, order: Order) -> str:

@@ -1,35 +1,33 @@
-"""The asyncio side of a client connection: drives `protocol.Connection` with a socket and the loop's clock."""
+"""The asyncio side of a client connection: drives a `Connection` with a socket and the loop's clock."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
+from typing import Any, cast
 from typing import Protocol as Interface
-from typing import cast
 
-from gateway.auth.sessions import Session
-from gateway.dialect import replies as messages
-from gateway.dialect.refusals import Refusal
-from gateway.wire.connection import Connection, Event, HttpRequest, Limits, UpgradeRequest
-
-WRITE_BUFFER_BYTES = 256 * 1024
-"""What the loop may hold for a socket beyond the kernel's buffer; the rest stays in the Connection and is bounded there."""
-
+from gateway.limits import WRITE_BUFFER_BYTES, ConnectionLimits
+from gateway.wire.connection import Connection, Event, HttpAnswer, HttpRequest, UpgradeRequest
 
 class Application(Interface):
-    """What a client's requests go to."""
+    """What a client's requests go to. What it knows of a client it keeps in a session, which is opaque here."""
 
-    limits: Limits
+    limits: ConnectionLimits
 
-    def connected(self, client: Client) -> Refusal | None: ...
+    def connected(self, client: Client) -> HttpAnswer | None:
+        """Takes a new client; the answer with which it is turned away, None if it is welcome."""
 
     def disconnected(self, client: Client) -> None: ...
 
-    def handle_http(self, client: Client, request: HttpRequest) -> tuple[int, bytes, tuple[tuple[str, str], ...]]: ...
+    def handle_http(self, client: Client, request: HttpRequest) -> None:
+        """Sees to it that `client.respond` is called, now or later."""
 
-    def open_session(self, client: Client, request: UpgradeRequest) -> Session | None: ...
+    def open_session(self, client: Client, request: UpgradeRequest) -> Any | HttpAnswer:
+        """The session of a WebSocket, or the answer with which it is refused."""
 
-    def handle_messages(self, session: Session, messages: Sequence[bytes]) -> None: ...
+    def handle_messages(self, session: Any, messages: Sequence[bytes]) -> None: ...
 
 
 class Client(asyncio.Protocol):
@@ -41,8 +39,10 @@ class Client(asyncio.Protocol):
 
     __slots__ = (
         "_ending_s",
+        "_events",
         "_has_ended",
         "_is_dirty",
+        "_is_handling",
         "_is_paused",
         "application",
         "connection",
@@ -58,10 +58,13 @@ class Client(asyncio.Protocol):
         self.loop = loop
         self.dirty = dirty
         self.connection = Connection(loop.time(), application.limits)
-        self.session: Session | None = None
+        self.session: Any = None
+        """The application's own, once the client has a WebSocket."""
         self.transport: asyncio.Transport | None = None
         self.ip = ""
+        self._events: deque[Event] = deque()
         self._has_ended = False
+        self._is_handling = False
         self._is_dirty = False
         self._is_paused = False
         self._ending_s: float | None = None
@@ -74,9 +77,9 @@ class Client(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.ip = str(peer[0]) if isinstance(peer, tuple) else ""
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
-        refusal = self.application.connected(self)
-        if refusal is not None:
-            self.connection.turn_away(*messages.http_error(refusal))
+        answer = self.application.connected(self)
+        if answer is not None:
+            self.connection.turn_away(answer)
             self.flush()
 
     def data_received(self, data: bytes) -> None:
@@ -143,6 +146,21 @@ class Client(asyncio.Protocol):
             elif now_s - self._ending_s >= self.connection.limits.close_timeout_s:
                 self.transport.abort()
 
+    def respond(self, answer: HttpAnswer) -> None:
+        """Answers the HTTP request that the application was given last, and goes on with what came behind it."""
+        self._handle(self.connection.respond(answer, self.loop.time()))
+        if not self._is_handling:
+            self.flush()
+
+    def pause_reading(self) -> None:
+        """Takes nothing more from the client until `resume_reading`: the network holds what it sends meanwhile."""
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self.transport is not None:
+            self.transport.resume_reading()
+
     def is_behind(self) -> bool:
         """Whether the client takes less than it is sent, so that something waits for it here."""
         return self._is_paused
@@ -160,23 +178,31 @@ class Client(asyncio.Protocol):
     # -- HTTP and upgrades
 
     def _handle(self, events: list[Event]) -> None:
-        """Handles events of a connection that began as HTTP. Answers may bring further events behind them."""
-        while events:
-            following: list[Event] = []
-            for event in events:
-                if isinstance(event, HttpRequest):
-                    status, body, headers = self.application.handle_http(self, event)
-                    following += self.connection.respond(status, body, self.loop.time(), headers=headers)
-                elif isinstance(event, UpgradeRequest):
-                    following += self._upgrade(event)
-                elif self.session is not None:
-                    self.application.handle_messages(self.session, (event,))
-            events = following
+        """Handles events of a connection that began as HTTP. An answer brings the next of them: they wait in line, so that
+        many requests in one read are a loop and not a recursion."""
+        self._events += events
+        if self._is_handling:
+            return
+        self._is_handling = True
+        try:
+            while self._events:
+                self._handle_event(self._events.popleft())
+        finally:
+            self._is_handling = False
 
-    def _upgrade(self, request: UpgradeRequest) -> list[Event]:
-        session = self.application.open_session(self, request)
-        if session is None:
-            return self.connection.respond(404, b'{"code":-1000,"msg":"Not found."}', self.loop.time())
+    def _handle_event(self, event: Event) -> None:
+        if isinstance(event, HttpRequest):
+            self.application.handle_http(self, event)
+        elif isinstance(event, UpgradeRequest):
+            self._upgrade(event)
+        elif self.session is not None:
+            self.application.handle_messages(self.session, (event,))
+
+    def _upgrade(self, request: UpgradeRequest) -> None:
+        opened = self.application.open_session(self, request)
+        if isinstance(opened, HttpAnswer):
+            self.respond(opened)
+            return
         # Also where the handshake fails: then the session ends with the connection.
-        self.session = session
-        return self.connection.accept(self.loop.time())
+        self.session = opened
+        self._handle(self.connection.accept(self.loop.time()))

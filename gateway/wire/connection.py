@@ -23,12 +23,11 @@ at the beginning of a frame whenever a plain one is taken past it.
     CLOSING     close frame of the client · close timeout
     ENDED
 
-Cost of a text message of 200 bytes: about 1 µs in, under 1 µs out.
+Cost of a text message of 200 bytes: about 0.2 µs in; `gateway.wire.frames` does the work in C.
 """
 
 from __future__ import annotations
 
-import struct
 from enum import Enum
 from http import HTTPStatus
 from typing import NamedTuple
@@ -39,37 +38,16 @@ from websockets.http11 import Request
 from websockets.protocol import State as WebSocketState
 from websockets.server import ServerProtocol
 
-from gateway.dialect.fast import take_texts
+from gateway.limits import CONTROL_FRAME_BYTES_MAX, FRAGMENTS_MAX, ConnectionLimits
+from gateway.wire.frames import take_texts
 
 try:
     from websockets.speedups import apply_mask
 except ImportError:
     from websockets.utils import apply_mask
 
-CONTROL_FRAME_BYTES_MAX = 125
-FRAGMENTS_MAX = 1024
 _WHOLE_TEXT = 0x81
 """First byte of a frame that is a complete text message: FIN, no reserved bit, opcode 1."""
-
-
-class Limits(NamedTuple):
-    """Bounds of one connection. When one is reached, the connection ends as the table above says."""
-
-    message_bytes_max: int = 64 * 1024
-    head_bytes_max: int = 16 * 1024
-    body_bytes_max: int = 64 * 1024
-    output_bytes_max: int = 8 * 1024 * 1024
-    """What may wait for a slow reader. Of a reader that is slower all that waits is dropped; what it still gets is the
-    close frame with code 1008, if it takes that within `close_timeout_s`."""
-    open_timeout_s: float = 10.0
-    """From connecting to a complete first request."""
-    idle_timeout_s: float = 60.0
-    """Between the requests of a kept-alive HTTP connection."""
-    ping_interval_s: float = 20.0
-    pong_timeout_s: float = 60.0
-    close_timeout_s: float = 5.0
-    life_s: float = 24 * 3600.0
-    """A WebSocket is closed when it has been open for that long."""
 
 
 class HttpRequest(NamedTuple):
@@ -80,6 +58,14 @@ class HttpRequest(NamedTuple):
     query: str
     headers: dict[bytes, bytes]
     body: bytes
+
+
+class HttpAnswer(NamedTuple):
+    """What an HTTP request is answered with."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class UpgradeRequest(NamedTuple):
@@ -99,20 +85,6 @@ class ConnectionState(Enum):
     WEBSOCKET = "websocket"
     CLOSING = "closing"
     ENDED = "ended"
-
-
-def encode_text(payload: bytes) -> bytes:
-    """A text message as a server's frame. One result may be sent to any number of connections.
-
-    >>> encode_text(b"{}")
-    b'\\x81\\x02{}'
-    """
-    length = len(payload)
-    if length < 126:
-        return b"\x81" + length.to_bytes(1, "big") + payload
-    if length < 65536:
-        return struct.pack("!BBH", 0x81, 126, length) + payload
-    return struct.pack("!BBQ", 0x81, 127, length) + payload
 
 
 class Connection:
@@ -147,8 +119,8 @@ class Connection:
         "state",
     )
 
-    def __init__(self, now_s: float, limits: Limits | None = None) -> None:
-        self.limits = limits if limits is not None else Limits()
+    def __init__(self, now_s: float, limits: ConnectionLimits | None = None) -> None:
+        self.limits = limits if limits is not None else ConnectionLimits()
         self.state = ConnectionState.HTTP
         self.output: list[bytes] = []
         self.output_bytes = 0
@@ -260,24 +232,22 @@ class Connection:
             return UpgradeRequest(path, query)
         return HttpRequest(self._request.method.decode("ascii"), path, query, headers, bytes(self._request_body))
 
-    def respond(
-        self, status: int, body: bytes, now_s: float, *, headers: tuple[tuple[str, str], ...] = ()
-    ) -> list[Event]:
+    def respond(self, answer: HttpAnswer, now_s: float) -> list[Event]:
         """Answers the HTTP request that was returned last and returns what follows it."""
         upgrading = self.state is ConnectionState.UPGRADING
         if self.state is not ConnectionState.HTTP and not upgrading:
             return []
         all_headers = [
             ("Content-Type", "application/json;charset=UTF-8"),
-            ("Content-Length", str(len(body))),
-            *headers,
+            ("Content-Length", str(len(answer.body))),
+            *answer.headers,
         ]
         if upgrading:
             all_headers.append(("Connection", "close"))
-        self._send_http(h11.Response(status_code=status, headers=all_headers))
+        self._send_http(h11.Response(status_code=answer.status, headers=all_headers))
         assert self._request is not None
         if self._request.method != b"HEAD":
-            self._send_http(h11.Data(data=body))
+            self._send_http(h11.Data(data=answer.body))
         self._send_http(h11.EndOfMessage())
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             self.finished = True
@@ -286,9 +256,9 @@ class Connection:
         self._http.start_next_cycle()
         return self._receive_http(b"", now_s)
 
-    def turn_away(self, status: int, body: bytes) -> None:
+    def turn_away(self, answer: HttpAnswer) -> None:
         """Answers a connection that is not wanted before it asks for anything, and closes."""
-        self._refuse_http(status, body)
+        self._refuse_http(answer.status, answer.body)
 
     def _refuse_http(self, status: int, body: bytes = b"") -> None:
         """Answers what could not be read as a request, and closes."""

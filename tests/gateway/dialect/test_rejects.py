@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from engine.reasons import Reason
-from gateway.dialect.refusals import WORDINGS, refuse, wording
+from gateway.dialect.rejects import WORDINGS, Reject, wording
 
 BOOK_ONLY = {Reason.ORDER_ID_IN_USE}
 """What only the book as a library refuses: order ids come from the engine here."""
@@ -19,14 +19,14 @@ def test_each_reason_that_a_client_can_meet_has_its_words(reason: Reason) -> Non
 
 
 def test_engine_refusals_of_a_cancel_have_the_code_of_cancels() -> None:
-    assert wording(refuse(Reason.ACCOUNT_FROZEN)).code == -2010
-    assert wording(refuse(Reason.ACCOUNT_FROZEN), cancelling=True).code == -2011
-    assert wording(refuse(Reason.OVERLOADED), cancelling=True).code == -1008
+    assert wording(Reject(Reason.ACCOUNT_FROZEN)).code == -2010
+    assert wording(Reject(Reason.ACCOUNT_FROZEN), cancelling=True).code == -2011
+    assert wording(Reject(Reason.OVERLOADED), cancelling=True).code == -1008
 
 
 def test_a_detail_cannot_change_the_message() -> None:
-    assert wording(refuse(Reason.UNKNOWN_METHOD, "{0}{x}")).message == "This operation is not supported: {0}{x}."
+    assert wording(Reject(Reason.UNKNOWN_METHOD, ("{0}{x}",))).message == "This operation is not supported: {0}{x}."
 
 
 def test_a_reason_without_words_is_an_unknown_error() -> None:
-    assert wording(refuse(Reason.KEY_EXISTS)).code == -1000
+    assert wording(Reject(Reason.KEY_EXISTS)).code == -1000

@@ -17,19 +17,27 @@ class Wording(NamedTuple):
     """As in HTTP. Clients compare it to 200."""
     code: int
     message: str
-    """Each `{}` is filled with a detail of the refusal, mostly the name of a parameter."""
+    """Each `{}` is filled with a detail of the reject, mostly the name of a parameter."""
 
 
-class Refusal(NamedTuple):
-    """Why a request is not carried out, and the names or values that the message tells."""
+class Reject(NamedTuple):
+    """Why a request is refused, and the names or values that fill its message."""
 
     reason: Reason
     details: tuple[str, ...] = ()
 
 
-def refuse(reason: Reason, *details: str) -> Refusal:
-    """A refusal; `details` fill the places of the message in order."""
-    return Refusal(reason, details)
+class Rejected(Exception):
+    """A request is refused. Whoever judges one raises this; the router alone answers it.
+
+    Args:
+        reason: why.
+        details: fill the places of the message in order, as in `Rejected(Reason.MISSING_PARAMETER, "symbol")`.
+    """
+
+    def __init__(self, reason: Reason, *details: str) -> None:
+        super().__init__(reason, *details)
+        self.reject = Reject(reason, details)
 
 
 _NEW_ORDER = -2010
@@ -125,13 +133,13 @@ WORDINGS: dict[Reason, Wording] = {
 _UNKNOWN = Wording(400, -1000, "An unknown error occurred while processing the request.")
 
 
-def wording(refusal: Refusal, *, cancelling: bool = False) -> Wording:
+def wording(reject: Reject, *, cancelling: bool = False) -> Wording:
     """What to answer. `cancelling` says that the refused request was a cancel: its engine errors are -2011.
 
-    >>> wording(refuse(Reason.MISSING_PARAMETER, "symbol")).message
+    >>> wording(Reject(Reason.MISSING_PARAMETER, ("symbol",))).message
     "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed."
     """
-    status, code, message = WORDINGS.get(refusal.reason, _UNKNOWN)
+    status, code, message = WORDINGS.get(reject.reason, _UNKNOWN)
     if cancelling and code == _NEW_ORDER:
         code = _CANCEL
-    return Wording(status, code, message.format(*refusal.details) if refusal.details else message)
+    return Wording(status, code, message.format(*reject.details) if reject.details else message)

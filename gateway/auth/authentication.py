@@ -1,0 +1,111 @@
+"""Who sends a request: its own key and signature, which override the session's, or else the session's key."""
+
+from __future__ import annotations
+
+from engine.reasons import Reason
+from gateway.auth.keys import Key, Keys
+from gateway.auth.signatures import is_signed_by
+from gateway.dialect.constants import (
+    AHEAD_MS_MAX,
+    INTEGER_RANGE,
+    MICROSECOND_TIMESTAMP_MIN,
+    WINDOW_MS_DEFAULT,
+    WINDOW_MS_MAX,
+    WINDOW_RANGE,
+)
+from gateway.dialect.numbers import ONE_E8, parse_e8, parse_integer
+from gateway.dialect.rejects import Rejected
+from gateway.dialect.requests import Request
+
+
+class NeedsSecret(Exception):
+    """A request can be judged only when the secret of its key has been fetched."""
+
+    def __init__(self, key: Key) -> None:
+        super().__init__(key.id)
+        self.key = key
+
+
+def authenticate(session_key: Key | None, request: Request, keys: Keys, now_ms: int) -> Key:
+    """The key that a request is sent with. Sets the request's `timestamp_ms` and `expires_ms`.
+
+    Args:
+        session_key: the key with which the session is logged on.
+        now_ms: the venue's clock.
+
+    Raises:
+        Rejected: nobody has sent it who may; `UnknownKey` where it might be too early to say so.
+        NeedsSecret: its key's secret has to be fetched first.
+    """
+    params = request.params
+    if "signature" in params or "apiKey" in params:
+        return _authenticate_signed(request, keys, now_ms)
+    if session_key is None:
+        raise Rejected(Reason.MISSING_PARAMETER, "apiKey")
+    check_window(request, now_ms)
+    return session_key
+
+
+def authenticate_logon(session_key: Key | None, request: Request, keys: Keys, now_ms: int) -> Key:
+    """As `authenticate`, for a logon: the request must carry its own signature, and that of an Ed25519 key."""
+    params = request.params
+    for name in ("apiKey", "signature"):
+        if not isinstance(params.get(name), str):
+            raise Rejected(Reason.MISSING_PARAMETER, name)
+    key = keys.find(params["apiKey"])
+    if key.is_hmac:
+        raise Rejected(Reason.LOGON_NEEDS_ED25519)
+    return _authenticate_signed(request, keys, now_ms)
+
+
+def _authenticate_signed(request: Request, keys: Keys, now_ms: int) -> Key:
+    request.use_exact_params()
+    params = request.params
+    for name in ("apiKey", "signature"):
+        if not isinstance(params.get(name), str) or not params[name]:
+            raise Rejected(Reason.MISSING_PARAMETER, name)
+    key = keys.find(str(params["apiKey"]))
+    check_window(request, now_ms)
+    if key.is_hmac and key.secret is None:
+        raise NeedsSecret(key)
+    if not is_signed_by(key, params):
+        raise Rejected(Reason.INVALID_SIGNATURE)
+    return key
+
+
+def check_window(request: Request, now_ms: int) -> None:
+    """Judges `timestamp` and `recvWindow` against the venue's clock, and notes when the window ends. Raises Rejected."""
+    params = request.params
+    value = params.get("timestamp")
+    timestamp = value if type(value) is int else parse_integer(value)
+    if timestamp is None:
+        if value in (None, ""):
+            raise Rejected(Reason.MISSING_PARAMETER, "timestamp")
+        raise Rejected(Reason.ILLEGAL_CHARACTERS, "timestamp", INTEGER_RANGE)
+    window_ms = params.get("recvWindow")
+    if window_ms is None:
+        window_ms = WINDOW_MS_DEFAULT
+    elif type(window_ms) is not int or not 0 <= window_ms <= WINDOW_MS_MAX:
+        window_ms = _window_ms(request)
+    if timestamp >= MICROSECOND_TIMESTAMP_MIN:
+        timestamp //= 1000
+    if timestamp >= now_ms + AHEAD_MS_MAX:
+        raise Rejected(Reason.AHEAD_OF_TIME)
+    if now_ms - timestamp > window_ms:
+        raise Rejected(Reason.OUTSIDE_WINDOW)
+    request.timestamp_ms = timestamp
+    request.expires_ms = timestamp + window_ms
+
+
+def _window_ms(request: Request) -> int:
+    """The window in whole milliseconds; up to three decimals may be sent."""
+    value = request.params["recvWindow"]
+    if type(value) is float:
+        request.use_exact_params()
+        value = request.params["recvWindow"]
+    window_e8 = parse_e8(value)
+    if isinstance(window_e8, Reason):
+        raise Rejected(Reason.ILLEGAL_CHARACTERS, "recvWindow", WINDOW_RANGE)
+    if window_e8 > WINDOW_MS_MAX * ONE_E8:
+        raise Rejected(Reason.WINDOW_TOO_LARGE)
+    return window_e8 // ONE_E8

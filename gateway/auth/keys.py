@@ -1,0 +1,130 @@
+"""API keys: whose they are, what they allow, and what they have signed.
+
+Keys come from the events; the secret of an HMAC key is fetched from the store when it is first needed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from engine.reasons import Reason
+from engine.records import KeyDefinition, KeyType, Permission
+from gateway.dialect.rejects import Rejected
+from gateway.limits import API_KEY_CHARACTERS_MAX
+from gateway.view.accounts import Account
+
+
+class KeyHolder(Protocol):
+    """A session that is logged on with a key."""
+
+    def key_revoked(self) -> None:
+        """Logs the session off, and says so to the client."""
+
+
+class Key:
+    """An API key."""
+
+    __slots__ = (
+        "account",
+        "definition",
+        "id",
+        "may_trade",
+        "public_key",
+        "secret",
+        "sessions",
+        "verifier",
+        "waiting",
+    )
+
+    def __init__(self, id: str, account: Account, definition: KeyDefinition, public_key: bytes) -> None:
+        self.id = id
+        self.account = account
+        self.definition = definition
+        self.public_key = public_key
+        self.verifier: Ed25519PublicKey | None = None
+        self.secret: bytes | None = None
+        self.may_trade = self.may(Permission.TRADE)
+        self.sessions: dict[KeyHolder, None] = {}
+        """Sessions that are logged on with this key."""
+        self.waiting: list[Any] = []
+        """Sessions whose next request waits for the secret to be fetched."""
+
+    @property
+    def is_hmac(self) -> bool:
+        return self.definition.key_type == KeyType.HMAC_SHA256
+
+    def may(self, permission: int) -> bool:
+        return bool(self.definition.permissions & permission)
+
+    def signed_name(self, signature: str) -> tuple[str, bytes]:
+        """What a request with this signature, which verifies, is remembered by: the key's id and the signature's bytes,
+        however they are written (hex in either case, base64 with any spare bits)."""
+        return self.id, bytes.fromhex(signature) if self.is_hmac else base64.b64decode(signature)
+
+    def verifies(self, payload: str, signature: str) -> bool:
+        """Whether `signature` is this key's over `payload`. Cost: 2 µs for HMAC, 100 µs for Ed25519."""
+        if self.is_hmac:
+            assert self.secret is not None
+            expected = hmac.digest(self.secret, payload.encode(), hashlib.sha256).hex()
+            return hmac.compare_digest(expected.encode(), signature.lower().encode())
+        if self.verifier is None:
+            self.verifier = Ed25519PublicKey.from_public_bytes(self.public_key)
+        try:
+            self.verifier.verify(base64.b64decode(signature, validate=True), payload.encode())
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+class UnknownKey(Rejected):
+    """No such key: it was revoked, never existed, or is so new that its event has not come yet."""
+
+    def __init__(self) -> None:
+        super().__init__(Reason.UNAUTHORIZED)
+
+
+class Keys:
+    """All API keys of the venue, by id.
+
+    Args:
+        end_subscriptions: ends what follows an account's events with a key: takes account, key id and the time in µs.
+    """
+
+    def __init__(self, end_subscriptions: Callable[[Account, str, int], None]) -> None:
+        self._keys: dict[str, Key] = {}
+        self._end_subscriptions = end_subscriptions
+
+    def key_added(self, key_id: str, account: Account, definition: KeyDefinition, public_key: bytes) -> None:
+        self._keys[key_id] = Key(key_id, account, definition, public_key)
+
+    def key_revoked(self, key_id: str, time_us: int) -> None:
+        """Forgets a key: ends its subscriptions, and logs off the sessions that use it."""
+        key = self._keys.pop(key_id, None)
+        if key is not None:
+            self._end_subscriptions(key.account, key_id, time_us)
+            for session in list(key.sessions):
+                session.key_revoked()
+
+    def get(self, key_id: str) -> Key | None:
+        return self._keys.get(key_id)
+
+    def find(self, key_id: str) -> Key:
+        """The key of this id.
+
+        Raises:
+            UnknownKey: there is none.
+            Rejected: INVALID_API_KEY_FORMAT: no key can have this id.
+        """
+        key = self._keys.get(key_id)
+        if key is not None:
+            return key
+        if key_id.isascii() and key_id.isalnum() and len(key_id) <= API_KEY_CHARACTERS_MAX:
+            raise UnknownKey
+        raise Rejected(Reason.INVALID_API_KEY_FORMAT)

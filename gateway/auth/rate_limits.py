@@ -1,0 +1,129 @@
+"""How much a client may ask: request weight and connections by address, new orders by account."""
+
+from __future__ import annotations
+
+from engine.reasons import Reason
+from gateway.dialect.rejects import Rejected
+from gateway.limits import ADDRESSES_MAX, RateLimitSettings
+from gateway.view.accounts import Account
+
+
+class Usage:
+    """What one name (an address, an account) has used within the present interval. Cost of `add`: a few additions."""
+
+    __slots__ = ("count", "interval")
+
+    def __init__(self) -> None:
+        self.interval = -1
+        self.count = 0
+
+    def add(self, weight: int, interval: int, limit: int) -> bool:
+        """Counts `weight` in the interval of this number; False, and nothing is counted, where that passes the limit."""
+        if interval != self.interval:
+            self.interval = interval
+            self.count = 0
+        count = self.count + weight
+        if count > limit:
+            return False
+        self.count = count
+        return True
+
+
+class OrderUsage:
+    """The new orders of an account that were not filled, in the present ten seconds and on the present day."""
+
+    __slots__ = ("day", "ten_seconds")
+
+    def __init__(self) -> None:
+        self.ten_seconds = Usage()
+        self.day = Usage()
+
+    def first_fill(self) -> None:
+        """One order less counts as unfilled."""
+        for usage in (self.ten_seconds, self.day):
+            if usage.count:
+                usage.count -= 1
+
+
+SECOND_MS, TEN_SECONDS_MS, MINUTE_MS, FIVE_MINUTES_MS, DAY_MS = 1_000, 10_000, 60_000, 300_000, 86_400_000
+
+
+class UsageByAddress:
+    """What each address has used in intervals of this length.
+
+    Bounded by `addresses_max`: when there are more, those of past intervals are forgotten, which happens once in an
+    interval; where that is not enough, the addresses that are too many share one usage.
+    """
+
+    def __init__(self, interval_ms: int, addresses_max: int = ADDRESSES_MAX) -> None:
+        self._interval_ms = interval_ms
+        self._addresses_max = addresses_max
+        self._usages: dict[str, Usage] = {}
+        self._others = Usage()
+        self._pruned = -1
+
+    def of(self, ip: str, now_ms: int) -> Usage:
+        usage = self._usages.get(ip)
+        if usage is not None:
+            return usage
+        present = now_ms // self._interval_ms
+        if len(self._usages) >= self._addresses_max and self._pruned != present:
+            self._pruned = present
+            self._usages = {ip: usage for ip, usage in self._usages.items() if usage.interval == present}
+        if len(self._usages) >= self._addresses_max:
+            return self._others
+        usage = self._usages[ip] = Usage()
+        return usage
+
+
+class RateLimits:
+    """The dialect's limits: request weight by address, new orders by account. All intervals begin at whole multiples."""
+
+    def __init__(self, settings: RateLimitSettings) -> None:
+        self.settings = settings
+        self._weights = UsageByAddress(MINUTE_MS)
+        self._connections = UsageByAddress(FIVE_MINUTES_MS)
+        self._orders: dict[int, OrderUsage] = {}
+
+    def weight_of(self, ip: str, now_ms: int) -> Usage:
+        """The request weight that an address has used in the present minute."""
+        return self._weights.of(ip, now_ms)
+
+    def orders_of(self, account: Account) -> OrderUsage:
+        usage = self._orders.get(account.number)
+        if usage is None:
+            usage = self._orders[account.number] = OrderUsage()
+        return usage
+
+    def has_weight(self, usage: Usage, weight: int, now_ms: int) -> bool:
+        """Counts `weight`; False, and nothing is counted, where that passes the limit."""
+        return usage.add(weight, now_ms // MINUTE_MS, self.settings.weight_per_minute)
+
+    def add_weight(self, usage: Usage, weight: int, now_ms: int) -> None:
+        """Counts `weight`. Raises Rejected where that passes the limit."""
+        if not self.has_weight(usage, weight, now_ms):
+            raise Rejected(Reason.TOO_MANY_REQUESTS, str(self.settings.weight_per_minute))
+
+    def add_connection(self, ip: str, now_ms: int) -> None:
+        """Counts a new connection of an address. Raises Rejected where that is one too many."""
+        limit = self.settings.connections_per_5_min
+        if not self._connections.of(ip, now_ms).add(1, now_ms // FIVE_MINUTES_MS, limit):
+            raise Rejected(Reason.TOO_MANY_CONNECTIONS, str(limit), "5 MINUTE")
+
+    def may_control(self, usage: Usage, now_ms: int) -> bool:
+        """Whether a stream connection may send one more request in this second."""
+        return usage.add(1, now_ms // SECOND_MS, self.settings.stream_messages_per_s)
+
+    def add_order(self, account: Account, now_ms: int) -> None:
+        """Counts a new order of an account. Raises Rejected where that is one too many."""
+        usage, settings = self.orders_of(account), self.settings
+        if not usage.ten_seconds.add(1, now_ms // TEN_SECONDS_MS, settings.orders_per_10_s):
+            raise Rejected(Reason.TOO_MANY_NEW_ORDERS, str(settings.orders_per_10_s), "10 SECOND")
+        if not usage.day.add(1, now_ms // DAY_MS, settings.orders_per_day):
+            raise Rejected(Reason.TOO_MANY_NEW_ORDERS, str(settings.orders_per_day), "1 DAY")
+
+    def first_fill(self, account: Account) -> None:
+        """An order of the account was filled for the first time: it does not count as unfilled any more."""
+        usage = self._orders.get(account.number)
+        if usage is not None:
+            usage.first_fill()

@@ -1,0 +1,6 @@
+def format_e8(number_e8: int) -> str: ...
+
+class MarketScale:
+    number: int
+    symbol: str
+    def __init__(self, number: int, symbol: str, tick_e8: int, lot_e8: int) -> None: ...

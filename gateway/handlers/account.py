@@ -1,0 +1,57 @@
+"""What an account may ask about itself: its orders, balances and trades, answered from the view."""
+
+from __future__ import annotations
+
+from engine.reasons import Reason
+from engine.records import Permission
+from gateway.dialect import orders, replies
+from gateway.dialect.rejects import Rejected
+from gateway.dialect.requests import flag_of, integer_of
+from gateway.handlers.call import Call, Result
+from gateway.handlers.orders import check_names_agree
+from gateway.limits import LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX
+
+PERMISSION_NAMES = ((Permission.READ, "USER_DATA"), (Permission.TRADE, "SPOT"))
+
+
+def order_status(call: Call) -> Result:
+    market = call.market()
+    name = orders.order_name(call.params)
+    check_names_agree(call.account, name)
+    order = call.account.find(name.order_id, name.client)
+    if order is None or order.market is not market:
+        raise Rejected(Reason.ORDER_NOT_FOUND)
+    return Result(replies.order_status(order, call.caller.unit))
+
+
+def open_orders(call: Call) -> Result:
+    """All open orders, or those of one market."""
+    market = call.market() if call.params.get("symbol") is not None else None
+    unit = call.caller.unit
+    return Result(replies.json_list(replies.order_status(order, unit) for order in call.account.open_orders(market)))
+
+
+def account_status(call: Call) -> Result:
+    return Result(
+        replies.account_status(
+            call.account,
+            call.state.view.projection.listing,
+            permissions=[name for permission, name in PERMISSION_NAMES if call.key.may(permission)],
+            omit_zero=flag_of(call.params, "omitZeroBalances", False),
+            unit=call.caller.unit,
+        )
+    )
+
+
+def my_trades(call: Call) -> Result:
+    """The last trades of the account in a market, oldest first; only those that are remembered."""
+    market = call.market()
+    order_id = integer_of(call.params, "orderId")
+    entries = integer_of(call.params, "limit") or LIST_ENTRIES_DEFAULT
+    trades = [
+        trade
+        for trade in call.account.trades
+        if trade.market is market and (order_id is None or trade.order_id == order_id)
+    ]
+    shown = trades[-min(entries, LIST_ENTRIES_MAX) :]
+    return Result(replies.json_list(replies.own_trade(trade, call.caller.unit) for trade in shown))

@@ -1,0 +1,100 @@
+"""What a command is answered with, once its events have come back from the store (promise P4), or once it is refused."""
+
+from __future__ import annotations
+
+from engine.reasons import Reason
+from engine.records import EventEntry, EventKind
+from gateway.auth.rate_limits import MINUTE_MS, TEN_SECONDS_MS
+from gateway.auth.sessions import Caller, Session
+from gateway.dialect import replies
+from gateway.dialect.constants import CANCEL_ALL
+from gateway.dialect.exchange_info import rate_limit_templates
+from gateway.dialect.fast import ack_frame
+from gateway.dialect.rejects import Reject
+from gateway.handlers.state import GatewayState
+from gateway.journal.pending import PendingCommand
+from gateway.view.accounts import Account
+from gateway.view.order_events import CommandEvents
+from gateway.view.projection import cancel_client_id
+
+_REJECTED = int(EventKind.REJECTED)
+_ORDER_CLOSED = int(EventKind.ORDER_CLOSED)
+_RETRY_INTERVALS_MS = {Reason.TOO_MANY_REQUESTS: MINUTE_MS, Reason.TOO_MANY_NEW_ORDERS: TEN_SECONDS_MS}
+
+
+class Answers:
+    """Writes the replies to commands, and the parts that all replies share."""
+
+    def __init__(self, state: GatewayState) -> None:
+        self._state = state
+        self._weight_text, self._orders_text = rate_limit_templates(state.rate_limits.settings)
+
+    # -- the parts that all replies share
+
+    def rate_limits(self, caller: Caller, account: Account | None) -> str:
+        """The `rateLimits` field of a reply, beginning with its comma.
+
+        Args:
+            account: whose order counts are shown; None shows the request weight alone.
+        """
+        if account is None:
+            return self._weight_text % caller.usage.count
+        orders = self._state.rate_limits.orders_of(account)
+        return self._orders_text % (orders.ten_seconds.count, orders.day.count, caller.usage.count)
+
+    def retry_after(self, reject: Reject) -> dict[str, int] | None:
+        """When a refused request may be sent again, where that is a matter of time."""
+        interval_ms = _RETRY_INTERVALS_MS.get(reject.reason)
+        if interval_ms is None:
+            return None
+        now_ms = self._state.now_ms
+        return {"serverTime": now_ms, "retryAfter": now_ms - now_ms % interval_ms + interval_ms}
+
+    # -- commands
+
+    def refuse(self, command: PendingCommand, reject: Reject) -> None:
+        """A command was not taken."""
+        caller = command.caller
+        limits = self.rate_limits(caller, command.account) if command.shows_rate_limits else ""
+        data = self.retry_after(reject)
+        caller.fail(command.id_text, reject, limits, cancelling=command.reduces, data=data)
+
+    def reject(self, command: PendingCommand, reject: Reject) -> None:
+        """A command that was taken is not executed, or its outcome is unknown."""
+        if command.signed_name is not None and reject.reason != Reason.OUTCOME_UNKNOWN:
+            self._state.replays.forget(command.signed_name)
+        self.refuse(command, reject)
+
+    def answer(self, command: PendingCommand, events: CommandEvents, entry: EventEntry) -> None:
+        """Answers a command with its events, which the view has applied."""
+        caller = command.caller
+        if not caller.is_alive:
+            return
+        if events.first_kind == _REJECTED:
+            self.refuse(command, Reject(Reason(events.first_reason)))
+            return
+        limits = self.rate_limits(caller, command.account) if command.shows_rate_limits else ""
+        applied = self._state.view.projection.events
+        if command.response == "ACK":
+            time = applied.time_us // caller.unit
+            if type(caller) is Session:
+                frame = ack_frame(command.id_text, applied.placed, time, limits)
+                if frame is not None:
+                    caller.send(frame)
+                    return
+            text = replies.order_ack(applied.placed, applied.time_us, caller.unit)
+        elif command.reduces:
+            text = self._cancelled(command, events, entry)
+        else:
+            fills = applied.fills if command.response == "FULL" else None
+            text = replies.order_result(applied.placed, applied.time_us, caller.unit, fills)
+        caller.succeed(command.id_text, text, limits)
+
+    def _cancelled(self, command: PendingCommand, events: CommandEvents, entry: EventEntry) -> str:
+        applied, unit = self._state.view.projection.events, command.caller.unit
+        closings = [event for event in events if event.kind == _ORDER_CLOSED]
+        texts = [
+            replies.cancel_result(order, cancel_client_id(event, entry, order), applied.time_us, unit)
+            for event, order in zip(closings, applied.closed, strict=True)
+        ]
+        return replies.json_list(texts) if command.response == CANCEL_ALL else texts[0]

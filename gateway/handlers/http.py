@@ -1,0 +1,84 @@
+"""One HTTP request as a caller: it is answered once, with a status, a body and headers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from engine.reasons import Reason
+from gateway.auth.keys import Key
+from gateway.auth.rate_limits import Usage
+from gateway.dialect import replies
+from gateway.dialect.constants import MILLISECONDS, NO_ID
+from gateway.dialect.rejects import Reject
+from gateway.dialect.requests import Request, query_params, unit_of
+from gateway.limits import NAME_CHARACTERS_SHOWN_MAX
+from gateway.wire.connection import HttpAnswer, HttpRequest
+
+
+class HttpExchange:
+    """A request over HTTP, and where its answer goes.
+
+    Args:
+        request: as the wire has read it.
+        usage: the request weight of the address.
+        respond: takes the answer, now or later.
+    """
+
+    def __init__(self, request: HttpRequest, usage: Usage, respond: Callable[[HttpAnswer], None]) -> None:
+        self.http = request
+        self.usage = usage
+        self.is_alive = True
+        self.unit = MILLISECONDS
+        self.waiting = 0
+        self.key: Key | None = None
+        self._respond = respond
+
+    def read_request(self, method: str) -> Request:
+        """The parameters of the URL, and of a form in the body.
+
+        Raises:
+            Rejected: a name occurs twice, or the time unit is none.
+        """
+        params: dict[str, Any] = dict(query_params(self.http.query))
+        if self.http.method not in ("GET", "HEAD"):
+            # What the URL says counts more than what the form says.
+            params = query_params(self.http.body.decode("utf-8", "replace")) | params
+        header = self.http.headers.get(b"x-mbx-time-unit", b"").decode("ascii", "replace")
+        self.unit = unit_of(header or None)
+        return Request(b"", NO_ID, method, params)
+
+    # -- as a Caller
+
+    def wants_rate_limits(self, params: Mapping[str, Any]) -> bool:
+        """Over HTTP the limits stand in a header of each answer."""
+        return False
+
+    def succeed(self, id_text: str, result: str, rate_limits: str) -> None:
+        self._answer(HTTPStatus.OK, result.encode())
+
+    def fail(
+        self, id_text: str, reject: Reject, rate_limits: str, *, cancelling: bool, data: dict[str, int] | None = None
+    ) -> None:
+        status, body = replies.http_error(reject, cancelling=cancelling)
+        if data is None:
+            self._answer(status, body)
+        else:
+            wait_s = (data["retryAfter"] - data["serverTime"]) // 1000 + 1
+            self._answer(status, body, ("Retry-After", str(wait_s)))
+
+    # -- what only HTTP can get wrong
+
+    def not_found(self) -> None:
+        _, body = replies.http_error(Reject(Reason.UNKNOWN_METHOD, (self.http.path[:NAME_CHARACTERS_SHOWN_MAX],)))
+        self._answer(HTTPStatus.NOT_FOUND, body)
+
+    def method_not_allowed(self, allowed: Iterable[str]) -> None:
+        """The path is offered, but for other methods."""
+        _, body = replies.http_error(Reject(Reason.UNKNOWN_METHOD, (f"{self.http.method} {self.http.path}",)))
+        self._answer(HTTPStatus.METHOD_NOT_ALLOWED, body, ("Allow", ", ".join(sorted(allowed))))
+
+    def _answer(self, status: int, body: bytes, *headers: tuple[str, str]) -> None:
+        used = ("X-MBX-USED-WEIGHT-1M", str(self.usage.count))
+        self._respond(HttpAnswer(status, body, (used, *headers)))

@@ -1,0 +1,35 @@
+"""What everybody may ask: ping, time, exchangeInfo, depth."""
+
+from __future__ import annotations
+
+from engine.reasons import Reason
+from gateway.dialect import exchange_info as exchange_info_text
+from gateway.dialect.rejects import Rejected
+from gateway.dialect.requests import integer_of, symbols_of
+from gateway.handlers.call import Call, Result
+from gateway.limits import DEPTH_LEVELS_DEFAULT, DEPTH_LEVELS_MAX
+
+
+def ping(call: Call) -> Result:
+    return Result("{}")
+
+
+def time(call: Call) -> Result:
+    return Result(f'{{"serverTime":{call.state.clock.now_us() // call.caller.unit}}}')
+
+
+def exchange_info(call: Call) -> Result:
+    """All markets, or those in `symbol` or `symbols`."""
+    symbols = call.state.view.market_texts.of(symbols_of(call.params))
+    settings = call.state.rate_limits.settings
+    return Result(exchange_info_text.exchange_info(call.state.clock.now_us(), call.caller.unit, settings, symbols))
+
+
+def depth(call: Call) -> Result:
+    """A depth snapshot from the present state of the book mirror."""
+    market = call.market()
+    levels = integer_of(call.params, "limit")
+    if levels == 0:
+        raise Rejected(Reason.INVALID_PARAMETER, "limit")
+    book = call.state.view.feeds.books[market.number]
+    return Result(book.snapshot(min(levels or DEPTH_LEVELS_DEFAULT, DEPTH_LEVELS_MAX)))

@@ -1,0 +1,287 @@
+"""The router: authenticates, weighs, calls the handler, and answers; for WebSockets and for HTTP alike.
+
+    message ─▶ fast path (an ordinary order: straight to its command)         ─┐
+            └▶ slow path: read ─▶ weigh ─▶ authenticate ─▶ handler ─▶ Result   ├▶ pipeline ─▶ … ─▶ Answers
+                                                                  └▶ PendingCommand ─┘
+
+Requests of one connection take effect in the order in which they were sent. Where one must wait (for the secret of its key,
+or for events that tell of its key), those behind it wait as well, and nothing more is read from the connection.
+
+No I/O: frames come in as bytes and go out through the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from engine.reasons import Reason
+from gateway.auth.authentication import NeedsSecret
+from gateway.auth.keys import Key, UnknownKey
+from gateway.auth.sessions import Session
+from gateway.dialect.fast import SignedCommand, read_order, read_signed_order
+from gateway.dialect.rejects import Reject, Rejected
+from gateway.dialect.requests import Unreadable, read_request
+from gateway.handlers import stream_requests
+from gateway.handlers.answers import Answers
+from gateway.handlers.call import Call, Result, Route
+from gateway.handlers.http import HttpExchange
+from gateway.handlers.routes import ROUTES, UNKNOWN
+from gateway.handlers.state import GatewayState
+from gateway.journal.pending import PendingCommand
+from gateway.journal.pipeline import Pipeline
+from gateway.limits import WAITING_FOR_SECRET_MAX
+
+_SIGNATURE = b'"signature"'
+_ORDER_WEIGHT = ROUTES["order.place"].weight
+
+
+class Router:
+    """Takes every request of every connection.
+
+    Args:
+        fetch_secret: asks the store for the sealed secret of a key; `secret_arrived` takes the answer.
+        catch_up: calls back when everything that is in the store now has been read; False where too many wait already.
+        wake: says that the pipeline has something to send.
+    """
+
+    def __init__(
+        self,
+        state: GatewayState,
+        answers: Answers,
+        pipeline: Pipeline,
+        *,
+        fetch_secret: Callable[[Key], None],
+        catch_up: Callable[[Callable[[], None]], bool],
+        wake: Callable[[], None],
+        routes: Mapping[str, Route] = ROUTES,
+    ) -> None:
+        self.state = state
+        self.answers = answers
+        self.pipeline = pipeline
+        self._fetch_secret = fetch_secret
+        self._catch_up = catch_up
+        self._wake = wake
+        self._routes = routes
+        self._http_routes: dict[str, dict[str, tuple[str, Route]]] = {}
+        """Path → HTTP method → name and route."""
+        for name, route in routes.items():
+            if route.http:
+                assert route.needs is None, f"{name}: no request over HTTP carries a signature yet"
+                http_method, path = route.http.split()
+                self._http_routes.setdefault(path, {})[http_method] = name, route
+
+    # -- WebSocket messages
+
+    def handle_messages(self, session: Session, messages: Sequence[bytes]) -> None:
+        """The text messages that one read of a connection brought."""
+        state = self.state
+        state.begin_turn()
+        if not session.is_api:
+            for message in messages:
+                stream_requests.handle(state, session, message)
+        elif session.backlog is not None:
+            session.backlog += messages
+        else:
+            self._handle_in_order(session, messages)
+
+    def _handle_in_order(self, session: Session, messages: Sequence[bytes]) -> None:
+        for index, message in enumerate(messages):
+            command = self._read_fast(session, message)
+            if command is not None:
+                self._submit(command)
+                continue
+            self._handle(session, message)
+            if session.backlog is not None:
+                session.backlog += messages[index + 1 :]
+                return
+
+    def _handle(
+        self, session: Session, message: bytes, *, has_waited: bool = False, has_caught_up: bool = False
+    ) -> None:
+        """Answers a message by the slow path, or puts it into the session's backlog where it must wait."""
+        try:
+            request = read_request(message)
+        except Unreadable as unreadable:
+            session.fail(unreadable.id_text, unreadable.reject, "", cancelling=False)
+            return
+        route = self._routes.get(request.method, UNKNOWN)
+        call = Call(session, request, self.state)
+        try:
+            if not has_waited:
+                self._weigh(call, route)
+            self._execute(call, route)
+        except NeedsSecret as needs:
+            self._wait_for_secret(call, route, message, needs.key)
+        except UnknownKey as unknown:
+            if has_caught_up or not self._wait_for_events(session, message):
+                self._refuse(call, route, unknown.reject)
+        except Rejected as rejected:
+            self._refuse(call, route, rejected.reject)
+
+    # -- the fast path
+
+    def _read_fast(self, session: Session, message: bytes) -> PendingCommand | None:
+        """An ordinary order or cancel of somebody who may send it, weighed; None for anything else, also where the slow path
+        will refuse it: nothing is counted then."""
+        markets, now_ms = self.state.view.projection.markets_by_symbol, self.state.now_ms
+        command: PendingCommand | None
+        if _SIGNATURE in message:
+            signed = read_signed_order(message, markets, session, now_ms)
+            command = signed if signed is not None and self._verify_fast(signed) else None
+        elif session.key is not None and session.key.may_trade:
+            command = read_order(message, markets, session, session.key.account, now_ms)
+        else:
+            command = None
+        if command is None or not self.state.rate_limits.has_weight(session.usage, _ORDER_WEIGHT, now_ms):
+            return None
+        return command
+
+    def _verify_fast(self, command: SignedCommand) -> bool:
+        """Whether an HMAC key that may trade, and whose secret is here, has signed a command. A signature that is wrong is
+        judged again by the slow path, which costs too much for other keys."""
+        key = self.state.view.keys.get(command.key_id)
+        if key is None or not key.is_hmac or key.secret is None or not key.may_trade:
+            return False
+        if not key.verifies(command.payload, command.signature):
+            return False
+        command.give_account(key.account)
+        return True
+
+    # -- one request: weigh, authenticate, call the handler, answer
+
+    def _weigh(self, call: Call, route: Route) -> None:
+        self.state.rate_limits.add_weight(call.caller.usage, route.weight, self.state.now_ms)
+
+    def _execute(self, call: Call, route: Route) -> None:
+        """Raises Rejected, and NeedsSecret."""
+        if route.needs is not None:
+            key = route.authenticate(call.caller.key, call.request, self.state.view.keys, self.state.now_ms)
+            if not key.may(route.needs):
+                raise Rejected(Reason.UNAUTHORIZED)
+            call.authenticated(key)
+        outcome = route.handler(call)
+        if isinstance(outcome, Result):
+            self._succeed(call, outcome)
+        else:
+            self._submit(outcome)
+
+    def _succeed(self, call: Call, result: Result) -> None:
+        caller, request = call.caller, call.request
+        limits = self.answers.rate_limits(caller, None) if caller.wants_rate_limits(request.params) else ""
+        caller.succeed(request.id_text, result.text, limits)
+        if result.then is not None:
+            result.then()
+
+    def _refuse(self, call: Call, route: Route, reject: Reject) -> None:
+        caller, request = call.caller, call.request
+        account = call.authenticated_account if route.counts_orders else None
+        limits = self.answers.rate_limits(caller, account) if caller.wants_rate_limits(request.params) else ""
+        data = self.answers.retry_after(reject)
+        caller.fail(request.id_text, reject, limits, cancelling=route.cancels, data=data)
+
+    # -- commands
+
+    def _submit(self, command: PendingCommand) -> None:
+        """Queues a command for the journal, or answers why not."""
+        try:
+            if command.reduces:
+                self.pipeline.add(command, self.state.now_s)
+            else:
+                self._add_order(command)
+        except Rejected as rejected:
+            self.answers.refuse(command, rejected.reject)
+        else:
+            self._wake()
+
+    def _add_order(self, command: PendingCommand) -> None:
+        """Judges a new order that is well formed: is there room, was it sent before, has the account sent too many."""
+        state, name = self.state, command.signed_name
+        if state.is_store_full:
+            raise Rejected(Reason.OVERLOADED)
+        if name is not None:
+            state.replays.admit(name, command.timestamp_ms, command.expires_ms, state.now_ms)
+        try:
+            state.rate_limits.add_order(command.account, state.now_ms)
+            self.pipeline.add(command, state.now_s)
+        except Rejected:
+            if name is not None:
+                state.replays.forget(name)
+            raise
+
+    # -- requests that wait
+
+    def _wait_for_secret(self, call: Call, route: Route, message: bytes, key: Key) -> None:
+        session = call.caller
+        assert isinstance(session, Session)
+        if len(key.waiting) >= WAITING_FOR_SECRET_MAX:
+            self._refuse(call, route, Reject(Reason.OVERLOADED))
+            return
+        session.hold(message)
+        key.waiting.append(session)
+        if len(key.waiting) == 1:
+            self._fetch_secret(key)
+
+    def secret_arrived(self, key: Key, secret: bytes | None, reject: Reject | None = None) -> None:
+        """Takes the secret of a key, or why there is none, and goes on with the sessions that wait for it."""
+        key.secret = secret
+        waiting, key.waiting = key.waiting, []
+        for session in waiting:
+            if secret is not None:
+                self._resume(session)
+            else:
+                self._resume(session, reject=reject or Reject(Reason.UNAUTHORIZED))
+
+    def _wait_for_events(self, session: Session, message: bytes) -> bool:
+        """A key that is not known may be a moment old: its owner has seen it in the store before this gateway has. So its
+        request waits until the gateway has caught up; False where that cannot be waited for."""
+        session.hold(message)
+        if self._catch_up(lambda: self._resume(session, has_caught_up=True)):
+            return True
+        session.release()
+        return False
+
+    def _resume(self, session: Session, *, reject: Reject | None = None, has_caught_up: bool = False) -> None:
+        """Goes on with a session that waited. With a `reject`, its first message is refused."""
+        backlog = session.release()
+        if not session.is_alive:
+            return
+        self.state.begin_turn()
+        message = backlog.popleft()
+        if reject is None:
+            self._handle(session, message, has_waited=True, has_caught_up=has_caught_up)
+        else:
+            request = read_request(message)
+            self._refuse(Call(session, request, self.state), self._routes.get(request.method, UNKNOWN), reject)
+        if session.backlog is not None:
+            session.backlog += backlog
+        else:
+            self._handle_in_order(session, tuple(backlog))
+
+    def session_ended(self, session: Session) -> None:
+        """The connection is gone. Commands that are on their way are executed, and the answers go nowhere."""
+        session.is_alive = False
+        session.log_off()
+        self.state.view.feeds.forget(session)
+
+    # -- HTTP
+
+    def handle_http(self, exchange: HttpExchange) -> None:
+        """Answers an HTTP request through its exchange: now, or once its command has come back."""
+        self.state.begin_turn()
+        http = exchange.http
+        offered = self._http_routes.get(http.path, {})
+        name, route = offered.get("GET" if http.method == "HEAD" else http.method, ("", UNKNOWN))
+        weight = route.weight if name else max((other.weight for _, other in offered.values()), default=UNKNOWN.weight)
+        try:
+            self.state.rate_limits.add_weight(exchange.usage, weight, self.state.now_ms)
+            if not offered:
+                exchange.not_found()
+            elif not name:
+                exchange.method_not_allowed(offered)
+            else:
+                self._execute(Call(exchange, exchange.read_request(name), self.state), route)
+        except Rejected as rejected:
+            data = self.answers.retry_after(rejected.reject)
+            exchange.fail("", rejected.reject, "", cancelling=route.cancels, data=data)
+
+

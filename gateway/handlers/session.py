@@ -1,0 +1,84 @@
+"""Logging a session on and off, and what it follows of an account."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from engine.reasons import Reason
+from gateway.auth.sessions import Session
+from gateway.dialect import replies
+from gateway.dialect.rejects import Rejected
+from gateway.dialect.requests import integer_of
+from gateway.handlers.call import Call, Result
+
+
+def _session(call: Call) -> Session:
+    """The session that asks: none of these methods is offered over HTTP."""
+    return cast(Session, call.caller)
+
+
+def logon(call: Call) -> Result:
+    _session(call).log_on(call.key, call.state.clock.now_us() // 1000)
+    return status(call)
+
+
+def status(call: Call) -> Result:
+    session = _session(call)
+    key = session.key
+    return Result(
+        replies.session_status(
+            None if key is None else key.id,
+            session.authorized_ms,
+            session.connected_ms,
+            session.shows_rate_limits,
+            call.state.clock.now_us(),
+            session.unit,
+            has_subscriptions=bool(session.subscriptions),
+        )
+    )
+
+
+def logout(call: Call) -> Result:
+    """Logs off, and ends the subscriptions that were made with the session's key."""
+    session = _session(call)
+    if session.key is not None:
+        for subscription in list(session.subscriptions.values()):
+            if subscription.key_id == session.key.id:
+                call.state.view.feeds.user_data.terminate(subscription, call.state.clock.now_us())
+    session.log_off()
+    return status(call)
+
+
+def subscriptions(call: Call) -> Result:
+    """The user data subscriptions of the session."""
+    return Result(replies.json_list(f'{{"subscriptionId":{id}}}' for id in _session(call).subscriptions))
+
+
+def subscribe(call: Call) -> Result:
+    """Follows the account of the session's key."""
+    key = _session(call).key
+    if key is None:
+        raise Rejected(Reason.LOGON_REQUIRED)
+    call.authenticated(key)
+    return subscribe_signed(call)
+
+
+def subscribe_signed(call: Call) -> Result:
+    """Follows the account of the request's own key."""
+    user_data = call.state.view.feeds.user_data
+    return Result(f'{{"subscriptionId":{user_data.subscribe(_session(call), call.account, call.key.id)}}}')
+
+
+def unsubscribe(call: Call) -> Result:
+    """Ends one subscription, or all. Needs no signature: whoever holds the connection may stop listening."""
+    subscriptions = _session(call).subscriptions
+    id = integer_of(call.params, "subscriptionId")
+    if id is not None and id not in subscriptions:
+        raise Rejected(Reason.SUBSCRIPTION_NOT_ACTIVE)
+    ended = list(subscriptions.values()) if id is None else [subscriptions[id]]
+
+    def end() -> None:
+        for subscription in ended:
+            call.state.view.feeds.user_data.terminate(subscription, call.state.clock.now_us())
+
+    return Result("{}", end)

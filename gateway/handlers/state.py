@@ -1,0 +1,39 @@
+"""What handlers work with: the view of the venue, the counters, and the time of the turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from gateway.auth.rate_limits import RateLimits
+from gateway.auth.replay_guard import ReplayGuard
+from gateway.view.venue_view import VenueView
+
+
+class Clock(NamedTuple):
+    """The two clocks of the gateway."""
+
+    now_s: Callable[[], float]
+    """Seconds that never go back."""
+    now_us: Callable[[], int]
+    """Microseconds since 1970 UTC."""
+
+
+class GatewayState:
+    """Shared by all handlers of a gateway. All that is judged by the clock in a turn is judged by the same time."""
+
+    def __init__(self, view: VenueView, rate_limits: RateLimits, clock: Clock) -> None:
+        self.view = view
+        self.rate_limits = rate_limits
+        self.replays = ReplayGuard()
+        self.clock = clock
+        self.is_store_full = False
+        """Whether the store is so full that only what makes it smaller is taken."""
+        self.now_s = 0.0
+        self.now_ms = 0
+        self.begin_turn()
+
+    def begin_turn(self) -> None:
+        """Reads the clocks."""
+        self.now_s = self.clock.now_s()
+        self.now_ms = self.clock.now_us() // 1000

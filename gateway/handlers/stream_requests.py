@@ -1,0 +1,70 @@
+"""Requests on a stream connection: which streams a session follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.reasons import Reason
+from gateway.auth.sessions import Session
+from gateway.dialect import replies
+from gateway.dialect.constants import CLOSE_POLICY_VIOLATION
+from gateway.dialect.rejects import Rejected
+from gateway.dialect.requests import Unreadable
+from gateway.dialect.streams import StreamRequest, read_stream_request
+from gateway.handlers.state import GatewayState
+from gateway.view.feeds import Feeds
+from gateway.wire.frames import encode_text
+
+
+def handle(state: GatewayState, session: Session, message: bytes) -> None:
+    """Carries out one request and answers it; closes a session that sends too many."""
+    if not session.is_alive:
+        return
+    if not state.rate_limits.may_control(session.control, state.now_ms):
+        session.close(CLOSE_POLICY_VIOLATION, "too many requests in a second")
+        return
+    try:
+        request = read_stream_request(message)
+    except Unreadable as unreadable:
+        session.send(encode_text(replies.stream_error(unreadable.id_text, unreadable.reject)))
+        return
+    try:
+        result = _result(state.view.feeds, session, request)
+    except Rejected as rejected:
+        session.send(encode_text(replies.stream_error(request.id_text, rejected.reject)))
+    else:
+        session.send(encode_text(replies.stream_result(request.id_text, result)))
+
+
+def _result(feeds: Feeds, session: Session, request: StreamRequest) -> object:
+    """Does what is asked, and gives the result to show. Raises Rejected."""
+    method, params = request.method, request.params
+    if method == "LIST_SUBSCRIPTIONS":
+        return list(session.streams)
+    if method == "GET_PROPERTY" and params == ["combined"]:
+        return session.combined
+    if method == "SET_PROPERTY" and len(params) == 2 and params[0] == "combined" and type(params[1]) is bool:
+        session.combined = params[1]
+        return None
+    if method not in ("SUBSCRIBE", "UNSUBSCRIBE"):
+        raise Rejected(Reason.INVALID_STREAM_REQUEST, f"method {method[:50]} or its params are not supported")
+    if not params or not all(type(stream) is str for stream in params):
+        raise Rejected(Reason.INVALID_STREAM_REQUEST, "params must be stream names")
+    if method == "SUBSCRIBE":
+        feeds.check_follow(session, params)
+        for stream in params:
+            feeds.follow(session, stream)
+    else:
+        for stream in params:
+            feeds.unfollow(session, stream)
+    return None
+
+
+def follow_url(feeds: Feeds, session: Session, streams: Sequence[str]) -> None:
+    """Subscribes to the streams that a URL names. Unknown names are passed over: some clients connect to any path."""
+    for stream in streams:
+        try:
+            feeds.check_follow(session, (stream,))
+        except Rejected:
+            continue
+        feeds.follow(session, stream)

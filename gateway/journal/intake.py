@@ -1,0 +1,79 @@
+"""Takes in the events: verifies each entry, applies it to the view, and answers the commands in it that are this gateway's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from engine.journal import PublishedEntry
+from engine.reasons import Reason
+from engine.records import EventEntry, EventHeader
+from gateway.auth.replay_guard import ReplayGuard
+from gateway.dialect.rejects import Reject
+from gateway.journal.pending import PendingCommand
+from gateway.journal.pipeline import Pipeline
+from gateway.view.order_events import CommandEvents
+from gateway.view.projection import Answer
+from gateway.view.venue_view import VenueView
+
+
+class CommandAnswers(Protocol):
+    """Where answers to commands go; `gateway.handlers.answers.Answers` is one."""
+
+    @property
+    def answer(self) -> Callable[[PendingCommand, CommandEvents, EventEntry], None]: ...
+
+    @property
+    def reject(self) -> Callable[[PendingCommand, Reject], None]: ...
+
+
+class Intake:
+    """One path for every event entry, from the store to the callers."""
+
+    def __init__(self, view: VenueView, pipeline: Pipeline, answers: CommandAnswers, replays: ReplayGuard) -> None:
+        self._view = view
+        self._pipeline = pipeline
+        self._answers = answers
+        self._replays = replays
+        # An earlier process under this number has taken orders until then.
+        replays.seen_by_another(view.last_entry_us.get(pipeline.producer, 0))
+
+    def take(self, published: PublishedEntry) -> None:
+        """Takes in the next entry.
+
+        Raises:
+            ChainBroken: it does not follow the last one, or it was changed (promises P1 and P5).
+            Superseded: another process speaks under this gateway's number.
+        """
+        entry = self._view.check(published)
+        batch = self._pipeline.answered(entry.header)
+        if batch is None or not batch.commands:
+            # A batch without commands: every caller was answered long ago that the outcome is unknown.
+            self._view.apply(entry, published.id)
+            self._note_other_process(entry.header)
+            return
+        unanswered: list[PendingCommand | None] = [*batch.commands]
+        self._view.apply(entry, published.id, self._answer_to(unanswered))
+        for command in unanswered:
+            if command is not None:
+                self._pipeline.finish(command)
+                self._answers.reject(command, Reject(Reason.UNAVAILABLE))
+
+    def _answer_to(self, unanswered: list[PendingCommand | None]) -> Answer:
+        """Answers each command once, and takes it off the list."""
+
+        def answer(index: int, events: CommandEvents, entry: EventEntry) -> None:
+            command = unanswered[index]
+            assert command is not None, f"command {index} has its events in two places"
+            unanswered[index] = None
+            self._pipeline.finish(command)
+            self._answers.answer(command, events, entry)
+
+        return answer
+
+    def _note_other_process(self, header: EventHeader) -> None:
+        """What an earlier process of this gateway has taken is not taken again."""
+        if header.producer == self._pipeline.producer and not self._pipeline.is_own(header.incarnation):
+            self._replays.seen_by_another(header.time_us)
+
+

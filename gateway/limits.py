@@ -1,0 +1,116 @@
+"""Every bound of the gateway. docs/limits.md is written from here, with the answer when a bound is reached.
+
+What an operator may choose is a field of a NamedTuple and an option of `python -m gateway.service`; the rest are constants.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+# -- connections
+
+CONNECTIONS_MAX = 10_000
+"""Open connections; one more is turned away with 503."""
+CONTROL_FRAME_BYTES_MAX = 125
+FRAGMENTS_MAX = 1024
+"""Fragments of one message."""
+WRITE_BUFFER_BYTES = 256 * 1024
+"""What the loop may hold for a socket beyond the kernel's buffer; the rest waits in the Connection and is bounded there."""
+SHUTDOWN_GRACE_S = 0.2
+"""How long the last frames of an orderly end may take to leave."""
+
+
+class ConnectionLimits(NamedTuple):
+    """Bounds of one connection. When one is reached, the connection ends; `gateway.wire.connection` says how."""
+
+    message_bytes_max: int = 64 * 1024
+    head_bytes_max: int = 16 * 1024
+    body_bytes_max: int = 64 * 1024
+    output_bytes_max: int = 8 * 1024 * 1024
+    """What may wait for a slow reader. A slower one loses all that waits; it still gets the close frame with code 1008, if
+    it takes that within `close_timeout_s`."""
+    open_timeout_s: float = 10.0
+    """From connecting to a complete first request."""
+    idle_timeout_s: float = 60.0
+    """Between the requests of a kept-alive HTTP connection."""
+    ping_interval_s: float = 20.0
+    pong_timeout_s: float = 60.0
+    close_timeout_s: float = 5.0
+    life_s: float = 24 * 3600.0
+    """A WebSocket is closed when it has been open for that long."""
+
+
+# -- what a client may ask
+
+
+class RateLimitSettings(NamedTuple):
+    """How much is allowed. The defaults are far above what one client needs, so that a load test measures the venue."""
+
+    weight_per_minute: int = 10_000_000
+    """Request weight per address and minute."""
+    orders_per_10_s: int = 1_000_000
+    """New orders of an account that were not filled."""
+    orders_per_day: int = 2_000_000_000
+    connections_per_5_min: int = 30_000
+    """New connections of an address."""
+    stream_messages_per_s: int = 100
+    """Requests on one stream connection; one that sends more is closed."""
+
+
+ADDRESSES_MAX = 100_000
+"""Addresses whose usage is counted one by one."""
+API_KEY_CHARACTERS_MAX = 64
+DEPTH_LEVELS_DEFAULT = 100
+DEPTH_LEVELS_MAX = 5000
+LIST_ENTRIES_DEFAULT = 500
+LIST_ENTRIES_MAX = 1000
+NAME_CHARACTERS_SHOWN_MAX = 100
+"""How much of an unknown method or path a refusal repeats."""
+
+# -- requests and commands on their way
+
+WAITING_FOR_SECRET_MAX = 100
+"""Connections that wait for the secret of one key; the request of one more is refused as overloaded."""
+WAITING_FOR_EVENTS_MAX = 1000
+"""Connections that wait until the gateway has caught up; the request of one more is judged by what is known."""
+REPLAYS_MAX = 1_000_000
+"""Signed orders remembered against replay; when all still count, signed orders are refused as overloaded."""
+
+
+class PipelineLimits(NamedTuple):
+    """How many commands may be on their way, and for how long."""
+
+    commands_max: int = 65_536
+    """Commands without an answer in the whole gateway; one more is refused as overloaded."""
+    commands_per_session_max: int = 8_192
+    answer_timeout_s: float = 10.0
+
+
+# -- the store
+
+ENTRIES_PER_READ = 64
+ENTRIES_PER_REBUILD_READ = 256
+STORE_FULL_PERCENT = 80
+"""Of `maxmemory`: from here on new orders are refused."""
+STORE_SILENCE_S_MAX = 15.0
+"""Both links have an answer coming at least every `BLOCK_MS`; one that is silent for longer is half open."""
+BLOCK_MS = 5000
+"""How long a read waits in the store for the next events."""
+
+# -- what is remembered and sent
+
+CLOSED_ORDERS_MAX = 1000
+"""Closed orders of an account that can still be asked for."""
+TRADES_MAX = 1000
+"""Trades of an account that can still be asked for."""
+MOVED_LEVELS_MAX = 4096
+"""Price levels that came or went since the sorted ones were brought up to date; one more and they are."""
+NUMBER_TEXTS_MAX = 4096
+"""Number texts of a market whose value is remembered."""
+SNAPSHOTS_CACHED_MAX = 8
+"""Depth snapshots of a market that are kept encoded until its book changes."""
+STREAMS_PER_SESSION_MAX = 1024
+SUBSCRIPTIONS_PER_SESSION_MAX = 1000
+SUBSCRIPTION_IDS_MAX = 65_535
+LEVELS_MISSED_MAX = 10_000
+"""Levels whose changes are kept for a reader that is behind, by stream; with more it is closed."""

@@ -1,0 +1,1 @@
+"""One module for each kind of stream, and who follows it."""

@@ -1,0 +1,55 @@
+"""What the gateway knows of the venue: everything that the events say, up to its cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine.journal import BEGINNING, EntryId, EventChain, PublishedEntry
+from engine.records import EventEntry
+from gateway.auth.keys import Keys
+from gateway.view.accounts import Account
+from gateway.view.feeds import Feeds
+from gateway.view.market_texts import MarketTexts
+from gateway.view.projection import Answer, Projection
+
+
+class VenueView:
+    """The read model. It follows the events in their order, and knows nothing of who asks.
+
+    Args:
+        first_fill: called with the account of each order at its first fill.
+    """
+
+    def __init__(self, first_fill: Callable[[Account], None]) -> None:
+        self.feeds = Feeds()
+        self.keys = Keys(self.feeds.user_data.end_subscriptions)
+        self.projection = Projection(self.feeds, self.keys, first_fill)
+        self.market_texts = MarketTexts(self.projection)
+        self.cursor: EntryId = BEGINNING
+        """The last entry that was applied."""
+        self.chain = EventChain()
+        self.last_entry_us: dict[int, int] = {}
+        """Producer → the time of its last entry."""
+
+    def check(self, published: PublishedEntry) -> EventEntry:
+        """Verifies the next entry; `apply` takes what this gives.
+
+        Raises:
+            ChainBroken: it does not follow the last one, or it was changed (promises P1 and P5).
+        """
+        self.chain.check(published)
+        return EventEntry(published.data)
+
+    def apply(self, entry: EventEntry, id: EntryId, answer: Answer | None = None) -> None:
+        """Applies an entry that was verified.
+
+        Args:
+            answer: called for each command of the entry, after its events are applied.
+        """
+        self.projection.apply(entry, answer)
+        self.last_entry_us[entry.header.producer] = entry.header.time_us
+        self.cursor = id
+
+    def take(self, published: PublishedEntry) -> None:
+        """Verifies and applies the next entry. Raises ChainBroken, as `check`."""
+        self.apply(self.check(published), published.id)
