@@ -20,7 +20,7 @@ from zlib import crc32
 import redis
 
 from engine.journal import (
-    EVENTS_KEY,
+    BEGINNING,
     ChainBroken,
     ChainReader,
     EntryId,
@@ -298,8 +298,8 @@ class Walk:
 
     def run(self, last: EntryId, progress: Progress) -> None:
         """Walks from the first entry to `last`; what breaks the chain ends up in `fault`."""
-        total = self.store.client.xlen(EVENTS_KEY)
-        reader = ChainReader(self.store.client)
+        total = self.store.source.count_between(BEGINNING, last)
+        reader = ChainReader(self.store.source)
         try:
             while reader.cursor < last:
                 page = [published for _, published in reader.read(count=ENTRIES_PER_READ) if published.id <= last]

@@ -12,7 +12,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from engine.journal import EVENTS_KEY, EntryId, Store, parse_events
+from engine.journal import EntryId, Source
 from engine.records import EVENT_HEADER, HOUSE_ACCOUNT
 from ledger.accounts import (
     Account,
@@ -56,7 +56,7 @@ def balance_row(slot: int, counters: int) -> BalanceRow:
 
 
 def all_balances(snapshot: Snapshot) -> list[BalanceRow]:
-    """What everybody has, the house first, by owner and asset."""
+    """What each owner has, the house first, by owner and asset."""
     return [balance_row(slot, counters) for slot, counters in sorted(snapshot.counters.items())]
 
 
@@ -167,11 +167,11 @@ _SUMMARIES = {
 
 def journal_of_entry(store: LedgerStore, id: EntryId) -> list[Transaction]:
     """Everything that one entry moved."""
-    return list(_transactions(store.client, store.transfers_of([id])))
+    return list(_transactions(store.source, store.transfers_of([id])))
 
 
 def journal(store: LedgerStore, *, owner: int | None = None, limit: int) -> list[Transaction]:
-    """The newest transactions, oldest first, at most `limit`; those that touched `owner` where one is given.
+    """The newest transactions, oldest first, at most `limit`; only those that touched `owner` if one is given.
 
     Cost: at most `limit` entries are read.
     """
@@ -179,23 +179,19 @@ def journal(store: LedgerStore, *, owner: int | None = None, limit: int) -> list
         entries = store.last_transfers(count=limit)
     else:
         entries = store.transfers_of(store.last_entries_of(owner, count=limit))
-    found = [item for item in _transactions(store.client, entries) if owner is None or item.touches(owner)]
+    found = [item for item in _transactions(store.source, entries) if owner is None or item.touches(owner)]
     return found[-limit:]
 
 
-def _transactions(client: Store, entries: list[tuple[EntryId, bytes]]) -> Iterator[Transaction]:
-    times = _entry_times(client, [id for id, _ in entries])
+def _transactions(source: Source, entries: list[tuple[EntryId, bytes]]) -> Iterator[Transaction]:
+    times = _entry_times(source, [id for id, _ in entries])
     for id, blob in entries:
         for event_index, transfers in groupby(unpack_transfers(blob), key=attrgetter("event_index")):
             yield Transaction(id, event_index, times.get(id, 0), list(transfers))
 
 
-def _entry_times(client: Store, ids: list[EntryId]) -> dict[EntryId, int]:
-    pipeline = client.pipeline(transaction=False)
-    for id in ids:
-        pipeline.xrange(EVENTS_KEY, min=str(id), max=str(id))
-    found = [entry for reply in pipeline.execute() for entry in parse_events(reply)]
-    return {entry.id: EVENT_HEADER.unpack_from(entry.data).time_us for entry in found}
+def _entry_times(source: Source, ids: list[EntryId]) -> dict[EntryId, int]:
+    return {entry.id: EVENT_HEADER.unpack_from(entry.data).time_us for entry in source.events_at(ids)}
 
 
 # -- names of accounts, as hledger knows them
@@ -255,7 +251,7 @@ def code_text(code: int) -> str:
 
 
 def owners_of(transactions: Iterable[Transaction]) -> set[int]:
-    """Everybody whose name the transactions need."""
+    """The accounts whose names the transactions need."""
     return {
         number >> 32
         for transaction in transactions

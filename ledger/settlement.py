@@ -5,9 +5,9 @@
 It reads the events, verifies each by the chain, derives the transfers (`ledger.postings`),
 adds them to the balances in Python integers and writes the new balances with the cursor in one call (`ledger.store`).
 
-It may be killed between any two steps, started twice, or run beside another one: all that it knows is in the store, and
-a call is refused unless the cursor is where it was when the balances were read. Whoever is refused reads the cursor
-again and goes on from there.
+It may be killed between any two steps, started twice, or run next to another one: all that it knows is in the store, and
+a call is refused unless the cursor is where it was when the balances were read. A settlement that is refused reads the
+cursor again and goes on from there.
 
 The counters of the slots in use are kept in memory, at most a million slots (about 200 MB); beyond that the memory is
 emptied and filled again from the store as slots are needed.
@@ -17,30 +17,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-import redis
-
-from engine.journal import (
-    ChainBroken,
-    EventChain,
-    PublishedEntry,
-    Store,
-    StoreRefused,
-    StreamReader,
-    connect,
-    prepare_store,
-)
-from engine.process import (
-    EXIT_GOOD,
-    EXIT_REFUSED,
-    EXIT_UNREACHABLE,
-    StopRequest,
-    add_store_argument,
-    report_ready,
-    set_up,
-    stop_on_signals,
-)
+from engine.journal import EntryId, EventReader, PublishedEntry, Store, prepare_store
+from engine.process.follower import FollowerProcess
 from engine.records import MalformedRecord
 from ledger.accounts import Account, first_negative, slot_asset, slot_owner
 from ledger.fast_postings import post
@@ -49,55 +28,67 @@ from ledger.postings import PostingError
 from ledger.store import SLOTS_PER_MOMENT, WRITES_PER_CALL_MAX, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
 
 ENTRIES_PER_READ = 64
-BLOCK_MS = 200
-RETRY_S_MAX = 1.0
 SLOTS_IN_MEMORY_MAX = 1_000_000
 
 
 class Settlement:
-    """Carries the ledger along the events. `cursor` is where the calls sent so far leave it."""
+    """Carries the ledger along the events (a `Follower`)."""
 
     def __init__(self, store: LedgerStore) -> None:
         self.store = store
-        self._reader = StreamReader(store.client)
         self.counters: dict[int, int] = {}
-        """Slot -> its counters at `cursor`."""
+        """Slot -> its counters at `ledger_cursor`."""
         self.resume()
 
+    @property
+    def cursor(self) -> EntryId:
+        """The last entry that is wholly in."""
+        return self.ledger_cursor.id
+
     def resume(self) -> None:
-        """Forgets everything and begins where the store stands."""
-        self.store.disconnect()
-        self._reader.close()
+        """Forgets everything and begins where the ledger is."""
+        self.close()
         self.counters.clear()
-        self.cursor = self.store.cursor()
-        self._chain = EventChain(self.cursor.id, self.cursor.head)
+        self.ledger_cursor = self.store.cursor()
+        """Where the calls sent so far leave the ledger."""
+        self._reader = EventReader(self.ledger_cursor.id, self.ledger_cursor.head)
 
     def step(self, block_ms: int | None) -> int:
-        """Settles the next entries and returns how many; where there is none, waits up to `block_ms` for some, None not
-        at all. The last calls may still be in flight when it returns, unless it returns 0.
+        """Settles the next entries and returns how many; if there are none, waits up to `block_ms` for some (None: not at
+        all). The last calls may still be in flight when it returns, unless it returns 0.
 
         Raises:
             CursorMoved: another settlement was first; call `resume`.
             ChainBroken, MalformedRecord, PostingError, LedgerBroken: what is there is no ledger of a sound chain.
             redis.ConnectionError, redis.TimeoutError: the store is away; call `resume` once it is back.
         """
-        read = self._reader.events(self._chain.cursor, count=ENTRIES_PER_READ)
+        read = self._reader.read(self.store.source, count=ENTRIES_PER_READ)
         if not read:
             self.store.confirm_all()
-            read = self._reader.events(self._chain.cursor, count=ENTRIES_PER_READ, block_ms=block_ms)
-        entries = []
-        for published in read:
-            self._chain.check(published)
-            entries.append((published, writes_of(published)))
+            read = self._reader.read(self.store.source, count=ENTRIES_PER_READ, block_ms=block_ms)
+        entries = [(published, writes_of(published)) for published in read]
         self._load({slot for _, writes in entries for slot in writes.changes})
         self._settle(entries)
         return len(entries)
 
-    def _load(self, slots: set[int]) -> None:
-        """Brings the counters of these slots, as they are at `cursor`, into memory.
+    def lag_entries(self) -> int:
+        """How many entries the ledger is behind the events."""
+        source = self.store.source
+        return source.count_between(self.cursor, source.published())
 
-        The store may still be behind `cursor`, by calls in flight: they touch only slots that are in memory. Where it
-        has passed `cursor`, another settlement has, and what is read belongs to a later state.
+    def facts(self) -> dict[str, object]:
+        return {}
+
+    def close(self) -> None:
+        """Gives up the calls in flight; some of them may still be carried out."""
+        self.store.disconnect()
+        self.store.source.close()
+
+    def _load(self, slots: set[int]) -> None:
+        """Brings the counters of these slots, as they are at `ledger_cursor`, into memory.
+
+        The store may still be behind, by calls in flight: they touch only slots that are in memory. If it is ahead,
+        another settlement has moved it, and what is read belongs to a later state.
         """
         missing = slots - self.counters.keys()
         if len(self.counters) + len(missing) > SLOTS_IN_MEMORY_MAX:
@@ -107,16 +98,16 @@ class Settlement:
         wanted = list(missing)
         for start in range(0, len(wanted), SLOTS_PER_MOMENT):
             found, counters = self.store.load(wanted[start : start + SLOTS_PER_MOMENT])
-            if (found.id, found.part) > (self.cursor.id, self.cursor.part):
+            if (found.id, found.part) > (self.cursor, self.ledger_cursor.part):
                 raise CursorMoved(f"the ledger stands at {found.id}")
             self.counters |= counters
 
     def _settle(self, entries: list[tuple[PublishedEntry, Writes]]) -> None:
         """Sends the calls for the next entries: as many small ones in a call as fit, a large one in parts."""
         together: Writes | None = None
-        after = self.cursor
+        after = self.ledger_cursor
         for published, writes in entries:
-            is_large = len(writes) > WRITES_PER_CALL_MAX or self.cursor.part > 0
+            is_large = len(writes) > WRITES_PER_CALL_MAX or self.ledger_cursor.part > 0
             if together is not None and (is_large or len(together) + len(writes) > WRITES_PER_CALL_MAX):
                 self._send(together, after)
                 together = None
@@ -133,14 +124,16 @@ class Settlement:
     def _send_parts(self, writes: Writes, after: Cursor) -> None:
         """Sends what is not in yet of a large entry."""
         parts = writes.split()
-        if self.cursor.part and self.cursor.parts != len(parts):
+        if self.ledger_cursor.part and self.ledger_cursor.parts != len(parts):
             raise LedgerBroken(
-                f"the ledger stands at part {self.cursor.part} of {self.cursor.parts} after {self.cursor.id}, "
+                f"the ledger stands at part {self.ledger_cursor.part} of {self.ledger_cursor.parts} after {self.cursor}, "
                 f"but entry {after.id} has {len(parts)} parts: it was begun by another version"
             )
-        for number in range(self.cursor.part + 1, len(parts) + 1):
+        for number in range(self.ledger_cursor.part + 1, len(parts) + 1):
             is_last = number == len(parts)
-            self._send(parts[number - 1], after if is_last else self.cursor._replace(part=number, parts=len(parts)))
+            self._send(
+                parts[number - 1], after if is_last else self.ledger_cursor._replace(part=number, parts=len(parts))
+            )
 
     def _send(self, writes: Writes, after: Cursor) -> None:
         """Adds the changes to the counters and sends one call."""
@@ -151,8 +144,8 @@ class Settlement:
                 account = Account(slot_owner(slot), slot_asset(slot), kind)
                 raise LedgerBroken(f"{account} would owe more than it has after entry {after.id}")
             counters[slot] = value
-        self.store.send(self.cursor, after, writes, counters)
-        self.cursor = after
+        self.store.send(self.ledger_cursor, after, writes, counters)
+        self.ledger_cursor = after
 
 
 def writes_of(entry: PublishedEntry) -> Writes:
@@ -168,26 +161,6 @@ def writes_of(entry: PublishedEntry) -> Writes:
         raise type(error)(f"entry {entry.id}: {error}") from None
 
 
-def serve(settlement: Settlement, stop: StopRequest) -> None:
-    """Runs until the stop is requested; outlives the store."""
-    retry_s = 0.0
-    is_stale = False
-    while not stop:
-        try:
-            if is_stale:
-                settlement.resume()
-                is_stale = False
-            settlement.step(BLOCK_MS)
-            retry_s = 0.0
-        except CursorMoved:
-            is_stale = True
-        except (redis.ConnectionError, redis.TimeoutError):
-            is_stale = True
-            retry_s = min(RETRY_S_MAX, 2 * retry_s or 0.02)
-            stop.wait(retry_s)
-    settlement.store.disconnect()
-
-
 def open_ledger(client: Store) -> LedgerStore:
     """The ledger of a store whose settings and functions have been checked.
 
@@ -200,30 +173,19 @@ def open_ledger(client: Store) -> LedgerStore:
     return store
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="ledger.settlement", description="The settlement of a Jibek venue.")
-    add_store_argument(parser)
-    parser.add_argument("--data", required=True, type=Path, help="data folder of the venue")
-    options = parser.parse_args(arguments)
-    log = set_up("settlement")
-    stop = stop_on_signals()
-    try:
-        settlement = Settlement(open_ledger(connect(options.store)))
-        log.info("the ledger stands at %s", settlement.cursor.id)
-        report_ready(cursor=str(settlement.cursor.id))
-        serve(settlement, stop)
-    except (StoreRefused, ChainBroken, MalformedRecord, PostingError, LedgerBroken) as error:
-        log.error("%s: %s", type(error).__name__, error)
-        return EXIT_REFUSED
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        log.error("the store cannot be reached: %s", error)
-        return EXIT_UNREACHABLE
-    except redis.ResponseError as error:
-        log.error("the store refused: %s", error)
-        return EXIT_REFUSED
-    log.info("stopped at %s", settlement.cursor.id)
-    return EXIT_GOOD
+def open_settlement(client: Store, options: argparse.Namespace) -> Settlement:
+    """A settlement that begins where the ledger of this store is."""
+    return Settlement(open_ledger(client))
+
+
+SETTLEMENT = FollowerProcess(
+    name="settlement",
+    module="ledger.settlement",
+    description="The settlement of a Jibek venue.",
+    open=open_settlement,
+    broken=(LedgerBroken, PostingError),
+)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(SETTLEMENT.main())

@@ -1,16 +1,17 @@
 """The ledger in the store: the cursor, the balances, the transfers, and the one call that writes them.
 
-This is the only module that writes the ledger's keys; reports and reconciliation read the events by themselves. All is written by the server-side function of
-`store.lua`, which names the keys. What a projection needs to be applied exactly once stands in one sentence: the cursor
-moves in the same call that writes the effect, and the call is refused unless the cursor is where the caller thinks.
+This is the only module of the ledger that calls the store: others read the ledger through `LedgerStore`, and the events
+through its `source`. The server-side function of `store.lua` writes everything. Applying a projection exactly once takes
+one rule: the cursor moves in the same call that writes the effect, and the call is refused unless the cursor is where the
+caller thinks.
 
 One call writes at most 500 fields, lines and blobs, because the journal waits while it runs. Small entries are settled
 several at once; a larger one goes in parts, and the cursor then says how many of how many are in. The transfers of an
-entry go in with its last part, so whoever sees them sees all that belongs to them.
+entry go in with its last part, so a reader who sees them sees all that belongs to them.
 
 The cursor names the state: what the balances are at a cursor follows from the events alone, so it does not matter who
 brought the ledger there, nor who moves it on. That is why a call can be sent without waiting for the one before it: it
-expects the cursor that the one before leaves, and is right wherever it is accepted, even where the one before was refused
+expects the cursor that the one before leaves, and is right if it is accepted, even if the one before was refused
 because another settlement had been first. It takes one thing more: balances that are read must be those at the caller's
 cursor, so they are always read in one moment with the cursor of the store, which must not have passed it.
 """
@@ -26,7 +27,18 @@ from typing import Any, NamedTuple
 
 import redis
 
-from engine.journal import BEGINNING, GENESIS_HEAD, EntryId, Store, ensure_functions, library_code, own_connection
+from engine.journal import (
+    BEGINNING,
+    GENESIS_HEAD,
+    EntryId,
+    Source,
+    Store,
+    StoreSource,
+    ensure_functions,
+    library_code,
+    own_connection,
+)
+from engine.process.follower import Overtaken
 from engine.records import HOUSE_ACCOUNT
 from ledger.accounts import field_of, pack_counters, slot_of_field, unpack_counters
 from ledger.names import HOUSE_NAME, Names, account_field, asset_field, number_field
@@ -53,7 +65,7 @@ INDEX_LINE = struct.Struct("<QQ")
 """The id of an entry in an index: epoch, sequence."""
 
 
-class CursorMoved(Exception):
+class CursorMoved(Overtaken):
     """Another settlement was first: nothing was written, and the caller reads the cursor again."""
 
 
@@ -193,12 +205,14 @@ class LedgerStore:
 
     def __init__(self, client: Store) -> None:
         self.client = client
+        self.source: Source = StoreSource(client)
+        """Where the events are read that the ledger follows."""
         self._connection: Any = None
         self._in_flight: deque[bytes] = deque()
         """The cursor that each unanswered call leaves, oldest first."""
 
     def prepare(self) -> None:
-        """Loads the ledger's function where the store has none.
+        """Loads the ledger's function if the store has none.
 
         Raises:
             StoreRefused: the store has another text under its name.
@@ -208,7 +222,7 @@ class LedgerStore:
     # -- settling
 
     def send(self, before: Cursor, after: Cursor, writes: Writes, counters: dict[int, int]) -> None:
-        """Sends one call; waits for the oldest one where 8 are in flight.
+        """Sends one call; waits for the oldest one if 8 are in flight.
 
         Raises:
             CursorMoved: as `confirm`.
@@ -337,7 +351,7 @@ class LedgerStore:
         return Names(found)
 
     def number_of(self, name: str) -> int | None:
-        """The number of the account of this name, None where the ledger has none."""
+        """The number of the account of this name; None if the ledger has none."""
         if name == HOUSE_NAME:
             return HOUSE_ACCOUNT
         number = self.client.hget(NAMES_KEY, number_field(name.encode()))

@@ -4,15 +4,16 @@
     {jibek}:events    the engine's answer to each, under the same id, with the head of the hash chain and
                       the digest of the journal entry
 
-Nothing else of the engine knows the keys' formats and what the server-side functions answer. `engine.service` uses the
-connection for little more: the store's clock, the id that was published last, and calls sent together. Each module uses only
-those before it:
+Only these modules know what the keys hold and what the server-side functions take and answer; everyone else calls what is
+named here. Each module uses only those before it:
 
     ids         the names of entries, and the entries as they are read
     chain       what follows what: the hash chain
-    store       connecting, settings, server-side functions, keys, the epoch
+    store       connecting, settings, server-side functions, keys, the epoch, the clock
     publishing  event entries into the store
-    streams     journal and events out of it
+    streams     the call that reads the streams, and the one parser of its reply
+    source      where entries are read from: the `Source` protocol, and the store as one
+    readers     reading with a cursor, each entry verified
     producer    batches into the journal
 """
 
@@ -22,6 +23,7 @@ from engine.journal.chain import (
     EventChain,
     chain_head,
     check_follows,
+    check_reaches,
     entry_digest,
 )
 from engine.journal.ids import (
@@ -42,7 +44,18 @@ from engine.journal.producer import (
 from engine.journal.publishing import (
     Diverged,
     check_published,
+    publish,
     publish_call,
+)
+from engine.journal.readers import (
+    ChainReader,
+    EventReader,
+)
+from engine.journal.source import (
+    Source,
+    StoreSource,
+    read_events,
+    read_journal,
 )
 from engine.journal.store import (
     ENGINE_PRODUCER,
@@ -66,16 +79,19 @@ from engine.journal.store import (
     library_code,
     own_connection,
     prepare_store,
+    published_call,
+    published_id,
     start_venue,
+    store_time_us,
 )
 from engine.journal.streams import (
-    ChainReader,
-    StreamReader,
+    UnreadableReply,
+    events_in,
+    journal_in,
     parse_events,
     parse_journal,
     parse_streams,
-    read_events,
-    read_journal,
+    read_call,
 )
 
 __all__ = [
@@ -97,26 +113,32 @@ __all__ = [
     "Diverged",
     "EntryId",
     "EventChain",
+    "EventReader",
     "JournalEntry",
     "Opening",
     "Producer",
     "PublishedEntry",
+    "Source",
     "StaleEpoch",
     "Store",
     "StoreRefused",
+    "StoreSource",
     "StoreTimeout",
-    "StreamReader",
+    "UnreadableReply",
     "advance_epoch_call",
     "append_call",
     "chain_head",
     "check_follows",
     "check_published",
+    "check_reaches",
     "check_settings",
     "connect",
     "current_epoch",
     "ensure_functions",
     "entry_digest",
+    "events_in",
     "first_event",
+    "journal_in",
     "library_code",
     "open_call",
     "own_connection",
@@ -124,8 +146,13 @@ __all__ = [
     "parse_journal",
     "parse_streams",
     "prepare_store",
+    "publish",
     "publish_call",
+    "published_call",
+    "published_id",
+    "read_call",
     "read_events",
     "read_journal",
     "start_venue",
+    "store_time_us",
 ]

@@ -66,6 +66,16 @@ def check_follows(cursor: EntryId, head: bytes, entry: JournalEntry) -> None:
     _check_epoch_start(cursor, head, entry.id, _epoch_start_of_batch(entry.batch))
 
 
+def check_reaches(end: EntryId, reached: EntryId) -> None:
+    """Checks that events that end at `end` still have the entry `reached`, which was published or read earlier.
+
+    Raises:
+        ChainBroken: they do not: the store lost its tail, or was restored from an old copy.
+    """
+    if end < reached:
+        raise ChainBroken(f"the store ends at {end}, but {reached} was published: this is an old copy of the store")
+
+
 class EventChain:
     """Verifies event entries that are read without their journal entries (promise P5).
 

@@ -15,6 +15,7 @@ import redis
 
 from engine.journal.chain import ChainBroken
 from engine.journal.ids import BEGINNING, EntryId
+from engine.journal.source import read_events, read_journal
 from engine.journal.store import (
     EPOCH_KEY,
     INCARNATION_KEY,
@@ -24,7 +25,6 @@ from engine.journal.store import (
     Store,
     current_epoch,
 )
-from engine.journal.streams import read_events, read_journal
 from engine.records import BATCH_BYTES_MAX, BATCH_HEADER, BatchBuilder, Disposition, Event, EventEntry
 
 RETRY_S = 0.02

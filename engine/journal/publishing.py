@@ -1,16 +1,33 @@
-"""Publishing event entries: one writer is first, and everybody else finds that it agrees (promise P3)."""
+"""Publishing event entries: one writer is first, and any other finds that it agrees (promise P3)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from engine.journal.chain import ChainBroken
 from engine.journal.ids import EntryId, PublishedEntry
-from engine.journal.store import EVENTS_KEY, PUBLISHED_KEY
+from engine.journal.store import EVENTS_KEY, PUBLISHED_KEY, Store
 
 
 class Diverged(Exception):
-    """Two engines gave different events for the same journal entry: everybody stops."""
+    """Two engines gave different events for the same journal entry: both stop."""
+
+
+def publish(client: Store, previous: EntryId, entries: Sequence[PublishedEntry]) -> None:
+    """Publishes consecutive event entries, of which the first follows `previous`. Cost: one round trip.
+
+    Raises:
+        redis.ConnectionError, redis.TimeoutError: the store is away. Publish the same entries again once it is back: those
+            that are in change nothing.
+        Diverged, ChainBroken: see `check_published`.
+    """
+    pipeline = client.pipeline(transaction=False)
+    for entry in entries:
+        pipeline.execute_command(*publish_call(previous, entry))
+        previous = entry.id
+    for entry, answer in zip(entries, pipeline.execute(), strict=True):
+        check_published(entry.id, answer)
 
 
 def publish_call(previous: EntryId, published: PublishedEntry) -> tuple[Any, ...]:

@@ -131,6 +131,22 @@ def current_epoch(client: Store) -> int:
     return int(client.get(EPOCH_KEY) or 0)
 
 
+def published_call() -> tuple[Any, ...]:
+    """Arguments of `execute_command` that ask how far the events go; the answer is for `published_id`."""
+    return ("GET", PUBLISHED_KEY)
+
+
+def published_id(answer: bytes | None) -> EntryId:
+    """The last event entry, from the answer to `published_call`; BEGINNING for none."""
+    return BEGINNING if answer is None else EntryId.parse(answer)
+
+
+def store_time_us(client: Store) -> int:
+    """What the store's clock says, microseconds since 1970 UTC. It stamps the journal. Cost: one round trip."""
+    seconds, microseconds = client.time()
+    return int(seconds * 1_000_000 + microseconds)
+
+
 def start_venue(client: Store) -> None:
     """Writes the first epoch-start entry into a store without a venue; does nothing where there is one."""
     if current_epoch(client) != 0:

@@ -2,7 +2,7 @@
 
 import sys
 
-from engine.service.engine import main
+from engine.service.process import ENGINE
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ENGINE.main())

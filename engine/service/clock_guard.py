@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.journal import Store
+from engine.journal import Store, store_time_us
 from engine.records import BatchBuilder, Command, CommandKind, MarketState
 from engine.service.cores import ExchangeCore
 from engine.service.own_producer import OwnProducer
@@ -12,7 +12,7 @@ CLOCK_DIFFERENCE_MAX_S = 5.0
 
 
 class ClockGuard:
-    """Halts the venue where the store's clock and this machine's part by more than 5 s (promise P2).
+    """Halts the venue if the store's clock and this machine's drift apart by more than 5 s (promise P2).
 
     A resume by an operator accepts the difference as it then is.
     """
@@ -30,8 +30,7 @@ class ClockGuard:
         if monotonic_s - self._checked < CLOCK_CHECK_S:
             return
         self._checked = monotonic_s
-        seconds, microseconds = self.client.time()
-        difference_s = seconds + microseconds / 1e6 - wall_s
+        difference_s = store_time_us(self.client) / 1e6 - wall_s
         if self.halted and self.core.venue_state == MarketState.TRADING:
             self.halted, self.accepted_s = False, difference_s
         if not self.halted and abs(difference_s - self.accepted_s) > CLOCK_DIFFERENCE_MAX_S:

@@ -1,4 +1,4 @@
-"""What the service needs of a core, and the two that there are."""
+"""What the service needs of a core, and the two cores to choose from."""
 
 from __future__ import annotations
 

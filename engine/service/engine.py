@@ -1,56 +1,31 @@
-"""The engine's process: journal → core → events.
-
-    python -m engine.service --store unix:///run/jibek/store.sock --data jibek-data --engine compiled
+"""The engine along the journal: read, verify, execute, publish.
 
 It replays the journal from the beginning, comparing its own events with those in the store entry by entry, and then goes
 on where the events end. Two engines may run at once: `publish` lets one be first, and the other finds that it agrees.
 
-The core knows no clock. This process appends a tick when the core waits for a time and the journal is silent
-(`engine.service.ticker`), and halts the venue where the clocks part (`engine.service.clock_guard`).
+The core knows no clock. The process (`engine.service.process`) appends the ticks and watches the clocks.
 """
 
 from __future__ import annotations
 
-import argparse
-import time
 import traceback
 from pathlib import Path
-
-import redis
 
 from engine.journal import (
     BEGINNING,
     GENESIS_HEAD,
-    PUBLISHED_KEY,
     ChainBroken,
-    Diverged,
     EntryId,
     JournalEntry,
     PublishedEntry,
-    StaleEpoch,
+    Source,
     Store,
-    StoreRefused,
-    StoreTimeout,
-    StreamReader,
+    StoreSource,
     chain_head,
     check_follows,
-    check_published,
-    connect,
+    check_reaches,
     entry_digest,
-    prepare_store,
-    publish_call,
-    read_events,
-    read_journal,
-)
-from engine.process import (
-    EXIT_GOOD,
-    EXIT_REFUSED,
-    EXIT_UNREACHABLE,
-    StopRequest,
-    add_store_argument,
-    report_ready,
-    set_up,
-    stop_on_signals,
+    publish,
 )
 from engine.records import (
     EngineStop,
@@ -58,16 +33,12 @@ from engine.records import (
     check_version,
     is_sealed,
 )
-from engine.service.clock_guard import ClockGuard
-from engine.service.cores import ExchangeCore, make_core
-from engine.service.own_producer import OwnProducer
-from engine.service.ticker import BLOCK_MS, Ticker
-from engine.service.watermark import WatermarkWriter, read_watermark
+from engine.service.cores import ExchangeCore
+from engine.service.watermark import read_watermark
 
 ENTRIES_PER_READ = 64
-RETRY_S_MAX = 1.0
 UNRELEASED_VERSION = (1).to_bytes(2, "little")
-START_ANEW = "Format version 1 was never released: start a new venue (`jibek reset`)."
+START_AGAIN = "Format version 1 was never released: start a new venue (`jibek reset`)."
 RESTORE = "Bytes have changed since the entry was appended: restore the store from a copy in which it is whole."
 
 
@@ -87,7 +58,7 @@ def check_whole(entry: JournalEntry) -> None:
     except MalformedRecord as error:
         fault = str(error)
     if fault:
-        way_out = START_ANEW if entry.batch[:2] == UNRELEASED_VERSION else RESTORE
+        way_out = START_AGAIN if entry.batch[:2] == UNRELEASED_VERSION else RESTORE
         raise EngineStop(f"entry {entry.id}: {fault}. Nothing of it was executed or published. {way_out}")
 
 
@@ -96,14 +67,14 @@ class EngineService:
 
     `cursor` and `head` are those of the last entry that the core has executed. An entry that was executed but not yet
     confirmed as published waits in `pending`; after a lost connection it is published again, which changes nothing
-    where it was published already.
+    if it was published already.
     """
 
     def __init__(self, client: Store, core: ExchangeCore, data: Path) -> None:
         self.client = client
         self.core = core
         self.data = data
-        self._reader = StreamReader(client)
+        self.source: Source = StoreSource(client)
         self.cursor: EntryId = BEGINNING
         self.head = GENESIS_HEAD
         self.published: EntryId = BEGINNING
@@ -136,14 +107,12 @@ class EngineService:
             ChainBroken: the events differ from what the journal gives, or the store ends before its watermark.
         """
         mark, mark_head = read_watermark(self.data)
-        last = EntryId.parse(self.client.get(PUBLISHED_KEY) or b"0-0")
-        if last < mark:
-            raise ChainBroken(f"the store ends at {last}, but {mark} was published: this is an old copy of the store")
+        last = self.source.published()
+        check_reaches(last, mark)
         count = 0
         while self.cursor < last:
-            entries = read_journal(self.client, self.cursor, count=ENTRIES_PER_READ)
-            events = read_events(self.client, self.cursor, count=ENTRIES_PER_READ)
-            if not entries or not events:
+            entries, events = self.source.both(self.cursor, count=ENTRIES_PER_READ)
+            if not entries:
                 raise ChainBroken(f"journal or events end at {self.cursor}, but {last} was published")
             for entry, event in zip(entries, events, strict=False):
                 if self.execute(entry) != event:
@@ -154,41 +123,33 @@ class EngineService:
         self.published = self.cursor
         return count
 
-    def step(self, block_ms: int | None) -> bool:
-        """Executes and publishes what the journal has next; True where there was something. Waits up to `block_ms` for it,
-        None not at all.
+    def step(self, block_ms: int | None) -> int:
+        """Executes and publishes what the journal has next, and returns how many entries; if there are none, waits up to
+        `block_ms` for some (None: not at all).
 
         Raises:
             redis.ConnectionError, redis.TimeoutError: the store is away; call `reconnected` once it is back.
         """
         if not self.pending:
-            for entry in self._reader.journal(self.cursor, count=ENTRIES_PER_READ, block_ms=block_ms):
+            for entry in self.source.journal(self.cursor, count=ENTRIES_PER_READ, block_ms=block_ms):
                 self.pending.append(self.execute(entry))
         return self._publish_pending()
 
     def reconnected(self) -> None:
-        """Checks that the store still has what it had.
+        """Checks that the store still has what was published.
 
         Raises:
-            ChainBroken: it has lost entries that were published.
+            ChainBroken: it does not.
         """
-        last = EntryId.parse(self.client.get(PUBLISHED_KEY) or b"0-0")
-        if last < self.published:
-            raise ChainBroken(f"the store came back at {last}, but {self.published} was published")
+        check_reaches(self.source.published(), self.published)
 
-    def _publish_pending(self) -> bool:
-        if not self.pending:
-            return False
-        pipeline = self.client.pipeline(transaction=False)
-        previous = self.published
-        for entry in self.pending:
-            pipeline.execute_command(*publish_call(previous, entry))
-            previous = entry.id
-        for entry, answer in zip(self.pending, pipeline.execute(), strict=True):
-            check_published(entry.id, answer)
-            self.published = entry.id
-        self.pending.clear()
-        return True
+    def _publish_pending(self) -> int:
+        count = len(self.pending)
+        if count:
+            publish(self.client, self.published, self.pending)
+            self.published = self.pending[-1].id
+            self.pending.clear()
+        return count
 
     def _dump(self, entry: JournalEntry) -> Path:
         """Writes what is known about an entry that stopped the engine, for the person who will look into it."""
@@ -198,58 +159,3 @@ class EngineService:
             f"Batch ({len(entry.batch)} bytes):\n{entry.batch.hex()}\n\n{traceback.format_exc()}"
         )
         return path
-
-
-def serve(service: EngineService, stop: StopRequest) -> None:
-    """Runs until the stop is requested; outlives the store."""
-    producer = OwnProducer(service.client)
-    guard = ClockGuard(service.client, service.core, producer)
-    ticker = Ticker(service.client, service.core, producer)
-    watermark = WatermarkWriter(service.data)
-    retry_s = 0.0
-    wait_ms: int | None = BLOCK_MS
-    try:
-        while not stop:
-            try:
-                if retry_s:
-                    service.reconnected()
-                    retry_s = 0.0
-                if service.step(wait_ms):
-                    watermark.note(service.published, service.head)
-                    wait_ms = ticker.wait_ms()
-                else:
-                    wait_ms = ticker.tick_if_due()
-                guard.check(time.monotonic(), time.time())
-            except (redis.ConnectionError, redis.TimeoutError, StoreTimeout):
-                retry_s = min(RETRY_S_MAX, 2 * retry_s or 0.02)
-                stop.wait(retry_s)
-    finally:
-        watermark.close()
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="engine.service", description="The matching engine of a Jibek venue.")
-    add_store_argument(parser)
-    parser.add_argument("--data", required=True, type=Path, help="data folder of the venue")
-    parser.add_argument("--engine", choices=("compiled", "reference"), default="compiled")
-    options = parser.parse_args(arguments)
-    log = set_up("engine")
-    stop = stop_on_signals()
-    client = connect(options.store)
-    try:
-        prepare_store(client)
-        core = make_core(options.engine)
-        service = EngineService(client, core, options.data)
-        began_s = time.monotonic()
-        count = service.recover()
-        log.info("replayed %d entries in %.3f s to %s", count, time.monotonic() - began_s, service.cursor)
-        report_ready(cursor=str(service.cursor), state_hash=core.state_hash().hex())
-        serve(service, stop)
-    except (StoreRefused, ChainBroken, Diverged, StaleEpoch, EngineStop, ValueError) as error:
-        log.error("%s: %s", type(error).__name__, error)
-        return EXIT_REFUSED
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        log.error("the store cannot be reached: %s", error)
-        return EXIT_UNREACHABLE
-    log.info("stopped at %s", service.cursor)
-    return EXIT_GOOD

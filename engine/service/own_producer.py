@@ -7,7 +7,7 @@ from engine.records import BatchBuilder
 
 
 class OwnProducer:
-    """One producer for all that the service appends, or its parts would take the name from each other.
+    """One producer for all that the service appends; with two, each would make the other's batches stale.
 
     It opens with the first batch: an engine that only follows another one writes nothing.
     """
@@ -17,7 +17,7 @@ class OwnProducer:
         self._producer: Producer | None = None
 
     def append(self, builder: BatchBuilder) -> None:
-        """Appends a batch; nobody waits for its events, which come as any others.
+        """Appends a batch without waiting for its events, which come like any others.
 
         Raises:
             redis.ConnectionError, redis.TimeoutError: the connection was lost; whether it was added is unknown.

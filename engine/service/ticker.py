@@ -1,21 +1,20 @@
-"""Time ticks: what is due must happen even where nobody sends anything (promise P2).
+"""Time ticks: what is due must happen even if no one sends anything (promise P2).
 
-The core knows only the stamps of entries. It says when it wants the next one (`next_deadline_us`), and where the journal
-is silent then, the service appends a TIME_TICK. What an entry could not take any more of its work is due at once.
+The core knows only the stamps of entries. It says when it wants the next one (`next_deadline_us`). If the journal is silent
+then, the service appends a TIME_TICK. Work that was too much for one entry is due at once.
 """
 
 from __future__ import annotations
 
 import time
 
-from engine.journal import Store
+from engine.journal import Store, store_time_us
+from engine.process.follower import BLOCK_MS
 from engine.records import BatchBuilder, Command, CommandKind
 from engine.service.clock_guard import CLOCK_DIFFERENCE_MAX_S
 from engine.service.cores import ExchangeCore
 from engine.service.own_producer import OwnProducer
 
-BLOCK_MS = 200
-"""Longest wait for the next entry."""
 NEAR_US = int((CLOCK_DIFFERENCE_MAX_S + 1) * 1_000_000)
 """A deadline that is farther away by this machine's clock cannot have come by the store's."""
 
@@ -36,15 +35,14 @@ class Ticker:
         return None
 
     def tick_if_due(self) -> int | None:
-        """Appends a tick where one is due and the journal is silent; how long to wait then, None: not at all.
+        """Appends a tick if one is due, once the journal is silent; returns how long to wait then, None: not at all.
 
         The store's clock decides, because it stamps the tick: one that came too early would have no effect.
         """
         deadline_us = self._core.next_deadline_us
         if deadline_us is None:
             return BLOCK_MS
-        seconds, microseconds = self._client.time()
-        left_us: int = deadline_us - (seconds * 1_000_000 + microseconds)
+        left_us = deadline_us - store_time_us(self._client)
         if left_us > 0:
             return min(BLOCK_MS, -(-left_us // 1000))
         builder = BatchBuilder()

@@ -18,11 +18,15 @@ FILE_NAME = "watermark.json"
 INTERVAL_S = 0.05
 
 
+class BadWatermark(Exception):
+    """The file is there, but it is not a watermark."""
+
+
 def read_watermark(data: Path) -> tuple[EntryId, bytes]:
-    """The pair last written in the data folder; the beginning of the chain where there is none.
+    """The pair last written in the data folder; the beginning of the chain if there is no file.
 
     Raises:
-        ValueError: the file is there but is no watermark.
+        BadWatermark: the file is there, but it is not a watermark.
     """
     try:
         text = (data / FILE_NAME).read_text()
@@ -32,7 +36,7 @@ def read_watermark(data: Path) -> tuple[EntryId, bytes]:
         document = json.loads(text)
         return EntryId.parse(document["id"]), bytes.fromhex(document["head"])
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{data / FILE_NAME} is not a watermark; restore it or remove it knowingly") from None
+        raise BadWatermark(f"{data / FILE_NAME} is not a watermark; restore it or remove it knowingly") from None
 
 
 def write_watermark(data: Path, id: EntryId, head: bytes) -> None:
@@ -51,7 +55,7 @@ def write_watermark(data: Path, id: EntryId, head: bytes) -> None:
 
 
 class WatermarkWriter:
-    """Writes the newest pair every 50 ms where it has changed; `close` writes the last one."""
+    """Writes the newest pair every 50 ms if it has changed; `close` writes the last one."""
 
     def __init__(self, data: Path) -> None:
         self.data = data

@@ -28,6 +28,7 @@ from engine.journal import (
     StaleEpoch,
     Store,
     StoreRefused,
+    StoreSource,
     StoreTimeout,
     advance_epoch_call,
     append_call,
@@ -272,7 +273,7 @@ def test_the_chain_shows_what_was_changed(client: Store) -> None:
         client.execute_command(*append_call(1, a_batch(number)))
     for _ in range(4):
         cursor, head = publish_next(client, core, cursor, head)
-    reader = ChainReader(client)
+    reader = ChainReader(StoreSource(client))
     assert len(reader.read()) == 4
     assert (reader.cursor, reader.head) == (cursor, head)
 
@@ -282,10 +283,10 @@ def test_the_chain_shows_what_was_changed(client: Store) -> None:
         changed = {**fields, b"b": fields[b"b"][:-1] + b"!"} if id == b"1-2" else fields
         client.xadd(EVENTS_KEY, changed, id=id)
     with pytest.raises(ChainBroken, match="1-2"):
-        ChainReader(client).read()
+        ChainReader(StoreSource(client)).read()
     client.xdel(EVENTS_KEY, "1-1")
     with pytest.raises(ChainBroken):
-        ChainReader(client).read()
+        ChainReader(StoreSource(client)).read()
 
 
 def test_an_entry_out_of_order_is_no_successor() -> None:

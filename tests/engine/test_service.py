@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from engine.journal import (
     read_journal,
 )
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, StopRequest
+from engine.process.follower import BLOCK_MS, follow
 from engine.records import (
     COMMAND,
     BatchBuilder,
@@ -41,10 +43,11 @@ from engine.records import (
 )
 from engine.reference import Core as ReferenceCore
 from engine.service.clock_guard import ClockGuard
-from engine.service.engine import EngineService, main, serve
+from engine.service.engine import EngineService
 from engine.service.own_producer import OwnProducer
-from engine.service.ticker import BLOCK_MS, Ticker
-from engine.service.watermark import read_watermark, write_watermark
+from engine.service.process import ENGINE, EngineFollower
+from engine.service.ticker import Ticker
+from engine.service.watermark import BadWatermark, read_watermark, write_watermark
 from engine.venue_file import load_venue
 from tests.engine.command_flow import CommandFlow
 from tests.worlds.store_process import StoreProcess
@@ -163,7 +166,7 @@ def test_a_store_that_came_back_without_what_was_published(client: Store, tmp_pa
     service = EngineService(client, Core(), tmp_path)
     work_off(service)
     client.delete("{jibek}:published")
-    with pytest.raises(ChainBroken, match="came back"):
+    with pytest.raises(ChainBroken, match="old copy"):
         service.reconnected()
 
 
@@ -185,14 +188,14 @@ def test_a_watermark_comes_back_and_nonsense_does_not(tmp_path: Path) -> None:
     assert read_watermark(tmp_path) == ((4, 5), b"\x07" * 32)
     for text in ("", "[]", '{"id": "1-2"}', '{"id": "x", "head": ""}'):
         (tmp_path / "watermark.json").write_text(text)
-        with pytest.raises(ValueError, match="not a watermark"):
+        with pytest.raises(BadWatermark, match="not a watermark"):
             read_watermark(tmp_path)
 
 
 def test_serving_outlives_the_store(server: StoreProcess, client: Store, tmp_path: Path) -> None:
     own = connect(server.url)
     service, stop = EngineService(own, Core(), tmp_path), StopRequest()
-    thread = threading.Thread(target=serve, args=(service, stop))
+    thread = threading.Thread(target=follow, args=(EngineFollower(service), stop, logging.getLogger("engine")))
     thread.start()
     try:
         producer = Producer(client, OPERATOR_PRODUCER)
@@ -266,10 +269,10 @@ def test_clocks_that_part_halt_the_venue_until_an_operator_resumes_it(client: St
 
 
 def test_the_process_says_why_it_does_not_start(server: StoreProcess, client: Store, tmp_path: Path) -> None:
-    assert main(["--store", "unix:///nowhere", "--data", str(tmp_path)]) == EXIT_UNREACHABLE
+    assert ENGINE.main(["--store", "unix:///nowhere", "--data", str(tmp_path)]) == EXIT_UNREACHABLE
     client.config_set("appendfsync", "everysec")
     try:
-        assert main(["--store", server.url, "--data", str(tmp_path)]) == EXIT_REFUSED
+        assert ENGINE.main(["--store", server.url, "--data", str(tmp_path)]) == EXIT_REFUSED
     finally:
         client.config_set("appendfsync", "always")
 
@@ -323,7 +326,7 @@ def test_what_an_entry_could_not_take_is_worked_off_without_anybody_sending_anyt
     builder.add(Command(kind=CommandKind.ORDER_CANCEL_ALL, account=1))
     operator.append(builder)
     last = client.xlen(JOURNAL_KEY) - 1
-    thread = threading.Thread(target=serve, args=(service, stop))
+    thread = threading.Thread(target=follow, args=(EngineFollower(service), stop, logging.getLogger("engine")))
     thread.start()
     try:
         wait_until(lambda: service.core.next_deadline_us is None and service.cursor >= (1, last), "the work is done")

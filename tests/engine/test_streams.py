@@ -12,7 +12,7 @@ from engine.journal import (
     EVENTS_KEY,
     ChainBroken,
     Store,
-    StreamReader,
+    StoreSource,
     parse_events,
     parse_journal,
     parse_streams,
@@ -82,9 +82,9 @@ def test_the_store_speaks_these_shapes(server: StoreProcess, client: Store, prot
     own.close()
 
 
-def test_a_reader_connects_again_as_often_as_it_must(client: Store) -> None:
+def test_a_source_connects_again_as_often_as_it_must(client: Store) -> None:
     client.delete(EVENTS_KEY)
-    reader = StreamReader(client)
+    source = StoreSource(client)
     for _ in range(120):
-        assert reader.events(BEGINNING, count=1) == []
-        reader.close()
+        assert source.events(BEGINNING, count=1) == []
+        source.close()

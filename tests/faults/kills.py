@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine.journal import ChainReader, EntryId, Producer, first_event
+from engine.journal import ChainReader, EntryId, Producer, StoreSource, first_event
 from engine.records import STATE_REPORT, BatchBuilder, Command, CommandKind, StateReport
 from jibek.client.trading import Credentials
 from jibek.commands.account import PERMISSIONS, KeyAdder, open_account
@@ -351,7 +351,7 @@ class Round:
     def _read(self) -> list[Pair]:
         """Journal and events, whole, with the chain verified."""
         client = self.venue.store()
-        reader = ChainReader(client)
+        reader = ChainReader(StoreSource(client))
         pairs: list[Pair] = []
         while page := reader.read(count=256):
             pairs += page

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.journal import ChainReader, Producer
+from engine.journal import ChainReader, Producer, StoreSource
 from engine.records import (
     STATE_REPORT,
     BatchBuilder,
@@ -30,7 +30,7 @@ class Shadow:
 
     def __init__(self, store: Any) -> None:
         self._store = store
-        self._reader = ChainReader(store)
+        self._reader = ChainReader(StoreSource(store))
         self.core = Core()
 
     def catch_up(self) -> list[Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -16,11 +17,12 @@ import pytest
 
 from engine.journal import BEGINNING, EVENTS_KEY, ChainBroken, EntryId, Store, read_events
 from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, StopRequest
+from engine.process.follower import follow
 from engine.records import BatchBuilder, Command, CommandKind, Side
 from ledger import settlement as settlement_module
 from ledger import store as store_module
 from ledger.reports import all_balances
-from ledger.settlement import Settlement, open_ledger, serve
+from ledger.settlement import Settlement, open_ledger
 from ledger.snapshot import take_snapshot
 from ledger.store import CURSOR_KEY, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
 from tests.worlds.ledger import (
@@ -73,7 +75,7 @@ def test_the_ledger_has_the_balances_of_the_engine(venue: TestVenue, client: Sto
 def test_every_entry_that_moves_money_has_its_transfers(venue: TestVenue, client: Store) -> None:
     venue.trade_at_random(seed=2, entries=10)
     settlement = settle_all(client)
-    stored = dict(settlement.store.transfers(EntryId(1, 0), settlement.cursor.id, count=10_000))
+    stored = dict(settlement.store.transfers(EntryId(1, 0), settlement.cursor, count=10_000))
     for entry in read_events(client, BEGINNING, count=10_000):
         assert stored.pop(entry.id, b"") == settlement_module.post(entry.data).transfers
     assert not stored
@@ -106,7 +108,7 @@ def test_an_entry_of_256_trades_between_512_accounts_goes_in_parts(venue: TestVe
     calls = record_calls(settlement.store)
     while settlement.step(block_ms=None):
         pass
-    last = settlement.cursor.id
+    last = settlement.cursor
     parts = [
         after for before, after, _ in calls if last in (after.id, EntryId(before.id.epoch, before.id.sequence + 1))
     ]
@@ -166,7 +168,7 @@ def test_a_balance_below_zero_stops_the_settlement(venue: TestVenue, client: Sto
 def test_an_entry_begun_in_other_parts_stops_the_settlement(venue: TestVenue, client: Store) -> None:
     venue.trade_at_random(seed=7, entries=1)
     settlement = settle_all(client)
-    client.set(CURSOR_KEY, settlement.cursor._replace(part=1, parts=7).pack())
+    client.set(CURSOR_KEY, settlement.ledger_cursor._replace(part=1, parts=7).pack())
     venue.trade_at_random(seed=8, entries=1)
     with pytest.raises(LedgerBroken, match="part 1 of 7"):
         settle_all(client)
@@ -302,7 +304,7 @@ def test_three_processes_at_once_give_the_result_of_one(
         settlement = Settlement(LedgerStore(server.client()))
         stop = StopRequest()
         _stop_at(settlement, last, stop)
-        serve(settlement, stop)
+        follow(settlement, stop, logging.getLogger("settlement"))
 
     children = [start_child(work) for _ in range(3)]
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
@@ -425,7 +427,7 @@ def test_a_settlement_begins_anew_as_often_as_it_must(venue: TestVenue, client: 
     """It does so after each lost connection, and whenever another settlement was first."""
     settlement = Settlement(open_ledger(client))
     for _ in range(120):
-        venue.add_account(f"client-{settlement.cursor.id.sequence}", KZT=100)
+        venue.add_account(f"client-{settlement.cursor.sequence}", KZT=100)
         assert settlement.step(block_ms=None)
         settlement.store.confirm_all()
         settlement.resume()

@@ -100,7 +100,7 @@ def test_a_ledger_that_does_not_go_on_is_named(
     text: str,
 ) -> None:
     settlement = settle_all(client)
-    client.set(CURSOR_KEY, settlement.cursor._replace(part=1, parts=2).pack())
+    client.set(CURSOR_KEY, settlement.ledger_cursor._replace(part=1, parts=2).pack())
     monkeypatch.setattr(snapshot_module, "WAIT_S", 0.02)
     with pytest.raises(NotSettled, match=text):
         read(settlement.store)

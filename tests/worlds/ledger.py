@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import threading
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from engine.journal import EVENTS_KEY, Producer, Store, connect, prepare_store, start_venue
 from engine.process import StopRequest
+from engine.process.follower import follow
 from engine.records import (
     EVENT_HEADER,
     BatchBuilder,
@@ -25,7 +27,7 @@ from engine.records import (
 from engine.reference import Core
 from engine.service.engine import EngineService
 from engine.venue_file import load_venue
-from ledger.settlement import Settlement, open_ledger, serve
+from ledger.settlement import Settlement, open_ledger
 from ledger.store import BALANCES_KEY, CURSOR_KEY, INDEX_KEY, NAMES_KEY, TRANSFERS_KEY
 
 
@@ -175,7 +177,9 @@ class SettlementThread:
 
     def __init__(self, settlement: Settlement) -> None:
         self._stop = StopRequest()
-        self._thread = threading.Thread(target=serve, args=(settlement, self._stop), daemon=True)
+        self._thread = threading.Thread(
+            target=follow, args=(settlement, self._stop, logging.getLogger("settlement")), daemon=True
+        )
 
     def __enter__(self) -> SettlementThread:
         self._thread.start()

@@ -1,0 +1,95 @@
+"""The engine's process: journal → core → events.
+
+    python -m engine.service --store unix:///run/jibek/store.sock --data jibek-data --engine compiled
+
+The engine is a follower of the journal. Next to the steps of `EngineService` it appends a tick when the core waits for a
+time and the journal is silent (`engine.service.ticker`), halts the venue if the clocks drift apart
+(`engine.service.clock_guard`), and notes outside the store how far it has come (`engine.service.watermark`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+
+from engine.journal import Diverged, EntryId, Store
+from engine.process.follower import BLOCK_MS, FollowerProcess
+from engine.records import EngineStop
+from engine.service.clock_guard import ClockGuard
+from engine.service.cores import make_core
+from engine.service.engine import EngineService
+from engine.service.own_producer import OwnProducer
+from engine.service.ticker import Ticker
+from engine.service.watermark import BadWatermark, WatermarkWriter
+
+
+class EngineFollower:
+    """The engine with its clocks. It keeps all in memory: a new process replays, and an outage changes nothing here."""
+
+    def __init__(self, service: EngineService) -> None:
+        producer = OwnProducer(service.client)
+        self.service = service
+        self._guard = ClockGuard(service.client, service.core, producer)
+        self._ticker = Ticker(service.client, service.core, producer)
+        self._watermark = WatermarkWriter(service.data)
+        self._wait_ms: int | None = BLOCK_MS
+        """Longest wait for the next entry; None: not at all, because a tick may be due."""
+
+    @property
+    def cursor(self) -> EntryId:
+        return self.service.cursor
+
+    def step(self, block_ms: int | None) -> int:
+        wait_ms = None if block_ms is None or self._wait_ms is None else min(block_ms, self._wait_ms)
+        count = self.service.step(wait_ms)
+        if count:
+            self._watermark.note(self.service.published, self.service.head)
+            self._wait_ms = self._ticker.wait_ms()
+        else:
+            self._wait_ms = self._ticker.tick_if_due()
+        self._guard.check(time.monotonic(), time.time())
+        return count
+
+    def resume(self) -> None:
+        self.service.reconnected()
+
+    def lag_entries(self) -> int:
+        source = self.service.source
+        return source.count_between(self.cursor, source.appended())
+
+    def facts(self) -> dict[str, object]:
+        return {"state_hash": self.service.core.state_hash().hex()}
+
+    def close(self) -> None:
+        self._watermark.close()
+        self.service.source.close()
+
+
+def open_engine(client: Store, options: argparse.Namespace) -> EngineFollower:
+    """The engine after it has replayed the journal.
+
+    Raises:
+        ChainBroken: the store does not hold what was published.
+        EngineStop: an entry cannot be executed.
+    """
+    service = EngineService(client, make_core(options.engine), options.data)
+    began_s = time.monotonic()
+    count = service.recover()
+    seconds = time.monotonic() - began_s
+    logging.getLogger(ENGINE.name).info("replayed %d entries in %.3f s to %s", count, seconds, service.cursor)
+    return EngineFollower(service)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", choices=("compiled", "reference"), default="compiled")
+
+
+ENGINE = FollowerProcess(
+    name="engine",
+    module="engine.service",
+    description="The matching engine of a Jibek venue.",
+    open=open_engine,
+    broken=(BadWatermark, Diverged, EngineStop),
+    add_arguments=add_arguments,
+)
