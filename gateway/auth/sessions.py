@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from engine.reasons import Reason
@@ -102,8 +102,8 @@ class Session:
         connected_ms: int = 0,
     ) -> None:
         self.connection = connection
-        self.send = connection.send
-        self.is_behind = connection.is_behind
+        self.send: Callable[[bytes], None] = connection.send
+        self.is_behind: Callable[[], bool] = connection.is_behind
         self.usage = usage
         self.control = Usage()
         """The requests of a stream connection in the present second."""

@@ -15,7 +15,7 @@ from gateway.dialect.market_scale import MarketScale
 from gateway.dialect.market_scale import format_e8 as format_e8
 from gateway.limits import NUMBER_TEXTS_MAX
 
-ONE_E8 = 10**DECIMALS
+ONE_E8: int = 10**DECIMALS
 ZERO = "0.00000000"
 
 

@@ -39,7 +39,7 @@ class Router:
     """Takes every request of every connection.
 
     Args:
-        fetch_secret: asks the store for the sealed secret of a key; `secret_arrived` takes the answer.
+        fetch_secret: fetches the secret of a key and calls back with it, or with why there is none.
         catch_up: calls back when everything that is in the store now has been read; False where too many wait already.
         wake: says that the pipeline has something to send.
     """
@@ -50,7 +50,7 @@ class Router:
         answers: Answers,
         pipeline: Pipeline,
         *,
-        fetch_secret: Callable[[Key], None],
+        fetch_secret: Callable[[Key, Callable[[Key, bytes | None, Reject], None]], None],
         catch_up: Callable[[Callable[[], None]], bool],
         wake: Callable[[], None],
         routes: Mapping[str, Route] = ROUTES,
@@ -219,17 +219,14 @@ class Router:
         session.hold(message)
         key.waiting.append(session)
         if len(key.waiting) == 1:
-            self._fetch_secret(key)
+            self._fetch_secret(key, self._secret_arrived)
 
-    def secret_arrived(self, key: Key, secret: bytes | None, reject: Reject | None = None) -> None:
-        """Takes the secret of a key, or why there is none, and goes on with the sessions that wait for it."""
+    def _secret_arrived(self, key: Key, secret: bytes | None, reject: Reject) -> None:
+        """Goes on with the sessions that wait for the secret of a key. Without one, what waits is refused."""
         key.secret = secret
         waiting, key.waiting = key.waiting, []
         for session in waiting:
-            if secret is not None:
-                self._resume(session)
-            else:
-                self._resume(session, reject=reject or Reject(Reason.UNAUTHORIZED))
+            self._resume(session, reject=None if secret is not None else reject)
 
     def _wait_for_events(self, session: Session, message: bytes) -> bool:
         """A key that is not known may be a moment old: its owner has seen it in the store before this gateway has. So its

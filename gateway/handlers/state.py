@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 from gateway.auth.rate_limits import RateLimits
 from gateway.auth.replay_guard import ReplayGuard
+from gateway.clock import Clock
 from gateway.view.venue_view import VenueView
-
-
-class Clock(NamedTuple):
-    """The two clocks of the gateway."""
-
-    now_s: Callable[[], float]
-    """Seconds that never go back."""
-    now_us: Callable[[], int]
-    """Microseconds since 1970 UTC."""
 
 
 class GatewayState:

@@ -1,4 +1,4 @@
-"""Takes in the events: verifies each entry, applies it to the view, and answers the commands in it that are this gateway's."""
+"""Takes in the events: applies each entry to the view, and answers the commands in it that are this gateway's."""
 
 from __future__ import annotations
 
@@ -39,13 +39,12 @@ class Intake:
         replays.seen_by_another(view.last_entry_us.get(pipeline.producer, 0))
 
     def take(self, published: PublishedEntry) -> None:
-        """Takes in the next entry.
+        """Takes in the next entry, which was verified.
 
         Raises:
-            ChainBroken: it does not follow the last one, or it was changed (promises P1 and P5).
             Superseded: another process speaks under this gateway's number.
         """
-        entry = self._view.check(published)
+        entry = EventEntry(published.data)
         batch = self._pipeline.answered(entry.header)
         if batch is None or not batch.commands:
             # A batch without commands: every caller was answered long ago that the outcome is unknown.

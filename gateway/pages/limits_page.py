@@ -18,14 +18,9 @@ from engine.records import (
     EVENTS_MAX,
     FILLS_MAX,
 )
-from gateway import service
-from gateway.auth import sessions
-from gateway.auth.sessions import RateLimitSettings
-from gateway.dialect import numbers as numerals
-from gateway.journal.pipeline import PipelineLimits
-from gateway.view import accounts, feeds
-from gateway.wire import connection as protocol
-from gateway.wire.connection import Limits
+from gateway import limits
+from gateway.dialect import constants
+from gateway.limits import ConnectionLimits, PipelineLimits, RateLimitSettings
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "limits.md"
 
@@ -48,10 +43,10 @@ class Bound(NamedTuple):
 
 
 def _bounds() -> dict[str, list[Bound]]:
-    wire, pipeline, rates = Limits(), PipelineLimits(), RateLimitSettings()
+    wire, pipeline, rates = ConnectionLimits(), PipelineLimits(), RateLimitSettings()
     return {
         "Connections": [
-            Bound("open connections", f"{service.CONNECTIONS_MAX:,}", "HTTP 503 with -1008, then closed", "--connections-max"),
+            Bound("open connections", f"{limits.CONNECTIONS_MAX:,}", "HTTP 503 with -1008, then closed", "--connections-max"),
             Bound(
                 "new connections of an address in 5 minutes",
                 f"{rates.connections_per_5_min:,}",
@@ -68,15 +63,15 @@ def _bounds() -> dict[str, list[Bound]]:
             Bound("head of an HTTP request", f"{wire.head_bytes_max:,} bytes", "HTTP 431, closed"),
             Bound("body of an HTTP request", f"{wire.body_bytes_max:,} bytes", "HTTP 413, closed"),
             Bound("a message, its fragments together", f"{wire.message_bytes_max:,} bytes", "closed with 1009"),
-            Bound("fragments of a message", f"{protocol.FRAGMENTS_MAX:,}", "closed with 1008"),
+            Bound("fragments of a message", f"{limits.FRAGMENTS_MAX:,}", "closed with 1008"),
             Bound("nesting of JSON", "about 1,000 levels", "-1135"),
-            Bound("digits before and after the point of a number", f"{numerals.WHOLE_DIGITS_MAX}", "-1100"),
-            Bound("significant decimals", f"{numerals.DECIMALS}", "-1111"),
-            Bound("a number, in 1e-8", f"{numerals.INT64_MAX:,}", "-1108"),
+            Bound("digits before and after the point of a number", f"{constants.WHOLE_DIGITS_MAX}", "-1100"),
+            Bound("significant decimals", f"{constants.DECIMALS}", "-1111"),
+            Bound("a number, in 1e-8", f"{constants.INT64_MAX:,}", "-1108"),
             Bound("value of an order, in smallest units", f"{AMOUNT_MAX:,}", "-1013, Filter failure: NOTIONAL"),
             Bound("a client order id", f"{CLIENT_ID_BYTES} characters", "-1100"),
-            Bound("an API key", f"{sessions.API_KEY_LENGTH_MAX} characters", "-2014"),
-            Bound("recvWindow", f"{sessions.WINDOW_MS_MAX:,} ms", "-1131"),
+            Bound("an API key", f"{limits.API_KEY_CHARACTERS_MAX} characters", "-2014"),
+            Bound("recvWindow", f"{constants.WINDOW_MS_MAX:,} ms", "-1131"),
         ],
         "How much a client asks": [
             Bound("request weight of an address in a minute", f"{rates.weight_per_minute:,}", "429 with -1003", "--weight-per-minute"),
@@ -88,9 +83,9 @@ def _bounds() -> dict[str, list[Bound]]:
                 "closed with 1008",
                 "--stream-messages-per-s",
             ),
-            Bound("streams of a connection", f"{feeds.STREAMS_PER_SESSION_MAX:,}", "code 2, nothing is subscribed"),
-            Bound("user data subscriptions of a connection", f"{feeds.SUBSCRIPTIONS_PER_SESSION_MAX:,}", "-2042"),
-            Bound("subscription ids in the life of a connection", f"{feeds.SUBSCRIPTION_IDS_MAX:,}", "-2042"),
+            Bound("streams of a connection", f"{limits.STREAMS_PER_SESSION_MAX:,}", "code 2, nothing is subscribed"),
+            Bound("user data subscriptions of a connection", f"{limits.SUBSCRIPTIONS_PER_SESSION_MAX:,}", "-2042"),
+            Bound("subscription ids in the life of a connection", f"{limits.SUBSCRIPTION_IDS_MAX:,}", "-2042"),
         ],
         "What is on its way": [
             Bound(
@@ -116,12 +111,12 @@ def _bounds() -> dict[str, list[Bound]]:
             ),
             Bound(
                 "memory of the store",
-                f"{service.STORE_FULL_PERCENT} % of maxmemory",
+                f"{limits.STORE_FULL_PERCENT} % of maxmemory",
                 "new orders get -1008, cancels are taken; the gateway checks it every second",
             ),
-            Bound("requests that wait for the secret of a key", f"{sessions.WAITING_FOR_SECRET_MAX}", "-1008"),
-            Bound("requests with an unknown key that wait for newer events", f"{service.READING_UP_MAX:,}", "-2015, by what is known"),
-            Bound("signed orders remembered against replay", f"{sessions.REPLAYS_MAX:,}", "-1008 for signed orders"),
+            Bound("connections that wait for the secret of a key; each reads no more meanwhile", f"{limits.WAITING_FOR_SECRET_MAX}", "-1008"),
+            Bound("connections with an unknown key that wait for newer events; each reads no more meanwhile", f"{limits.WAITING_FOR_EVENTS_MAX:,}", "-2015, by what is known"),
+            Bound("signed orders remembered against replay", f"{limits.REPLAYS_MAX:,}", "-1008 for signed orders"),
         ],
         "What the engine does at once": [
             Bound("fills of an order in the command that places it", f"{FILLS_MAX:,}", "what is left expires"),
@@ -143,7 +138,7 @@ def _bounds() -> dict[str, list[Bound]]:
                 "1",
                 "while anything waits for the reader, all that it misses becomes one update without a gap",
             ),
-            Bound("levels in that update", f"{feeds.LEVELS_MISSED_MAX:,}", "closed with 1008"),
+            Bound("levels in that update", f"{limits.LEVELS_MISSED_MAX:,}", "closed with 1008"),
             Bound(
                 "bytes of everything else",
                 f"{wire.output_bytes_max:,}",
@@ -152,11 +147,11 @@ def _bounds() -> dict[str, list[Bound]]:
             ),
         ],
         "What is remembered": [
-            Bound("closed orders of an account", f"{accounts.CLOSED_ORDERS_MAX:,}", "-2013 for older ones"),
-            Bound("trades of an account", f"{accounts.TRADES_MAX:,}", "older ones are not shown"),
-            Bound("depth snapshots of a market, encoded", f"{feeds.SNAPSHOTS_CACHED_MAX}", "encoded again"),
-            Bound("number texts of a market", f"{numerals.TEXTS_CACHED_MAX:,}", "read again"),
-            Bound("addresses whose usage is counted", f"{sessions.ADDRESSES_MAX:,}", "those of past intervals are forgotten; further ones share one count"),
+            Bound("closed orders of an account", f"{limits.CLOSED_ORDERS_MAX:,}", "-2013 for older ones"),
+            Bound("trades of an account", f"{limits.TRADES_MAX:,}", "older ones are not shown"),
+            Bound("depth snapshots of a market, encoded", f"{limits.SNAPSHOTS_CACHED_MAX}", "encoded again"),
+            Bound("number texts of a market", f"{limits.NUMBER_TEXTS_MAX:,}", "read again"),
+            Bound("addresses whose usage is counted", f"{limits.ADDRESSES_MAX:,}", "those of past intervals are forgotten; further ones share one count"),
         ],
     }  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.journal import BEGINNING, EntryId, EventChain, PublishedEntry
+from engine.journal import BEGINNING, EntryId
 from engine.records import EventEntry
 from gateway.auth.keys import Keys
 from gateway.view.accounts import Account
@@ -14,7 +14,7 @@ from gateway.view.projection import Answer, Projection
 
 
 class VenueView:
-    """The read model. It follows the events in their order, and knows nothing of who asks.
+    """The read model. It takes verified entries in their order, and knows nothing of who asks.
 
     Args:
         first_fill: called with the account of each order at its first fill.
@@ -27,21 +27,11 @@ class VenueView:
         self.market_texts = MarketTexts(self.projection)
         self.cursor: EntryId = BEGINNING
         """The last entry that was applied."""
-        self.chain = EventChain()
         self.last_entry_us: dict[int, int] = {}
         """Producer → the time of its last entry."""
 
-    def check(self, published: PublishedEntry) -> EventEntry:
-        """Verifies the next entry; `apply` takes what this gives.
-
-        Raises:
-            ChainBroken: it does not follow the last one, or it was changed (promises P1 and P5).
-        """
-        self.chain.check(published)
-        return EventEntry(published.data)
-
     def apply(self, entry: EventEntry, id: EntryId, answer: Answer | None = None) -> None:
-        """Applies an entry that was verified.
+        """Applies the next entry.
 
         Args:
             answer: called for each command of the entry, after its events are applied.
@@ -49,7 +39,3 @@ class VenueView:
         self.projection.apply(entry, answer)
         self.last_entry_us[entry.header.producer] = entry.header.time_us
         self.cursor = id
-
-    def take(self, published: PublishedEntry) -> None:
-        """Verifies and applies the next entry. Raises ChainBroken, as `check`."""
-        self.apply(self.check(published), published.id)

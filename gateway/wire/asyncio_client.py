@@ -30,11 +30,28 @@ class Application(Interface):
     def handle_messages(self, session: Any, messages: Sequence[bytes]) -> None: ...
 
 
+class Outbox:
+    """The clients for which frames are queued. Whoever has queued some calls `flush` once, at the end of its turn."""
+
+    def __init__(self) -> None:
+        self._clients: list[Client] = []
+
+    def add(self, client: Client) -> None:
+        self._clients.append(client)
+
+    def flush(self) -> None:
+        """Writes what is queued."""
+        if self._clients:
+            for client in self._clients:
+                client.flush()
+            self._clients.clear()
+
+
 class Client(asyncio.Protocol):
     """One client. Messages go to the application, frames come back through `send`.
 
     `send` only queues; the frames leave at `flush`, which happens after each read and, for what events bring, once per
-    turn: the application calls `flush` of all that are in its list `dirty`.
+    turn, by the outbox.
     """
 
     __slots__ = (
@@ -46,17 +63,17 @@ class Client(asyncio.Protocol):
         "_is_paused",
         "application",
         "connection",
-        "dirty",
         "ip",
         "loop",
+        "outbox",
         "session",
         "transport",
     )
 
-    def __init__(self, application: Application, loop: asyncio.AbstractEventLoop, dirty: list[Client]) -> None:
+    def __init__(self, application: Application, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
         self.application = application
         self.loop = loop
-        self.dirty = dirty
+        self.outbox = outbox
         self.connection = Connection(loop.time(), application.limits)
         self.session: Any = None
         """The application's own, once the client has a WebSocket."""
@@ -116,7 +133,7 @@ class Client(asyncio.Protocol):
         self.connection.send(frame)
         if not self._is_dirty:
             self._is_dirty = True
-            self.dirty.append(self)
+            self.outbox.add(self)
 
     def flush(self) -> None:
         """Writes what is queued, as far as the network takes it."""

@@ -21,8 +21,10 @@ class Listener(Protocol):
     subscriptions: dict[int, Any]
     """User data subscriptions by id."""
     next_subscription_id: int
-    send: Callable[[bytes], None]
-    is_behind: Callable[[], bool]
+
+    def send(self, frame: bytes, /) -> None: ...
+
+    def is_behind(self) -> bool: ...
 
     def close(self, code: int, reason: str) -> None: ...
 

@@ -1,0 +1,105 @@
+"""All open connections: who may connect, what path they want, and an orderly goodbye."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from engine.reasons import Reason
+from gateway.auth.sessions import Session
+from gateway.dialect import replies, user_events
+from gateway.dialect.constants import CLOSE_GOING_AWAY
+from gateway.dialect.rejects import Reject, Rejected
+from gateway.handlers import stream_requests
+from gateway.handlers.http import HttpExchange
+from gateway.handlers.paths import session_for
+from gateway.handlers.router import Router
+from gateway.limits import SHUTDOWN_GRACE_S, ConnectionLimits
+from gateway.wire.asyncio_client import Client, Outbox
+from gateway.wire.connection import HttpAnswer, HttpRequest, UpgradeRequest
+from gateway.wire.frames import encode_text
+
+_NOTHING_THERE = HttpAnswer(404, b'{"code":-1000,"msg":"Not found."}')
+
+
+class Clients:
+    """The application behind the wire (`gateway.wire.asyncio_client.Application`).
+
+    Args:
+        connections_max: one more is turned away.
+    """
+
+    def __init__(self, router: Router, outbox: Outbox, limits: ConnectionLimits, connections_max: int) -> None:
+        self.limits = limits
+        self.outbox = outbox
+        self._router = router
+        self._state = router.state
+        self._connections_max = connections_max
+        self._clients: dict[Client, None] = {}
+
+    def make(self) -> Client:
+        """A client for a connection that came."""
+        return Client(self, asyncio.get_running_loop(), self.outbox)
+
+    # -- as the wire's Application
+
+    def connected(self, client: Client) -> HttpAnswer | None:
+        if len(self._clients) >= self._connections_max:
+            return HttpAnswer(*replies.http_error(Reject(Reason.OVERLOADED)))
+        try:
+            self._state.rate_limits.add_connection(client.ip, self._now_ms())
+        except Rejected as rejected:
+            return HttpAnswer(*replies.http_error(rejected.reject))
+        self._clients[client] = None
+        return None
+
+    def disconnected(self, client: Client) -> None:
+        self._clients.pop(client, None)
+        if client.session is not None:
+            self._router.session_ended(client.session)
+
+    def handle_http(self, client: Client, request: HttpRequest) -> None:
+        usage = self._state.rate_limits.weight_of(client.ip, self._now_ms())
+        self._router.handle_http(HttpExchange(request, usage, client.respond))
+
+    def open_session(self, client: Client, request: UpgradeRequest) -> Session | HttpAnswer:
+        now_ms = self._now_ms()
+        try:
+            session, streams = session_for(
+                request, client, self._state.rate_limits.weight_of(client.ip, now_ms), now_ms
+            )
+        except Rejected:
+            return _NOTHING_THERE
+        stream_requests.follow_url(self._state.view.feeds, session, streams)
+        return session
+
+    def handle_messages(self, session: Session, messages: Sequence[bytes]) -> None:
+        self._router.handle_messages(session, messages)
+
+    def _now_ms(self) -> int:
+        return self._state.clock.now_us() // 1000
+
+    # -- time
+
+    def on_time(self) -> None:
+        """Once a second: pings and timeouts."""
+        for client in list(self._clients):
+            client.on_time()
+
+    async def say_goodbye(self, *, with_words: bool) -> None:
+        """Closes all connections, and leaves the last frames a moment to go out.
+
+        Args:
+            with_words: whether clients are told of the planned end; not after a broken promise.
+        """
+        time_us = self._state.clock.now_us()
+        for client in list(self._clients):
+            session: Session | None = client.session
+            if session is not None and with_words:
+                event = user_events.server_shutdown(time_us, session.unit)
+                client.send(encode_text(user_events.shutdown_frame(event, session.is_api, session.combined)))
+            client.close(CLOSE_GOING_AWAY, "shutting down")
+        if self._clients:
+            await asyncio.sleep(SHUTDOWN_GRACE_S)
+        for client in list(self._clients):
+            client.abort()

@@ -1,0 +1,141 @@
+"""The link by which the gateway writes: one batch at a time to the journal, and small questions beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import hiredis
+
+from engine.journal import EntryId, Opening, StaleEpoch, StoreRefused, append_call, open_call
+from engine.process.follower import is_not_ready
+from gateway.clock import Clock
+from gateway.journal.kept_link import KeptLink
+from gateway.journal.link import Answered, AnswerRefused, StoreLink
+from gateway.journal.pipeline import Batch, Pipeline, Superseded
+
+
+class JournalWriter:
+    """Appends what the pipeline has to send, and judges what the store answers.
+
+    Args:
+        epoch: the one that this gateway belongs to.
+        flush: writes what an answer has queued for clients.
+        broken: called with what ends the process: going on would break a promise.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        pipeline: Pipeline,
+        *,
+        epoch: int,
+        clock: Clock,
+        flush: Callable[[], None],
+        broken: Callable[[BaseException], None],
+        log: logging.Logger,
+    ) -> None:
+        self._pipeline = pipeline
+        self._epoch = epoch
+        self._clock = clock
+        self._flush = flush
+        self._broken = broken
+        self._loop = asyncio.get_running_loop()
+        self._is_waking = False
+        self.link = KeptLink(
+            url, log, opened=self._open_producer, ready=self._send_next, lost=self._lost, broken=broken
+        )
+
+    def wake(self) -> None:
+        """Sends a batch at the end of this turn of the loop, so that all commands of the turn are in it."""
+        if not self._is_waking:
+            self._is_waking = True
+            self._loop.call_soon(self._wake_now)
+
+    def ask(self, arguments: tuple[Any, ...], answered: Answered) -> None:
+        """Asks the store something; see `KeptLink.ask`. What the answer queues for clients is written at once."""
+
+        def answered_and_flushed(reply: Any) -> None:
+            answered(reply)
+            self._flush()
+
+        self.link.ask(arguments, answered_and_flushed)
+
+    def _wake_now(self) -> None:
+        self._is_waking = False
+        self._send_next()
+
+    def _send_next(self) -> None:
+        if self.link.is_open:
+            batch = self._pipeline.next_batch(self._clock.now_s(), self._clock.now_us() // 1000)
+            if batch is not None:
+                self._append(batch)
+        self._flush()
+
+    def _append(self, batch: Batch) -> None:
+        self.link.send(append_call(self._epoch, batch.data, reducing=batch.reduces), self._appended)
+
+    def _appended(self, answer: Any) -> None:
+        if isinstance(answer, hiredis.ReplyError):
+            self._refused(str(answer))
+        else:
+            self._added(EntryId.parse(answer))
+
+    def _added(self, id: EntryId) -> None:
+        self._pipeline.confirmed(id)
+        self._send_next()
+
+    def _refused(self, text: str) -> None:
+        """Judges an answer that is no id: the batch was not added, unless it is THERE."""
+        code, _, detail = text.partition(" ")
+        if code == "THERE":
+            self._added(EntryId.parse(detail))
+        elif code == "OOM":
+            self._send_smaller()
+        elif code == "STALEEPOCH":
+            self._broken(StaleEpoch(f"the epoch in force is {detail}, and this gateway belongs to {self._epoch}"))
+        elif code == "STALE":
+            self._judge_stale(int(detail))
+        elif code == "GAP" or is_not_ready(text):
+            # With a gap the store is not what it was: opening again tells.
+            self.link.drop()
+        else:
+            self._broken(StoreRefused(f"append: {text}"))
+
+    def _send_smaller(self) -> None:
+        """The store is full: sends what reduces, if that is anything."""
+        batch = self._pipeline.store_full(self._clock.now_s())
+        if batch is not None:
+            self._append(batch)
+        else:
+            self._send_next()
+
+    def _judge_stale(self, incarnation: int) -> None:
+        """Either another process speaks under this number, or opening again helps."""
+        try:
+            self._pipeline.refused_as_stale(incarnation)
+        except Superseded as superseded:
+            self._broken(superseded)
+        else:
+            self.link.drop()
+
+    def _lost(self) -> None:
+        self._pipeline.lost()
+        self._flush()
+
+    async def _open_producer(self, link: StoreLink) -> None:
+        """Opens the gateway as a producer, before anything else is sent.
+
+        Raises:
+            OSError: the store was lost, or cannot serve yet.
+            StoreRefused, Superseded, ChainBroken: this process has to end.
+        """
+        try:
+            answer = await link.ask(*open_call(self._pipeline.producer))
+        except AnswerRefused as refused:
+            if is_not_ready(str(refused)):
+                raise
+            raise StoreRefused(f"open_producer: {refused}") from None
+        self._pipeline.opened(Opening.parse(answer))
