@@ -93,17 +93,27 @@ def parse_events(entries: Iterable[StreamEntry]) -> list[PublishedEntry]:
 
 
 def journal_in(reply: Any) -> list[JournalEntry]:
-    """The journal entries of an XREAD reply. Raises as `parse_journal`."""
-    return parse_journal(parse_streams(reply).get(_JOURNAL, ()))
+    """The journal entries of a reply to a `read_call` of the journal alone. Raises as `parse_journal`."""
+    return parse_journal(_only_stream(reply, _JOURNAL))
 
 
 def events_in(reply: Any) -> list[PublishedEntry]:
-    """The event entries of an XREAD reply. Raises as `parse_events`."""
-    return parse_events(parse_streams(reply).get(_EVENTS, ()))
+    """The event entries of a reply to a `read_call` of the events alone. Raises as `parse_events`."""
+    return parse_events(_only_stream(reply, _EVENTS))
 
 
 _JOURNAL, _EVENTS = JOURNAL_KEY.encode(), EVENTS_KEY.encode()
 _BYTES = frozenset({bytes})
+
+
+def _only_stream(reply: Any, name: bytes) -> list[StreamEntry]:
+    """The entries of the one stream that was asked for. A store that has none of it answers with no stream at all."""
+    streams = parse_streams(reply)
+    if not streams:
+        return []
+    if streams.keys() != {name}:
+        raise UnreadableReply(f"the store answered a read of {name.decode()} with {_excerpt(reply)}")
+    return streams[name]
 
 
 def _is_nested(entries: Any) -> bool:
