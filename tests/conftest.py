@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.worlds.venue_process import VenueProcess
+from tests.worlds.venue import VenueProcess
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.worlds.venue_process import WAIT_S, VenueProcess
+from tests.worlds.venue import WAIT_S, VenueProcess
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "place_order.py"
 

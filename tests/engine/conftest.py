@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from engine.journal import Store, prepare_store, start_venue
-from tests.worlds.store_process import StoreProcess
+from tests.worlds.store import StoreProcess
 
 
 @pytest.fixture(scope="module")

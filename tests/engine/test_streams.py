@@ -17,7 +17,7 @@ from engine.journal import (
     parse_journal,
     parse_streams,
 )
-from tests.worlds.store_process import StoreProcess
+from tests.worlds.store import StoreProcess
 
 NAME = EVENTS_KEY.encode()
 PARSED = [

@@ -44,7 +44,7 @@ from tests.faults.history import History, Pair
 from tests.faults.replayed import Replay
 from tests.faults.told import Told
 from tests.faults.verification import Fault, FaultKind, Verification
-from tests.worlds.venue_process import VenueProcess
+from tests.worlds.venue import VenueProcess
 
 SUPERVISOR = "up"
 TARGETS = ("gateway", "engine", "settlement", "store", SUPERVISOR)

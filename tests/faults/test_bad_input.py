@@ -63,8 +63,8 @@ from tests.worlds.fault_scene import (
     signed,
     signing,
 )
-from tests.worlds.venue_in_process import BY_TEST, MARKETS, TRADER, Venue, now_ms
-from tests.worlds.venue_process import wait_until
+from tests.worlds.services import BY_TEST, MARKETS, TRADER, Venue, now_ms
+from tests.worlds.venue import wait_until
 
 R = Reason
 

@@ -22,8 +22,8 @@ from tests.faults.provoked import provokes
 from tests.faults.shadow import Shadow
 from tests.faults.wire import Closed, Wire, http, text
 from tests.worlds.fault_scene import RICH, CompiledVenue, order_params, signed
-from tests.worlds.venue_in_process import Ed25519Key, Process, now_ms
-from tests.worlds.venue_process import wait_until
+from tests.worlds.services import Ed25519Key, Process, now_ms
+from tests.worlds.venue import wait_until
 
 R = Reason
 StartGateway = Callable[..., int]

@@ -9,7 +9,7 @@ import pytest
 
 from engine.journal import Store
 from tests.worlds.ledger import TestVenue
-from tests.worlds.store_process import StoreProcess
+from tests.worlds.store import StoreProcess
 
 
 @pytest.fixture(scope="session")

@@ -38,8 +38,8 @@ from tests.worlds.ledger import (
     process_environment,
     settle_all,
 )
-from tests.worlds.store_process import StoreProcess
-from tests.worlds.venue_process import wait_until
+from tests.worlds.store import StoreProcess
+from tests.worlds.venue import wait_until
 
 CHAIN = "every entry has its event, and the hash chain is intact"
 TRANSFERS = "transfers computed from the events equal the stored ones"

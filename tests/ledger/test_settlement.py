@@ -31,8 +31,8 @@ from tests.worlds.ledger import (
     process_environment,
     settle_all,
 )
-from tests.worlds.store_process import StoreProcess
-from tests.worlds.venue_process import wait_until
+from tests.worlds.store import StoreProcess
+from tests.worlds.venue import wait_until
 
 
 class LateStore(LedgerStore):

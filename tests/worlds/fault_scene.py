@@ -16,7 +16,7 @@ from engine.records import (
 )
 from tests.faults.shadow import Shadow
 from tests.faults.wire import Wire, text
-from tests.worlds.venue_in_process import (
+from tests.worlds.services import (
     ASSETS,
     BY_TEST,
     MARKETS,

@@ -48,7 +48,7 @@ from gateway.handlers.methods import Clock, Methods
 from gateway.journal.pipeline import Pipeline
 from gateway.service import Knowledge
 from gateway.wire.connection import HttpRequest
-from tests.worlds.venue_in_process import ASSETS, BY_TEST, SCALES, TRADER, Ed25519Key, HmacKey, json_text, limit_order
+from tests.worlds.services import ASSETS, BY_TEST, SCALES, TRADER, Ed25519Key, HmacKey, json_text, limit_order
 
 GATEWAY = 16
 START_MS = 1_800_000_000_000

@@ -11,7 +11,7 @@ from engine.records import CLIENT_ID_BYTES, Command, CommandKind, MarketState, P
 from gateway.auth.sessions import RateLimitSettings
 from gateway.view import accounts
 from tests.worlds.gateway_in_process import Rig, RigClient
-from tests.worlds.venue_in_process import BY_TEST, MARKETS
+from tests.worlds.services import BY_TEST, MARKETS
 
 RICH = {"BTC": "1000", "KZT": "100000000000", "USDT": "1000000", "ETH": "1000"}
 

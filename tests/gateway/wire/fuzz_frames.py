@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from websockets.frames import Frame, Opcode
 
 from tests.faults.wire import frame, upgrade
-from tests.worlds.venue_in_process import Ed25519Key, HmacKey, json_text, now_ms
+from tests.worlds.services import Ed25519Key, HmacKey, json_text, now_ms
 
 Json = Any
 

@@ -35,7 +35,7 @@ from tests.faults.shadow import Shadow
 from tests.faults.wire import TIMEOUT_S, Closed, Wire, frame
 from tests.gateway.wire.fuzz_frames import Case, Keys, case
 from tests.worlds.fault_scene import CompiledVenue, signed
-from tests.worlds.venue_in_process import now_ms
+from tests.worlds.services import now_ms
 
 CPU_S_MAX = 0.5
 """For one case; a good one costs less than a thousandth of it."""

@@ -26,7 +26,7 @@ from jibek.replay.recording import read_order_flow
 from jibek.replay.run import Played, play
 from jibek.venue.directory import read_directory
 from tests.worlds.replay import default_market
-from tests.worlds.venue_process import WAIT_S, VenueProcess, wait_until
+from tests.worlds.venue import WAIT_S, VenueProcess, wait_until
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "order-flow.csv"

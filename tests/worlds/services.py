@@ -33,7 +33,7 @@ from engine.records import (
 )
 from engine.venue_file import load_venue
 from gateway.auth.secrets import SECRETS_KEY, create_secret_key, seal
-from tests.worlds.store_process import StoreProcess
+from tests.worlds.store import StoreProcess
 
 SCALES = {asset.name: asset.scale for asset in load_venue().assets}
 ASSETS = {asset.name: asset.number for asset in load_venue().assets}
