@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.worlds.venue import WAIT_S
+from tests.worlds.processes import WAIT_S
 
 
 def test_the_smoke_size_tells_every_figure(tmp_path: Path) -> None:

@@ -47,8 +47,8 @@ from engine.service.ticker import BLOCK_MS, Ticker
 from engine.service.watermark import read_watermark, write_watermark
 from engine.venue_file import load_venue
 from tests.engine.command_flow import CommandFlow
+from tests.worlds.processes import wait_until
 from tests.worlds.store import StoreProcess
-from tests.worlds.venue import wait_until
 
 
 def append_flow(client: Store, entries: int, seed: int = 1) -> None:

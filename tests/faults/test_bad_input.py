@@ -47,6 +47,8 @@ from gateway.dialect.refusals import WORDINGS
 from tests.faults.provoked import PROVOKED, provokes
 from tests.faults.shadow import Shadow
 from tests.faults.wire import Closed, Wire, frame, http, text, upgrade
+from tests.worlds.accounts import BY_TEST, MARKETS, TRADER
+from tests.worlds.clients import now_ms, signed
 from tests.worlds.fault_scene import (
     HALTED,
     RICH,
@@ -60,11 +62,10 @@ from tests.worlds.fault_scene import (
     placing_text,
     request,
     sending,
-    signed,
     signing,
 )
-from tests.worlds.services import BY_TEST, MARKETS, TRADER, Venue, now_ms
-from tests.worlds.venue import wait_until
+from tests.worlds.processes import wait_until
+from tests.worlds.services import Venue
 
 R = Reason
 

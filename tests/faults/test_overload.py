@@ -21,17 +21,19 @@ from gateway.view.feeds import SUBSCRIPTION_IDS_MAX
 from tests.faults.provoked import provokes
 from tests.faults.shadow import Shadow
 from tests.faults.wire import Closed, Wire, http, text
-from tests.worlds.fault_scene import RICH, CompiledVenue, order_params, signed
-from tests.worlds.services import Ed25519Key, Process, now_ms
-from tests.worlds.venue import wait_until
+from tests.worlds.accounts import Ed25519Key
+from tests.worlds.clients import now_ms, signed
+from tests.worlds.fault_scene import RICH, order_params
+from tests.worlds.processes import ServiceProcess, wait_until
+from tests.worlds.services import Venue
 
 R = Reason
 StartGateway = Callable[..., int]
 
 
 @pytest.fixture(scope="module")
-def venue() -> Iterator[CompiledVenue]:
-    venue = CompiledVenue()
+def venue() -> Iterator[Venue]:
+    venue = Venue(engine="compiled")
     yield venue
     venue.close()
 
@@ -40,16 +42,13 @@ _gateways = itertools.count(100)
 
 
 @pytest.fixture
-def gateway(venue: CompiledVenue) -> Iterator[StartGateway]:
+def gateway(venue: Venue) -> Iterator[StartGateway]:
     """Starts a further gateway with these options and returns its port; it ends with the test."""
-    started: list[Process] = []
+    started: list[ServiceProcess] = []
 
     def start(*options: str) -> int:
         number = str(next(_gateways))
-        process = Process(
-            venue.data, f"gateway{number}", "gateway.service", "--store", venue.store.url, "--data", str(venue.data),
-            "--port", "0", "--gateway", number, *options,
-        )  # fmt: skip
+        process = venue.start(f"gateway{number}", "gateway.service", "--port", "0", "--gateway", number, *options)
         started.append(process)
         port: int = process.ready["port"]
         return port
@@ -89,7 +88,7 @@ def cancel_all(wire: Wire) -> Any:
 
 
 @contextmanager
-def stopped(process: Process) -> Iterator[None]:
+def stopped(process: ServiceProcess) -> Iterator[None]:
     """The process stands still meanwhile."""
     os.kill(process.process.pid, signal.SIGSTOP)
     try:
@@ -98,7 +97,7 @@ def stopped(process: Process) -> Iterator[None]:
         os.kill(process.process.pid, signal.SIGCONT)
 
 
-def accepted(venue: CompiledVenue, account: int) -> set[int]:
+def accepted(venue: Venue, account: int) -> set[int]:
     """Ids of all orders of an account that the engine has accepted; the reference engine agrees with every entry."""
     events = Shadow(venue.client).catch_up()
     return {event.order_id for event in events if event.kind == EventKind.ORDER_ACCEPTED and event.account == account}
@@ -111,9 +110,7 @@ GET_PING = b"GET /api/v3/ping HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 @provokes(R.OVERLOADED)
-def test_commands_in_flight_are_bounded_by_connection_and_by_gateway(
-    venue: CompiledVenue, gateway: StartGateway
-) -> None:
+def test_commands_in_flight_are_bounded_by_connection_and_by_gateway(venue: Venue, gateway: StartGateway) -> None:
     port = gateway("--commands-per-session-max", "300", "--commands-max", "700")
     account = venue.account(**RICH)
     key = venue.ed25519_key(account)
@@ -139,7 +136,7 @@ def test_commands_in_flight_are_bounded_by_connection_and_by_gateway(
 
 @provokes(R.OUTCOME_UNKNOWN)
 def test_a_paused_engine_is_told_as_unknown_and_what_was_asked_is_done_later(
-    venue: CompiledVenue, gateway: StartGateway
+    venue: Venue, gateway: StartGateway
 ) -> None:
     port = gateway("--answer-timeout-s", "1")
     account = venue.account(**RICH)
@@ -169,7 +166,7 @@ def test_a_paused_engine_is_told_as_unknown_and_what_was_asked_is_done_later(
 
 
 def test_while_the_store_stands_still_one_batch_is_on_its_way_and_the_rest_is_taken_back(
-    venue: CompiledVenue, gateway: StartGateway
+    venue: Venue, gateway: StartGateway
 ) -> None:
     port = gateway("--answer-timeout-s", "1", "--commands-max", "600")
     account = venue.account(**RICH)
@@ -192,7 +189,7 @@ def test_while_the_store_stands_still_one_batch_is_on_its_way_and_the_rest_is_ta
 
 
 def test_at_80_percent_of_its_memory_the_store_gets_no_new_orders_but_cancels(
-    venue: CompiledVenue, gateway: StartGateway
+    venue: Venue, gateway: StartGateway
 ) -> None:
     port = gateway()
     account = venue.account(**RICH)
@@ -220,7 +217,7 @@ def test_at_80_percent_of_its_memory_the_store_gets_no_new_orders_but_cancels(
         wait_until(is_placed, "orders are taken again")
 
 
-def test_requests_that_wait_for_a_secret_are_bounded(venue: CompiledVenue, gateway: StartGateway) -> None:
+def test_requests_that_wait_for_a_secret_are_bounded(venue: Venue, gateway: StartGateway) -> None:
     # The key is older than the gateway, which so knows it when it starts, but has not asked for its secret.
     key = venue.hmac_key(venue.account())
     port = gateway()
@@ -244,7 +241,7 @@ BULK = text({"method": "LIST_SUBSCRIPTIONS", "id": "x" * 50_000})
 """A request whose answer is large, because it repeats the id."""
 
 
-def test_a_slow_reader_gets_one_depth_update_for_all_it_missed(venue: CompiledVenue, gateway: StartGateway) -> None:
+def test_a_slow_reader_gets_one_depth_update_for_all_it_missed(venue: Venue, gateway: StartGateway) -> None:
     port = gateway("--stream-messages-per-s", "100000", "--output-bytes-max", "100000000")
     trader = logged_on(port, venue.ed25519_key(venue.account(**RICH)))
     prompt = Wire(port, "/ws/ethkzt@depth@100ms")
@@ -326,7 +323,7 @@ def test_request_weight_is_bounded(gateway: StartGateway) -> None:
 
 
 @provokes(R.TOO_MANY_NEW_ORDERS)
-def test_new_orders_of_an_account_are_bounded(venue: CompiledVenue, gateway: StartGateway) -> None:
+def test_new_orders_of_an_account_are_bounded(venue: Venue, gateway: StartGateway) -> None:
     port = gateway("--orders-per-10-s", "2")
     account = venue.account(**RICH)
     with logged_on(port, venue.ed25519_key(account)) as wire:
@@ -349,7 +346,7 @@ def test_a_stream_connection_that_asks_too_often_is_closed(gateway: StartGateway
 
 
 @provokes(R.TOO_MANY_SUBSCRIPTIONS)
-def test_a_connection_has_so_many_subscription_ids_in_its_life(venue: CompiledVenue, gateway: StartGateway) -> None:
+def test_a_connection_has_so_many_subscription_ids_in_its_life(venue: Venue, gateway: StartGateway) -> None:
     port = gateway()
     turn = b'{"id":1,"method":"userDataStream.subscribe","params":{"returnRateLimits":false}}'
     back = b'{"id":2,"method":"userDataStream.unsubscribe","params":{"returnRateLimits":false}}'

@@ -31,15 +31,9 @@ from ledger.accounts import CREDIT_SHIFT, DEBIT_SHIFT, AccountKind, field_of, pa
 from ledger.postings import Transfer, pack_transfers, unpack_transfers
 from ledger.reconciliation import FeeCredits, Reconciliation, reconcile
 from ledger.store import BALANCES_KEY, NAMES_KEY, TRANSFERS_KEY, LedgerStore
-from tests.worlds.ledger import (
-    EngineThread,
-    SettlementThread,
-    TestVenue,
-    process_environment,
-    settle_all,
-)
+from tests.worlds.ledger import EngineThread, SettlementThread, TestVenue, settle_all
+from tests.worlds.processes import process_environment, wait_until
 from tests.worlds.store import StoreProcess
-from tests.worlds.venue import wait_until
 
 CHAIN = "every entry has its event, and the hash chain is intact"
 TRANSFERS = "transfers computed from the events equal the stored ones"

@@ -23,16 +23,9 @@ from ledger.reports import all_balances
 from ledger.settlement import Settlement, open_ledger, serve
 from ledger.snapshot import take_snapshot
 from ledger.store import CURSOR_KEY, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
-from tests.worlds.ledger import (
-    LedgerDump,
-    TestVenue,
-    clear_ledger,
-    dump_ledger,
-    process_environment,
-    settle_all,
-)
+from tests.worlds.ledger import LedgerDump, TestVenue, clear_ledger, dump_ledger, settle_all
+from tests.worlds.processes import process_environment, wait_until
 from tests.worlds.store import StoreProcess
-from tests.worlds.venue import wait_until
 
 
 class LateStore(LedgerStore):

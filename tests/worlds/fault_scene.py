@@ -16,18 +16,9 @@ from engine.records import (
 )
 from tests.faults.shadow import Shadow
 from tests.faults.wire import Wire, text
-from tests.worlds.services import (
-    ASSETS,
-    BY_TEST,
-    MARKETS,
-    Ed25519Key,
-    HmacKey,
-    Process,
-    Venue,
-    json_text,
-    limit_order,
-    now_ms,
-)
+from tests.worlds.accounts import ASSETS, BY_TEST, MARKETS, Ed25519Key
+from tests.worlds.clients import limit_order, now_ms, signed
+from tests.worlds.services import Venue
 
 RICH = {"BTC": "10", "KZT": "1000000000", "USDT": "1000000", "ETH": "100"}
 HALTED, WIDE = "USDTKZT", "ETHUSDT"
@@ -42,21 +33,11 @@ Send = Callable[["Scene"], bytes]
 """Makes the bytes that a row sends."""
 
 
-class CompiledVenue(Venue):
-    """A venue whose engine is the compiled one, as it is by default."""
-
-    def start_engine(self) -> None:
-        self.processes["engine"] = Process(
-            self.data, "engine", "engine.service", "--store", self.store.url, "--data", str(self.data),
-            "--engine", "compiled",
-        )  # fmt: skip
-
-
 class Scene:
     """The venue, its people, and the shadow that knows its state."""
 
     def __init__(self) -> None:
-        self.venue = venue = CompiledVenue()
+        self.venue = venue = Venue(engine="compiled")
         try:
             self.shadow = Shadow(venue.client)
             self._list_wide_market()
@@ -122,12 +103,6 @@ def _placed(wire: Wire, symbol: str, side: str, quantity: str, price: str, **par
 
 
 # -- what a row sends
-
-
-def signed(key: HmacKey | Ed25519Key, **params: Any) -> dict[str, Any]:
-    params = {"timestamp": now_ms(), "apiKey": key.id, **params}
-    payload = "&".join(f"{name}={json_text(params[name])}" for name in sorted(params))
-    return {**params, "signature": key.sign(payload)}
 
 
 def without_nothing(params: dict[str, Any]) -> dict[str, Any]:

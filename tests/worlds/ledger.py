@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 from pathlib import Path
@@ -217,9 +216,3 @@ def clear_ledger(client: Store) -> None:
 def event_entry(*events: Event) -> bytes:
     """An event entry of these events, without blobs."""
     return EVENT_HEADER.pack(EventHeader(event_count=len(events))) + b"".join(map(pack_event, events))
-
-
-def process_environment() -> dict[str, str]:
-    """The environment of a process that a test starts."""
-    root = Path(__file__).resolve().parents[2]
-    return {**os.environ, "PYTHONPATH": str(root), "PYTHONUNBUFFERED": "1"}

@@ -10,8 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +18,7 @@ from jibek.venue.folder import DataFolder
 from jibek.venue.launch import Launched, VenueOptions, launch
 from jibek.venue.offsets import read_positions
 from jibek.venue.temporary_venue import free_port
-
-WAIT_S = 60.0
-"""Far longer than anything takes; a test that waits so long fails."""
-
-
-def wait_until(condition: Callable[[], Any], what: str) -> Any:
-    """The first true value of `condition`. Fails with `what` where none comes."""
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.01)
-    raise AssertionError(f"waited {WAIT_S:.0f} s in vain until {what}")
-
-
-def is_running(pid: int) -> bool:
-    """Whether the process runs; one that has ended and was not waited for does not."""
-    answer = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    return bool(answer.strip()) and not answer.strip().startswith("Z")
+from tests.worlds.processes import WAIT_S, wait_until
 
 
 class VenueProcess:

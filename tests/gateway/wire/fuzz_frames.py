@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 from websockets.frames import Frame, Opcode
 
 from tests.faults.wire import frame, upgrade
-from tests.worlds.services import Ed25519Key, HmacKey, json_text, now_ms
+from tests.worlds.accounts import Ed25519Key, HmacKey
+from tests.worlds.clients import json_text, now_ms
 
 Json = Any
 

@@ -34,8 +34,8 @@ from gateway.dialect.refusals import WORDINGS
 from tests.faults.shadow import Shadow
 from tests.faults.wire import TIMEOUT_S, Closed, Wire, frame
 from tests.gateway.wire.fuzz_frames import Case, Keys, case
-from tests.worlds.fault_scene import CompiledVenue, signed
-from tests.worlds.services import now_ms
+from tests.worlds.clients import now_ms, signed
+from tests.worlds.services import Venue
 
 CPU_S_MAX = 0.5
 """For one case; a good one costs less than a thousandth of it."""
@@ -59,7 +59,9 @@ class Fuzzer:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.counts: Counter[str] = Counter()
-        self.venue = CompiledVenue("--stream-messages-per-s", "1000000000", "--connections-per-5-min", "1000000000")
+        self.venue = Venue(
+            "--stream-messages-per-s", "1000000000", "--connections-per-5-min", "1000000000", engine="compiled"
+        )
         try:
             self._process = self.venue.processes["gateway"]
             account = self.venue.account(**FUNDS)

@@ -19,15 +19,9 @@ from engine.records import BatchBuilder, EventEntry, Side
 from jibek.commands.ledger import ledger
 from ledger.accounts import field_of, slot_of
 from ledger.store import BALANCES_KEY, LedgerStore
-from tests.worlds.ledger import (
-    EngineThread,
-    SettlementThread,
-    TestVenue,
-    process_environment,
-    settle_all,
-)
+from tests.worlds.ledger import EngineThread, SettlementThread, TestVenue, settle_all
+from tests.worlds.processes import process_environment, wait_until
 from tests.worlds.store import StoreProcess
-from tests.worlds.venue import wait_until
 
 Run = Callable[..., Result]
 
