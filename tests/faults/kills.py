@@ -39,10 +39,10 @@ from jibek.venue.directory import read_directory
 from jibek.venue.launch import LaunchFailed
 from ledger.reconciliation import Check, reconcile
 from ledger.store import LedgerStore
-from tests.faults.clients import RecordingClient
+from tests.faults.client_log import Told
 from tests.faults.history import History, Pair
-from tests.faults.replayed import Replay
-from tests.faults.told import Told
+from tests.faults.recording_client import RecordingClient
+from tests.faults.replay_check import Replay
 from tests.faults.verification import Fault, FaultKind, Verification
 from tests.worlds.venue import VenueProcess
 

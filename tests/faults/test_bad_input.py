@@ -1,7 +1,7 @@
 """Every bad input has its named answer, changes nothing, and leaves the connection alive where the dialect says so.
 
 Each table row is sent over a real socket to a running venue. The reply, or the close code, must be that of the row. Then
-the reference engine, which reads the venue's journal beside it, says whether the state has moved (`tests/faults/shadow.py`
+the reference engine, which reads the venue's journal beside it, says whether the state has moved (`tests/faults/reference_follower.py`
 says what that leaves out, and why). What the gateway judges itself must not even have reached the journal; what only the
 engine can judge must stand there as one REJECTED event of the row's reason and nothing else.
 """
@@ -44,12 +44,7 @@ from engine.records import (
 )
 from engine.reference import Core
 from gateway.dialect.refusals import WORDINGS
-from tests.faults.provoked import PROVOKED, provokes
-from tests.faults.shadow import Shadow
-from tests.faults.wire import Closed, Wire, frame, http, text, upgrade
-from tests.worlds.accounts import BY_TEST, MARKETS, TRADER
-from tests.worlds.clients import now_ms, signed
-from tests.worlds.fault_scene import (
+from tests.faults.fault_world import (
     HALTED,
     RICH,
     WIDE,
@@ -64,7 +59,12 @@ from tests.worlds.fault_scene import (
     sending,
     signing,
 )
+from tests.faults.reason_coverage import PROVOKED, provokes
+from tests.faults.reference_follower import Shadow
+from tests.worlds.accounts import BY_TEST, MARKETS, TRADER
+from tests.worlds.clients import now_ms, signed
 from tests.worlds.processes import wait_until
+from tests.worlds.raw_client import Closed, Wire, frame, http, text, upgrade
 from tests.worlds.services import Venue
 
 R = Reason

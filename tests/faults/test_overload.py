@@ -18,13 +18,13 @@ import pytest
 from engine.reasons import Reason
 from engine.records import EventKind
 from gateway.view.feeds import SUBSCRIPTION_IDS_MAX
-from tests.faults.provoked import provokes
-from tests.faults.shadow import Shadow
-from tests.faults.wire import Closed, Wire, http, text
+from tests.faults.fault_world import RICH, order_params
+from tests.faults.reason_coverage import provokes
+from tests.faults.reference_follower import Shadow
 from tests.worlds.accounts import Ed25519Key
 from tests.worlds.clients import now_ms, signed
-from tests.worlds.fault_scene import RICH, order_params
 from tests.worlds.processes import ServiceProcess, wait_until
+from tests.worlds.raw_client import Closed, Wire, http, text
 from tests.worlds.services import Venue
 
 R = Reason

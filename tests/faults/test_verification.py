@@ -23,9 +23,9 @@ from engine.records import (
 )
 from engine.reference import Core
 from engine.venue_file import load_venue
+from tests.faults.client_log import LastLook, Outcome, Reply, Request, Stream, Told
 from tests.faults.history import History, Pair
-from tests.faults.replayed import Replay
-from tests.faults.told import LastLook, Outcome, Reply, Request, Stream, Told
+from tests.faults.replay_check import Replay
 from tests.faults.verification import FaultKind, Verification
 
 GATEWAY = 16

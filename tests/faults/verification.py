@@ -12,8 +12,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
+from tests.faults.client_log import LastLook, Outcome, Reply, Request, Stream, Told
 from tests.faults.history import CANCELED, OPEN, SIDES, TIMES_IN_FORCE, TYPES, Fill, History, Order, Report, State
-from tests.faults.told import LastLook, Outcome, Reply, Request, Stream, Told
 
 CODE_NO_SUCH_ORDER = -2011
 

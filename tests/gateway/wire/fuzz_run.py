@@ -31,10 +31,10 @@ from websockets.frames import Opcode
 from engine.reasons import Reason
 from engine.records import Event, EventKind
 from gateway.dialect.refusals import WORDINGS
-from tests.faults.shadow import Shadow
-from tests.faults.wire import TIMEOUT_S, Closed, Wire, frame
+from tests.faults.reference_follower import Shadow
 from tests.gateway.wire.fuzz_frames import Case, Keys, case
 from tests.worlds.clients import now_ms, signed
+from tests.worlds.raw_client import TIMEOUT_S, Closed, Wire, frame
 from tests.worlds.services import Venue
 
 CPU_S_MAX = 0.5

@@ -21,7 +21,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from jibek.client.trading import Credentials
-from tests.faults.told import LastLook, Outcome, Reply, Request, Stream, Told
+from tests.faults.client_log import LastLook, Outcome, Reply, Request, Stream, Told
 
 REQUESTS_IN_FLIGHT = 2
 ANSWER_WAIT_S = 20.0

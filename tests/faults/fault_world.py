@@ -14,10 +14,10 @@ from engine.records import (
     MarketState,
     Permission,
 )
-from tests.faults.shadow import Shadow
-from tests.faults.wire import Wire, text
+from tests.faults.reference_follower import Shadow
 from tests.worlds.accounts import ASSETS, BY_TEST, MARKETS, Ed25519Key
 from tests.worlds.clients import limit_order, now_ms, signed
+from tests.worlds.raw_client import Wire, text
 from tests.worlds.services import Venue
 
 RICH = {"BTC": "10", "KZT": "1000000000", "USDT": "1000000", "ETH": "100"}
