@@ -1,4 +1,4 @@
-"""Which reasons the tests provoke, so that a reason that nobody provokes is found."""
+"""Which reasons the tests provoke. `test_bad_input` fails when no test covers a reason."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from engine.reasons import Reason
 
 Test = TypeVar("Test", bound=Callable[..., None])
 
-PROVOKED: dict[Reason, set[str]] = {}
-"""Reason -> the tests that provoke it."""
+COVERED: dict[Reason, set[str]] = {}
+"""Reason to the tests that provoke it."""
 
 
-def provokes(*reasons: Reason) -> Callable[[Test], Test]:
-    """Says of a test that it provokes these reasons over the wire, or through the journal."""
+def covers(*reasons: Reason) -> Callable[[Test], Test]:
+    """Marks a test that provokes these reasons, over the wire or through the journal."""
 
     def note(test: Test) -> Test:
         for reason in reasons:
-            PROVOKED.setdefault(reason, set()).add(test.__name__)
+            COVERED.setdefault(reason, set()).add(test.__name__)
         return test
 
     return note

@@ -19,12 +19,12 @@ from engine.reasons import Reason
 from engine.records import EventKind
 from gateway.view.feeds import SUBSCRIPTION_IDS_MAX
 from tests.faults.fault_world import RICH, order_params
-from tests.faults.reason_coverage import provokes
-from tests.faults.reference_follower import Shadow
+from tests.faults.reason_coverage import covers
+from tests.faults.reference_follower import ReferenceFollower
 from tests.worlds.accounts import Ed25519Key
 from tests.worlds.clients import now_ms, signed
 from tests.worlds.processes import ServiceProcess, wait_until
-from tests.worlds.raw_client import Closed, Wire, http, text
+from tests.worlds.raw_client import Closed, RawClient, http, text
 from tests.worlds.services import Venue
 
 R = Reason
@@ -60,8 +60,8 @@ def gateway(venue: Venue) -> Iterator[StartGateway]:
         assert "Traceback" not in process.log.read_text()
 
 
-def logged_on(port: int, key: Ed25519Key, **options: Any) -> Wire:
-    wire = Wire(port, **options)
+def logged_on(port: int, key: Ed25519Key, **options: Any) -> RawClient:
+    wire = RawClient(port, **options)
     reply = wire.ask("session.logon", **signed(key))
     assert reply["status"] == 200, reply
     return wire
@@ -83,7 +83,7 @@ def codes(replies: list[Any]) -> set[tuple[int, int]]:
     return {(reply["status"], reply["error"]["code"]) for reply in replies}
 
 
-def cancel_all(wire: Wire) -> Any:
+def cancel_all(wire: RawClient) -> Any:
     return wire.ask("openOrders.cancelAll", symbol="BTCKZT", timestamp=now_ms())
 
 
@@ -99,7 +99,7 @@ def stopped(process: ServiceProcess) -> Iterator[None]:
 
 def accepted(venue: Venue, account: int) -> set[int]:
     """Ids of all orders of an account that the engine has accepted; the reference engine agrees with every entry."""
-    events = Shadow(venue.client).catch_up()
+    events = ReferenceFollower(venue.client).catch_up()
     return {event.order_id for event in events if event.kind == EventKind.ORDER_ACCEPTED and event.account == account}
 
 
@@ -109,7 +109,7 @@ OVERLOADED, UNKNOWN = (503, -1008), (504, -1007)
 GET_PING = b"GET /api/v3/ping HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
-@provokes(R.OVERLOADED)
+@covers(R.OVERLOADED)
 def test_commands_in_flight_are_bounded_by_connection_and_by_gateway(venue: Venue, gateway: StartGateway) -> None:
     port = gateway("--commands-per-session-max", "300", "--commands-max", "700")
     account = venue.account(**RICH)
@@ -134,10 +134,8 @@ def test_commands_in_flight_are_bounded_by_connection_and_by_gateway(venue: Venu
         wire.close()
 
 
-@provokes(R.OUTCOME_UNKNOWN)
-def test_a_paused_engine_is_told_as_unknown_and_what_was_asked_is_done_later(
-    venue: Venue, gateway: StartGateway
-) -> None:
+@covers(R.OUTCOME_UNKNOWN)
+def test_orders_to_a_paused_engine_are_answered_unknown_and_done_later(venue: Venue, gateway: StartGateway) -> None:
     port = gateway("--answer-timeout-s", "1")
     account = venue.account(**RICH)
     with logged_on(port, venue.ed25519_key(account)) as wire:
@@ -221,7 +219,7 @@ def test_requests_that_wait_for_a_secret_are_bounded(venue: Venue, gateway: Star
     # The key is older than the gateway, which so knows it when it starts, but has not asked for its secret.
     key = venue.hmac_key(venue.account())
     port = gateway()
-    with Wire(port) as wire:
+    with RawClient(port) as wire:
         assert venue.store.process is not None
         os.kill(venue.store.process.pid, signal.SIGSTOP)
         try:
@@ -244,8 +242,8 @@ BULK = text({"method": "LIST_SUBSCRIPTIONS", "id": "x" * 50_000})
 def test_a_slow_reader_gets_one_depth_update_for_all_it_missed(venue: Venue, gateway: StartGateway) -> None:
     port = gateway("--stream-messages-per-s", "100000", "--output-bytes-max", "100000000")
     trader = logged_on(port, venue.ed25519_key(venue.account(**RICH)))
-    prompt = Wire(port, "/ws/ethkzt@depth@100ms")
-    with Wire(port, "/ws/ethkzt@depth@100ms", receive_buffer_bytes=4096) as slow:
+    prompt = RawClient(port, "/ws/ethkzt@depth@100ms")
+    with RawClient(port, "/ws/ethkzt@depth@100ms", receive_buffer_bytes=4096) as slow:
         slow.send(BULK * 300)
         updates = []
         for price in range(1_000_000, 1_000_500, 100):
@@ -264,7 +262,7 @@ def test_a_slow_reader_gets_one_depth_update_for_all_it_missed(venue: Venue, gat
 
 def test_a_reader_that_is_too_slow_is_closed_with_a_code_and_others_are_served(gateway: StartGateway) -> None:
     port = gateway("--stream-messages-per-s", "100000", "--output-bytes-max", "200000")
-    with Wire(port, "/ws", receive_buffer_bytes=4096) as slow, Wire(port) as other:
+    with RawClient(port, "/ws", receive_buffer_bytes=4096) as slow, RawClient(port) as other:
         slow.send(BULK * 500)
         assert other.is_alive()
         messages = []
@@ -277,7 +275,7 @@ def test_a_reader_that_is_too_slow_is_closed_with_a_code_and_others_are_served(g
 
 def test_a_reader_that_reads_nothing_at_all_is_dropped(gateway: StartGateway) -> None:
     port = gateway("--stream-messages-per-s", "1000000", "--output-bytes-max", "200000", "--connections-max", "2")
-    with Wire(port, "/ws", receive_buffer_bytes=4096) as slow, Wire(port) as other:
+    with RawClient(port, "/ws", receive_buffer_bytes=4096) as slow, RawClient(port) as other:
         slow.send(BULK * 500)
         assert other.is_alive()
 
@@ -292,7 +290,7 @@ def test_a_reader_that_reads_nothing_at_all_is_dropped(gateway: StartGateway) ->
 
 def test_one_connection_too_many_is_turned_away_with_words(gateway: StartGateway) -> None:
     port = gateway("--connections-max", "3")
-    wires = [Wire(port) for _ in range(3)]
+    wires = [RawClient(port) for _ in range(3)]
     status, body = http(port, GET_PING)
     assert (status, body["code"]) == OVERLOADED
     assert all(wire.is_alive() for wire in wires)
@@ -302,7 +300,7 @@ def test_one_connection_too_many_is_turned_away_with_words(gateway: StartGateway
         wire.close()
 
 
-@provokes(R.TOO_MANY_CONNECTIONS)
+@covers(R.TOO_MANY_CONNECTIONS)
 def test_an_address_that_connects_too_often_is_turned_away(gateway: StartGateway) -> None:
     port = gateway("--connections-per-5-min", "3")
     # Five minutes may begin anew meanwhile; then three more are let in.
@@ -312,17 +310,17 @@ def test_an_address_that_connects_too_often_is_turned_away(gateway: StartGateway
     assert len(refused) in (1, 2, 3, 4)
 
 
-@provokes(R.TOO_MANY_REQUESTS)
+@covers(R.TOO_MANY_REQUESTS)
 def test_request_weight_is_bounded(gateway: StartGateway) -> None:
     port = gateway("--weight-per-minute", "10")
-    with Wire(port) as wire:
+    with RawClient(port) as wire:
         replies = [wire.ask("ping") for _ in range(21)]
         refused = [reply for reply in replies if reply["status"] != 200]
         assert codes(refused) == {(429, -1003)}
         assert refused[0]["error"]["data"]["retryAfter"] > refused[0]["error"]["data"]["serverTime"]
 
 
-@provokes(R.TOO_MANY_NEW_ORDERS)
+@covers(R.TOO_MANY_NEW_ORDERS)
 def test_new_orders_of_an_account_are_bounded(venue: Venue, gateway: StartGateway) -> None:
     port = gateway("--orders-per-10-s", "2")
     account = venue.account(**RICH)
@@ -336,7 +334,7 @@ def test_new_orders_of_an_account_are_bounded(venue: Venue, gateway: StartGatewa
 
 
 def test_a_stream_connection_that_asks_too_often_is_closed(gateway: StartGateway) -> None:
-    with Wire(gateway("--stream-messages-per-s", "5"), "/ws") as wire:
+    with RawClient(gateway("--stream-messages-per-s", "5"), "/ws") as wire:
         wire.send(text({"method": "LIST_SUBSCRIPTIONS", "id": 1}) * 11)
         messages = []
         while not isinstance(message := wire.receive(), Closed):
@@ -345,7 +343,7 @@ def test_a_stream_connection_that_asks_too_often_is_closed(gateway: StartGateway
         assert len(messages) in (5, 10)
 
 
-@provokes(R.TOO_MANY_SUBSCRIPTIONS)
+@covers(R.TOO_MANY_SUBSCRIPTIONS)
 def test_a_connection_has_so_many_subscription_ids_in_its_life(venue: Venue, gateway: StartGateway) -> None:
     port = gateway()
     turn = b'{"id":1,"method":"userDataStream.subscribe","params":{"returnRateLimits":false}}'
