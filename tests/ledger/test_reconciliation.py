@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -32,7 +30,7 @@ from ledger.postings import Transfer, pack_transfers, unpack_transfers
 from ledger.reconciliation import FeeCredits, Reconciliation, reconcile
 from ledger.store import BALANCES_KEY, NAMES_KEY, TRANSFERS_KEY, LedgerStore
 from tests.worlds.ledger import EngineThread, SettlementThread, TestVenue, settle_all
-from tests.worlds.processes import process_environment, wait_until
+from tests.worlds.processes import wait_until
 from tests.worlds.store import StoreProcess
 
 CHAIN = "every entry has its event, and the hash chain is intact"
@@ -362,11 +360,3 @@ def test_it_is_right_while_the_venue_goes_on_trading(client: Store, venue: TestV
         result = reconcile(store)
         assert result.passed, result
         wait_until(lambda: store.cursor().id > result.id, "the venue goes on")
-
-
-def test_the_proof_does_not_import_the_compiled_core() -> None:
-    code = "import jibek.commands.ledger, ledger.settlement, sys; print([m for m in sys.modules if m in ('engine.core.core', 'engine.book.book')])"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=process_environment(), check=True
-    )
-    assert done.stdout.strip() == "[]"
