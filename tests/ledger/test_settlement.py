@@ -23,7 +23,7 @@ from ledger.reports import all_balances
 from ledger.settlement import Settlement, open_ledger, serve
 from ledger.snapshot import take_snapshot
 from ledger.store import CURSOR_KEY, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
-from tests.worlds.ledger import LedgerDump, TestVenue, clear_ledger, dump_ledger, settle_all
+from tests.worlds.ledger import LedgerDump, SteppedVenue, clear_ledger, dump_ledger, settle_all
 from tests.worlds.processes import process_environment, wait_until
 from tests.worlds.store import StoreProcess
 
@@ -56,14 +56,14 @@ class LateStore(LedgerStore):
 # -- what is settled
 
 
-def test_the_ledger_has_the_balances_of_the_engine(venue: TestVenue, client: Store) -> None:
+def test_the_ledger_has_the_balances_of_the_engine(venue: SteppedVenue, client: Store) -> None:
     venue.trade_at_random(seed=1, entries=40)
     store = settle_all(client).store
     rows = [row for row in all_balances(take_snapshot(store)) if row.total]
     assert [tuple(row) for row in rows] == list(venue.core.balances())
 
 
-def test_every_entry_that_moves_money_has_its_transfers(venue: TestVenue, client: Store) -> None:
+def test_every_entry_that_moves_money_has_its_transfers(venue: SteppedVenue, client: Store) -> None:
     venue.trade_at_random(seed=2, entries=10)
     settlement = settle_all(client)
     stored = dict(settlement.store.transfers(EntryId(1, 0), settlement.cursor.id, count=10_000))
@@ -73,7 +73,7 @@ def test_every_entry_that_moves_money_has_its_transfers(venue: TestVenue, client
 
 
 def test_small_entries_share_a_call_and_large_ones_are_split(
-    venue: TestVenue, client: Store, monkeypatch: pytest.MonkeyPatch
+    venue: SteppedVenue, client: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the size of a call: the same ledger."""
     venue.trade_at_random(seed=3, entries=25)
@@ -86,7 +86,7 @@ def test_small_entries_share_a_call_and_large_ones_are_split(
         assert dump_ledger(client) == expected
 
 
-def test_an_entry_of_256_trades_between_512_accounts_goes_in_parts(venue: TestVenue, client: Store) -> None:
+def test_an_entry_of_256_trades_between_512_accounts_goes_in_parts(venue: SteppedVenue, client: Store) -> None:
     for side, asset in ((Side.SELL, "BTC"), (Side.BUY, "KZT")):
         run_batch(venue, [(Command(kind=CommandKind.ACCOUNT_ADD), f"{side.name.lower()}-{i}") for i in range(256)])
         first = 1 if side == Side.SELL else 257
@@ -109,7 +109,7 @@ def test_an_entry_of_256_trades_between_512_accounts_goes_in_parts(venue: TestVe
     assert [tuple(row) for row in rows] == list(venue.core.balances())
 
 
-def test_a_second_run_changes_nothing(venue: TestVenue, client: Store) -> None:
+def test_a_second_run_changes_nothing(venue: SteppedVenue, client: Store) -> None:
     venue.trade_at_random(seed=4, entries=10)
     settle_all(client)
     expected = dump_ledger(client)
@@ -118,7 +118,7 @@ def test_a_second_run_changes_nothing(venue: TestVenue, client: Store) -> None:
 
 
 def test_memory_is_bounded_and_filled_again_from_the_store(
-    venue: TestVenue, client: Store, monkeypatch: pytest.MonkeyPatch
+    venue: SteppedVenue, client: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     venue.trade_at_random(seed=5, entries=60, commands_per_entry=4, accounts=30)
     settle_all(client)
@@ -135,7 +135,7 @@ def test_memory_is_bounded_and_filled_again_from_the_store(
 # -- what is refused
 
 
-def test_a_changed_event_stops_the_settlement(venue: TestVenue, client: Store) -> None:
+def test_a_changed_event_stops_the_settlement(venue: SteppedVenue, client: Store) -> None:
     venue.trade_at_random(seed=6, entries=3)
     [(id, fields)] = client.xrevrange(EVENTS_KEY, count=1)
     client.xdel(EVENTS_KEY, id)
@@ -147,7 +147,7 @@ def test_a_changed_event_stops_the_settlement(venue: TestVenue, client: Store) -
         settle_all(client)
 
 
-def test_a_balance_below_zero_stops_the_settlement(venue: TestVenue, client: Store) -> None:
+def test_a_balance_below_zero_stops_the_settlement(venue: SteppedVenue, client: Store) -> None:
     account = venue.add_account("alice", BTC=10)
     settlement = settle_all(client)
     settlement.counters = dict.fromkeys(settlement.counters, 0)
@@ -156,7 +156,7 @@ def test_a_balance_below_zero_stops_the_settlement(venue: TestVenue, client: Sto
         settlement.step(block_ms=100)
 
 
-def test_an_entry_begun_in_other_parts_stops_the_settlement(venue: TestVenue, client: Store) -> None:
+def test_an_entry_begun_in_other_parts_stops_the_settlement(venue: SteppedVenue, client: Store) -> None:
     venue.trade_at_random(seed=7, entries=1)
     settlement = settle_all(client)
     client.set(CURSOR_KEY, settlement.cursor._replace(part=1, parts=7).pack())
@@ -226,7 +226,7 @@ def settle_in_child(server: StoreProcess, kill_at: int) -> bool:
 
 
 @pytest.fixture
-def settled(venue: TestVenue, client: Store, monkeypatch: pytest.MonkeyPatch) -> LedgerDump:
+def settled(venue: SteppedVenue, client: Store, monkeypatch: pytest.MonkeyPatch) -> LedgerDump:
     """A venue that has traded, whose entries need one call, several, and parts of one; how its ledger must be."""
     venue.trade_at_random(seed=9, entries=6)
     settle_all(client)
@@ -337,7 +337,7 @@ class SettlementProcess:
 
 
 def test_the_process_survives_kills_company_and_a_store_that_dies(
-    venue: TestVenue, client: Store, server: StoreProcess
+    venue: SteppedVenue, client: Store, server: StoreProcess
 ) -> None:
     """Two real processes settle while the venue trades; one is killed each time, and once the store is."""
     processes = [SettlementProcess(server), SettlementProcess(server)]
@@ -364,7 +364,7 @@ def test_the_process_survives_kills_company_and_a_store_that_dies(
 
 
 def test_the_process_ends_with_one_clear_line_where_a_promise_is_broken(
-    venue: TestVenue, client: Store, server: StoreProcess
+    venue: SteppedVenue, client: Store, server: StoreProcess
 ) -> None:
     venue.trade_at_random(seed=10, entries=2)
     settle_all(client)
@@ -392,7 +392,7 @@ def limit_writes(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     monkeypatch.setattr(settlement_module, "WRITES_PER_CALL_MAX", size)
 
 
-def run_batch(venue: TestVenue, commands: list[tuple[Command, str | None]]) -> None:
+def run_batch(venue: SteppedVenue, commands: list[tuple[Command, str | None]]) -> None:
     """Executes the commands in one entry; a name becomes the blob of an operator's command, "" means no blob."""
     builder = BatchBuilder()
     for command, name in commands:
@@ -414,7 +414,7 @@ def record_calls(store: LedgerStore) -> list[tuple[Cursor, Cursor, Writes]]:
     return calls
 
 
-def test_a_settlement_begins_anew_as_often_as_it_must(venue: TestVenue, client: Store) -> None:
+def test_a_settlement_begins_anew_as_often_as_it_must(venue: SteppedVenue, client: Store) -> None:
     """It does so after each lost connection, and whenever another settlement was first."""
     settlement = Settlement(open_ledger(client))
     for _ in range(120):

@@ -28,10 +28,8 @@ from ledger.settlement import Settlement, open_ledger, serve
 from ledger.store import BALANCES_KEY, CURSOR_KEY, INDEX_KEY, NAMES_KEY, TRANSFERS_KEY
 
 
-class TestVenue:
-    """A venue whose engine runs when the test says so, in this process."""
-
-    __test__ = False
+class SteppedVenue:
+    """A venue on a real store. Its engine runs in this process, and works off the journal when `execute` is called."""
 
     def __init__(self, client: Store, data_dir: Path) -> None:
         prepare_store(client)
@@ -106,7 +104,7 @@ class TestVenue:
 
 
 def random_command(
-    source: random.Random, venue: TestVenue, accounts: list[int]
+    source: random.Random, venue: SteppedVenue, accounts: list[int]
 ) -> tuple[Command, bytes, bytes] | tuple[Command]:
     """One command of a mixed flow: mostly orders around one price, some cancels, some money in and out."""
     account, market = source.choice(accounts), source.choice(list(venue.markets.values()))
@@ -147,7 +145,7 @@ def random_command(
 class EngineThread:
     """The engine of a venue, carried along in a thread while the test does something else."""
 
-    def __init__(self, venue: TestVenue, url: str) -> None:
+    def __init__(self, venue: SteppedVenue, url: str) -> None:
         self.venue = venue
         self.url = url
         self._stopping = threading.Event()
