@@ -9,7 +9,8 @@ import subprocess
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from ledger.settlement import Settlement, open_ledger, serve
 from ledger.snapshot import take_snapshot
 from ledger.store import CURSOR_KEY, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
 from tests.worlds.ledger import LedgerDump, SteppedVenue, clear_ledger, dump_ledger, settle_all
-from tests.worlds.processes import process_environment, wait_until
+from tests.worlds.processes import ROOT, ServiceProcess, wait_until
 from tests.worlds.store import StoreProcess
 
 
@@ -315,72 +316,81 @@ def _stop_at(settlement: Settlement, last: EntryId, stop: StopRequest) -> None:
     settlement.step = step_and_look  # type: ignore[method-assign]
 
 
+def test_a_settlement_resumes_as_often_as_it_must(venue: SteppedVenue, client: Store) -> None:
+    """It resumes after each lost connection, and whenever another settlement was first."""
+    settlement = Settlement(open_ledger(client))
+    for _ in range(120):
+        venue.add_account(f"client-{settlement.cursor.id.sequence}", KZT=100)
+        assert settlement.step(block_ms=None)
+        settlement.store.confirm_all()
+        settlement.resume()
+
+
 # -- the process
 
 
-class SettlementProcess:
-    """`python -m ledger.settlement` against a store; ready once constructed."""
+@pytest.fixture
+def start_settlement(server: StoreProcess, tmp_path: Path) -> Iterator[Callable[[], ServiceProcess]]:
+    """Starts a settlement of its own process on the store; it ends with the test."""
+    started: list[ServiceProcess] = []
 
-    def __init__(self, server: StoreProcess) -> None:
-        command = [sys.executable, "-m", "ledger.settlement", "--store", server.url, "--data", str(server.folder)]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=process_environment()
-        )
-        assert self.process.stdout is not None
-        self.ready = self.process.stdout.readline()
+    def start() -> ServiceProcess:
+        places = ("--store", server.url, "--data", str(tmp_path))
+        started.append(ServiceProcess(tmp_path, f"settlement{len(started)}", "ledger.settlement", *places))
+        return started[-1]
 
-    def end(self, how: signal.Signals) -> tuple[int, str]:
-        """Sends the signal and returns the exit code and what was logged."""
-        self.process.send_signal(how)
-        _, log = self.process.communicate(timeout=20)
-        return self.process.returncode, log
+    yield start
+    for process in started:
+        process.kill()
 
 
 def test_the_process_survives_kills_company_and_a_store_that_dies(
-    venue: SteppedVenue, client: Store, server: StoreProcess
+    venue: SteppedVenue, client: Store, server: StoreProcess, start_settlement: Callable[[], ServiceProcess]
 ) -> None:
     """Two real processes settle while the venue trades; one is killed each time, and once the store is."""
-    processes = [SettlementProcess(server), SettlementProcess(server)]
-    try:
-        assert all('"ready": true' in process.ready for process in processes)
-        for round in range(4):
-            venue.trade_at_random(seed=100 + round, entries=8)
-            if round == 2:
-                server.kill()
-                server.start()
-            victim = round % 2
-            code, log = processes[victim].end(signal.SIGKILL)
-            assert code == -signal.SIGKILL, log
-            processes[victim] = SettlementProcess(server)
-        last = read_events(client, BEGINNING, count=10_000)[-1].id
-        wait_until(lambda: LedgerStore(client).cursor().id == last, "the ledger reaches the last entry")
-    finally:
-        ends = [process.end(signal.SIGTERM) for process in processes]
-    assert [code for code, _ in ends] == [EXIT_GOOD, EXIT_GOOD], ends
+    processes = [start_settlement(), start_settlement()]
+    assert all(process.ready["ready"] for process in processes)
+    for round in range(4):
+        venue.trade_at_random(seed=100 + round, entries=8)
+        if round == 2:
+            server.kill()
+            server.start()
+        victim = round % 2
+        code = processes[victim].end(signal.SIGKILL)
+        assert code == -signal.SIGKILL, processes[victim].log.read_text()
+        processes[victim] = start_settlement()
+    last = read_events(client, BEGINNING, count=10_000)[-1].id
+    wait_until(lambda: LedgerStore(client).cursor().id == last, "the ledger reaches the last entry")
+    for process in processes:
+        assert process.stop() == EXIT_GOOD, process.log.read_text()
     found = dump_ledger(client)
     clear_ledger(client)
     settle_all(client)
     assert dump_ledger(client) == found
 
 
-def test_the_process_ends_with_one_clear_line_where_a_promise_is_broken(
-    venue: SteppedVenue, client: Store, server: StoreProcess
+def test_the_process_ends_with_one_clear_line_when_a_promise_is_broken(
+    venue: SteppedVenue, client: Store, server: StoreProcess, tmp_path: Path
 ) -> None:
     venue.trade_at_random(seed=10, entries=2)
     settle_all(client)
     client.set(CURSOR_KEY, "nonsense")
-    process = SettlementProcess(server)
-    code, log = process.process.wait(timeout=20), process.end(signal.SIGTERM)[1]
-    assert code == EXIT_REFUSED
-    assert "LedgerBroken: the cursor b'nonsense' cannot be read" in log
-    assert "Traceback" not in log
+    done = run_settlement(server.url, tmp_path)
+    assert done.returncode == EXIT_REFUSED
+    assert "LedgerBroken: the cursor b'nonsense' cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
-def test_a_store_that_is_not_there_is_named(server: StoreProcess, capfd: pytest.CaptureFixture[str]) -> None:
-    command = [sys.executable, "-m", "ledger.settlement", "--store", "redis://127.0.0.1:1/0", "--data", "/tmp"]
-    done = subprocess.run(command, capture_output=True, text=True, env=process_environment(), timeout=60, check=False)
+def test_a_store_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = run_settlement("redis://127.0.0.1:1/0", tmp_path)
     assert done.returncode == EXIT_UNREACHABLE
     assert "the store cannot be reached" in done.stderr and "127.0.0.1:1" in done.stderr
+
+
+def run_settlement(store: str, data: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a settlement that cannot start, until it ends."""
+    command = [sys.executable, "-m", "ledger.settlement", "--store", store, "--data", str(data)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
 
 
 # -- helpers
@@ -412,13 +422,3 @@ def record_calls(store: LedgerStore) -> list[tuple[Cursor, Cursor, Writes]]:
 
     store.send = send_and_record  # type: ignore[method-assign]
     return calls
-
-
-def test_a_settlement_begins_anew_as_often_as_it_must(venue: SteppedVenue, client: Store) -> None:
-    """It does so after each lost connection, and whenever another settlement was first."""
-    settlement = Settlement(open_ledger(client))
-    for _ in range(120):
-        venue.add_account(f"client-{settlement.cursor.id.sequence}", KZT=100)
-        assert settlement.step(block_ms=None)
-        settlement.store.confirm_all()
-        settlement.resume()
