@@ -68,6 +68,7 @@ def test_every_entry_that_moves_money_has_its_transfers(venue: SteppedVenue, cli
     venue.trade_at_random(seed=2, entries=10)
     settlement = settle_all(client)
     stored = dict(settlement.store.transfers(EntryId(1, 0), settlement.cursor.id, count=10_000))
+    assert len(stored) > 10
     for entry in read_events(client, BEGINNING, count=10_000):
         assert stored.pop(entry.id, b"") == settlement_module.post(entry.data).transfers
     assert not stored
