@@ -70,7 +70,7 @@ class ImportGraph:
 
     def reached_from(self, start: str) -> dict[str, tuple[str, ...]]:
         """All modules that an import of `start` can bring in, each with the chain of imports that leads to it."""
-        chains = {start: (start,)}
+        chains: dict[str, tuple[str, ...]] = {start: (start,)}
         waiting = [start]
         while waiting:
             module = waiting.pop(0)

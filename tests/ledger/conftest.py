@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.journal import Store
-from tests.worlds.ledger import SteppedVenue
+from tests.worlds.stepped_venue import SteppedVenue
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from __future__ import annotations
 from engine.journal import BEGINNING, Store, read_events
 from engine.records import EventKind, OrderEvent
 from ledger.names import Names, names_in
-from tests.worlds.ledger import SteppedVenue, event_entry, settle_all
+from tests.worlds.ledger import event_entry, settle_all
+from tests.worlds.stepped_venue import SteppedVenue
 
 
 def test_an_entry_that_names_nothing_gives_nothing() -> None:

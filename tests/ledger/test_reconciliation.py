@@ -29,8 +29,9 @@ from ledger.accounts import CREDIT_SHIFT, DEBIT_SHIFT, AccountKind, field_of, pa
 from ledger.postings import Transfer, pack_transfers, unpack_transfers
 from ledger.reconciliation import FeeCredits, Reconciliation, reconcile
 from ledger.store import BALANCES_KEY, NAMES_KEY, TRANSFERS_KEY, LedgerStore
-from tests.worlds.ledger import EngineThread, SettlementThread, SteppedVenue, settle_all
+from tests.worlds.ledger import SettlementThread, settle_all
 from tests.worlds.processes import wait_until
+from tests.worlds.stepped_venue import EngineThread, SteppedVenue
 from tests.worlds.store import StoreProcess
 
 CHAIN = "every entry has its event, and the hash chain is intact"

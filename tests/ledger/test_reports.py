@@ -22,7 +22,8 @@ from ledger.reports import (
 )
 from ledger.snapshot import take_snapshot
 from ledger.store import LedgerStore
-from tests.worlds.ledger import SteppedVenue, settle_all
+from tests.worlds.ledger import settle_all
+from tests.worlds.stepped_venue import SteppedVenue
 
 
 @pytest.fixture

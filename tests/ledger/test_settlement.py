@@ -24,8 +24,9 @@ from ledger.reports import all_balances
 from ledger.settlement import Settlement, open_ledger, serve
 from ledger.snapshot import take_snapshot
 from ledger.store import CURSOR_KEY, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
-from tests.worlds.ledger import LedgerDump, SteppedVenue, clear_ledger, dump_ledger, settle_all
+from tests.worlds.ledger import LedgerDump, clear_ledger, dump_ledger, settle_all
 from tests.worlds.processes import ROOT, ServiceProcess, wait_until
+from tests.worlds.stepped_venue import SteppedVenue
 from tests.worlds.store import StoreProcess
 
 

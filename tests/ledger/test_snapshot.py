@@ -14,7 +14,8 @@ from ledger.postings import post
 from ledger.settlement import Settlement, open_ledger
 from ledger.snapshot import NotSettled, Snapshot, changes_between, take_snapshot, wait_until_settled
 from ledger.store import CURSOR_KEY, LedgerStore
-from tests.worlds.ledger import SteppedVenue, settle_all
+from tests.worlds.ledger import settle_all
+from tests.worlds.stepped_venue import SteppedVenue
 
 
 def balances_by_entry(client: Store) -> dict[EntryId, dict[int, int]]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from engine.journal import EntryId, Store, StoreRefused, library_code
 from ledger import store as store_module
 from ledger.accounts import slot_of
+from ledger.settlement import open_ledger
 from ledger.store import (
     BALANCES_KEY,
     CURSOR_KEY,
@@ -28,7 +29,7 @@ from ledger.store import (
     Writes,
     settle_call,
 )
-from tests.worlds.ledger import dump_ledger, open_ledger
+from tests.worlds.ledger import dump_ledger
 
 FIRST = Cursor(EntryId(1, 1), b"\x01" * 32)
 SECOND = Cursor(EntryId(1, 2), b"\x02" * 32)

@@ -19,8 +19,9 @@ from engine.records import BatchBuilder, EventEntry, Side
 from jibek.commands.ledger import ledger
 from ledger.accounts import field_of, slot_of
 from ledger.store import BALANCES_KEY, LedgerStore
-from tests.worlds.ledger import EngineThread, SettlementThread, SteppedVenue, settle_all
+from tests.worlds.ledger import SettlementThread, settle_all
 from tests.worlds.processes import process_environment, wait_until
+from tests.worlds.stepped_venue import EngineThread, SteppedVenue
 from tests.worlds.store import StoreProcess
 
 Run = Callable[..., Result]
