@@ -1,4 +1,4 @@
-"""Fixtures that several packages of tests share."""
+"""Fixtures that several packages of tests share: a store, and a whole venue."""
 
 from __future__ import annotations
 
@@ -8,13 +8,33 @@ from typing import Any
 
 import pytest
 
-from tests.worlds.venue_process import VenueProcess
+from engine.journal import Store
+from tests.worlds.store import StoreProcess
+from tests.worlds.venue import VenueProcess
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[StoreProcess]:
+    """One store for all tests of a session. If you kill it, start it again; if you change a setting, change it back."""
+    server = StoreProcess()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def client(server: StoreProcess) -> Iterator[Store]:
+    """A connection to the session's store, which is empty: no keys, no functions."""
+    client = server.client()
+    client.flushall()
+    client.function_flush()
+    yield client
+    client.close()
 
 
 @pytest.fixture(scope="session")
 def running_venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VenueProcess]:
-    """One venue for all tests of a session. A test opens accounts of its own and leaves halts and freezes as it found
-    them; one that kills something takes `new_venue`."""
+    """One venue for all tests of a session. Open accounts of your own, and undo your halts and freezes. If you kill
+    anything, take `new_venue`."""
     venue = VenueProcess(tmp_path_factory.mktemp("venue") / "data")
     try:
         yield venue.start()

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.worlds.venue_process import WAIT_S, VenueProcess
+from tests.worlds.processes import WAIT_S
+from tests.worlds.venue import VenueProcess
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "place_order.py"
 

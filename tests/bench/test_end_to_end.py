@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.worlds.venue_process import WAIT_S
+from tests.worlds.processes import WAIT_S
 
 
 def test_the_smoke_size_tells_every_figure(tmp_path: Path) -> None:
@@ -21,15 +21,15 @@ def test_the_smoke_size_tells_every_figure(tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    told = json.loads(result.stdout)
-    assert told["command"] == "jibek bench end-to-end --smoke --json"
-    assert told["commit"] and told["machine"]["processor"]
+    report = json.loads(result.stdout)
+    assert report["command"] == "jibek bench end-to-end --smoke --json"
+    assert report["commit"] and report["machine"]["processor"]
     for name in (
         "orders_per_second", "echo_messages_per_second", "ratio", "cpu_per_order_us", "echo_cpu_per_message_us",
         "lone_order_p50_us",
     ):  # fmt: skip
-        assert told[name] > 0, name
+        assert report[name] > 0, name
     for way in ("with_settlement", "without_settlement", "hmac", "ed25519"):
-        assert told[way]["orders_per_second"] > 0, way
+        assert report[way]["orders_per_second"] > 0, way
     # Nothing of it is left.
     assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.worlds.venue_process import is_running, wait_until
+from tests.worlds.processes import is_running, wait_until
 
 BOUNDED = Path(__file__).parents[2] / ".ci" / "bounded"
 

@@ -59,7 +59,7 @@ from gateway.auth.sessions import Session, Usage
 from gateway.dialect.fast import Ask
 from gateway.dialect.refusals import Refusal
 from gateway.journal.pipeline import ANSWER_TIMEOUT_S, Pipeline, Superseded
-from tests.worlds.store_process import StoreProcess
+from tests.worlds.store import StoreProcess
 
 STEPS = 150
 FULL, ROOMY = "1mb", "1gb"

@@ -47,7 +47,7 @@ from engine.journal import (
 )
 from engine.records import BatchBuilder, Command, CommandKind, EventKind
 from engine.reference import Core
-from tests.worlds.store_process import StoreProcess
+from tests.worlds.store import StoreProcess
 
 PRODUCER = 9
 

@@ -41,7 +41,7 @@ from engine.service.own_producer import OwnProducer
 from engine.service.ticker import Ticker
 from tests.engine.scenario import MARKET, NOTE
 from tests.engine.test_twin import first_difference
-from tests.worlds.store_process import StoreProcess
+from tests.worlds.store import StoreProcess
 
 ACCOUNTS = 212
 ORDERS_EACH = 10_000

@@ -50,8 +50,8 @@ from engine.service.ticker import Ticker
 from engine.service.watermark import BadWatermark, read_watermark, write_watermark
 from engine.venue_file import load_venue
 from tests.engine.command_flow import CommandFlow
-from tests.worlds.store_process import StoreProcess
-from tests.worlds.venue_process import wait_until
+from tests.worlds.processes import wait_until
+from tests.worlds.store import StoreProcess
 
 
 def append_flow(client: Store, entries: int, seed: int = 1) -> None:

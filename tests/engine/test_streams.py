@@ -27,7 +27,7 @@ from engine.journal import (
     parse_streams,
     read_call,
 )
-from tests.worlds.store_process import StoreProcess
+from tests.worlds.store import StoreProcess
 
 NAME = EVENTS_KEY.encode()
 PARSED = [

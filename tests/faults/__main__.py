@@ -32,7 +32,7 @@ def command(seed: int, kills: int) -> str:
 
 
 def run_round(data: Path, seed: int, kills: int) -> RoundResult:
-    """One round in the folder `data`; whatever goes wrong in it is told with the command that repeats it."""
+    """One round in the folder `data`; if it fails, it prints the command that repeats it."""
     try:
         return asyncio.run(Round(data, seed, kills, say).run())
     except BaseException:

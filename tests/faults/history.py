@@ -1,4 +1,4 @@
-"""What stands in the journal and in the events: the other side of the kill test.
+"""What the journal and the events say: the other side of the kill test.
 
 Written from the descriptions of the records alone, and shares no code with gateway, ledger or engine beyond reading
 those records. It adds up each order's life, each fill, each balance, and the reports that its owner is to get, in order.
@@ -60,7 +60,7 @@ class Fill(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What the owner of an order is to be told of one event."""
+    """What the owner of an order must get for one event."""
 
     execution: str
     order_id: int

@@ -7,10 +7,10 @@ history and a seed of its own. In a round
 2. clients trade, and the processes are killed as the schedule says: which one, how long after the venue is back, or
    how soon without waiting for that. `up` is started again whenever it has ended, as an operator's system would do;
 3. the clients stop, look at everything once more, the venue is stopped in order and started again;
-4. everything that was told is compared with what stands (`verification`), the journal is replayed (`replayed`), and the
+4. the log of all clients is compared with the events (`verification`), the journal is replayed (`replay_check`), and the
    ledger reconciled.
 
-The schedule comes from the seed alone. What the clients do comes from the seed and from what they are told.
+The schedule comes from the seed alone. What the clients do comes from the seed and from what they see.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from jibek.venue.directory import read_directory
 from jibek.venue.launch import LaunchFailed
 from ledger.reconciliation import Check, reconcile
 from ledger.store import LedgerStore
-from tests.faults.clients import RecordingClient
+from tests.faults.client_log import ClientLog
 from tests.faults.history import History, Pair
-from tests.faults.replayed import Replay
-from tests.faults.told import Told
+from tests.faults.recording_client import RecordingClient
+from tests.faults.replay_check import ReplayCheck
 from tests.faults.verification import Fault, FaultKind, Verification
-from tests.worlds.venue_process import VenueProcess
+from tests.worlds.venue import VenueProcess
 
 SUPERVISOR = "up"
 TARGETS = ("gateway", "engine", "settlement", "store", SUPERVISOR)
@@ -118,7 +118,7 @@ class RoundResult:
     entries: int
     events: int
     states_compared: int
-    """State hashes told by engines when they started, found again by the reference engine."""
+    """State hashes that engines reported when they started, and that the reference engine found again."""
     checks: int
     connections: int
 
@@ -169,7 +169,7 @@ class Round:
         self.kills = kills
         self.say = say
         self.venue = VenueProcess(data, crashes_max=CRASHES_MAX)
-        self.told = Told()
+        self.client_log = ClientLog()
         self.clients: list[RecordingClient] = []
         self.recoveries = Recoveries()
         self._randomness = random.Random(f"round {seed}")
@@ -189,7 +189,7 @@ class Round:
                 pairs = await asyncio.to_thread(self._read)
         finally:
             self.venue.end()
-            self.told.save(self.data / "told.json")
+            self.client_log.save(self.data / "client_log.json")
         return self._judge(pairs, report, checks)
 
     # -- the venue
@@ -235,7 +235,9 @@ class Round:
                 credentials = Credentials.ed25519(made["key"], made["private_key"])
             acknowledged = self.recoveries.order_acknowledged
             seed = f"{name} {self.seed}"
-            self.clients.append(RecordingClient(name, url, record.number, credentials, self.told, acknowledged, seed))
+            self.clients.append(
+                RecordingClient(name, url, record.number, credentials, self.client_log, acknowledged, seed)
+            )
         client.close()
 
     # -- trading and killing
@@ -243,7 +245,7 @@ class Round:
     async def _trade_and_kill(self) -> None:
         """Returns when all kills are done and all clients have had their last look.
 
-        Whatever fails first ends the round: a client that is told nonsense, a venue that does not come back.
+        Whatever fails first ends the round: a client that sees nonsense, a venue that does not come back.
         """
         may_look = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
@@ -360,13 +362,13 @@ class Round:
 
     def _judge(self, pairs: list[Pair], report: tuple[EntryId, StateReport], checks: list[Check]) -> RoundResult:
         history = History(pairs)
-        verification = Verification(self.told, history)
+        verification = Verification(self.client_log, history)
         verification.verify()
-        replay = Replay(pairs, started_states(self.data))
+        replay = ReplayCheck(pairs, started_states(self.data))
         replay.compare_with(history)
         faults = verification.faults + [Fault(FaultKind.WRONG, text) for text in replay.faults]
-        id, told = report
-        if replay.reports[id] != told:
+        id, reported = report
+        if replay.reports[id] != reported:
             faults.append(Fault(FaultKind.WRONG, f"the live engine reported another state at {id}"))
         if pairs[-1][0].id not in started_states(self.data):
             faults.append(Fault(FaultKind.WRONG, "the engine did not start again where it was stopped"))

@@ -18,8 +18,8 @@ def test_nothing_that_was_told_is_lost_whatever_is_killed(tmp_path: Path) -> Non
     for name in (
         "placements acknowledged",
         "placements unknown",
-        "fills told in streams",
-        "orders told to be cancelled",
+        "fills seen in streams",
+        "orders confirmed as cancelled",
     ):
         assert result.counts[name] > 0, name
     assert result.states_compared > 0 and result.checks > 0

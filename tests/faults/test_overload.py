@@ -18,20 +18,22 @@ import pytest
 from engine.reasons import Reason
 from engine.records import EventKind
 from gateway.view.feeds import SUBSCRIPTION_IDS_MAX
-from tests.faults.provoked import provokes
-from tests.faults.shadow import Shadow
-from tests.faults.wire import Closed, Wire, http, text
-from tests.worlds.fault_scene import RICH, CompiledVenue, order_params, signed
-from tests.worlds.venue_in_process import Ed25519Key, Process, now_ms
-from tests.worlds.venue_process import wait_until
+from tests.faults.fault_world import RICH, order_params
+from tests.faults.reason_coverage import covers
+from tests.faults.reference_follower import ReferenceFollower
+from tests.worlds.accounts import Ed25519Key
+from tests.worlds.clients import now_ms, signed
+from tests.worlds.processes import ServiceProcess, wait_until
+from tests.worlds.raw_client import Closed, RawClient, http, text
+from tests.worlds.services import Venue
 
 R = Reason
 StartGateway = Callable[..., int]
 
 
 @pytest.fixture(scope="module")
-def venue() -> Iterator[CompiledVenue]:
-    venue = CompiledVenue()
+def venue() -> Iterator[Venue]:
+    venue = Venue(engine="compiled")
     yield venue
     venue.close()
 
@@ -40,16 +42,13 @@ _gateways = itertools.count(100)
 
 
 @pytest.fixture
-def gateway(venue: CompiledVenue) -> Iterator[StartGateway]:
+def gateway(venue: Venue) -> Iterator[StartGateway]:
     """Starts a further gateway with these options and returns its port; it ends with the test."""
-    started: list[Process] = []
+    started: list[ServiceProcess] = []
 
     def start(*options: str) -> int:
         number = str(next(_gateways))
-        process = Process(
-            venue.data, f"gateway{number}", "gateway.service", "--store", venue.store.url, "--data", str(venue.data),
-            "--port", "0", "--gateway", number, *options,
-        )  # fmt: skip
+        process = venue.start(f"gateway{number}", "gateway.service", "--port", "0", "--gateway", number, *options)
         started.append(process)
         port: int = process.ready["port"]
         return port
@@ -61,8 +60,8 @@ def gateway(venue: CompiledVenue) -> Iterator[StartGateway]:
         assert "Traceback" not in process.log.read_text()
 
 
-def logged_on(port: int, key: Ed25519Key, **options: Any) -> Wire:
-    wire = Wire(port, **options)
+def logged_on(port: int, key: Ed25519Key, **options: Any) -> RawClient:
+    wire = RawClient(port, **options)
     reply = wire.ask("session.logon", **signed(key))
     assert reply["status"] == 200, reply
     return wire
@@ -84,12 +83,12 @@ def codes(replies: list[Any]) -> set[tuple[int, int]]:
     return {(reply["status"], reply["error"]["code"]) for reply in replies}
 
 
-def cancel_all(wire: Wire) -> Any:
+def cancel_all(wire: RawClient) -> Any:
     return wire.ask("openOrders.cancelAll", symbol="BTCKZT", timestamp=now_ms())
 
 
 @contextmanager
-def stopped(process: Process) -> Iterator[None]:
+def stopped(process: ServiceProcess) -> Iterator[None]:
     """The process stands still meanwhile."""
     os.kill(process.process.pid, signal.SIGSTOP)
     try:
@@ -98,9 +97,9 @@ def stopped(process: Process) -> Iterator[None]:
         os.kill(process.process.pid, signal.SIGCONT)
 
 
-def accepted(venue: CompiledVenue, account: int) -> set[int]:
+def accepted(venue: Venue, account: int) -> set[int]:
     """Ids of all orders of an account that the engine has accepted; the reference engine agrees with every entry."""
-    events = Shadow(venue.client).catch_up()
+    events = ReferenceFollower(venue.client).catch_up()
     return {event.order_id for event in events if event.kind == EventKind.ORDER_ACCEPTED and event.account == account}
 
 
@@ -110,10 +109,8 @@ OVERLOADED, UNKNOWN = (503, -1008), (504, -1007)
 GET_PING = b"GET /api/v3/ping HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
-@provokes(R.OVERLOADED)
-def test_commands_in_flight_are_bounded_by_connection_and_by_gateway(
-    venue: CompiledVenue, gateway: StartGateway
-) -> None:
+@covers(R.OVERLOADED)
+def test_commands_in_flight_are_bounded_by_connection_and_by_gateway(venue: Venue, gateway: StartGateway) -> None:
     port = gateway("--commands-per-session-max", "300", "--commands-max", "700")
     account = venue.account(**RICH)
     key = venue.ed25519_key(account)
@@ -137,10 +134,8 @@ def test_commands_in_flight_are_bounded_by_connection_and_by_gateway(
         wire.close()
 
 
-@provokes(R.OUTCOME_UNKNOWN)
-def test_a_paused_engine_is_told_as_unknown_and_what_was_asked_is_done_later(
-    venue: CompiledVenue, gateway: StartGateway
-) -> None:
+@covers(R.OUTCOME_UNKNOWN)
+def test_orders_to_a_paused_engine_are_answered_unknown_and_done_later(venue: Venue, gateway: StartGateway) -> None:
     port = gateway("--answer-timeout-s", "1")
     account = venue.account(**RICH)
     with logged_on(port, venue.ed25519_key(account)) as wire:
@@ -169,7 +164,7 @@ def test_a_paused_engine_is_told_as_unknown_and_what_was_asked_is_done_later(
 
 
 def test_while_the_store_stands_still_one_batch_is_on_its_way_and_the_rest_is_taken_back(
-    venue: CompiledVenue, gateway: StartGateway
+    venue: Venue, gateway: StartGateway
 ) -> None:
     port = gateway("--answer-timeout-s", "1", "--commands-max", "600")
     account = venue.account(**RICH)
@@ -192,7 +187,7 @@ def test_while_the_store_stands_still_one_batch_is_on_its_way_and_the_rest_is_ta
 
 
 def test_at_80_percent_of_its_memory_the_store_gets_no_new_orders_but_cancels(
-    venue: CompiledVenue, gateway: StartGateway
+    venue: Venue, gateway: StartGateway
 ) -> None:
     port = gateway()
     account = venue.account(**RICH)
@@ -220,11 +215,11 @@ def test_at_80_percent_of_its_memory_the_store_gets_no_new_orders_but_cancels(
         wait_until(is_placed, "orders are taken again")
 
 
-def test_requests_that_wait_for_a_secret_are_bounded(venue: CompiledVenue, gateway: StartGateway) -> None:
+def test_requests_that_wait_for_a_secret_are_bounded(venue: Venue, gateway: StartGateway) -> None:
     # The key is older than the gateway, which so knows it when it starts, but has not asked for its secret.
     key = venue.hmac_key(venue.account())
     port = gateway()
-    with Wire(port) as wire:
+    with RawClient(port) as wire:
         assert venue.store.process is not None
         os.kill(venue.store.process.pid, signal.SIGSTOP)
         try:
@@ -244,11 +239,11 @@ BULK = text({"method": "LIST_SUBSCRIPTIONS", "id": "x" * 50_000})
 """A request whose answer is large, because it repeats the id."""
 
 
-def test_a_slow_reader_gets_one_depth_update_for_all_it_missed(venue: CompiledVenue, gateway: StartGateway) -> None:
+def test_a_slow_reader_gets_one_depth_update_for_all_it_missed(venue: Venue, gateway: StartGateway) -> None:
     port = gateway("--stream-messages-per-s", "100000", "--output-bytes-max", "100000000")
     trader = logged_on(port, venue.ed25519_key(venue.account(**RICH)))
-    prompt = Wire(port, "/ws/ethkzt@depth@100ms")
-    with Wire(port, "/ws/ethkzt@depth@100ms", receive_buffer_bytes=4096) as slow:
+    prompt = RawClient(port, "/ws/ethkzt@depth@100ms")
+    with RawClient(port, "/ws/ethkzt@depth@100ms", receive_buffer_bytes=4096) as slow:
         slow.send(BULK * 300)
         updates = []
         for price in range(1_000_000, 1_000_500, 100):
@@ -267,7 +262,7 @@ def test_a_slow_reader_gets_one_depth_update_for_all_it_missed(venue: CompiledVe
 
 def test_a_reader_that_is_too_slow_is_closed_with_a_code_and_others_are_served(gateway: StartGateway) -> None:
     port = gateway("--stream-messages-per-s", "100000", "--output-bytes-max", "200000")
-    with Wire(port, "/ws", receive_buffer_bytes=4096) as slow, Wire(port) as other:
+    with RawClient(port, "/ws", receive_buffer_bytes=4096) as slow, RawClient(port) as other:
         slow.send(BULK * 500)
         assert other.is_alive()
         messages = []
@@ -280,7 +275,7 @@ def test_a_reader_that_is_too_slow_is_closed_with_a_code_and_others_are_served(g
 
 def test_a_reader_that_reads_nothing_at_all_is_dropped(gateway: StartGateway) -> None:
     port = gateway("--stream-messages-per-s", "1000000", "--output-bytes-max", "200000", "--connections-max", "2")
-    with Wire(port, "/ws", receive_buffer_bytes=4096) as slow, Wire(port) as other:
+    with RawClient(port, "/ws", receive_buffer_bytes=4096) as slow, RawClient(port) as other:
         slow.send(BULK * 500)
         assert other.is_alive()
 
@@ -295,7 +290,7 @@ def test_a_reader_that_reads_nothing_at_all_is_dropped(gateway: StartGateway) ->
 
 def test_one_connection_too_many_is_turned_away_with_words(gateway: StartGateway) -> None:
     port = gateway("--connections-max", "3")
-    wires = [Wire(port) for _ in range(3)]
+    wires = [RawClient(port) for _ in range(3)]
     status, body = http(port, GET_PING)
     assert (status, body["code"]) == OVERLOADED
     assert all(wire.is_alive() for wire in wires)
@@ -305,7 +300,7 @@ def test_one_connection_too_many_is_turned_away_with_words(gateway: StartGateway
         wire.close()
 
 
-@provokes(R.TOO_MANY_CONNECTIONS)
+@covers(R.TOO_MANY_CONNECTIONS)
 def test_an_address_that_connects_too_often_is_turned_away(gateway: StartGateway) -> None:
     port = gateway("--connections-per-5-min", "3")
     # Five minutes may begin anew meanwhile; then three more are let in.
@@ -315,18 +310,18 @@ def test_an_address_that_connects_too_often_is_turned_away(gateway: StartGateway
     assert len(refused) in (1, 2, 3, 4)
 
 
-@provokes(R.TOO_MANY_REQUESTS)
+@covers(R.TOO_MANY_REQUESTS)
 def test_request_weight_is_bounded(gateway: StartGateway) -> None:
     port = gateway("--weight-per-minute", "10")
-    with Wire(port) as wire:
+    with RawClient(port) as wire:
         replies = [wire.ask("ping") for _ in range(21)]
         refused = [reply for reply in replies if reply["status"] != 200]
         assert codes(refused) == {(429, -1003)}
         assert refused[0]["error"]["data"]["retryAfter"] > refused[0]["error"]["data"]["serverTime"]
 
 
-@provokes(R.TOO_MANY_NEW_ORDERS)
-def test_new_orders_of_an_account_are_bounded(venue: CompiledVenue, gateway: StartGateway) -> None:
+@covers(R.TOO_MANY_NEW_ORDERS)
+def test_new_orders_of_an_account_are_bounded(venue: Venue, gateway: StartGateway) -> None:
     port = gateway("--orders-per-10-s", "2")
     account = venue.account(**RICH)
     with logged_on(port, venue.ed25519_key(account)) as wire:
@@ -339,7 +334,7 @@ def test_new_orders_of_an_account_are_bounded(venue: CompiledVenue, gateway: Sta
 
 
 def test_a_stream_connection_that_asks_too_often_is_closed(gateway: StartGateway) -> None:
-    with Wire(gateway("--stream-messages-per-s", "5"), "/ws") as wire:
+    with RawClient(gateway("--stream-messages-per-s", "5"), "/ws") as wire:
         wire.send(text({"method": "LIST_SUBSCRIPTIONS", "id": 1}) * 11)
         messages = []
         while not isinstance(message := wire.receive(), Closed):
@@ -348,8 +343,8 @@ def test_a_stream_connection_that_asks_too_often_is_closed(gateway: StartGateway
         assert len(messages) in (5, 10)
 
 
-@provokes(R.TOO_MANY_SUBSCRIPTIONS)
-def test_a_connection_has_so_many_subscription_ids_in_its_life(venue: CompiledVenue, gateway: StartGateway) -> None:
+@covers(R.TOO_MANY_SUBSCRIPTIONS)
+def test_a_connection_has_so_many_subscription_ids_in_its_life(venue: Venue, gateway: StartGateway) -> None:
     port = gateway()
     turn = b'{"id":1,"method":"userDataStream.subscribe","params":{"returnRateLimits":false}}'
     back = b'{"id":2,"method":"userDataStream.unsubscribe","params":{"returnRateLimits":false}}'

@@ -23,9 +23,9 @@ from engine.records import (
 )
 from engine.reference import Core
 from engine.venue_file import load_venue
+from tests.faults.client_log import ClientLog, LastLook, Outcome, Reply, Request, Stream
 from tests.faults.history import History, Pair
-from tests.faults.replayed import Replay
-from tests.faults.told import LastLook, Outcome, Reply, Request, Stream, Told
+from tests.faults.replay_check import ReplayCheck
 from tests.faults.verification import FaultKind, Verification
 
 GATEWAY = 16
@@ -81,7 +81,7 @@ class SmallVenue:
 
 def played() -> list[Pair]:
     """Ann sells 300 lots as order 1; ben takes 100 and 50 of them as orders 2 and 3; a second order of ann's, 4, is cancelled;
-    one of ben's, 5, rests, though nobody told him."""
+    one of ben's, 5, rests, though he never saw a reply."""
     venue = SmallVenue()
     venue.place(ANN, "a-1", Side.SELL, 300, TimeInForce.GTC)
     venue.place(BEN, "b-1", Side.BUY, 100, TimeInForce.IOC)
@@ -117,9 +117,9 @@ def fill(order_id: int, trade_id: int, status: str, done: tuple[str, str], last:
     return report("TRADE", order_id, status, done) | filled
 
 
-def told() -> Told:
-    """What ann and ben were told of it, honestly."""
-    told = Told()
+def honest_log() -> ClientLog:
+    """What ann and ben saw of it."""
+    log = ClientLog()
     sold = placement(ANN, "a-1", "SELL", "0.003", "GTC")
     sold.answered({"status": 200, "result": state(1, "NEW", "0.00000000", "0.00000000")})
     bought = placement(BEN, "b-1", "BUY", "0.001", "IOC")
@@ -139,13 +139,13 @@ def told() -> Told:
     timed_out = placement(BEN, "b-3", "BUY", "0.0002", "GTC", price="40000000")
     timed_out.answered({"status": 504, "error": {"code": -1007, "msg": "…"}})
     never_came = placement(BEN, "b-4", "BUY", "0.0002", "GTC")
-    told.placements = [sold, bought, cancelled, refused, silent, timed_out, never_came]
+    log.placements = [sold, bought, cancelled, refused, silent, timed_out, never_came]
     cancel = Request(ANN, "order.cancel", {"symbol": "BTCKZT", "orderId": "4"})
     result = state(4, "CANCELED", "0.00000000", "0.00000000") | {"origClientOrderId": "a-2"}
     cancel.answered({"status": 200, "result": result})
     in_vain = Request(ANN, "order.cancel", {"symbol": "BTCKZT", "orderId": "77"})
     in_vain.answered({"status": 400, "error": {"code": -2011, "msg": "…"}})
-    told.cancels = [cancel, in_vain]
+    log.cancels = [cancel, in_vain]
     reports = [
         report("NEW", 1, "NEW", ("0", "0")),
         fill(1, 1, "PARTIALLY_FILLED", ("0.001", "45000"), ("0.001", "45000", "22.50")),
@@ -153,9 +153,9 @@ def told() -> Told:
         report("NEW", 4, "NEW", ("0", "0")),
         report("CANCELED", 4, "CANCELED", ("0", "0")),
     ]
-    told.streams = [Stream(ANN, "ann", reports[:2]), Stream(ANN, "ann", reports[2:], is_whole=True)]
-    told.looks = [(BEN, state(3, "FILLED", "0.0005", "22500"))]
-    told.last_looks = [
+    log.streams = [Stream(ANN, "ann", reports[:2]), Stream(ANN, "ann", reports[2:], is_whole=True)]
+    log.looks = [(BEN, state(3, "FILLED", "0.0005", "22500"))]
+    log.last_looks = [
         LastLook(
             ANN,
             open_orders=[state(1, "PARTIALLY_FILLED", "0.0015", "67500")],
@@ -164,143 +164,143 @@ def told() -> Told:
             orders=[state(4, "CANCELED", "0", "0")],
         )
     ]
-    return told
+    return log
 
 
 def shown_trade(id: int, quantity: str, fee: str) -> Reply:
     return {"id": id, "orderId": 1, "price": PRICE, "qty": quantity, "commission": fee, "commissionAsset": "KZT"}
 
 
-def verify(told: Told, pairs: list[Pair]) -> Verification:
-    verification = Verification(told, History(pairs))
+def verify(log: ClientLog, pairs: list[Pair]) -> Verification:
+    verification = Verification(log, History(pairs))
     verification.verify()
     return verification
 
 
 def test_an_honest_record_has_no_fault() -> None:
-    verification = verify(told(), played())
+    verification = verify(honest_log(), played())
     assert verification.faults == []
     counts = verification.counts
     assert [counts[f"placements {outcome}"] for outcome in Outcome] == [3, 3, 1]
     assert counts["unknown placements that were carried out"] == 2
-    assert (counts["fills told in replies"], counts["fills told in streams"]) == (1, 2)
-    assert (counts["orders told to be cancelled"], counts["open orders at the end"]) == (1, 1)
+    assert (counts["fills seen in replies"], counts["fills seen in streams"]) == (1, 2)
+    assert (counts["orders confirmed as cancelled"], counts["open orders at the end"]) == (1, 1)
 
 
-# -- what was told is tampered with
+# -- the log is tampered with
 
 
-def invent_an_acknowledgement(told: Told) -> None:
-    told.placements[-1].answered({"status": 200, "result": {"orderId": 6}})
+def invent_an_acknowledgement(log: ClientLog) -> None:
+    log.placements[-1].answered({"status": 200, "result": {"orderId": 6}})
 
 
-def swap_the_order_ids_of_two_acknowledgements(told: Told) -> None:
-    told.placements[0].result["orderId"], told.placements[1].result["orderId"] = 2, 1
+def swap_the_order_ids_of_two_acknowledgements(log: ClientLog) -> None:
+    log.placements[0].result["orderId"], log.placements[1].result["orderId"] = 2, 1
 
 
-def invent_a_fill(told: Told) -> None:
-    told.streams[1].reports.append(fill(1, 3, "FILLED", ("0.003", "135000"), ("0.0015", "67500", "33.75")))
+def invent_a_fill(log: ClientLog) -> None:
+    log.streams[1].reports.append(fill(1, 3, "FILLED", ("0.003", "135000"), ("0.0015", "67500", "33.75")))
 
 
-def double_a_fill_of_a_stream(told: Told) -> None:
-    told.streams[1].reports.insert(0, told.streams[0].reports[1])
+def double_a_fill_of_a_stream(log: ClientLog) -> None:
+    log.streams[1].reports.insert(0, log.streams[0].reports[1])
 
 
-def lose_a_fill_of_a_stream(told: Told) -> None:
-    told.streams[0].reports += told.streams[1].reports[1:]
-    told.streams[1].reports = []
+def lose_a_fill_of_a_stream(log: ClientLog) -> None:
+    log.streams[0].reports += log.streams[1].reports[1:]
+    log.streams[1].reports = []
 
 
-def lose_the_end_of_a_stream(told: Told) -> None:
-    told.streams[1].reports.pop()
+def lose_the_end_of_a_stream(log: ClientLog) -> None:
+    log.streams[1].reports.pop()
 
 
-def change_the_price_of_a_fill(told: Told) -> None:
-    told.streams[0].reports[1]["L"] = "45001000.00000000"
+def change_the_price_of_a_fill(log: ClientLog) -> None:
+    log.streams[0].reports[1]["L"] = "45001000.00000000"
 
 
-def change_the_fee_of_a_fill(told: Told) -> None:
-    told.placements[1].result["fills"][0]["commission"] = "0.00000099"
+def change_the_fee_of_a_fill(log: ClientLog) -> None:
+    log.placements[1].result["fills"][0]["commission"] = "0.00000099"
 
 
-def take_a_fill_out_of_a_reply(told: Told) -> None:
-    told.placements[1].result["fills"].clear()
+def take_a_fill_out_of_a_reply(log: ClientLog) -> None:
+    log.placements[1].result["fills"].clear()
 
 
-def say_that_an_order_was_filled_further(told: Told) -> None:
-    told.placements[0].result["executedQty"] = "0.001"
+def say_that_an_order_was_filled_further(log: ClientLog) -> None:
+    log.placements[0].result["executedQty"] = "0.001"
 
 
-def refuse_what_was_carried_out(told: Told) -> None:
-    told.placements[0].answered({"status": 400, "error": {"code": -2010, "msg": "…"}})
+def refuse_what_was_carried_out(log: ClientLog) -> None:
+    log.placements[0].answered({"status": 400, "error": {"code": -2010, "msg": "…"}})
 
 
-def ask_for_something_else(told: Told) -> None:
-    told.placements[4].params["quantity"] = "0.0006"
+def ask_for_something_else(log: ClientLog) -> None:
+    log.placements[4].params["quantity"] = "0.0006"
 
 
-def confirm_the_cancel_of_an_open_order(told: Told) -> None:
-    told.cancels[0].result |= {"orderId": 1, "origClientOrderId": "a-1"}
+def confirm_the_cancel_of_an_open_order(log: ClientLog) -> None:
+    log.cancels[0].result |= {"orderId": 1, "origClientOrderId": "a-1"}
 
 
-def deny_the_cancel_of_an_open_order(told: Told) -> None:
-    told.cancels[1].params["orderId"] = "1"
+def deny_the_cancel_of_an_open_order(log: ClientLog) -> None:
+    log.cancels[1].params["orderId"] = "1"
 
 
-def show_an_order_that_is_not_there(told: Told) -> None:
-    told.looks.append((BEN, state(9, "NEW", "0", "0")))
+def show_an_order_that_is_not_there(log: ClientLog) -> None:
+    log.looks.append((BEN, state(9, "NEW", "0", "0")))
 
 
-def hide_an_open_order_at_the_end(told: Told) -> None:
-    told.last_looks[0].open_orders.clear()
+def hide_an_open_order_at_the_end(log: ClientLog) -> None:
+    log.last_looks[0].open_orders.clear()
 
 
-def hide_a_trade_at_the_end(told: Told) -> None:
-    del told.last_looks[0].trades["BTCKZT"][1]
+def hide_a_trade_at_the_end(log: ClientLog) -> None:
+    del log.last_looks[0].trades["BTCKZT"][1]
 
 
-def show_another_balance_at_the_end(told: Told) -> None:
-    told.last_looks[0].balances[0]["free"] = "9999.99700001"
+def show_another_balance_at_the_end(log: ClientLog) -> None:
+    log.last_looks[0].balances[0]["free"] = "9999.99700001"
 
 
-def fall_silent(told: Told) -> None:
-    told.silences.append("ann had no answer")
+def fall_silent(log: ClientLog) -> None:
+    log.silences.append("ann had no answer")
 
 
 LOST, DUPLICATED, WRONG = FaultKind.LOST, FaultKind.DUPLICATED, FaultKind.WRONG
 
-TAMPERED_TOLD = [
+TAMPERED_LOGS = [
     (invent_an_acknowledgement, LOST, "b-4 was acknowledged as order 6"),
     (swap_the_order_ids_of_two_acknowledgements, LOST, "a-1 was acknowledged as order 2; in the events it is [1]"),
-    (invent_a_fill, LOST, "TRADE of order 1, trade 3, which does not stand"),
-    (double_a_fill_of_a_stream, DUPLICATED, "ann was told ('TRADE', 1, 1) 2 times"),
+    (invent_a_fill, LOST, "TRADE of order 1, trade 3, which is not in the events"),
+    (double_a_fill_of_a_stream, DUPLICATED, "ann got ('TRADE', 1, 1) 2 times"),
     (lose_a_fill_of_a_stream, LOST, "without ('TRADE', 1, 2) before it"),
-    (lose_the_end_of_a_stream, LOST, "ann was not told the last 1 reports"),
-    (change_the_price_of_a_fill, WRONG, "trade 1 of order 1: told"),
-    (change_the_fee_of_a_fill, WRONG, "trade 1 of order 2: told"),
+    (lose_the_end_of_a_stream, LOST, "ann did not get the last 1 reports"),
+    (change_the_price_of_a_fill, WRONG, "trade 1 of order 1: the client saw"),
+    (change_the_fee_of_a_fill, WRONG, "trade 1 of order 2: the client saw"),
     (take_a_fill_out_of_a_reply, WRONG, "its reply has 0 fills of 1"),
-    (say_that_an_order_was_filled_further, WRONG, "the reply to order 1: told"),
+    (say_that_an_order_was_filled_further, WRONG, "the reply to order 1: the client saw"),
     (refuse_what_was_carried_out, WRONG, "a-1 was refused (-2010) and is order 1"),
-    (ask_for_something_else, WRONG, "order 3, quantity: told 0.0006"),
-    (confirm_the_cancel_of_an_open_order, LOST, "order 1 was told to be cancelled and is PARTIALLY_FILLED"),
+    (ask_for_something_else, WRONG, "order 3, quantity: the client saw 0.0006"),
+    (confirm_the_cancel_of_an_open_order, LOST, "order 1 was confirmed as cancelled and is PARTIALLY_FILLED"),
     (deny_the_cancel_of_an_open_order, WRONG, "order 1 is open; its cancel found no such order"),
-    (show_an_order_that_is_not_there, LOST, "order 9 was shown to account 2 and does not stand"),
-    (hide_an_open_order_at_the_end, WRONG, "open orders of account 1: told [], in the events it is [1]"),
-    (hide_a_trade_at_the_end, WRONG, "trades of account 1 in BTCKZT: told [(1, 1)]"),
-    (show_another_balance_at_the_end, WRONG, "BTC of account 1: told"),
+    (show_an_order_that_is_not_there, LOST, "order 9 was shown to account 2 and is not in the events"),
+    (hide_an_open_order_at_the_end, WRONG, "open orders of account 1: the client saw [], the events say [1]"),
+    (hide_a_trade_at_the_end, WRONG, "trades of account 1 in BTCKZT: the client saw [(1, 1)]"),
+    (show_another_balance_at_the_end, WRONG, "BTC of account 1: the client saw"),
     (fall_silent, WRONG, "ann had no answer"),
 ]
 
 
-@pytest.mark.parametrize(("tamper", "kind", "text"), TAMPERED_TOLD, ids=lambda value: getattr(value, "__name__", None))
-def test_a_tampered_record_is_found(tamper: Callable[[Told], None], kind: FaultKind, text: str) -> None:
-    record = deepcopy(told())
+@pytest.mark.parametrize(("tamper", "kind", "text"), TAMPERED_LOGS, ids=lambda value: getattr(value, "__name__", None))
+def test_a_tampered_record_is_found(tamper: Callable[[ClientLog], None], kind: FaultKind, text: str) -> None:
+    record = deepcopy(honest_log())
     tamper(record)
     faults = verify(record, played()).faults
     assert any(fault.kind == kind and text in fault.text for fault in faults), faults
 
 
-# -- what stands is tampered with
+# -- the events are tampered with
 
 
 def entry_of(pairs: list[Pair], id: str) -> int:
@@ -340,7 +340,7 @@ def carry_out_a_batch_twice(pairs: list[Pair]) -> list[Pair]:
 
 TAMPERED_EVENTS = [
     (lose_an_order, LOST, "a-2 was acknowledged as order 4; in the events it is nothing"),
-    (lose_a_trade, LOST, "trade 1 of order 2 was told and does not stand"),
+    (lose_a_trade, LOST, "trade 1 of order 2 was reported and is not in the events"),
     (double_a_trade, WRONG, "trade 1 of market 1 comes after trade 1"),
     (carry_out_a_batch_twice, DUPLICATED, "b-3 of account 2 was carried out 2 times"),
     (carry_out_a_batch_twice, DUPLICATED, "b-3 of account 2 became the orders [5, 5]"),
@@ -349,7 +349,7 @@ TAMPERED_EVENTS = [
 
 @pytest.mark.parametrize(("tamper", "kind", "text"), TAMPERED_EVENTS)
 def test_tampered_events_are_found(tamper: Callable[[list[Pair]], list[Pair]], kind: FaultKind, text: str) -> None:
-    faults = verify(told(), tamper(played())).faults
+    faults = verify(honest_log(), tamper(played())).faults
     assert any(fault.kind == kind and text in fault.text for fault in faults), faults
 
 
@@ -359,11 +359,11 @@ def test_the_replay_finds_other_events_and_other_states() -> None:
     for entry, _ in pairs[:-1]:
         core.execute(entry.time_us, entry.batch)
     state_before_last = {pairs[-2][0].id: core.state_hash().hex()}
-    replay = Replay(pairs, state_before_last)
+    replay = ReplayCheck(pairs, state_before_last)
     replay.compare_with(History(pairs))
     assert (replay.faults, replay.states_compared) == ([], 1)
 
-    assert Replay(pairs, {pairs[-1][0].id: core.state_hash().hex()}).faults
-    assert Replay(lose_a_trade(pairs), {}).faults
+    assert ReplayCheck(pairs, {pairs[-1][0].id: core.state_hash().hex()}).faults
+    assert ReplayCheck(lose_a_trade(pairs), {}).faults
     replay.compare_with(History(lose_a_trade(pairs)))
     assert len(replay.faults) >= 2

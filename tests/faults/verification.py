@@ -1,8 +1,8 @@
-"""Compares what clients were told with what stands in the events.
+"""Compares the log of all clients with the events.
 
-Each fault has a kind: LOST (a client was told of something that does not stand), DUPLICATED (something stands, or was
-told, twice), or WRONG (it stands with other numbers, or though it was refused). `Verification.counts` says how many of
-each thing were looked at, so that a check of nothing cannot pass for a proof.
+Each fault has a kind: LOST (a client saw something that the events do not have), DUPLICATED (the events have it, or the
+client saw it, twice), or WRONG (its numbers differ, or it is there though it was refused). `Verification.counts` says how
+many of each thing were checked, so that a check of nothing cannot pass for a proof.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
+from tests.faults.client_log import ClientLog, LastLook, Outcome, Reply, Request, Stream
 from tests.faults.history import CANCELED, OPEN, SIDES, TIMES_IN_FORCE, TYPES, Fill, History, Order, Report, State
-from tests.faults.told import LastLook, Outcome, Reply, Request, Stream, Told
 
 CODE_NO_SUCH_ORDER = -2011
 
@@ -32,8 +32,8 @@ class Fault(NamedTuple):
 class Verification:
     """`verify` fills `faults` and `counts`."""
 
-    def __init__(self, told: Told, history: History) -> None:
-        self.told = told
+    def __init__(self, log: ClientLog, history: History) -> None:
+        self.log = log
         self.history = history
         self.faults: list[Fault] = []
         self.counts: Counter[str] = Counter()
@@ -42,25 +42,25 @@ class Verification:
         """Checks everything; afterwards `faults` is empty where all is well."""
         for text in self.history.faults:
             self._fault(FaultKind.WRONG, text)
-        for text in self.told.silences:
+        for text in self.log.silences:
             self._fault(FaultKind.WRONG, text)
         self._check_nothing_twice()
-        for placement in self.told.placements:
+        for placement in self.log.placements:
             self._check_placement(placement)
-        for cancel in self.told.cancels:
+        for cancel in self.log.cancels:
             self._check_cancel(cancel)
         self._check_streams()
-        for account, look in self.told.looks:
+        for account, look in self.log.looks:
             self._check_look(account, look)
-        for last_look in self.told.last_looks:
+        for last_look in self.log.last_looks:
             self._check_last_look(last_look)
 
     def _fault(self, kind: FaultKind, text: str) -> None:
         self.faults.append(Fault(kind, text))
 
-    def _expect(self, what: str, told: object, stands: object) -> None:
-        if told != stands:
-            self._fault(FaultKind.WRONG, f"{what}: told {told}, in the events it is {stands}")
+    def _expect(self, what: str, seen: object, recorded: object) -> None:
+        if seen != recorded:
+            self._fault(FaultKind.WRONG, f"{what}: the client saw {seen}, the events say {recorded}")
 
     # -- orders
 
@@ -71,11 +71,11 @@ class Verification:
         for (account, client_id), times in self.history.executed.items():
             if times > 1:
                 self._fault(FaultKind.DUPLICATED, f"{client_id} of account {account} was carried out {times} times")
-        told = Counter((placement.account, placement.params["newClientOrderId"]) for placement in self.told.placements)
-        assert max(told.values(), default=1) == 1, "the clients of this test give each order an id of its own"
+        seen = Counter((placement.account, placement.params["newClientOrderId"]) for placement in self.log.placements)
+        assert max(seen.values(), default=1) == 1, "the clients of this test give each order an id of its own"
 
     def _check_placement(self, placement: Request) -> None:
-        """Acknowledged: it stands, once, with the same numbers. Rejected: it does not. Unknown: wholly or not at all."""
+        """Acknowledged: it is in the events once, with the same numbers. Refused: it is not. Unknown: wholly or not at all."""
         client_id = placement.params["newClientOrderId"]
         accepted = self.history.accepted.get((placement.account, client_id), [])
         self.counts[f"placements {placement.outcome}"] += 1
@@ -100,12 +100,12 @@ class Verification:
         event, params = order.accepted, placement.params
         what = f"order {event.order_id}"
         self._expect(f"{what}, account", placement.account, event.account)
-        for name, stands in (
+        for name, recorded in (
             ("symbol", self.history.symbol(event.market)),
             ("side", SIDES[event.side]),  # type: ignore[index]
             ("type", TYPES[event.order_type]),  # type: ignore[index]
         ):
-            self._expect(f"{what}, {name}", params[name], stands)
+            self._expect(f"{what}, {name}", params[name], recorded)
         self._expect(f"{what}, timeInForce", params.get("timeInForce", ""), TIMES_IN_FORCE[event.time_in_force])  # type: ignore[index]
         for name, number in (
             ("price", self.history.price(event.market, event.price_ticks)),
@@ -118,7 +118,7 @@ class Verification:
         """What a reply says of an order, in the detail that was asked for, is how its placing left it."""
         if "status" in reply:
             self._expect(
-                f"the reply to order {reply['orderId']}", self._told_state(reply), self._shown(order, order.placed)
+                f"the reply to order {reply['orderId']}", self._state_seen(reply), self._shown(order, order.placed)
             )
         if "fills" in reply:
             mine = [fill for fill in order.fills if not fill.is_maker]
@@ -127,11 +127,11 @@ class Verification:
                     FaultKind.WRONG,
                     f"order {reply['orderId']}: its reply has {len(reply['fills'])} fills of {len(mine)}",
                 )
-            for told in reply["fills"]:
-                self.counts["fills told in replies"] += 1
-                self._check_fill(order, told["tradeId"], told)
+            for seen in reply["fills"]:
+                self.counts["fills seen in replies"] += 1
+                self._check_fill(order, seen["tradeId"], seen)
 
-    def _told_state(self, reply: Reply) -> tuple[str, Decimal, Decimal]:
+    def _state_seen(self, reply: Reply) -> tuple[str, Decimal, Decimal]:
         return reply["status"], Decimal(reply["executedQty"]), Decimal(reply["cummulativeQuoteQty"])
 
     def _shown(self, order: Order, state: State) -> tuple[str, Decimal, Decimal]:
@@ -144,10 +144,12 @@ class Verification:
         self.counts["orders shown"] += 1
         order = self.history.orders.get(reply["orderId"])
         if order is None or order.accepted.account != account:
-            self._fault(FaultKind.LOST, f"order {reply['orderId']} was shown to account {account} and does not stand")
-        elif self._told_state(reply) not in [self._shown(order, state) for state in order.states]:
             self._fault(
-                FaultKind.WRONG, f"order {reply['orderId']} was shown as it never was: {self._told_state(reply)}"
+                FaultKind.LOST, f"order {reply['orderId']} was shown to account {account} and is not in the events"
+            )
+        elif self._state_seen(reply) not in [self._shown(order, state) for state in order.states]:
+            self._fault(
+                FaultKind.WRONG, f"order {reply['orderId']} was shown as it never was: {self._state_seen(reply)}"
             )
 
     # -- cancels
@@ -166,82 +168,82 @@ class Verification:
                 )
 
     def _check_cancelled(self, account: int, result: Reply) -> None:
-        self.counts["orders told to be cancelled"] += 1
+        self.counts["orders confirmed as cancelled"] += 1
         order = self.history.orders.get(result["orderId"])
         if order is None or order.accepted.account != account or order.state.status != CANCELED:
             state = "not there" if order is None else order.state.status
-            self._fault(FaultKind.LOST, f"order {result['orderId']} was told to be cancelled and is {state}")
+            self._fault(FaultKind.LOST, f"order {result['orderId']} was confirmed as cancelled and is {state}")
             return
         self._expect(f"order {result['orderId']}, id", result["origClientOrderId"], order.client_id)
         self._expect(
-            f"the cancel of order {result['orderId']}", self._told_state(result), self._shown(order, order.state)
+            f"the cancel of order {result['orderId']}", self._state_seen(result), self._shown(order, order.state)
         )
         if order.closings != 1:
             self._fault(FaultKind.DUPLICATED, f"order {result['orderId']} was closed {order.closings} times")
 
     # -- fills
 
-    def _check_fill(self, order: Order, trade_id: int, told: Reply) -> None:
+    def _check_fill(self, order: Order, trade_id: int, seen: Reply) -> None:
         """A fill that a reply or a list of trades names."""
         market, order_id = order.accepted.market, order.accepted.order_id
         fill = self.history.fills.get((market, trade_id, order_id))
         if fill is None:
-            self._fault(FaultKind.LOST, f"trade {trade_id} of order {order_id} was told and does not stand")
+            self._fault(FaultKind.LOST, f"trade {trade_id} of order {order_id} was reported and is not in the events")
             return
-        numbers = (told["price"], told["qty"], told["commission"])
-        self._check_fill_numbers(fill, numbers, told["commissionAsset"])
+        numbers = (seen["price"], seen["qty"], seen["commission"])
+        self._check_fill_numbers(fill, numbers, seen["commissionAsset"])
 
-    def _check_fill_numbers(self, fill: Fill, told: tuple[str, str, str], told_asset: str) -> None:
+    def _check_fill_numbers(self, fill: Fill, seen: tuple[str, str, str], seen_asset: str) -> None:
         fee, asset = self.history.fee(fill)
         price = self.history.price(fill.market, fill.price_ticks)
-        stands = (price, self.history.quantity(fill.market, fill.quantity_lots), fee)
+        recorded = (price, self.history.quantity(fill.market, fill.quantity_lots), fee)
         what = f"trade {fill.trade_id} of order {fill.order_id}"
-        self._expect(what, tuple(Decimal(text) for text in told), stands)
-        self._expect(f"{what}, asset of the fee", told_asset, asset)
+        self._expect(what, tuple(Decimal(text) for text in seen), recorded)
+        self._expect(f"{what}, asset of the fee", seen_asset, asset)
 
     # -- streams
 
     def _check_streams(self) -> None:
         """Each stream is an unbroken run of its owner's reports, and no client hears a report twice."""
         heard: Counter[tuple[str, tuple[str, int, int]]] = Counter()
-        for stream in self.told.streams:
+        for stream in self.log.streams:
             places = {report.name: place for place, report in enumerate(self.history.reports[stream.account])}
             previous: int | None = None
-            for told in stream.reports:
-                name = (told["x"], told["i"], told["t"])
-                self.counts["fills told in streams" if told["x"] == "TRADE" else "other reports in streams"] += 1
+            for seen in stream.reports:
+                name = (seen["x"], seen["i"], seen["t"])
+                self.counts["fills seen in streams" if seen["x"] == "TRADE" else "other reports in streams"] += 1
                 heard[stream.client, name] += 1
-                previous = self._check_report(stream, told, places.get(name), previous)
+                previous = self._check_report(stream, seen, places.get(name), previous)
             if stream.is_whole and stream.reports and previous != len(places) - 1:
                 missed = len(places) - 1 - (previous or 0)
-                self._fault(FaultKind.LOST, f"{stream.client} was not told the last {missed} reports of its account")
+                self._fault(FaultKind.LOST, f"{stream.client} did not get the last {missed} reports of its account")
         for (client, name), times in heard.items():
             if times > 1:
-                self._fault(FaultKind.DUPLICATED, f"{client} was told {name} {times} times")
+                self._fault(FaultKind.DUPLICATED, f"{client} got {name} {times} times")
 
-    def _check_report(self, stream: Stream, told: Reply, place: int | None, previous: int | None) -> int | None:
+    def _check_report(self, stream: Stream, seen: Reply, place: int | None, previous: int | None) -> int | None:
         """One report of a stream; returns its place among all reports of the account."""
-        what = f"{told['x']} of order {told['i']}, trade {told['t']}"
+        what = f"{seen['x']} of order {seen['i']}, trade {seen['t']}"
         if place is None:
-            self._fault(FaultKind.LOST, f"{stream.client} was told {what}, which does not stand")
+            self._fault(FaultKind.LOST, f"{stream.client} got {what}, which is not in the events")
             return previous
         if previous is not None and place > previous + 1:
             missed = self.history.reports[stream.account][previous + 1]
-            self._fault(FaultKind.LOST, f"{stream.client} was told {what} without {missed.name} before it")
+            self._fault(FaultKind.LOST, f"{stream.client} got {what} without {missed.name} before it")
         if previous is not None and place < previous:
-            self._fault(FaultKind.WRONG, f"{stream.client} was told {what} too late")
-        self._check_report_numbers(told, self.history.reports[stream.account][place])
+            self._fault(FaultKind.WRONG, f"{stream.client} got {what} too late")
+        self._check_report_numbers(seen, self.history.reports[stream.account][place])
         return place
 
-    def _check_report_numbers(self, told: Reply, report: Report) -> None:
+    def _check_report_numbers(self, seen: Reply, report: Report) -> None:
         order = self.history.orders[report.order_id]
-        state = (told["X"], Decimal(told["z"]), Decimal(told["Z"]))
-        self._expect(f"{told['x']} of order {told['i']}", state, self._shown(order, report.state))
+        state = (seen["X"], Decimal(seen["z"]), Decimal(seen["Z"]))
+        self._expect(f"{seen['x']} of order {seen['i']}", state, self._shown(order, report.state))
         if report.fill is not None:
-            self._check_fill_numbers(report.fill, (told["L"], told["l"], told["n"]), told["N"])
+            self._check_fill_numbers(report.fill, (seen["L"], seen["l"], seen["n"]), seen["N"])
             quote = self.history.quote(report.fill.market, report.fill.quote_amount)
-            self._expect(f"trade {told['t']}, value", Decimal(told["Y"]), quote)
-            self._expect(f"trade {told['t']}, maker", told["m"], report.fill.is_maker)
+            self._expect(f"trade {seen['t']}, value", Decimal(seen["Y"]), quote)
+            self._expect(f"trade {seen['t']}, maker", seen["m"], report.fill.is_maker)
 
     # -- the end
 
@@ -256,22 +258,22 @@ class Verification:
             self.counts["orders looked up at the end"] += 1
             order = self.history.orders.get(reply["orderId"])
             if order is None:
-                self._fault(FaultKind.LOST, f"order {reply['orderId']} is shown at the end and does not stand")
+                self._fault(FaultKind.LOST, f"order {reply['orderId']} is shown at the end and is not in the events")
             else:
                 self._expect(
-                    f"order {reply['orderId']} at the end", self._told_state(reply), self._shown(order, order.state)
+                    f"order {reply['orderId']} at the end", self._state_seen(reply), self._shown(order, order.state)
                 )
         for symbol, trades in look.trades.items():
             self._check_trades(look.account, symbol, trades)
         for balance in look.balances:
             asset = self.history.listing.asset_by_name[balance["asset"]].number
             key = (look.account, asset)
-            stands = (
+            recorded = (
                 self.history.amount(asset, self.history.available[key]),
                 self.history.amount(asset, self.history.held[key]),
             )
-            told = (Decimal(balance["free"]), Decimal(balance["locked"]))
-            self._expect(f"{balance['asset']} of account {look.account}", told, stands)
+            seen = (Decimal(balance["free"]), Decimal(balance["locked"]))
+            self._expect(f"{balance['asset']} of account {look.account}", seen, recorded)
 
     def _check_trades(self, account: int, symbol: str, trades: list[Reply]) -> None:
         """The trades shown at the end are the last ones of the account in that market, each once."""

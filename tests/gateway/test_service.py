@@ -17,8 +17,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from engine.journal import BEGINNING, EVENTS_KEY, FIRST_GATEWAY, JOURNAL_KEY, open_call, read_journal
 from engine.records import parse_batch
-from tests.worlds.venue_in_process import Client, Venue, limit_order, now_ms
-from tests.worlds.venue_process import wait_until
+from tests.worlds.clients import Client, limit_order, now_ms
+from tests.worlds.processes import wait_until
+from tests.worlds.services import Venue
 
 UPGRADE = (
     b"GET /ws-api/v3 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

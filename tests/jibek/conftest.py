@@ -1,5 +1,5 @@
-"""Fixtures of the ledger's tests, for the commands that inspect a ledger."""
+"""The ledger's venue, for the commands that inspect a ledger."""
 
-from tests.ledger.conftest import client, server, venue
+from tests.ledger.conftest import venue
 
-__all__ = ["client", "server", "venue"]
+__all__ = ["venue"]

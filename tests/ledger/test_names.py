@@ -5,7 +5,8 @@ from __future__ import annotations
 from engine.journal import BEGINNING, Store, read_events
 from engine.records import EventKind, OrderEvent
 from ledger.names import Names, names_in
-from tests.worlds.ledger import TestVenue, event_entry, settle_all
+from tests.worlds.ledger import event_entry, settle_all
+from tests.worlds.stepped_venue import SteppedVenue
 
 
 def test_an_entry_that_names_nothing_gives_nothing() -> None:
@@ -13,7 +14,7 @@ def test_an_entry_that_names_nothing_gives_nothing() -> None:
     assert names_in(event_entry()) == {}
 
 
-def test_definitions_become_fields(venue: TestVenue, client: Store) -> None:
+def test_definitions_become_fields(venue: SteppedVenue, client: Store) -> None:
     venue.add_account("alice")
     fields: dict[bytes, bytes] = {}
     for entry in read_events(client, BEGINNING):
@@ -35,7 +36,7 @@ def test_names_answer_in_both_directions() -> None:
     assert names.asset_by_name["BTC"].number == 3
 
 
-def test_the_store_gives_the_names_that_are_asked_for(venue: TestVenue, client: Store) -> None:
+def test_the_store_gives_the_names_that_are_asked_for(venue: SteppedVenue, client: Store) -> None:
     for name in ("alice", "bob", "carol"):
         venue.add_account(name)
     store = settle_all(client).store

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -31,15 +29,10 @@ from ledger.accounts import CREDIT_SHIFT, DEBIT_SHIFT, AccountKind, field_of, pa
 from ledger.postings import Transfer, pack_transfers, unpack_transfers
 from ledger.reconciliation import FeeCredits, Reconciliation, reconcile
 from ledger.store import BALANCES_KEY, NAMES_KEY, TRANSFERS_KEY, LedgerStore
-from tests.worlds.ledger import (
-    EngineThread,
-    SettlementThread,
-    TestVenue,
-    process_environment,
-    settle_all,
-)
-from tests.worlds.store_process import StoreProcess
-from tests.worlds.venue_process import wait_until
+from tests.worlds.ledger import SettlementThread, settle_all
+from tests.worlds.processes import wait_until
+from tests.worlds.stepped_venue import EngineThread, SteppedVenue
+from tests.worlds.store import StoreProcess
 
 CHAIN = "every entry has its event, and the hash chain is intact"
 TRANSFERS = "transfers computed from the events equal the stored ones"
@@ -63,7 +56,7 @@ def failed(result: Reconciliation) -> set[str]:
 
 
 @pytest.fixture
-def traded(venue: TestVenue, client: Store, server: StoreProcess) -> Iterator[LedgerStore]:
+def traded(venue: SteppedVenue, client: Store, server: StoreProcess) -> Iterator[LedgerStore]:
     """A venue that has traded, its engine and its settlement at work."""
     venue.trade_at_random(seed=1, entries=20)
     settlement = settle_all(client)
@@ -71,7 +64,7 @@ def traded(venue: TestVenue, client: Store, server: StoreProcess) -> Iterator[Le
         yield LedgerStore(server.client())
 
 
-def test_sound_books_pass_every_check(traded: LedgerStore, venue: TestVenue) -> None:
+def test_sound_books_pass_every_check(traded: LedgerStore, venue: SteppedVenue) -> None:
     steps: list[tuple[int, int]] = []
     result = reconcile(traded, progress=lambda done, total: steps.append((done, total)))
     assert result.passed, result
@@ -83,7 +76,7 @@ def test_sound_books_pass_every_check(traded: LedgerStore, venue: TestVenue) -> 
     assert venue.core.open_order_count, "orders are open"
 
 
-def test_an_empty_venue_has_nothing_to_look_at(client: Store, venue: TestVenue, server: StoreProcess) -> None:
+def test_an_empty_venue_has_nothing_to_look_at(client: Store, venue: SteppedVenue, server: StoreProcess) -> None:
     with EngineThread(venue, server.url), SettlementThread(settle_all(client)):
         result = reconcile(LedgerStore(server.client()))
     assert not result.passed
@@ -91,7 +84,7 @@ def test_an_empty_venue_has_nothing_to_look_at(client: Store, venue: TestVenue, 
 
 
 def test_an_engine_that_gives_no_answer_fails_its_check_alone(
-    client: Store, venue: TestVenue, monkeypatch: pytest.MonkeyPatch
+    client: Store, venue: SteppedVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     venue.trade_at_random(seed=2, entries=5)
     settlement = settle_all(client)
@@ -222,7 +215,7 @@ def test_what_was_tampered_with_is_found(
 # -- an engine that does wrong, and tells it: the chain is whole, and the ledger has what the events say
 
 
-def trade_with(venue: TestVenue, client: Store, lie: Callable[[Event], Event]) -> Reconciliation:
+def trade_with(venue: SteppedVenue, client: Store, lie: Callable[[Event], Event]) -> Reconciliation:
     """The reconciliation of a venue whose engine tells `lie` of each event instead of it."""
     execute = venue.core.execute
 
@@ -252,7 +245,7 @@ def trade_with(venue: TestVenue, client: Store, lie: Callable[[Event], Event]) -
     ids=str,
 )
 def test_a_fee_that_does_not_follow_is_named(
-    venue: TestVenue, client: Store, monkeypatch: pytest.MonkeyPatch, change: dict[str, int]
+    venue: SteppedVenue, client: Store, monkeypatch: pytest.MonkeyPatch, change: dict[str, int]
 ) -> None:
     monkeypatch.setattr(reconciliation_module, "ENGINE_TIMEOUT_S", 0.05)
 
@@ -269,7 +262,7 @@ def test_a_fee_that_does_not_follow_is_named(
 
 
 def test_a_hold_that_is_left_of_a_done_order_is_named(
-    venue: TestVenue, client: Store, monkeypatch: pytest.MonkeyPatch
+    venue: SteppedVenue, client: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reconciliation_module, "ENGINE_TIMEOUT_S", 0.05)
     closed: list[int] = []
@@ -350,7 +343,7 @@ def test_a_missing_event_breaks_the_chain_and_is_named(traded: LedgerStore) -> N
     assert "do not hold the same ids" in result.checks[0].detail
 
 
-def test_it_is_right_while_the_venue_goes_on_trading(client: Store, venue: TestVenue, server: StoreProcess) -> None:
+def test_it_is_right_while_the_venue_goes_on_trading(client: Store, venue: SteppedVenue, server: StoreProcess) -> None:
     """Entries are executed and settled between and during the steps of the reconciliation."""
     venue.trade_at_random(seed=3, entries=5)
     settlement = settle_all(client)
@@ -368,11 +361,3 @@ def test_it_is_right_while_the_venue_goes_on_trading(client: Store, venue: TestV
         result = reconcile(store)
         assert result.passed, result
         wait_until(lambda: store.cursor().id > result.id, "the venue goes on")
-
-
-def test_the_proof_does_not_import_the_compiled_core() -> None:
-    code = "import jibek.commands.ledger, ledger.settlement, sys; print([m for m in sys.modules if m in ('engine.core.core', 'engine.book.book')])"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=process_environment(), check=True
-    )
-    assert done.stdout.strip() == "[]"

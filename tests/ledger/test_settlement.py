@@ -10,7 +10,8 @@ import subprocess
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,16 +26,10 @@ from ledger.reports import all_balances
 from ledger.settlement import Settlement, open_ledger
 from ledger.snapshot import take_snapshot
 from ledger.store import CURSOR_KEY, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
-from tests.worlds.ledger import (
-    LedgerDump,
-    TestVenue,
-    clear_ledger,
-    dump_ledger,
-    process_environment,
-    settle_all,
-)
-from tests.worlds.store_process import StoreProcess
-from tests.worlds.venue_process import wait_until
+from tests.worlds.ledger import LedgerDump, clear_ledger, dump_ledger, settle_all
+from tests.worlds.processes import ROOT, ServiceProcess, wait_until
+from tests.worlds.stepped_venue import SteppedVenue
+from tests.worlds.store import StoreProcess
 
 
 class LateStore(LedgerStore):
@@ -65,24 +60,25 @@ class LateStore(LedgerStore):
 # -- what is settled
 
 
-def test_the_ledger_has_the_balances_of_the_engine(venue: TestVenue, client: Store) -> None:
+def test_the_ledger_has_the_balances_of_the_engine(venue: SteppedVenue, client: Store) -> None:
     venue.trade_at_random(seed=1, entries=40)
     store = settle_all(client).store
     rows = [row for row in all_balances(take_snapshot(store)) if row.total]
     assert [tuple(row) for row in rows] == list(venue.core.balances())
 
 
-def test_every_entry_that_moves_money_has_its_transfers(venue: TestVenue, client: Store) -> None:
+def test_every_entry_that_moves_money_has_its_transfers(venue: SteppedVenue, client: Store) -> None:
     venue.trade_at_random(seed=2, entries=10)
     settlement = settle_all(client)
     stored = dict(settlement.store.transfers(EntryId(1, 0), settlement.cursor, count=10_000))
+    assert len(stored) > 10
     for entry in read_events(client, BEGINNING, count=10_000):
         assert stored.pop(entry.id, b"") == settlement_module.post(entry.data).transfers
     assert not stored
 
 
 def test_small_entries_share_a_call_and_large_ones_are_split(
-    venue: TestVenue, client: Store, monkeypatch: pytest.MonkeyPatch
+    venue: SteppedVenue, client: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the size of a call: the same ledger."""
     venue.trade_at_random(seed=3, entries=25)
@@ -95,7 +91,7 @@ def test_small_entries_share_a_call_and_large_ones_are_split(
         assert dump_ledger(client) == expected
 
 
-def test_an_entry_of_256_trades_between_512_accounts_goes_in_parts(venue: TestVenue, client: Store) -> None:
+def test_an_entry_of_256_trades_between_512_accounts_goes_in_parts(venue: SteppedVenue, client: Store) -> None:
     for side, asset in ((Side.SELL, "BTC"), (Side.BUY, "KZT")):
         run_batch(venue, [(Command(kind=CommandKind.ACCOUNT_ADD), f"{side.name.lower()}-{i}") for i in range(256)])
         first = 1 if side == Side.SELL else 257
@@ -118,7 +114,7 @@ def test_an_entry_of_256_trades_between_512_accounts_goes_in_parts(venue: TestVe
     assert [tuple(row) for row in rows] == list(venue.core.balances())
 
 
-def test_a_second_run_changes_nothing(venue: TestVenue, client: Store) -> None:
+def test_a_second_run_changes_nothing(venue: SteppedVenue, client: Store) -> None:
     venue.trade_at_random(seed=4, entries=10)
     settle_all(client)
     expected = dump_ledger(client)
@@ -127,7 +123,7 @@ def test_a_second_run_changes_nothing(venue: TestVenue, client: Store) -> None:
 
 
 def test_memory_is_bounded_and_filled_again_from_the_store(
-    venue: TestVenue, client: Store, monkeypatch: pytest.MonkeyPatch
+    venue: SteppedVenue, client: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     venue.trade_at_random(seed=5, entries=60, commands_per_entry=4, accounts=30)
     settle_all(client)
@@ -144,7 +140,7 @@ def test_memory_is_bounded_and_filled_again_from_the_store(
 # -- what is refused
 
 
-def test_a_changed_event_stops_the_settlement(venue: TestVenue, client: Store) -> None:
+def test_a_changed_event_stops_the_settlement(venue: SteppedVenue, client: Store) -> None:
     venue.trade_at_random(seed=6, entries=3)
     [(id, fields)] = client.xrevrange(EVENTS_KEY, count=1)
     client.xdel(EVENTS_KEY, id)
@@ -156,7 +152,7 @@ def test_a_changed_event_stops_the_settlement(venue: TestVenue, client: Store) -
         settle_all(client)
 
 
-def test_a_balance_below_zero_stops_the_settlement(venue: TestVenue, client: Store) -> None:
+def test_a_balance_below_zero_stops_the_settlement(venue: SteppedVenue, client: Store) -> None:
     account = venue.add_account("alice", BTC=10)
     settlement = settle_all(client)
     settlement.counters = dict.fromkeys(settlement.counters, 0)
@@ -165,7 +161,7 @@ def test_a_balance_below_zero_stops_the_settlement(venue: TestVenue, client: Sto
         settlement.step(block_ms=100)
 
 
-def test_an_entry_begun_in_other_parts_stops_the_settlement(venue: TestVenue, client: Store) -> None:
+def test_an_entry_begun_in_other_parts_stops_the_settlement(venue: SteppedVenue, client: Store) -> None:
     venue.trade_at_random(seed=7, entries=1)
     settlement = settle_all(client)
     client.set(CURSOR_KEY, settlement.ledger_cursor._replace(part=1, parts=7).pack())
@@ -235,7 +231,7 @@ def settle_in_child(server: StoreProcess, kill_at: int) -> bool:
 
 
 @pytest.fixture
-def settled(venue: TestVenue, client: Store, monkeypatch: pytest.MonkeyPatch) -> LedgerDump:
+def settled(venue: SteppedVenue, client: Store, monkeypatch: pytest.MonkeyPatch) -> LedgerDump:
     """A venue that has traded, whose entries need one call, several, and parts of one; how its ledger must be."""
     venue.trade_at_random(seed=9, entries=6)
     settle_all(client)
@@ -324,72 +320,81 @@ def _stop_at(settlement: Settlement, last: EntryId, stop: StopRequest) -> None:
     settlement.step = step_and_look  # type: ignore[method-assign]
 
 
+def test_a_settlement_resumes_as_often_as_it_must(venue: SteppedVenue, client: Store) -> None:
+    """It resumes after each lost connection, and whenever another settlement was first."""
+    settlement = Settlement(open_ledger(client))
+    for _ in range(120):
+        venue.add_account(f"client-{settlement.cursor.id.sequence}", KZT=100)
+        assert settlement.step(block_ms=None)
+        settlement.store.confirm_all()
+        settlement.resume()
+
+
 # -- the process
 
 
-class SettlementProcess:
-    """`python -m ledger.settlement` against a store; ready once constructed."""
+@pytest.fixture
+def start_settlement(server: StoreProcess, tmp_path: Path) -> Iterator[Callable[[], ServiceProcess]]:
+    """Starts a settlement of its own process on the store; it ends with the test."""
+    started: list[ServiceProcess] = []
 
-    def __init__(self, server: StoreProcess) -> None:
-        command = [sys.executable, "-m", "ledger.settlement", "--store", server.url, "--data", str(server.folder)]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=process_environment()
-        )
-        assert self.process.stdout is not None
-        self.ready = self.process.stdout.readline()
+    def start() -> ServiceProcess:
+        places = ("--store", server.url, "--data", str(tmp_path))
+        started.append(ServiceProcess(tmp_path, f"settlement{len(started)}", "ledger.settlement", *places))
+        return started[-1]
 
-    def end(self, how: signal.Signals) -> tuple[int, str]:
-        """Sends the signal and returns the exit code and what was logged."""
-        self.process.send_signal(how)
-        _, log = self.process.communicate(timeout=20)
-        return self.process.returncode, log
+    yield start
+    for process in started:
+        process.kill()
 
 
 def test_the_process_survives_kills_company_and_a_store_that_dies(
-    venue: TestVenue, client: Store, server: StoreProcess
+    venue: SteppedVenue, client: Store, server: StoreProcess, start_settlement: Callable[[], ServiceProcess]
 ) -> None:
     """Two real processes settle while the venue trades; one is killed each time, and once the store is."""
-    processes = [SettlementProcess(server), SettlementProcess(server)]
-    try:
-        assert all('"ready": true' in process.ready for process in processes)
-        for round in range(4):
-            venue.trade_at_random(seed=100 + round, entries=8)
-            if round == 2:
-                server.kill()
-                server.start()
-            victim = round % 2
-            code, log = processes[victim].end(signal.SIGKILL)
-            assert code == -signal.SIGKILL, log
-            processes[victim] = SettlementProcess(server)
-        last = read_events(client, BEGINNING, count=10_000)[-1].id
-        wait_until(lambda: LedgerStore(client).cursor().id == last, "the ledger reaches the last entry")
-    finally:
-        ends = [process.end(signal.SIGTERM) for process in processes]
-    assert [code for code, _ in ends] == [EXIT_GOOD, EXIT_GOOD], ends
+    processes = [start_settlement(), start_settlement()]
+    assert all(process.ready["ready"] for process in processes)
+    for round in range(4):
+        venue.trade_at_random(seed=100 + round, entries=8)
+        if round == 2:
+            server.kill()
+            server.start()
+        victim = round % 2
+        code = processes[victim].end(signal.SIGKILL)
+        assert code == -signal.SIGKILL, processes[victim].log.read_text()
+        processes[victim] = start_settlement()
+    last = read_events(client, BEGINNING, count=10_000)[-1].id
+    wait_until(lambda: LedgerStore(client).cursor().id == last, "the ledger reaches the last entry")
+    for process in processes:
+        assert process.stop() == EXIT_GOOD, process.log.read_text()
     found = dump_ledger(client)
     clear_ledger(client)
     settle_all(client)
     assert dump_ledger(client) == found
 
 
-def test_the_process_ends_with_one_clear_line_where_a_promise_is_broken(
-    venue: TestVenue, client: Store, server: StoreProcess
+def test_the_process_ends_with_one_clear_line_when_a_promise_is_broken(
+    venue: SteppedVenue, client: Store, server: StoreProcess, tmp_path: Path
 ) -> None:
     venue.trade_at_random(seed=10, entries=2)
     settle_all(client)
     client.set(CURSOR_KEY, "nonsense")
-    process = SettlementProcess(server)
-    code, log = process.process.wait(timeout=20), process.end(signal.SIGTERM)[1]
-    assert code == EXIT_REFUSED
-    assert "LedgerBroken: the cursor b'nonsense' cannot be read" in log
-    assert "Traceback" not in log
+    done = run_settlement(server.url, tmp_path)
+    assert done.returncode == EXIT_REFUSED
+    assert "LedgerBroken: the cursor b'nonsense' cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
-def test_a_store_that_is_not_there_is_named(server: StoreProcess, capfd: pytest.CaptureFixture[str]) -> None:
-    command = [sys.executable, "-m", "ledger.settlement", "--store", "redis://127.0.0.1:1/0", "--data", "/tmp"]
-    done = subprocess.run(command, capture_output=True, text=True, env=process_environment(), timeout=60, check=False)
+def test_a_store_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = run_settlement("redis://127.0.0.1:1/0", tmp_path)
     assert done.returncode == EXIT_UNREACHABLE
     assert "the store cannot be reached" in done.stderr and "127.0.0.1:1" in done.stderr
+
+
+def run_settlement(store: str, data: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a settlement that cannot start, until it ends."""
+    command = [sys.executable, "-m", "ledger.settlement", "--store", store, "--data", str(data)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
 
 
 # -- helpers
@@ -401,7 +406,7 @@ def limit_writes(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     monkeypatch.setattr(settlement_module, "WRITES_PER_CALL_MAX", size)
 
 
-def run_batch(venue: TestVenue, commands: list[tuple[Command, str | None]]) -> None:
+def run_batch(venue: SteppedVenue, commands: list[tuple[Command, str | None]]) -> None:
     """Executes the commands in one entry; a name becomes the blob of an operator's command, "" means no blob."""
     builder = BatchBuilder()
     for command, name in commands:
@@ -421,13 +426,3 @@ def record_calls(store: LedgerStore) -> list[tuple[Cursor, Cursor, Writes]]:
 
     store.send = send_and_record  # type: ignore[method-assign]
     return calls
-
-
-def test_a_settlement_begins_anew_as_often_as_it_must(venue: TestVenue, client: Store) -> None:
-    """It does so after each lost connection, and whenever another settlement was first."""
-    settlement = Settlement(open_ledger(client))
-    for _ in range(120):
-        venue.add_account(f"client-{settlement.cursor.sequence}", KZT=100)
-        assert settlement.step(block_ms=None)
-        settlement.store.confirm_all()
-        settlement.resume()

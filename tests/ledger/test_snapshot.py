@@ -14,7 +14,8 @@ from ledger.postings import post
 from ledger.settlement import Settlement, open_ledger
 from ledger.snapshot import NotSettled, Snapshot, changes_between, take_snapshot, wait_until_settled
 from ledger.store import CURSOR_KEY, LedgerStore
-from tests.worlds.ledger import TestVenue, settle_all
+from tests.worlds.ledger import settle_all
+from tests.worlds.stepped_venue import SteppedVenue
 
 
 def balances_by_entry(client: Store) -> dict[EntryId, dict[int, int]]:
@@ -54,7 +55,7 @@ class BusyStore(LedgerStore):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_snapshot_is_the_state_at_its_entry(
-    venue: TestVenue, client: Store, seed: int, monkeypatch: pytest.MonkeyPatch
+    venue: SteppedVenue, client: Store, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     venue.trade_at_random(seed=seed, entries=15, commands_per_entry=6)
     expected = balances_by_entry(client)
@@ -69,10 +70,11 @@ def test_a_snapshot_is_the_state_at_its_entry(
     assert snapshot.counters == expected[snapshot.id]
 
 
-def test_a_snapshot_goes_back_to_any_earlier_entry(venue: TestVenue, client: Store) -> None:
+def test_a_snapshot_goes_back_to_any_earlier_entry(venue: SteppedVenue, client: Store) -> None:
     venue.trade_at_random(seed=1, entries=10)
     expected = balances_by_entry(client)
     store = settle_all(client).store
+    assert len(expected) > 20
     for id in list(expected)[::5]:
         snapshot = take_snapshot(store)
         snapshot.roll_back(store, id)
@@ -93,7 +95,7 @@ def test_nothing_is_a_snapshot_too(client: Store) -> None:
     ],
 )
 def test_a_ledger_that_does_not_go_on_is_named(
-    venue: TestVenue,
+    venue: SteppedVenue,
     client: Store,
     monkeypatch: pytest.MonkeyPatch,
     read: Callable[[LedgerStore], Snapshot],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from engine.journal import EntryId, Store, StoreRefused, library_code
 from ledger import store as store_module
 from ledger.accounts import slot_of
+from ledger.settlement import open_ledger
 from ledger.store import (
     BALANCES_KEY,
     CURSOR_KEY,
@@ -27,7 +29,7 @@ from ledger.store import (
     Writes,
     settle_call,
 )
-from tests.worlds.ledger import dump_ledger, open_ledger
+from tests.worlds.ledger import dump_ledger
 
 FIRST = Cursor(EntryId(1, 1), b"\x01" * 32)
 SECOND = Cursor(EntryId(1, 2), b"\x02" * 32)
@@ -113,11 +115,13 @@ def test_a_refused_call_leaves_no_answers_behind(store: LedgerStore) -> None:
 
 def test_calls_are_sent_ahead_of_their_answers_up_to_a_bound(store: LedgerStore) -> None:
     cursor = Cursor()
+    in_flight = []
     for sequence in range(1, 30):
         after = Cursor(EntryId(1, sequence), bytes(32))
         store.send(cursor, after, writes(after.id), writes().changes)
         cursor = after
-        assert len(store._in_flight) <= store_module.CALLS_IN_FLIGHT_MAX
+        in_flight.append(len(store._in_flight))
+    assert in_flight == [min(sent, store_module.CALLS_IN_FLIGHT_MAX) for sent in range(1, 30)]
     store.confirm_all()
     assert store.cursor() == cursor
 
@@ -209,8 +213,10 @@ def test_writes_of_several_entries_are_netted(entries: list[dict[int, int]]) -> 
     together = Writes()
     for sequence, changes in enumerate(entries, start=1):
         together.add(Writes.of_entry(EntryId(1, sequence), b"t" * 32, dict(changes), {}))
-    for slot in together.changes:
-        assert together.changes[slot] == sum(changes.get(slot, 0) for changes in entries)
+    sums: Counter[int] = Counter()
+    for changes in entries:
+        sums.update(changes)
+    assert together.changes == sums
     lines = sum(len({slot >> 16 for slot in changes}) for changes in entries)
     assert sum(len(line) for line in together.index.values()) == 16 * lines
 

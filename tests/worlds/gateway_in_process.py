@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections.abc import Callable
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from engine.decimals import parse_decimal
 from engine.definitions import RULES_VERSION
 from engine.journal import (
     BEGINNING,
@@ -30,16 +26,11 @@ from engine.journal import (
 )
 from engine.records import (
     EPOCH_START,
-    KEY_DEFINITION,
     BatchBuilder,
     Command,
     CommandKind,
     EpochStart,
-    Event,
     EventEntry,
-    EventKind,
-    KeyDefinition,
-    KeyType,
 )
 from engine.reference import Core
 from engine.venue_file import load_venue
@@ -48,7 +39,8 @@ from gateway.handlers.methods import Clock, Methods
 from gateway.journal.pipeline import Pipeline
 from gateway.service import Knowledge
 from gateway.wire.connection import HttpRequest
-from tests.worlds.venue_in_process import ASSETS, BY_TEST, SCALES, TRADER, Ed25519Key, HmacKey, json_text, limit_order
+from tests.worlds.accounts import Ed25519Key, HmacKey, OperatedVenue
+from tests.worlds.clients import RequestClient
 
 GATEWAY = 16
 START_MS = 1_800_000_000_000
@@ -66,8 +58,9 @@ def unframe(frame: bytes) -> Any:
     return json.loads(frame[start:])
 
 
-class Rig:
+class Rig(OperatedVenue):
     def __init__(self, limits: RateLimitSettings | None = None) -> None:
+        super().__init__()
         self.now_ms = START_MS
         self.core = Core()
         self.knowledge = Knowledge()
@@ -91,7 +84,6 @@ class Rig:
         self.pipeline = self.methods.pipeline = Pipeline(GATEWAY, self.methods.refused)
         self.pipeline.opened(Opening(1, 0, 0, BEGINNING))
         self._operator_numbers = itertools.count(1)
-        self._names = itertools.count(1)
         builder = BatchBuilder()
         start = EpochStart(previous_head=GENESIS_HEAD, rules_version=RULES_VERSION)
         builder.add(Command(kind=CommandKind.EPOCH_START), EPOCH_START.pack(start))
@@ -135,43 +127,11 @@ class Rig:
     # -- the operator's side
 
     def operate(self, builder: BatchBuilder) -> EventEntry:
-        """Executes a batch of the operator."""
         number = next(self._operator_numbers)
         return self.execute(builder.build(producer=OPERATOR_PRODUCER, incarnation=1, number=number))
 
-    def command(self, command: Command, *parts: bytes) -> Event:
-        builder = BatchBuilder()
-        builder.add(command, *parts)
-        event = next(iter(self.operate(builder)))
-        assert event.kind != EventKind.REJECTED, event.reason
-        return event
-
-    def account(self, **deposits: str) -> int:
-        name = f"client{next(self._names)}"
-        account = self.command(Command(kind=CommandKind.ACCOUNT_ADD), name.encode(), *BY_TEST).account
-        for asset, amount in deposits.items():
-            self.deposit(account, asset, amount)
-        return account
-
-    def deposit(self, account: int, asset: str, amount: str) -> None:
-        units = parse_decimal(amount, SCALES[asset])
-        self.command(Command(kind=CommandKind.DEPOSIT, account=account, asset=ASSETS[asset], amount=units), *BY_TEST)
-
-    def hmac_key(self, account: int, permissions: int = TRADER) -> HmacKey:
-        key = HmacKey(f"hmac{next(self._names)}", os.urandom(16).hex())
+    def keep_secret(self, key: HmacKey) -> None:
         self.secrets[key.id] = key.secret.encode()
-        self._add_key(account, key.id, KeyDefinition(KeyType.HMAC_SHA256, permissions), b"")
-        return key
-
-    def ed25519_key(self, account: int, permissions: int = TRADER) -> Ed25519Key:
-        key = Ed25519Key(f"ed{next(self._names)}", Ed25519PrivateKey.generate())
-        public_key = key.private_key.public_key().public_bytes_raw()
-        self._add_key(account, key.id, KeyDefinition(KeyType.ED25519, permissions), public_key)
-        return key
-
-    def _add_key(self, account: int, key_id: str, definition: KeyDefinition, public_key: bytes) -> None:
-        parts = (KEY_DEFINITION.pack(definition), key_id.encode(), public_key, *BY_TEST)
-        self.command(Command(kind=CommandKind.KEY_ADD, account=account), *parts)
 
     # -- the clients' side
 
@@ -184,9 +144,8 @@ class Rig:
 
     def trader_of(self, account: int) -> RigClient:
         client = self.client()
-        key = self.ed25519_key(account)
-        assert client.ask("session.logon", **client.signed(key))["status"] == 200
-        client.key = key
+        client.key = self.ed25519_key(account)
+        client.logon(client.key)
         return client
 
     def get(self, path: str, query: str = "", method: str = "GET", **headers: str) -> tuple[int, Any]:
@@ -195,7 +154,7 @@ class Rig:
         return status, json.loads(body)
 
 
-class RigClient:
+class RigClient(RequestClient):
     """A session whose frames are collected."""
 
     key: Ed25519Key
@@ -230,23 +189,5 @@ class RigClient:
         self.rig.turn()
         return unframe(self.frames.pop(before))
 
-    def result(self, method: str, **params: Any) -> Any:
-        reply = self.ask(method, **params)
-        assert reply.get("status") == 200, reply
-        return reply["result"]
-
-    def refusal(self, method: str, **params: Any) -> tuple[int, str]:
-        reply = self.ask(method, **params)
-        assert reply["status"] != 200, reply
-        return reply["error"]["code"], reply["error"]["msg"]
-
-    def signed(self, key: HmacKey | Ed25519Key, **params: Any) -> dict[str, Any]:
-        params = {"timestamp": self.rig.now_ms, "apiKey": key.id, **params}
-        payload = "&".join(f"{name}={json_text(params[name])}" for name in sorted(params))
-        return {**params, "signature": key.sign(payload)}
-
-    def limit(self, symbol: str, side: str, quantity: str, price: str, **params: Any) -> dict[str, Any]:
-        return limit_order(symbol, side, quantity, price, **{"timestamp": self.rig.now_ms, **params})
-
-    def place(self, symbol: str, side: str, quantity: str, price: str, **params: Any) -> Any:
-        return self.result("order.place", **self.limit(symbol, side, quantity, price, **params))
+    def time_ms(self) -> int:
+        return self.rig.now_ms

@@ -1,193 +1,24 @@
-"""A venue for the tests of the ledger: a real store, the reference engine, and orders on demand."""
+"""A ledger as its tests use it: settled on demand or in a thread, dumped, emptied."""
 
 from __future__ import annotations
 
 import logging
-import os
-import random
-import threading
-from pathlib import Path
 
-from engine.journal import EVENTS_KEY, Producer, Store, connect, prepare_store, start_venue
-from engine.process import StopRequest
+from engine.journal import Store
 from engine.process.follower import follow
-from engine.records import (
-    EVENT_HEADER,
-    BatchBuilder,
-    Command,
-    CommandKind,
-    Event,
-    EventEntry,
-    EventHeader,
-    OrderType,
-    Side,
-    TimeInForce,
-    pack_event,
-)
-from engine.reference import Core
-from engine.service.engine import EngineService
-from engine.venue_file import load_venue
+from engine.records import EVENT_HEADER, Event, EventHeader, pack_event
 from ledger.settlement import Settlement, open_ledger
 from ledger.store import BALANCES_KEY, CURSOR_KEY, INDEX_KEY, NAMES_KEY, TRANSFERS_KEY
+from tests.worlds.stepped_venue import BackgroundThread
+
+LedgerDump = dict[str, object]
 
 
-class TestVenue:
-    """A venue whose engine runs when the test says so, in this process."""
-
-    __test__ = False
-
-    def __init__(self, client: Store, data_dir: Path) -> None:
-        prepare_store(client)
-        start_venue(client)
-        self.client = client
-        self.core = Core()
-        self.engine = EngineService(client, self.core, data_dir)
-        self.producer = Producer(client)
-        for builder in load_venue().batches("test"):
-            self.execute(builder)
-        self.assets = {"KZT": 1, "USDT": 2, "BTC": 3, "ETH": 4}
-        self.markets = {"BTCKZT": 1, "ETHKZT": 2, "USDTKZT": 3, "BTCUSDT": 4}
-
-    def append(self, builder: BatchBuilder) -> None:
-        """Appends a batch; an engine that runs beside the test answers it."""
-        self.producer.append(builder)
-
-    def execute(self, builder: BatchBuilder) -> EventEntry:
-        """Appends a batch and lets the engine answer it."""
-        self.append(builder)
-        while self.engine.step(block_ms=None):  # type: ignore[arg-type]
-            pass
-        [(_, fields)] = self.client.xrevrange(EVENTS_KEY, count=1)
-        return EventEntry(fields[b"b"])
-
-    def command(self, kind: CommandKind, *parts: bytes, **fields: int) -> Event:
-        """Executes one command in an entry of its own; the event that answers it."""
-        builder = BatchBuilder()
-        builder.add(Command(kind=kind, **fields), *parts)  # type: ignore[arg-type]
-        return next(iter(self.execute(builder)))
-
-    def add_account(self, name: str, **deposits: int) -> int:
-        """A new account with so many smallest units of each asset; its number."""
-        account = self.command(CommandKind.ACCOUNT_ADD, name.encode(), b"test", b"").account
-        for asset, amount in deposits.items():
-            self.deposit(account, asset, amount)
-        return account
-
-    def deposit(self, account: int, asset: str, amount: int) -> Event:
-        return self.command(CommandKind.DEPOSIT, b"test", b"", account=account, asset=self.assets[asset], amount=amount)
-
-    def withdraw(self, account: int, asset: str, amount: int) -> Event:
-        return self.command(
-            CommandKind.WITHDRAW, b"test", b"", account=account, asset=self.assets[asset], amount=amount
-        )
-
-    def order(self, account: int, side: Side, price_ticks: int, quantity_lots: int, market: str = "BTCKZT") -> Command:
-        """A LIMIT order, good till cancelled."""
-        return Command(
-            kind=CommandKind.ORDER_PLACE,
-            account=account,
-            market=self.markets[market],
-            side=side,
-            order_type=OrderType.LIMIT,
-            time_in_force=TimeInForce.GTC,
-            price_ticks=price_ticks,
-            quantity_lots=quantity_lots,
-        )
-
-    def trade_at_random(self, seed: int, entries: int, commands_per_entry: int = 20, accounts: int = 6) -> None:
-        """Accounts, deposits and a mixed flow of orders; the last entries are big ones."""
-        source = random.Random(seed)
-        numbers = [
-            self.add_account(f"trader-{seed}-{i}", KZT=10**13, USDT=10**15, BTC=10**11, ETH=10**12)
-            for i in range(accounts)
-        ]
-        for _ in range(entries):
-            builder = BatchBuilder()
-            for _ in range(source.randint(1, commands_per_entry)):
-                builder.add(*random_command(source, self, numbers))
-            self.execute(builder)
-
-
-def random_command(
-    source: random.Random, venue: TestVenue, accounts: list[int]
-) -> tuple[Command, bytes, bytes] | tuple[Command]:
-    """One command of a mixed flow: mostly orders around one price, some cancels, some money in and out."""
-    account, market = source.choice(accounts), source.choice(list(venue.markets.values()))
-    choice = source.random()
-    if choice < 0.06:
-        kind = source.choice((CommandKind.DEPOSIT, CommandKind.WITHDRAW))
-        asset = source.choice(list(venue.assets.values()))
-        return Command(kind=kind, account=account, asset=asset, amount=source.randint(1, 10**9)), b"test", b"why"
-    if choice < 0.12:
-        return (Command(kind=CommandKind.ORDER_CANCEL_ALL, account=account, market=market),)
-    side = source.choice(list(Side))
-    lots = source.randint(100, 2_000)
-    if choice < 0.22:
-        return (
-            Command(
-                kind=CommandKind.ORDER_PLACE, account=account, market=market, side=side,
-                order_type=OrderType.MARKET, quantity_lots=lots,
-            ),
-        )  # fmt: skip
-    order_type, time_in_force = source.choice(
-        (
-            (OrderType.LIMIT, TimeInForce.GTC),
-            (OrderType.LIMIT, TimeInForce.GTC),
-            (OrderType.LIMIT, TimeInForce.IOC),
-            (OrderType.LIMIT, TimeInForce.FOK),
-            (OrderType.LIMIT_MAKER, TimeInForce.NONE),
-        )
-    )
-    price = {1: 50_000, 2: 20_000, 3: 47_000, 4: 9_000_000}[market]
-    return (
-        Command(
-            kind=CommandKind.ORDER_PLACE, account=account, market=market, side=side, order_type=order_type,
-            time_in_force=time_in_force, price_ticks=price + source.randint(-20, 20), quantity_lots=lots,
-        ),
-    )  # fmt: skip
-
-
-class EngineThread:
-    """The engine of a venue, carried along in a thread while the test does something else."""
-
-    def __init__(self, venue: TestVenue, url: str) -> None:
-        self.venue = venue
-        self.url = url
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> EngineThread:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        own_client, self.venue.engine.client = self.venue.engine.client, connect(self.url)
-        while not self._stopping.is_set():
-            if not self.venue.engine.step(block_ms=None):  # type: ignore[arg-type]
-                self._stopping.wait(0.002)
-        self.venue.engine.client = own_client
-
-
-class SettlementThread:
-    """A settlement at work beside the test."""
+class SettlementThread(BackgroundThread):
+    """A settlement at work."""
 
     def __init__(self, settlement: Settlement) -> None:
-        self._stop = StopRequest()
-        self._thread = threading.Thread(
-            target=follow, args=(settlement, self._stop, logging.getLogger("settlement")), daemon=True
-        )
-
-    def __enter__(self) -> SettlementThread:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+        super().__init__(lambda stop: follow(settlement, stop, logging.getLogger("settlement")))
 
 
 def settle_all(client: Store) -> Settlement:
@@ -196,9 +27,6 @@ def settle_all(client: Store) -> Settlement:
     while settlement.step(block_ms=None):
         pass
     return settlement
-
-
-LedgerDump = dict[str, object]
 
 
 def dump_ledger(client: Store) -> LedgerDump:
@@ -221,9 +49,3 @@ def clear_ledger(client: Store) -> None:
 def event_entry(*events: Event) -> bytes:
     """An event entry of these events, without blobs."""
     return EVENT_HEADER.pack(EventHeader(event_count=len(events))) + b"".join(map(pack_event, events))
-
-
-def process_environment() -> dict[str, str]:
-    """The environment of a process that a test starts."""
-    root = Path(__file__).resolve().parents[2]
-    return {**os.environ, "PYTHONPATH": str(root), "PYTHONUNBUFFERED": "1"}

@@ -21,8 +21,8 @@ from gateway.auth.sessions import (
 from gateway.dialect.numbers import NumberToken
 from gateway.dialect.requests import Request, read_request
 from gateway.view.accounts import Account
+from tests.worlds.accounts import BY_TEST, HmacKey
 from tests.worlds.gateway_in_process import Rig
-from tests.worlds.venue_in_process import BY_TEST, HmacKey
 
 SECRET = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
 API_KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"

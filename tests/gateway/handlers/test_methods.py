@@ -10,8 +10,8 @@ import pytest
 from engine.records import CLIENT_ID_BYTES, Command, CommandKind, MarketState, Permission
 from gateway.auth.sessions import RateLimitSettings
 from gateway.view import accounts
+from tests.worlds.accounts import BY_TEST, MARKETS
 from tests.worlds.gateway_in_process import Rig, RigClient
-from tests.worlds.venue_in_process import BY_TEST, MARKETS
 
 RICH = {"BTC": "1000", "KZT": "100000000000", "USDT": "1000000", "ETH": "1000"}
 

@@ -35,8 +35,8 @@ from engine.records import (
 from gateway.dialect.numbers import MarketNumbers
 from gateway.service import Knowledge
 from gateway.view.accounts import CLOSED_ORDERS_MAX, Account, CommandEvents, Order
+from tests.worlds.accounts import BY_TEST, MARKETS
 from tests.worlds.gateway_in_process import START_MS, Rig, RigClient
-from tests.worlds.venue_in_process import BY_TEST, MARKETS
 
 RICH = {"BTC": "5", "KZT": "500000000", "USDT": "10000", "ETH": "50"}
 PRICES = {"BTCKZT": (49_995_000, 1000), "ETHKZT": (1_999_500, 100), "USDTKZT": (499, 1)}

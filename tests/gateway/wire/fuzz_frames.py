@@ -22,8 +22,9 @@ from typing import Any, NamedTuple
 
 from websockets.frames import Frame, Opcode
 
-from tests.faults.wire import frame, upgrade
-from tests.worlds.venue_in_process import Ed25519Key, HmacKey, json_text, now_ms
+from tests.worlds.accounts import Ed25519Key, HmacKey
+from tests.worlds.clients import json_text, now_ms
+from tests.worlds.raw_client import frame, upgrade
 
 Json = Any
 

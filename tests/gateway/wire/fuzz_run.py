@@ -10,7 +10,7 @@ After each case
     the case has cost the gateway no more than `CPU_S_MAX` of its own CPU time, which is what tells a hang from a busy machine
 
 and after every `CASES_PER_LOOK` cases the reference engine, which reads the same journal, has given the same events, and what
-has changed in the venue is exactly what the replies with status 200 have told: a refusal has changed nothing.
+has changed in the venue is exactly what the replies with status 200 say: a refusal has changed nothing.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from websockets.frames import Opcode
 from engine.reasons import Reason
 from engine.records import Event, EventKind
 from gateway.dialect.refusals import WORDINGS
-from tests.faults.shadow import Shadow
-from tests.faults.wire import TIMEOUT_S, Closed, Wire, frame
+from tests.faults.reference_follower import ReferenceFollower
 from tests.gateway.wire.fuzz_frames import Case, Keys, case
-from tests.worlds.fault_scene import CompiledVenue, signed
-from tests.worlds.venue_in_process import now_ms
+from tests.worlds.clients import now_ms, signed
+from tests.worlds.raw_client import TIMEOUT_S, Closed, RawClient, frame
+from tests.worlds.services import Venue
 
 CPU_S_MAX = 0.5
 """For one case; a good one costs less than a thousandth of it."""
@@ -59,14 +59,16 @@ class Fuzzer:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.counts: Counter[str] = Counter()
-        self.venue = CompiledVenue("--stream-messages-per-s", "1000000000", "--connections-per-5-min", "1000000000")
+        self.venue = Venue(
+            "--stream-messages-per-s", "1000000000", "--connections-per-5-min", "1000000000", engine="compiled"
+        )
         try:
             self._process = self.venue.processes["gateway"]
             account = self.venue.account(**FUNDS)
             self.keys = Keys(self.venue.hmac_key(account), self.venue.ed25519_key(account))
-            self._shadow = Shadow(self.venue.client)
-            self._shadow.catch_up()
-            self._wires: dict[str, Wire] = {}
+            self._follower = ReferenceFollower(self.venue.client)
+            self._follower.catch_up()
+            self._wires: dict[str, RawClient] = {}
             self._placed: set[int] = set()
             self._cancelled: set[int] = set()
             self._memory_mb = self._gateway_memory_mb()
@@ -173,23 +175,23 @@ class Fuzzer:
             return
         self.counts["good"] += 1
         result = reply["result"]
-        for told in result if isinstance(result, list) else [result]:
-            if isinstance(told, dict) and "transactTime" in told:
-                is_cancel = "origClientOrderId" in told
-                (self._cancelled if is_cancel else self._placed).add(told["orderId"])
+        for outcome in result if isinstance(result, list) else [result]:
+            if isinstance(outcome, dict) and "transactTime" in outcome:
+                is_cancel = "origClientOrderId" in outcome
+                (self._cancelled if is_cancel else self._placed).add(outcome["orderId"])
 
     # -- the venue
 
     def _look(self, number: int) -> None:
-        """Compares what has changed in the venue with what the replies have told, and empties the book."""
+        """Compares what has changed in the venue with the replies, and empties the book."""
         with self._blaming(number, None):
             self._cancel_all()
-            events = self._shadow.catch_up()
-            self._shadow.core.check()
+            events = self._follower.catch_up()
+            self._follower.core.check()
             accepted = {event.order_id for event in events if event.kind == EventKind.ORDER_ACCEPTED}
             cancelled = {event.order_id for event in events if _is_cancel(event)}
-            assert accepted == self._placed, f"accepted and told: {accepted ^ self._placed}"
-            assert cancelled == self._cancelled, f"cancelled and told: {cancelled ^ self._cancelled}"
+            assert accepted == self._placed, f"accepted, and acknowledged: {accepted ^ self._placed}"
+            assert cancelled == self._cancelled, f"cancelled, and acknowledged: {cancelled ^ self._cancelled}"
             kinds = {EventKind(event.kind) for event in events}
             allowed = {EventKind.REJECTED, EventKind.ORDER_ACCEPTED, EventKind.TRADE, EventKind.ORDER_CLOSED}
             assert kinds <= allowed, f"something else has happened: {kinds - allowed}"
@@ -202,7 +204,7 @@ class Fuzzer:
 
     def _cancel_all(self) -> None:
         """Over a connection that no case has touched; what was asked before has been answered by then."""
-        with Wire(self.venue.port) as wire:
+        with RawClient(self.venue.port) as wire:
             assert wire.ask("session.logon", **signed(self.keys.ed25519))["status"] == 200
             for symbol in ("BTCKZT", "ETHKZT", "USDTKZT", "BTCUSDT"):
                 reply = wire.ask("openOrders.cancelAll", symbol=symbol, timestamp=now_ms())
@@ -211,10 +213,10 @@ class Fuzzer:
             wire.close()
         self._wires.clear()
 
-    def _wire(self, name: str) -> Wire:
+    def _wire(self, name: str) -> RawClient:
         wire = self._wires.get(name)
         if wire is None:
-            wire = self._wires[name] = Wire(self.venue.port, "/ws" if name == "stream" else "/ws-api/v3")
+            wire = self._wires[name] = RawClient(self.venue.port, "/ws" if name == "stream" else "/ws-api/v3")
             if name == "logged on":
                 assert wire.ask("session.logon", **signed(self.keys.ed25519))["status"] == 200
         return wire
@@ -236,7 +238,7 @@ class Fuzzer:
 
 
 def _is_event(message: Any) -> bool:
-    """Whether a message is told by itself and answers nothing: user data, streams."""
+    """Whether a message answers no request: user data, streams."""
     return isinstance(message, dict) and "id" not in message
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.gateway.wire import fuzz_run
 from tests.gateway.wire.fuzz_frames import Keys, case
 from tests.gateway.wire.fuzz_run import Fuzzer, FuzzFailure
-from tests.worlds.venue_in_process import HmacKey
+from tests.worlds.accounts import HmacKey
 
 CASES = 16_000
 """For each seed; all of them together take about a minute of one core."""

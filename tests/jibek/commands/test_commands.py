@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jibek.main import main
-from tests.worlds.venue_process import VenueProcess
+from tests.worlds.venue import VenueProcess
 
 NAMES = (f"client-{number}" for number in itertools.count(1))
 

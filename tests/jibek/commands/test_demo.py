@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.worlds.venue_process import WAIT_S
+from tests.worlds.processes import WAIT_S
 
 
 def test_it_trades_and_every_check_passes(tmp_path: Path) -> None:

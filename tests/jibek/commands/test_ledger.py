@@ -19,21 +19,16 @@ from engine.records import BatchBuilder, EventEntry, Side
 from jibek.commands.ledger import ledger
 from ledger.accounts import field_of, slot_of
 from ledger.store import BALANCES_KEY, LedgerStore
-from tests.worlds.ledger import (
-    EngineThread,
-    SettlementThread,
-    TestVenue,
-    process_environment,
-    settle_all,
-)
-from tests.worlds.store_process import StoreProcess
-from tests.worlds.venue_process import wait_until
+from tests.worlds.ledger import SettlementThread, settle_all
+from tests.worlds.processes import process_environment, wait_until
+from tests.worlds.stepped_venue import EngineThread, SteppedVenue
+from tests.worlds.store import StoreProcess
 
 Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(venue: TestVenue, client: Store, server: StoreProcess, tmp_path: Path) -> Iterator[Run]:
+def run(venue: SteppedVenue, client: Store, server: StoreProcess, tmp_path: Path) -> Iterator[Run]:
     """Runs a `jibek ledger` command against a venue where Alice has bought 0.5 BTC of Bob's 1 BTC."""
     alice = venue.add_account("alice", KZT=60_000_000_00)
     bob = venue.add_account("bob", BTC=100_000_000)

@@ -18,7 +18,7 @@ from jibek.client.trading import Credentials
 from jibek.load.flow import BLOCKS, Flow, Terms, TermsImpossible, make_terms
 from jibek.load.histogram import LATENCY_US_MAX, Histogram, bucket_of, upper_edge_us
 from jibek.venue.processes import cpu_seconds
-from tests.worlds.venue_process import VenueProcess
+from tests.worlds.venue import VenueProcess
 
 TERMS = Terms("BTCUSDT", Decimal("89000.00"), Decimal("0.01"), Decimal("0.000012"))
 RULES = {

@@ -25,8 +25,9 @@ from jibek.replay.plan import Fate, Plan, make_plan
 from jibek.replay.recording import read_order_flow
 from jibek.replay.run import Played, play
 from jibek.venue.directory import read_directory
+from tests.worlds.processes import WAIT_S, wait_until
 from tests.worlds.replay import default_market
-from tests.worlds.venue_process import WAIT_S, VenueProcess, wait_until
+from tests.worlds.venue import VenueProcess
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "order-flow.csv"

@@ -20,8 +20,9 @@ from engine.journal import BEGINNING, read_journal
 from engine.reference import Core
 from jibek.client.trading import Credentials, TradingClient
 from jibek.venue.children import CRASHES_MAX
-from tests.worlds.store_process import StoreProcess
-from tests.worlds.venue_process import WAIT_S, VenueProcess, is_running, wait_until
+from tests.worlds.processes import WAIT_S, is_running, wait_until
+from tests.worlds.store import StoreProcess
+from tests.worlds.venue import VenueProcess
 
 NewVenue = Callable[..., VenueProcess]
 

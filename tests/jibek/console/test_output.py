@@ -25,7 +25,7 @@ from jibek.console.output import (
     print_table,
     store_errors,
 )
-from tests.worlds.store_process import StoreProcess
+from tests.worlds.store import StoreProcess
 
 CONTENT = {
     "pid": 1,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jibek.venue.children import CRASH_WINDOW_S, Child, Lifeline, LogFile
-from tests.worlds.venue_process import wait_until
+from tests.worlds.processes import wait_until
 
 
 @pytest.fixture

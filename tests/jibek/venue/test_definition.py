@@ -16,7 +16,7 @@ from engine.records import MarketState
 from engine.venue_file import VenueDefinition, load_venue
 from jibek.venue.definition import define_venue, differences, is_beginning_of
 from jibek.venue.directory import read_directory
-from tests.worlds.store_process import StoreProcess
+from tests.worlds.store import StoreProcess
 
 
 def listing_of(definition: VenueDefinition, assets: int | None = None, markets: int | None = None) -> Listing:

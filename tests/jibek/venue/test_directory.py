@@ -11,7 +11,7 @@ import pytest
 from engine.journal import Store
 from engine.records import KeyType
 from jibek.venue.directory import CACHE_FILE, Directory, defines_something, read_directory
-from tests.worlds.venue_process import VenueProcess
+from tests.worlds.venue import VenueProcess
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.worlds.venue_process import is_running, wait_until
+from tests.worlds.processes import is_running, wait_until
 
 # A parent that starts `sleep` through the keeper, prints its process id, and waits.
 PARENT = """

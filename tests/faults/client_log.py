@@ -1,4 +1,4 @@
-"""What clients were told, word for word: the one side of the kill test. `history` is the other.
+"""What the clients saw, word for word: one side of the kill test. `history` is the other.
 
 Nothing is interpreted here. A reply is kept as the venue sent it; a request that was sent and not answered before its
 connection ended stays UNKNOWN, as does one that the venue itself calls unknown.
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 CODE_UNKNOWN = -1007
-"""The venue's own word for: no answer came in time, it may have been carried out."""
+"""The venue answers so when it does not know in time whether a request was executed."""
 
 Reply = dict[str, Any]
 
@@ -75,8 +75,8 @@ class LastLook:
 
 
 @dataclass
-class Told:
-    """Everything that all clients of a round were told."""
+class ClientLog:
+    """Everything that the clients of a round asked for and saw."""
 
     placements: list[Request] = field(default_factory=list)
     cancels: list[Request] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Told:
     """Account, and an order as the venue showed it at some time in between."""
     last_looks: list[LastLook] = field(default_factory=list)
     silences: list[str] = field(default_factory=list)
-    """Requests without an answer on a connection that stayed open: the venue owes one, if only that it does not know."""
+    """Requests without an answer on a connection that stayed open: the venue owes one, even if it is only "unknown"."""
 
     def save(self, path: Path) -> None:
         """Writes it all down, for the person who looks into a failure."""

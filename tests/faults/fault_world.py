@@ -1,4 +1,4 @@
-"""A running venue with people in every situation that a bad request can be about."""
+"""A running venue whose clients are in every situation that a bad request can be about."""
 
 from __future__ import annotations
 
@@ -14,20 +14,11 @@ from engine.records import (
     MarketState,
     Permission,
 )
-from tests.faults.shadow import Shadow
-from tests.faults.wire import Wire, text
-from tests.worlds.venue_in_process import (
-    ASSETS,
-    BY_TEST,
-    MARKETS,
-    Ed25519Key,
-    HmacKey,
-    Process,
-    Venue,
-    json_text,
-    limit_order,
-    now_ms,
-)
+from tests.faults.reference_follower import ReferenceFollower
+from tests.worlds.accounts import ASSETS, BY_TEST, MARKETS, Ed25519Key
+from tests.worlds.clients import limit_order, now_ms, signed
+from tests.worlds.raw_client import RawClient, text
+from tests.worlds.services import Venue
 
 RICH = {"BTC": "10", "KZT": "1000000000", "USDT": "1000000", "ETH": "100"}
 HALTED, WIDE = "USDTKZT", "ETHUSDT"
@@ -38,32 +29,22 @@ WIDE_MARKET = MarketDefinition(
     notional_max=AMOUNT_MAX, open_orders_max=1,
 )  # fmt: skip
 
-Send = Callable[["Scene"], bytes]
-"""Makes the bytes that a row sends."""
+Send = Callable[["FaultWorld"], bytes]
+"""Makes the bytes that a row of a table sends."""
 
 
-class CompiledVenue(Venue):
-    """A venue whose engine is the compiled one, as it is by default."""
-
-    def start_engine(self) -> None:
-        self.processes["engine"] = Process(
-            self.data, "engine", "engine.service", "--store", self.store.url, "--data", str(self.data),
-            "--engine", "compiled",
-        )  # fmt: skip
-
-
-class Scene:
-    """The venue, its people, and the shadow that knows its state."""
+class FaultWorld:
+    """The venue, its clients' keys and orders, and a reference engine that knows its state."""
 
     def __init__(self) -> None:
-        self.venue = venue = CompiledVenue()
+        self.venue = venue = Venue(engine="compiled")
         try:
-            self.shadow = Shadow(venue.client)
+            self.follower = ReferenceFollower(venue.client)
             self._list_wide_market()
             self._open_accounts()
             self._place_orders()
             self._close_doors()
-            self.shadow.catch_up()
+            self.follower.catch_up()
         except BaseException:
             venue.close()
             raise
@@ -104,17 +85,17 @@ class Scene:
 
     # -- connections
 
-    def wire(self, path: str = "/ws-api/v3") -> Wire:
-        return Wire(self.venue.port, path)
+    def wire(self, path: str = "/ws-api/v3") -> RawClient:
+        return RawClient(self.venue.port, path)
 
-    def logged_on(self, key: Ed25519Key) -> Wire:
+    def logged_on(self, key: Ed25519Key) -> RawClient:
         wire = self.wire()
         reply = wire.ask("session.logon", **signed(key))
         assert reply["status"] == 200, reply
         return wire
 
 
-def _placed(wire: Wire, symbol: str, side: str, quantity: str, price: str, **params: Any) -> int:
+def _placed(wire: RawClient, symbol: str, side: str, quantity: str, price: str, **params: Any) -> int:
     reply = wire.ask("order.place", **limit_order(symbol, side, quantity, price, **params))
     assert reply["status"] == 200, reply
     order_id: int = reply["result"]["orderId"]
@@ -122,12 +103,6 @@ def _placed(wire: Wire, symbol: str, side: str, quantity: str, price: str, **par
 
 
 # -- what a row sends
-
-
-def signed(key: HmacKey | Ed25519Key, **params: Any) -> dict[str, Any]:
-    params = {"timestamp": now_ms(), "apiKey": key.id, **params}
-    payload = "&".join(f"{name}={json_text(params[name])}" for name in sorted(params))
-    return {**params, "signature": key.sign(payload)}
 
 
 def without_nothing(params: dict[str, Any]) -> dict[str, Any]:
@@ -144,13 +119,13 @@ def request(method: str, params: dict[str, Any]) -> bytes:
 
 
 def placing(**changes: Any) -> Send:
-    return lambda scene: request("order.place", order_params(**changes))
+    return lambda world: request("order.place", order_params(**changes))
 
 
 def placing_text(old: str, new: str) -> Send:
     """A good order whose JSON text is changed, for what JSON libraries do not write."""
 
-    def send(scene: Scene) -> bytes:
+    def send(world: FaultWorld) -> bytes:
         data = b'{"id":1,"method":"order.place","params":{"symbol":"BTCKZT","side":"BUY","type":"LIMIT",'
         data += b'"timeInForce":"GTC","quantity":"0.01","price":"41000000","timestamp":%d}}' % now_ms()
         assert data.count(old.encode()) == 1
@@ -160,24 +135,24 @@ def placing_text(old: str, new: str) -> Send:
 
 
 def asking(method: str, **params: Any) -> Send:
-    """A request with a present timestamp; values that are functions are called with the scene."""
+    """A request with a present timestamp; values that are functions are called with the world."""
 
-    def send(scene: Scene) -> bytes:
-        values = {name: value(scene) if callable(value) else value for name, value in params.items()}
+    def send(world: FaultWorld) -> bytes:
+        values = {name: value(world) if callable(value) else value for name, value in params.items()}
         return request(method, without_nothing({"timestamp": now_ms(), **values}))
 
     return send
 
 
 def signing(key: str, method: str = "order.place", *, after: dict[str, Any] | None = None, **changes: Any) -> Send:
-    """A request signed with a key of the scene; `after` is changed when it is signed, None takes away."""
+    """A request signed with a key of the world; `after` is changed when it is signed, None takes away."""
 
-    def send(scene: Scene) -> bytes:
+    def send(world: FaultWorld) -> bytes:
         params = order_params(**changes) if method == "order.place" else changes
-        return request(method, without_nothing({**signed(getattr(scene, key), **params), **(after or {})}))
+        return request(method, without_nothing({**signed(getattr(world, key), **params), **(after or {})}))
 
     return send
 
 
 def sending(data: bytes) -> Send:
-    return lambda scene: data
+    return lambda world: data

@@ -13,11 +13,11 @@ ENTRIES_PER_CHECK = 25
 """`Core.check` walks the whole state; after so many entries, and at the end."""
 
 
-class Replay:
-    """A reference engine that has executed the whole journal. `faults` is where it differs from what stands.
+class ReplayCheck:
+    """A reference engine that has executed the whole journal. `faults` lists where it differs from the events.
 
     Args:
-        states: state hashes that a live engine has told, by the entry after which it had that state.
+        states: state hashes that live engines reported, by the entry after which it had that state.
     """
 
     def __init__(self, pairs: Iterable[Pair], states: Mapping[EntryId, str]) -> None:
@@ -60,9 +60,9 @@ class Replay:
             if event.kind == EventKind.STATE_REPORTED:
                 self.reports[id] = STATE_REPORT.unpack_from(entry.parts(event)[0])
 
-    def _compare_state(self, id: EntryId, told: str) -> None:
+    def _compare_state(self, id: EntryId, reported: str) -> None:
         self.states_compared += 1
-        if self.core.state_hash().hex() != told:
+        if self.core.state_hash().hex() != reported:
             self.faults.append(f"the state of an engine that started at {id} was not that of the reference engine")
 
     def _check(self, id: EntryId) -> None:

@@ -1,4 +1,4 @@
-"""A WebSocket client that can misbehave: it sends any bytes, and tells exactly what came back."""
+"""A WebSocket client that can misbehave: it sends any bytes, and returns exactly what came back."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def text(message: object) -> bytes:
     return frame(Opcode.TEXT, message if isinstance(message, bytes) else json.dumps(message).encode())
 
 
-class Wire:
+class RawClient:
     """A connection after the upgrade. `receive_buffer_bytes` makes the kernel hold little for a slow reader."""
 
     def __init__(self, port: int, path: str = "/ws-api/v3", *, receive_buffer_bytes: int = 0) -> None:
@@ -56,7 +56,7 @@ class Wire:
         head = self._read_head()
         assert head.startswith(b"HTTP/1.1 101"), head
 
-    def __enter__(self) -> Wire:
+    def __enter__(self) -> RawClient:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -66,7 +66,7 @@ class Wire:
         self.socket.close()
 
     def send(self, data: bytes) -> None:
-        """Sends bytes. That the other side has closed meanwhile is told by `receive`."""
+        """Sends bytes. If the gateway has closed the connection meanwhile, the next `receive` says so."""
         try:
             self.socket.sendall(data)
         except (BrokenPipeError, ConnectionResetError):

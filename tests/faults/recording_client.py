@@ -1,4 +1,4 @@
-"""Clients that trade through everything and write down what they are told.
+"""Clients that trade through everything and write down what they see.
 
 Each client is one connection at a time, with several requests in flight. When the connection ends, whatever has no reply
 stays unknown; the client connects again, asks what is open, asks for each order of unknown fate by its client order id,
@@ -21,7 +21,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from jibek.client.trading import Credentials
-from tests.faults.told import LastLook, Outcome, Reply, Request, Stream, Told
+from tests.faults.client_log import ClientLog, LastLook, Outcome, Reply, Request, Stream
 
 REQUESTS_IN_FLIGHT = 2
 ANSWER_WAIT_S = 20.0
@@ -82,7 +82,7 @@ class RecordingClient:
         url: str,
         account: int,
         credentials: Credentials,
-        told: Told,
+        log: ClientLog,
         acknowledged: Callable[[float], None],
         seed: str,
     ) -> None:
@@ -90,7 +90,7 @@ class RecordingClient:
         self.url = url
         self.account = account
         self.credentials = credentials
-        self.told = told
+        self.log = log
         self.connections = 0
         self.is_done = asyncio.Event()
         """Whether it has placed its last order, after `stop`."""
@@ -132,7 +132,7 @@ class RecordingClient:
         ) as self._connection:
             self.connections += 1
             stream = self._stream = Stream(self.account, self.name)
-            self.told.streams.append(stream)
+            self.log.streams.append(stream)
             reader = asyncio.create_task(self._read(stream))
             try:
                 await self._begin()
@@ -168,7 +168,7 @@ class RecordingClient:
                 self._look([reply["result"]])
 
     def _look(self, shown: list[Reply]) -> None:
-        self.told.looks.extend((self.account, order) for order in shown)
+        self.log.looks.extend((self.account, order) for order in shown)
 
     # -- requests and replies
 
@@ -207,7 +207,7 @@ class RecordingClient:
                 reply: Reply = await future
                 return reply
         except TimeoutError:
-            self.told.silences.append(f"{self.name} had no answer to {method} within {ANSWER_WAIT_S:.0f} s")
+            self.log.silences.append(f"{self.name} had no answer to {method} within {ANSWER_WAIT_S:.0f} s")
             raise ConnectionLost from None
         finally:
             del self._waiting[id]
@@ -217,11 +217,11 @@ class RecordingClient:
         assert self._connection is not None
         with contextlib.suppress(WebSocketException, OSError):
             async for message in self._connection:
-                told = orjson.loads(message)
-                if "event" in told:
-                    self._hear(stream, told["event"])
-                elif (future := self._waiting.get(told["id"])) is not None and not future.done():
-                    future.set_result(told)
+                frame = orjson.loads(message)
+                if "event" in frame:
+                    self._hear(stream, frame["event"])
+                elif (future := self._waiting.get(frame["id"])) is not None and not future.done():
+                    future.set_result(frame)
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(ConnectionLost())
@@ -271,13 +271,13 @@ class RecordingClient:
 
     async def _cancel(self, params: dict[str, str], method: str) -> None:
         cancel = Request(self.account, method, params)
-        self.told.cancels.append(cancel)
+        self.log.cancels.append(cancel)
         self._note(cancel, await self._ask_own(method, params))
 
     async def _send_order(self, params: dict[str, str]) -> Outcome:
         """Places an order, writes down what comes of it, and returns that."""
         placement = Request(self.account, "order.place", params)
-        self.told.placements.append(placement)
+        self.log.placements.append(placement)
         self._unknown.append(placement)
         sent_s = time.monotonic()
         self._note(placement, await self._ask_own("order.place", params))
@@ -285,7 +285,7 @@ class RecordingClient:
             self._acknowledged(sent_s)
             order_id, symbol = placement.result["orderId"], params["symbol"]
             self._orders.append((order_id, symbol))
-            # Whether it is open still is told by the reports, which may have come before this reply.
+            # The reports say whether it is still open. They may have come before this reply.
             if params["type"] == "LIMIT_MAKER" or params.get("timeInForce") == "GTC":
                 self._note_open(order_id, symbol)
         return placement.outcome
@@ -359,4 +359,4 @@ class RecordingClient:
         ]
         account = await self._query("account.status")
         shown = await self._query("openOrders.status")
-        self.told.last_looks.append(LastLook(self.account, shown, trades, account["balances"], orders))
+        self.log.last_looks.append(LastLook(self.account, shown, trades, account["balances"], orders))

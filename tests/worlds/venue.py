@@ -1,6 +1,6 @@
-"""A whole venue as a test uses it: `jibek up` in a process of its own, and the `jibek` command on it.
+"""A whole venue by `jibek up` in a process of its own, and the `jibek` command on it.
 
-The process ends with the test process, however that ends, and takes its children with it.
+The venue ends when the test process ends, even if that is killed.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +18,7 @@ from jibek.venue.folder import DataFolder
 from jibek.venue.launch import Launched, VenueOptions, launch
 from jibek.venue.offsets import read_positions
 from jibek.venue.temporary_venue import free_port
-
-WAIT_S = 60.0
-"""Far longer than anything takes; a test that waits so long fails."""
-
-
-def wait_until(condition: Callable[[], Any], what: str) -> Any:
-    """The first true value of `condition`. Fails with `what` where none comes."""
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.01)
-    raise AssertionError(f"waited {WAIT_S:.0f} s in vain until {what}")
-
-
-def is_running(pid: int) -> bool:
-    """Whether the process runs; one that has ended and was not waited for does not."""
-    answer = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    return bool(answer.strip()) and not answer.strip().startswith("Z")
+from tests.worlds.processes import WAIT_S, wait_until
 
 
 class VenueProcess:
@@ -61,10 +41,10 @@ class VenueProcess:
         return self.launched
 
     def said(self) -> str:
-        """Everything that `jibek up` has said on this data folder."""
+        """The log of `jibek up` on this data folder."""
         return (self.folder.logs / "up.log").read_text()
 
-    # -- what it is made of
+    # -- its processes
 
     def facts(self) -> dict[str, Any]:
         """What venue.json says."""
@@ -87,12 +67,12 @@ class VenueProcess:
 
         def is_back() -> bool:
             facts = self.facts()
-            return facts["services"].get(name, old_pid) != old_pid and facts["states"][name] == "ready"
+            return bool(facts["services"].get(name, old_pid) != old_pid and facts["states"][name] == "ready")
 
         wait_until(is_back, f"the {name} is back")
 
     def wait_until_settled(self) -> str:
-        """Waits until events and ledger have caught up with the journal; the id at which all stand."""
+        """Waits until events and ledger have caught up with the journal; their common entry id."""
 
         def settled_at() -> str:
             positions = read_positions(client)
@@ -112,7 +92,11 @@ class VenueProcess:
         return subprocess.run(command, capture_output=True, text=True, input=input, timeout=WAIT_S, check=False)
 
     def json(self, *arguments: str) -> Any:
-        """The JSON that a command prints; fails where the command does."""
+        """The JSON that a command prints.
+
+        Raises:
+            AssertionError: the command failed.
+        """
         result = self.jibek(*arguments, "--json")
         assert result.returncode == 0, result.stderr
         return json.loads(result.stdout)
@@ -120,7 +104,7 @@ class VenueProcess:
     # -- ending
 
     def stop(self) -> int:
-        """Ends it in order, and returns the exit code of `jibek up`."""
+        """Stops the venue in order, and returns the exit code of `jibek up`."""
         assert self.launched is not None
         self.launched.process.send_signal(signal.SIGTERM)
         return self.wait()

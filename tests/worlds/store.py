@@ -11,7 +11,7 @@ import redis
 
 from engine.journal import Store, connect
 from jibek.venue.store_server import server_binary
-from tests.worlds.venue_process import wait_until
+from tests.worlds.processes import wait_until
 
 
 class StoreProcess:

@@ -1,4 +1,4 @@
-"""The reference engine beside a running venue: it reads the same journal and must give the same events.
+"""A reference engine that follows a running venue: it reads the same journal and must give the same events.
 
 So a test knows the venue's whole state at every entry, and can say that a refusal has not moved it. What a refusal may
 move is left out of the comparison: the venue's time, and what is kept of each producer (the number of its last batch),
@@ -25,8 +25,12 @@ from engine.records import (
 from engine.reference import Core
 
 
-class Shadow:
-    """Args: store: a connection to the venue's store, which answers in bytes."""
+class ReferenceFollower:
+    """A reference engine at the end of the journal, as far as `catch_up` has read it.
+
+    Args:
+        store: a connection to the venue's store, which answers in bytes.
+    """
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -34,7 +38,11 @@ class Shadow:
         self.core = Core()
 
     def catch_up(self) -> list[Event]:
-        """Reads all that stands in the store, compares each entry with the reference's, and returns the new events."""
+        """Reads the new entries of the journal, and returns their events.
+
+        Raises:
+            AssertionError: the venue's engine gave other events than the reference.
+        """
         events: list[Event] = []
         while pairs := self._reader.read(count=256):
             for entry, published in pairs:
@@ -61,9 +69,9 @@ class Shadow:
         builder.add(Command(kind=CommandKind.STATE_REPORT))
         _, entry = producer.execute(builder)
         (event,) = entry
-        told: StateReport = STATE_REPORT.unpack_from(entry.parts(event)[0])
+        reported: StateReport = STATE_REPORT.unpack_from(entry.parts(event)[0])
         *_, last = self.catch_up()
         assert last.kind == EventKind.STATE_REPORTED
-        assert told.open_orders == self.core.open_order_count
-        assert told.accounts == len(self.core.exchange.accounts)
+        assert reported.open_orders == self.core.open_order_count
+        assert reported.accounts == len(self.core.exchange.accounts)
         self.core.check()
