@@ -214,7 +214,9 @@ def prepare(arguments: Arguments, stop: StopRequest) -> Prepared:
     raise NotReady("the process was asked to stop")
 
 
-async def serve(arguments: Arguments, prepared: Prepared, secret_key: bytes, log: logging.Logger) -> BaseException | None:
+async def serve(
+    arguments: Arguments, prepared: Prepared, secret_key: bytes, log: logging.Logger
+) -> BaseException | None:
     """Serves until a signal comes; what broke a promise, if anything did."""
     service = Service(arguments, prepared, secret_key, log)
     loop = asyncio.get_running_loop()

@@ -12,6 +12,7 @@ from gateway.dialect.numbers import MarketNumbers
 from gateway.dialect.replies import dump_text
 from gateway.limits import RateLimitSettings
 
+
 def rate_limit_settings(settings: RateLimitSettings) -> list[dict[str, Any]]:
     """The limits as exchangeInfo lists them."""
     limits = (

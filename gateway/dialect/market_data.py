@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from gateway.dialect.numbers import MarketNumbers
 
+
 def trade_event(
     market: MarketNumbers, trade_id: int, price_ticks: int, lots: int, buyer_is_maker: bool, time_us: int, unit: int
 ) -> str:

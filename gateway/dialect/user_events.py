@@ -11,6 +11,7 @@ from gateway.dialect.numbers import ZERO, asset_unit_e8, format_e8
 from gateway.dialect.replies import commission_of, shown_balances
 from gateway.view.accounts import Account, Order, OwnTrade
 
+
 def execution_report(
     order: Order,
     time_us: int,

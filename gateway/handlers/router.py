@@ -280,5 +280,3 @@ class Router:
         except Rejected as rejected:
             data = self.answers.retry_after(rejected.reject)
             exchange.fail("", rejected.reject, "", cancelling=route.cancels, data=data)
-
-

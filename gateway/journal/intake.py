@@ -74,5 +74,3 @@ class Intake:
         """What an earlier process of this gateway has taken is not taken again."""
         if header.producer == self._pipeline.producer and not self._pipeline.is_own(header.incarnation):
             self._replays.seen_by_another(header.time_us)
-
-

@@ -78,9 +78,7 @@ class Feeds:
             if symbol not in self._books_by_symbol or kind not in self._kinds:
                 raise Rejected(Reason.UNKNOWN_STREAM, stream[:NAME_CHARACTERS_SHOWN_MAX])
         if len(session.streams.keys() | set(streams)) > STREAMS_PER_SESSION_MAX:
-            raise Rejected(
-                Reason.INVALID_STREAM_REQUEST, f"over {STREAMS_PER_SESSION_MAX} streams on one connection"
-            )
+            raise Rejected(Reason.INVALID_STREAM_REQUEST, f"over {STREAMS_PER_SESSION_MAX} streams on one connection")
 
     def follow(self, session: Listener, stream: str) -> None:
         """Subscribes a session to a stream that `check_follow` has allowed; asking again changes nothing."""

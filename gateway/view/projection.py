@@ -157,7 +157,9 @@ class Projection:
             assets = [self.listing.assets[number] for number in sorted(numbers)]
             self.feeds.user_data.queue(
                 account,
-                lambda unit, account=account, assets=assets: user_events.account_position(account, assets, time_us, unit),  # type: ignore[misc]
+                lambda unit, account=account, assets=assets: user_events.account_position(
+                    account, assets, time_us, unit
+                ),  # type: ignore[misc]
             )
         self.events.moved.clear()
         self.feeds.user_data.send_queued()

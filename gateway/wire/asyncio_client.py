@@ -11,6 +11,7 @@ from typing import Protocol as Interface
 from gateway.limits import WRITE_BUFFER_BYTES, ConnectionLimits
 from gateway.wire.connection import Connection, Event, HttpAnswer, HttpRequest, UpgradeRequest
 
+
 class Application(Interface):
     """What a client's requests go to. What it knows of a client it keeps in a session, which is opaque here."""
 

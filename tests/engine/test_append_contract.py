@@ -55,10 +55,11 @@ from engine.records import (
 from engine.reference import Core
 from engine.service.engine import EngineService
 from engine.service.watermark import write_watermark
-from gateway.auth.sessions import Session, Usage
-from gateway.dialect.fast import Ask
-from gateway.dialect.refusals import Refusal
-from gateway.journal.pipeline import ANSWER_TIMEOUT_S, Pipeline, Superseded
+from gateway.dialect.rejects import Reject, Rejected
+from gateway.journal.pending import PendingCommand
+from gateway.journal.pipeline import Pipeline, Superseded
+from gateway.limits import PipelineLimits
+from tests.worlds.sessions import silent_session
 from tests.worlds.store import StoreProcess
 
 STEPS = 150
@@ -218,15 +219,15 @@ class Gateway:
         self.world = world
         self.pipeline = Pipeline(FIRST_GATEWAY, self._refused)
         self.is_open = False
-        self.session = Session(lambda frame: None, Usage())
+        self.session = silent_session()
 
-    def _refused(self, ask: Ask, refusal: Refusal) -> None:
-        is_unknown = refusal.reason == Reason.OUTCOME_UNKNOWN
-        self._tell(ask, Fate.UNKNOWN if is_unknown else Fate.REFUSED)
+    def _refused(self, command: PendingCommand, reject: Reject) -> None:
+        is_unknown = reject.reason == Reason.OUTCOME_UNKNOWN
+        self._tell(command, Fate.UNKNOWN if is_unknown else Fate.REFUSED)
 
-    def _tell(self, ask: Ask, fate: Fate) -> None:
-        assert self.world.fates[ask.id_text] == Fate.OPEN, f"{ask.id_text} was told twice"
-        self.world.fates[ask.id_text] = fate
+    def _tell(self, command: PendingCommand, fate: Fate) -> None:
+        assert self.world.fates[command.id_text] == Fate.OPEN, f"{command.id_text} was told twice"
+        self.world.fates[command.id_text] = fate
 
     def add(self) -> None:
         pick = self.world.random
@@ -235,8 +236,12 @@ class Gateway:
             kind = CommandKind.ORDER_CANCEL if reduces else CommandKind.ORDER_PLACE
             command = COMMAND.pack(Command(kind=kind, account=1, client_id=name.encode()))
             expires_ms = int(self.world.now_s * 1000) + 1000 if pick.random() < 0.3 else 0
-            ask = Ask(self.session, None, name, command, "ACK", False, expires_ms, reduces)
-            if self.pipeline.add(ask, self.world.now_s) is not None:
+            pending = PendingCommand(
+                self.session, None, name, command, "ACK", False, expires_ms=expires_ms, reduces=reduces
+            )
+            try:
+                self.pipeline.add(pending, self.world.now_s)
+            except Rejected:
                 self.world.fates[name] = Fate.REFUSED
 
     def turn(self) -> None:
@@ -281,20 +286,20 @@ class Gateway:
 
     def restart(self) -> None:
         """The process ends, and its connections with it: nobody in it is told anything. Another one starts."""
-        waiting = [ask for batch in self.pipeline._waiting.values() for ask in batch.asks]
-        for ask in {id(ask): ask for ask in [*waiting, *self.pipeline._queue]}.values():
-            self._tell(ask, Fate.UNKNOWN)
+        waiting = [command for batch in self.pipeline._waiting.values() for command in batch.commands]
+        for command in {id(command): command for command in [*waiting, *self.pipeline._queue]}.values():
+            self._tell(command, Fate.UNKNOWN)
         self.pipeline, self.is_open = Pipeline(FIRST_GATEWAY, self._refused), False
 
     def hears(self, header: Any) -> None:
         batch = self.pipeline.answered(header)
         if batch is not None:
-            for ask in batch.asks:
-                self._tell(ask, Fate.CONFIRMED)
-                self.pipeline.finish(ask)
+            for command in batch.commands:
+                self._tell(command, Fate.CONFIRMED)
+                self.pipeline.finish(command)
 
     def lose_patience(self) -> None:
-        self.world.now_s += ANSWER_TIMEOUT_S / 2
+        self.world.now_s += PipelineLimits().answer_timeout_s / 2
         self.pipeline.expire(self.world.now_s)
 
 

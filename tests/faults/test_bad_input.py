@@ -43,7 +43,7 @@ from engine.records import (
     Side,
 )
 from engine.reference import Core
-from gateway.dialect.refusals import WORDINGS
+from gateway.dialect.rejects import WORDINGS
 from tests.faults.fault_world import (
     HALTED,
     RICH,

@@ -108,6 +108,21 @@ class TestWire:
         assert [order["orderId"] for order in cancelled] == order_ids
         client.close()
 
+    def test_a_cancel_does_not_overtake_an_order_whose_secret_has_to_be_fetched(self, venue: Venue) -> None:
+        account = venue.account(**RICH)
+        client = venue.api()
+        client.logon(venue.ed25519_key(account))
+        for number in range(5):
+            key, name = venue.hmac_key(account), f"mine{number}"
+            order = limit_order("BTCKZT", "BUY", "0.01", "1000000", newClientOrderId=name)
+            client.send({"id": 1, "method": "order.place", "params": client.signed(key, **order)})
+            cancel = {"symbol": "BTCKZT", "origClientOrderId": name, "timestamp": now_ms()}
+            client.send({"id": 2, "method": "order.cancel", "params": cancel})
+            replies = [client.receive() for _ in range(2)]
+            assert [(reply["id"], reply["status"]) for reply in replies] == [(1, 200), (2, 200)], replies
+        assert client.result("openOrders.status", timestamp=now_ms()) == []
+        client.close()
+
     @pytest.mark.parametrize("path", ["/ws", "/ws/0", "/ws/btckzt@trade", "/ws/whatever@else", "/stream", "/stream?streams=",
                                       "/stream?streams=btckzt@trade/nope@x", "/ws-api/v3", "/ws-api/v3?timeUnit=MICROSECOND"])  # fmt: skip
     def test_paths_that_open(self, venue: Venue, path: str) -> None:

@@ -324,7 +324,7 @@ def test_a_settlement_resumes_as_often_as_it_must(venue: SteppedVenue, client: S
     """It resumes after each lost connection, and whenever another settlement was first."""
     settlement = Settlement(open_ledger(client))
     for _ in range(120):
-        venue.add_account(f"client-{settlement.cursor.id.sequence}", KZT=100)
+        venue.add_account(f"client-{settlement.cursor.sequence}", KZT=100)
         assert settlement.step(block_ms=None)
         settlement.store.confirm_all()
         settlement.resume()

@@ -94,9 +94,12 @@ class OperatedVenue(ABC):
 
     def hmac_key(self, account: int, permissions: int = TRADER) -> HmacKey:
         key = HmacKey(f"hmac{next(self._names)}", os.urandom(16).hex())
+        self.add_hmac_key(account, key, permissions)
+        return key
+
+    def add_hmac_key(self, account: int, key: HmacKey, permissions: int = TRADER) -> None:
         self.keep_secret(key)
         self._add_key(account, key.id, KeyDefinition(KeyType.HMAC_SHA256, permissions), b"")
-        return key
 
     def ed25519_key(self, account: int, permissions: int = TRADER) -> Ed25519Key:
         key = Ed25519Key(f"ed{next(self._names)}", Ed25519PrivateKey.generate())

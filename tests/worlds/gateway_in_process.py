@@ -1,4 +1,4 @@
-"""A gateway without sockets, store or clock: Methods and Pipeline on top of the reference engine, in one process.
+"""A gateway without sockets, store or clock: Router and Pipeline on top of the reference engine, in one process.
 
 `Rig.turn` does what the service and the engine do in one turn: it takes the batch, lets the core execute it, and hands
 the events back. Time stands still until `Rig.now_ms` is changed.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.definitions import RULES_VERSION
@@ -24,6 +24,7 @@ from engine.journal import (
     chain_head,
     entry_digest,
 )
+from engine.reasons import Reason
 from engine.records import (
     EPOCH_START,
     BatchBuilder,
@@ -34,11 +35,22 @@ from engine.records import (
 )
 from engine.reference import Core
 from engine.venue_file import load_venue
-from gateway.auth.sessions import Key, RateLimitSettings, Session
-from gateway.handlers.methods import Clock, Methods
+from gateway.auth.keys import Key
+from gateway.auth.rate_limits import RateLimits
+from gateway.auth.sessions import Session
+from gateway.clock import Clock
+from gateway.dialect.rejects import Reject
+from gateway.handlers.answers import Answers
+from gateway.handlers.call import Route
+from gateway.handlers.http import HttpExchange
+from gateway.handlers.router import Router
+from gateway.handlers.routes import ROUTES
+from gateway.handlers.state import GatewayState
+from gateway.journal.intake import Intake
 from gateway.journal.pipeline import Pipeline
-from gateway.service import Knowledge
-from gateway.wire.connection import HttpRequest
+from gateway.limits import RateLimitSettings
+from gateway.view.venue_view import VenueView
+from gateway.wire.connection import HttpAnswer, HttpRequest
 from tests.worlds.accounts import Ed25519Key, HmacKey, OperatedVenue
 from tests.worlds.clients import RequestClient
 
@@ -59,29 +71,38 @@ def unframe(frame: bytes) -> Any:
 
 
 class Rig(OperatedVenue):
-    def __init__(self, limits: RateLimitSettings | None = None) -> None:
+    def __init__(self, limits: RateLimitSettings | None = None, routes: Mapping[str, Route] = ROUTES) -> None:
         super().__init__()
         self.now_ms = START_MS
         self.core = Core()
-        self.knowledge = Knowledge()
-        self.projection = self.knowledge.projection
         self.sequence = 0
+        self.head = GENESIS_HEAD
         self.published: list[PublishedEntry] = []
         """All entries from the beginning, as another reader of the store would get them."""
         self.secrets: dict[str, bytes] = {}
         self.secrets_asked: list[Key] = []
         self.answers_secrets = True
-        self.methods = Methods(
-            self.projection,
-            self.knowledge.feeds,
-            self.knowledge.keys,
-            Clock(lambda: self.now_ms / 1000, lambda: self.now_ms * 1000),
-            limits or RateLimitSettings(),
+        self.has_read_all = True
+        """Else a request with an unknown key waits, until `catch_up` is called."""
+        self._fetching: list[tuple[Key, Callable[[Key, bytes | None, Reject], None]]] = []
+        self._catching_up: list[Callable[[], None]] = []
+        rate_limits = RateLimits(limits or RateLimitSettings())
+        self.view = VenueView(rate_limits.first_fill)
+        self.projection = self.view.projection
+        clock = Clock(lambda: self.now_ms / 1000, lambda: self.now_ms * 1000)
+        self.state = GatewayState(self.view, rate_limits, clock)
+        answers = Answers(self.state)
+        self.pipeline = Pipeline(GATEWAY, answers.reject)
+        self.router = Router(
+            self.state,
+            answers,
+            self.pipeline,
             fetch_secret=self._fetch_secret,
-            read_up=self._read_up,
+            catch_up=self._catch_up,
             wake=lambda: None,
+            routes=routes,
         )
-        self.pipeline = self.methods.pipeline = Pipeline(GATEWAY, self.methods.refused)
+        self.intake = Intake(self.view, self.pipeline, answers, self.state.replays)
         self.pipeline.opened(Opening(1, 0, 0, BEGINNING))
         self._operator_numbers = itertools.count(1)
         builder = BatchBuilder()
@@ -91,27 +112,41 @@ class Rig(OperatedVenue):
         for venue_builder in load_venue().batches("test"):
             self.operate(venue_builder)
 
-    def _fetch_secret(self, key: Key) -> None:
+    def _fetch_secret(self, key: Key, arrived: Callable[[Key, bytes | None, Reject], None]) -> None:
         self.secrets_asked.append(key)
+        self._fetching.append((key, arrived))
         if self.answers_secrets:
-            self.methods.secret_arrived(key, self.secrets.get(key.id))
+            self.send_secrets()
 
-    def _read_up(self, read: Callable[[], None]) -> bool:
-        """The rig has always read all there is."""
-        read()
+    def send_secrets(self, reject: Reject = Reject(Reason.UNAUTHORIZED)) -> None:  # noqa: B008
+        """The store answers everybody who has asked for a secret."""
+        fetching, self._fetching = self._fetching, []
+        for key, arrived in fetching:
+            arrived(key, self.secrets.get(key.id), reject)
+
+    def _catch_up(self, resume: Callable[[], None]) -> bool:
+        self._catching_up.append(resume)
+        if self.has_read_all:
+            self.catch_up()
         return True
+
+    def catch_up(self) -> None:
+        """Goes on with what waits for newer events."""
+        waiting, self._catching_up = self._catching_up, []
+        for resume in waiting:
+            resume()
 
     # -- the engine's side
 
     def execute(self, batch: bytes) -> EventEntry:
-        """Lets the core carry out a journal entry and the gateway take in its events."""
+        """Lets the core execute a journal entry and the gateway take in its events."""
         data = self.core.execute(self.now_ms * 1000, batch)
         id = EntryId(1, self.sequence)
         self.sequence += 1
         digest = entry_digest(JournalEntry(id, self.now_ms * 1000, batch))
-        head = chain_head(self.knowledge.chain.head, id, digest, data)
-        self.published.append(PublishedEntry(id, head, digest, data))
-        self.knowledge.take(self.published[-1], self.pipeline, self.methods)
+        self.head = chain_head(self.head, id, digest, data)
+        self.published.append(PublishedEntry(id, self.head, digest, data))
+        self.intake.take(self.published[-1])
         return EventEntry(data)
 
     def turn(self) -> int:
@@ -150,8 +185,37 @@ class Rig(OperatedVenue):
 
     def get(self, path: str, query: str = "", method: str = "GET", **headers: str) -> tuple[int, Any]:
         encoded = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
-        status, body, _ = self.methods.handle_http("ip", HttpRequest(method, path, query, encoded, b""))
-        return status, json.loads(body)
+        (answer,) = self.http(HttpRequest(method, path, query, encoded, b""))
+        return answer.status, json.loads(answer.body)
+
+    def http(self, request: HttpRequest) -> list[HttpAnswer]:
+        """Sends a request; the list gets its answer, now or after `turn`."""
+        answers: list[HttpAnswer] = []
+        usage = self.state.rate_limits.weight_of("ip", self.now_ms)
+        self.router.handle_http(HttpExchange(request, usage, answers.append))
+        return answers
+
+
+class RigConnection:
+    """The wire under the session of a RigClient."""
+
+    def __init__(self, client: RigClient) -> None:
+        self._client = client
+        self.send = client.frames.append
+
+    def close(self, code: int, reason: str) -> None:
+        self._client.closed.append((code, reason))
+
+    def is_behind(self) -> bool:
+        return self._client.is_slow
+
+    def pause_reading(self) -> None:
+        assert self._client.is_reading
+        self._client.is_reading = False
+
+    def resume_reading(self) -> None:
+        assert not self._client.is_reading
+        self._client.is_reading = True
 
 
 class RigClient(RequestClient):
@@ -162,14 +226,16 @@ class RigClient(RequestClient):
     def __init__(self, rig: Rig, **options: Any) -> None:
         self.rig = rig
         self.frames: list[bytes] = []
-        self.session = Session(
-            self.frames.append, rig.methods.rate_limits.weight_of("ip", rig.now_ms), connected_ms=rig.now_ms, **options
-        )
+        self.closed: list[tuple[int, str]] = []
+        self.is_reading = True
+        self.is_slow = False
+        usage = rig.state.rate_limits.weight_of("ip", rig.now_ms)
+        self.session = Session(RigConnection(self), usage, connected_ms=rig.now_ms, **options)
         self._ids = itertools.count(1)
 
     def send(self, frame: object) -> None:
         data = frame if isinstance(frame, bytes) else json.dumps(frame).encode()
-        self.rig.methods.handle_messages(self.session, (data,))
+        self.rig.router.handle_messages(self.session, (data,))
 
     def take(self) -> list[Any]:
         """What came since the last call."""

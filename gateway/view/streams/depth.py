@@ -118,9 +118,7 @@ class DepthStreams:
                 if make is not None:
                     self._followers.publish(stream, make, prompt)
 
-    def _send_missed(
-        self, stream: str, depth: DepthStream, changes: Changes | None, time_us: int
-    ) -> list[Listener]:
+    def _send_missed(self, stream: str, depth: DepthStream, changes: Changes | None, time_us: int) -> list[Listener]:
         """Keeps the changes for followers that are behind, and sends what was missed to those that have caught up; the
         followers that are to get the changes as usual."""
         prompt = []

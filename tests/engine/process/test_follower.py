@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 import redis
+from tests.worlds.store_process import StoreProcess
+from tests.worlds.venue_process import wait_until
 
 from engine.core import Core
 from engine.journal import (
@@ -49,8 +51,6 @@ from engine.process.follower import (
 )
 from engine.records import BatchBuilder, MalformedRecord
 from engine.service.engine import EngineService
-from tests.worlds.store_process import StoreProcess
-from tests.worlds.venue_process import wait_until
 
 LOG = logging.getLogger("follower under test")
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.reasons import Reason
-from gateway.dialect.numbers import INT64_MAX, NumberToken, format_e8, parse_e8, parse_integer
+from gateway.dialect.constants import INT64_MAX
+from gateway.dialect.numbers import NumberToken, format_e8, parse_e8, parse_integer
 
 ILLEGAL, PRECISE, LARGE = Reason.ILLEGAL_CHARACTERS, Reason.TOO_PRECISE, Reason.NUMBER_TOO_LARGE
 
@@ -107,3 +108,10 @@ def test_any_number_token_is_exact_or_refused(text: str) -> None:
 )
 def test_a_whole_number(value: object, expected: int | None) -> None:
     assert parse_integer(value) == expected
+
+
+@given(st.integers(-(10**25), 10**25))
+def test_numbers_of_any_size_have_eight_decimals(number: int) -> None:
+    whole, _, fraction = format_e8(number).partition(".")
+    assert len(fraction) == 8
+    assert int(whole + fraction) == number

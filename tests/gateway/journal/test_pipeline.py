@@ -15,10 +15,17 @@ from engine.records import (
     parse_batch,
     unpack_parts,
 )
-from gateway.auth.sessions import Session, Usage
-from gateway.dialect.refusals import Refusal
-from gateway.journal.pipeline import ANSWER_TIMEOUT_S, COMMANDS_PER_SESSION_MAX, Ask, Batch, Pipeline, Superseded
+from gateway.dialect.rejects import Reject, Rejected
+from gateway.journal.pending import PendingCommand
+from gateway.journal.pipeline import Batch, Pipeline, Superseded
+from gateway.limits import PipelineLimits
 from gateway.view.accounts import Account
+from tests.worlds.sessions import silent_session
+
+ANSWER_TIMEOUT_S, COMMANDS_PER_SESSION_MAX = (
+    PipelineLimits().answer_timeout_s,
+    PipelineLimits().commands_per_session_max,
+)
 
 ACCOUNT = Account(1)
 
@@ -28,18 +35,24 @@ class Bench:
 
     def __init__(self) -> None:
         self.refused: list[tuple[str, str]] = []
-        self.session = Session(lambda frame: None, Usage())
+        self.session = silent_session()
         self.pipeline = Pipeline(16, self._refuse)
         self.pipeline.opened(Opening(3, 0, 0, BEGINNING))
 
-    def _refuse(self, ask: Ask, refusal: Refusal) -> None:
-        self.refused.append((ask.id_text, refusal.reason.name))
+    def _refuse(self, command: PendingCommand, reject: Reject) -> None:
+        self.refused.append((command.id_text, reject.reason.name))
 
-    def add(self, id: object, *, cancel: bool = False, blob: bytes = b"", expires_ms: int = 0, now_s: float = 0.0) -> Refusal | None:  # fmt: skip
+    def add(self, id: object, *, cancel: bool = False, blob: bytes = b"", expires_ms: int = 0, now_s: float = 0.0) -> Reject | None:  # fmt: skip
         kind = CommandKind.ORDER_CANCEL if cancel else CommandKind.ORDER_PLACE
         command = COMMAND.pack(Command(kind=kind, account=1, client_id=str(id).encode()))
-        ask = Ask(self.session, ACCOUNT, str(id), command, "ACK", True, expires_ms, cancel, blob)
-        return self.pipeline.add(ask, now_s)
+        pending = PendingCommand(
+            self.session, ACCOUNT, str(id), command, "ACK", True, expires_ms=expires_ms, reduces=cancel, blob=blob
+        )
+        try:
+            self.pipeline.add(pending, now_s)
+        except Rejected as rejected:
+            return rejected.reject
+        return None
 
     def ids(self, data: bytes) -> list[str]:
         _, commands, _ = parse_batch(data)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import re
 
+from gateway.arguments import parse_arguments
 from gateway.pages.limits_page import PAGE, page
-from gateway.service import parse_arguments
 
 
 def test_the_page_is_current() -> None:
@@ -11,7 +11,21 @@ def test_the_page_is_current() -> None:
 
 
 def test_its_options_are_those_of_the_service_with_these_defaults() -> None:
-    arguments = vars(parse_arguments(["--store", "x", "--data", "x"]))
-    for bound, option in re.findall(r"\| ([^|]*) \| [^|]* \| `--([a-z0-9-]+)` \|", page()):
-        default = arguments[option.replace("-", "_")]
-        assert bound.removesuffix(" s").replace(",", "") == f"{default:.0f}"
+    arguments = parse_arguments(["--store", "x", "--data", "x"])
+    parts = (arguments, arguments.rate_limits, arguments.pipeline_limits, arguments.connection_limits)
+    chosen = {name: value for part in parts for name, value in part._asdict().items()}
+    rows = re.findall(r"\| ([^|]*) \| [^|]* \| `--([a-z0-9-]+)` \|", page())
+    assert len(rows) > 8
+    for bound, option in rows:
+        assert bound.removesuffix(" s").replace(",", "") == f"{chosen[option.replace('-', '_')]:.0f}"
+
+
+def test_each_option_sets_its_bound() -> None:
+    """So that no two of them are mixed up."""
+    options = re.findall(r"`(--[a-z0-9-]+)`", page())
+    values = {option: index for index, option in enumerate(dict.fromkeys(options), start=11)}
+    line = [word for option, value in values.items() for word in (option, str(value))]
+    arguments = parse_arguments(["--store", "x", "--data", "x", *line])
+    parts = (arguments, arguments.rate_limits, arguments.pipeline_limits, arguments.connection_limits)
+    chosen = {name: value for part in parts for name, value in part._asdict().items()}
+    assert {option: chosen[option[2:].replace("-", "_")] for option in values} == values

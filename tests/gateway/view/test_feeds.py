@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.auth.sessions import RateLimitSettings
-from gateway.view import feeds
-from gateway.view.feeds import STREAMS_PER_SESSION_MAX
+from gateway.limits import STREAMS_PER_SESSION_MAX, RateLimitSettings
+from gateway.view.streams import depth
 from tests.gateway.view.test_projection import RICH, Flow
 from tests.worlds.gateway_in_process import Rig, RigClient
 
@@ -206,14 +205,14 @@ def test_the_number_of_streams_is_bounded(rig: Rig) -> None:
 def test_a_reader_that_is_behind_gets_one_update_for_all_it_missed(rig: Rig) -> None:
     trader = rig.trader(**RICH)
     prompt, slow = stream_client(rig, "btckzt@depth@100ms"), stream_client(rig, "btckzt@depth@100ms")
-    slow.session.is_behind = lambda: True
+    slow.is_slow = True
     for index in range(5):
         trader.place("BTCKZT", "BUY", "0.01", f"4000{index}000")
         trader.place("BTCKZT", "BUY", "0.01", "40000000")
         rig.projection.feeds.send_depth(100, 0)
     updates = prompt.take()
     assert slow.take() == []
-    slow.session.is_behind = lambda: False
+    slow.is_slow = False
     rig.projection.feeds.send_depth(100, 0)
     (update,) = slow.take()
     assert (update["U"], update["u"]) == (updates[0]["U"], updates[-1]["u"])
@@ -226,35 +225,31 @@ def test_a_reader_that_is_behind_gets_one_update_for_all_it_missed(rig: Rig) -> 
 
 
 def test_a_reader_that_stays_behind_for_too_many_levels_is_closed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeds, "LEVELS_MISSED_MAX", 3)
+    monkeypatch.setattr(depth, "LEVELS_MISSED_MAX", 3)
     trader = rig.trader(**RICH)
     slow = stream_client(rig, "btckzt@depth@100ms")
-    closed: list[tuple[int, str]] = []
-    slow.session.is_behind = lambda: True
-    slow.session.close = lambda code, reason: closed.append((code, reason))
+    slow.is_slow = True
     for index in range(4):
-        assert closed == []
+        assert slow.closed == []
         trader.place("BTCKZT", "BUY", "0.01", f"4000{index}000")
         rig.projection.feeds.send_depth(100, 0)
-    assert closed == [(1008, "reading too slowly")]
+    assert slow.closed == [(1008, "reading too slowly")]
 
 
 def test_a_stream_connection_that_asks_too_often_is_closed() -> None:
     rig = Rig(RateLimitSettings(stream_messages_per_s=2))
     client = rig.client(is_api=False)
-    closed: list[int] = []
-    client.session.close = lambda code, reason: closed.append(code)
     for _ in range(2):
         client.ask_frame({"method": "LIST_SUBSCRIPTIONS", "id": 1})
-    assert closed == []
+    assert client.closed == []
     client.send({"method": "LIST_SUBSCRIPTIONS", "id": 1})
-    assert (closed, client.frames) == ([1008], [])
+    assert (client.closed, client.frames) == ([(1008, "too many requests in a second")], [])
     rig.now_ms += 1000
     assert client.ask_frame({"method": "LIST_SUBSCRIPTIONS", "id": 1})["result"] == []
 
 
 def test_a_session_that_ends_leaves_nothing_behind(rig: Rig) -> None:
     client = stream_client(rig, "btckzt@trade", "btckzt@depth", "btckzt@depth@100ms", "btckzt@bookTicker")
-    rig.methods.session_ended(client.session)
-    assert rig.projection.feeds._followers == {}
+    rig.router.session_ended(client.session)
+    assert rig.projection.feeds.followers.by_stream == {}
     assert all(book.depths == {} and book.ticker is None for book in rig.projection.feeds.books.values())

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.definitions import RULES_VERSION
-from engine.journal import ChainBroken, EntryId, PublishedEntry
 from engine.reasons import Reason
 from engine.records import (
     BATCH_COMMANDS_MAX,
@@ -33,8 +32,10 @@ from engine.records import (
     pack_event,
 )
 from gateway.dialect.numbers import MarketNumbers
-from gateway.service import Knowledge
-from gateway.view.accounts import CLOSED_ORDERS_MAX, Account, CommandEvents, Order
+from gateway.limits import CLOSED_ORDERS_MAX
+from gateway.view.accounts import Account, Order
+from gateway.view.order_events import CommandEvents
+from gateway.view.venue_view import VenueView
 from tests.worlds.accounts import BY_TEST, MARKETS
 from tests.worlds.gateway_in_process import START_MS, Rig, RigClient
 
@@ -157,23 +158,14 @@ def test_a_second_gateway_that_reads_the_same_events_knows_the_same() -> None:
     flow = Flow(7)
     for _ in range(150):
         flow.step()
-    fresh = Knowledge()
+    fresh = VenueView(lambda account: None)
     for published in flow.rig.published:
-        fresh.take(published, None, None)
+        fresh.apply(EventEntry(published.data), published.id)
     for mine, others in zip(
         flow.rig.projection.feeds.books.values(), fresh.projection.feeds.books.values(), strict=True
     ):
         assert mine.snapshot(5000) == others.snapshot(5000)
     assert flow.rig.projection.orders.keys() == fresh.projection.orders.keys()
-
-
-@pytest.mark.parametrize("id", [EntryId(1, 7), EntryId(1, 9), EntryId(2, 0), EntryId(0, 8)])
-def test_an_entry_that_does_not_follow_stops_the_reader(id: EntryId) -> None:
-    rig = Rig()
-    data = rig.core.execute(rig.now_ms * 1000, b"")
-    rig.knowledge.chain.cursor = EntryId(1, 7)
-    with pytest.raises(ChainBroken, match=str(id)):
-        rig.knowledge.take(PublishedEntry(id, bytes(32), bytes(32), data), None, None)
 
 
 def test_an_epoch_that_skips_ids_skips_those_that_the_gateway_counts() -> None:
@@ -191,13 +183,6 @@ def test_an_epoch_that_skips_ids_skips_those_that_the_gateway_counts() -> None:
     assert trader.result("depth", symbol="BTCKZT")["lastUpdateId"] == 1_000_002
     reports = [message for frame in trader.take() if (message := frame.get("event", {})).get("e") == "executionReport"]
     assert [report["I"] for report in reports] == [1, 1_000_002]
-
-
-def test_the_beginning_is_an_epoch_start() -> None:
-    rig = Rig()
-    data = rig.core.execute(rig.now_ms * 1000, b"")
-    with pytest.raises(ChainBroken):
-        Knowledge().take(PublishedEntry(EntryId(1, 1), bytes(32), bytes(32), data), None, None)
 
 
 def test_closed_orders_are_remembered_up_to_the_bound() -> None:

@@ -30,7 +30,7 @@ from websockets.frames import Opcode
 
 from engine.reasons import Reason
 from engine.records import Event, EventKind
-from gateway.dialect.refusals import WORDINGS
+from gateway.dialect.rejects import WORDINGS
 from tests.faults.reference_follower import ReferenceFollower
 from tests.gateway.wire.fuzz_frames import Case, Keys, case
 from tests.worlds.clients import now_ms, signed

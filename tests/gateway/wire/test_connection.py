@@ -5,14 +5,16 @@ import struct
 import pytest
 from websockets.frames import Frame, Opcode
 
-from gateway.wire.connection import Connection, ConnectionState, HttpRequest, Limits, UpgradeRequest, encode_text
+from gateway.limits import ConnectionLimits
+from gateway.wire.connection import Connection, ConnectionState, HttpAnswer, HttpRequest, UpgradeRequest
+from gateway.wire.frames import encode_text
 
 UPGRADE = (
     b"GET /ws-api/v3?timeUnit=MICROSECOND HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
 )
-LIMITS = Limits(message_bytes_max=1000, head_bytes_max=2000, body_bytes_max=100, output_bytes_max=5000)
+LIMITS = ConnectionLimits(message_bytes_max=1000, head_bytes_max=2000, body_bytes_max=100, output_bytes_max=5000)
 
 
 def frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
@@ -23,7 +25,7 @@ def text(data: bytes, *, fin: bool = True) -> bytes:
     return frame(Opcode.TEXT, data, fin=fin)
 
 
-def opened(limits: Limits = LIMITS) -> Connection:
+def opened(limits: ConnectionLimits = LIMITS) -> Connection:
     connection = Connection(0.0, limits)
     assert connection.receive_data(UPGRADE, 0.0) == [UpgradeRequest("/ws-api/v3", "timeUnit=MICROSECOND")]
     assert connection.accept(0.0) == []
@@ -50,10 +52,10 @@ class TestHttp:
         (first,) = connection.receive_data(both, 0.0)
         assert isinstance(first, HttpRequest)
         assert (first.method, first.path, first.query, first.body) == ("GET", "/a", "x=1", b"")
-        (second,) = connection.respond(200, b"{}", 0.0)
+        (second,) = connection.respond(HttpAnswer(200, b"{}"), 0.0)
         assert isinstance(second, HttpRequest)
         assert (second.method, second.path, second.body) == ("POST", "/b", b"hi")
-        assert connection.respond(404, b"[]", 0.0, headers=(("X-Mark", "1"),)) == []
+        assert connection.respond(HttpAnswer(404, b"[]", (("X-Mark", "1"),)), 0.0) == []
         answer = sent(connection)
         assert answer.count(b"HTTP/1.1 ") == 2
         assert b"application/json" in answer
@@ -69,14 +71,14 @@ class TestHttp:
 
     def test_an_unwanted_connection_is_answered_before_it_asks(self) -> None:
         connection = Connection(0.0, LIMITS)
-        connection.turn_away(503, b"{}")
+        connection.turn_away(HttpAnswer(503, b"{}"))
         assert sent(connection).startswith(b"HTTP/1.1 503")
         assert connection.finished
 
     def test_connection_close_is_honoured(self) -> None:
         connection = Connection(0.0, LIMITS)
         connection.receive_data(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", 0.0)
-        connection.respond(200, b"{}", 0.0)
+        connection.respond(HttpAnswer(200, b"{}"), 0.0)
         assert connection.finished
 
     @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ class TestHttp:
         assert len(connection._raw) == 0
         (request,) = connection.receive_data(b"0\r\n\r\n" + UPGRADE, 0.0)
         assert isinstance(request, HttpRequest)
-        assert connection.respond(200, b"{}", 0.0) == [UpgradeRequest("/ws-api/v3", "timeUnit=MICROSECOND")]
+        assert connection.respond(HttpAnswer(200, b"{}"), 0.0) == [UpgradeRequest("/ws-api/v3", "timeUnit=MICROSECOND")]
         connection.accept(0.0)
         assert b"101 Switching Protocols" in sent(connection)
 
@@ -121,7 +123,7 @@ class TestHttp:
         connection = Connection(0.0, LIMITS)
         for _ in range(requests):
             connection.receive_data(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", 0.0)
-            connection.respond(200, b"{}", 0.0)
+            connection.respond(HttpAnswer(200, b"{}"), 0.0)
         connection.receive_data(b"GET / HTTP", 0.0)
         connection.on_time(limit_s - 0.1)
         assert not connection.finished
@@ -147,14 +149,14 @@ class TestUpgrade:
     def test_an_upgrade_after_plain_requests(self) -> None:
         connection = Connection(0.0, LIMITS)
         connection.receive_data(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n" + UPGRADE, 0.0)
-        assert connection.respond(200, b"{}", 0.0) == [UpgradeRequest("/ws-api/v3", "timeUnit=MICROSECOND")]
+        assert connection.respond(HttpAnswer(200, b"{}"), 0.0) == [UpgradeRequest("/ws-api/v3", "timeUnit=MICROSECOND")]
         connection.accept(0.0)
         assert b"101 Switching Protocols" in sent(connection)
 
     def test_a_refused_upgrade_closes(self) -> None:
         connection = Connection(0.0, LIMITS)
         connection.receive_data(UPGRADE, 0.0)
-        assert connection.respond(404, b"{}", 0.0) == []
+        assert connection.respond(HttpAnswer(404, b"{}"), 0.0) == []
         assert sent(connection).startswith(b"HTTP/1.1 404")
         assert connection.finished
 
@@ -296,7 +298,7 @@ class TestSlowReader:
     def test_answers_over_http_that_nobody_reads_end_the_connection(self) -> None:
         connection = Connection(0.0, LIMITS)
         connection.receive_data(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", 0.0)
-        connection.respond(200, b"x" * 5001, 0.0)
+        connection.respond(HttpAnswer(200, b"x" * 5001), 0.0)
         assert connection.aborted
 
     def test_the_bound_counts_only_what_was_not_taken(self) -> None:
