@@ -1,10 +1,11 @@
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, type_check_only
 
 from gateway.dialect.numbers import MarketNumbers
 from gateway.journal.pending import PendingCommand
 from gateway.view.accounts import Account, Order
 
+@type_check_only
 class Caller(Protocol):
     @property
     def shows_rate_limits(self) -> bool: ...

@@ -1,8 +1,9 @@
 from collections import deque
-from typing import Any, Protocol
+from typing import Any, Protocol, type_check_only
 
 from gateway.dialect.numbers import MarketNumbers
 
+@type_check_only
 class Follower(Protocol):
     """A connection that follows the events of an account, as `gateway.view.feeds.Subscription` is one."""
 

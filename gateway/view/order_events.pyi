@@ -1,11 +1,12 @@
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, type_check_only
 
 from engine.records import Event, EventEntry, OrderEvent
 from gateway.dialect.numbers import MarketNumbers
 from gateway.view.accounts import Account, Order, OwnTrade
 from gateway.view.book_levels import BookLevels
 
+@type_check_only
 class Reports(Protocol):
     def administer(self, event: OrderEvent, entry: EventEntry) -> None: ...
     def report(
@@ -21,6 +22,7 @@ class Reports(Protocol):
     def report_cancelled(self, order: Order, event: OrderEvent, entry: EventEntry, execution_id: int) -> None: ...
     def send_reports(self) -> None: ...
 
+@type_check_only
 class MarketFeeds(Protocol):
     def traded(
         self, market: MarketNumbers, trade_id: int, price_ticks: int, lots: int, buyer_is_maker: bool, time_us: int

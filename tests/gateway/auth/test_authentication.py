@@ -1,0 +1,83 @@
+"""Requests that carry their own key and signature, over a whole gateway without sockets."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.worlds.gateway_in_process import Rig
+
+RICH = {"BTC": "10", "KZT": "1000000000"}
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+def test_hmac_and_ed25519_keys_sign_single_requests(rig: Rig) -> None:
+    account = rig.account(**RICH)
+    for key in (rig.hmac_key(account), rig.ed25519_key(account)):
+        client = rig.client()
+        params = client.signed(key, **client.limit("BTCKZT", "BUY", "0.01", "50000000"))
+        assert client.result("order.place", **params)["status"] == "NEW"
+
+
+def test_a_secret_is_fetched_once_and_requests_wait_for_it(rig: Rig) -> None:
+    rig.answers_secrets = False
+    key = rig.hmac_key(rig.account(**RICH))
+    client = rig.client()
+    for id in (1, 2):
+        client.send({"id": id, "method": "account.status", "params": client.signed(key)})
+    assert client.take() == []
+    assert [asked.id for asked in rig.secrets_asked] == [key.id]
+    rig.send_secrets()
+    assert [(reply["id"], reply["status"]) for reply in client.take()] == [(1, 200), (2, 200)]
+
+
+def test_without_a_secret_a_key_is_refused_and_asked_for_again(rig: Rig) -> None:
+    key = rig.hmac_key(rig.account())
+    secret = rig.secrets.pop(key.id)
+    client = rig.client()
+    assert client.refusal("account.status", **client.signed(key))[0] == -2015
+    rig.secrets[key.id] = secret
+    assert client.ask("account.status", **client.signed(key))["status"] == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"apiKey": None}, 400, -1102),
+        ({"apiKey": ""}, 400, -1102),
+        ({"apiKey": "unknown"}, 401, -2015),
+        ({"apiKey": "not a key!"}, 401, -2014),
+        ({"apiKey": "x" * 65}, 401, -2014),
+        ({"signature": None}, 400, -1102),
+        ({"signature": "00"}, 400, -1022),
+        ({"timestamp": 1}, 400, -1021),
+    ],
+    ids=repr,
+)
+def test_what_is_refused(rig: Rig, change: dict[str, Any], status: int, code: int) -> None:
+    client = rig.client()
+    params = {**client.signed(rig.hmac_key(rig.account())), **change}
+    reply = client.ask("account.status", **{name: value for name, value in params.items() if value is not None})
+    assert (reply["status"], reply["error"]["code"]) == (status, code)
+
+
+def test_a_name_twice_is_refused(rig: Rig) -> None:
+    client = rig.client()
+    params = client.signed(rig.hmac_key(rig.account()))
+    text = json.dumps({"id": 1, "method": "account.status", "params": params})
+    reply = client.ask_frame(text.replace('"apiKey"', '"x":1,"x":2,"apiKey"').encode())
+    assert reply["error"]["code"] == -1101
+
+
+def test_an_own_signature_overrides_the_session(rig: Rig) -> None:
+    client = rig.trader(**RICH)
+    other = rig.account()
+    result = client.result("account.status", **client.signed(rig.hmac_key(other)))
+    assert result["uid"] == other
+    assert client.refusal("account.status", **{**client.signed(rig.hmac_key(other)), "signature": "00"})[0] == -1022
