@@ -7,10 +7,7 @@ are quickly reached; a gateway of another number is a producer of its own, so it
 from __future__ import annotations
 
 import itertools
-import os
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -21,10 +18,9 @@ from gateway.view.feeds import SUBSCRIPTION_IDS_MAX
 from tests.faults.fault_world import RICH, order_params
 from tests.faults.reason_coverage import covers
 from tests.faults.reference_follower import ReferenceFollower
-from tests.worlds.accounts import Ed25519Key
 from tests.worlds.clients import now_ms, signed
-from tests.worlds.processes import ServiceProcess, wait_until
-from tests.worlds.raw_client import Closed, RawClient, http, text
+from tests.worlds.processes import ServiceProcess, paused, wait_until
+from tests.worlds.raw_client import Closed, RawClient, http, logged_on, text
 from tests.worlds.services import Venue
 
 R = Reason
@@ -60,13 +56,6 @@ def gateway(venue: Venue) -> Iterator[StartGateway]:
         assert "Traceback" not in process.log.read_text()
 
 
-def logged_on(port: int, key: Ed25519Key, **options: Any) -> RawClient:
-    wire = RawClient(port, **options)
-    reply = wire.ask("session.logon", **signed(key))
-    assert reply["status"] == 200, reply
-    return wire
-
-
 def place(id: object, **changes: Any) -> bytes:
     return text(
         {"id": id, "method": "order.place", "params": order_params(quantity="0.001", newOrderRespType="ACK", **changes)}
@@ -85,16 +74,6 @@ def codes(replies: list[Any]) -> set[tuple[int, int]]:
 
 def cancel_all(wire: RawClient) -> Any:
     return wire.ask("openOrders.cancelAll", symbol="BTCKZT", timestamp=now_ms())
-
-
-@contextmanager
-def stopped(process: ServiceProcess) -> Iterator[None]:
-    """The process stands still meanwhile."""
-    os.kill(process.process.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(process.process.pid, signal.SIGCONT)
 
 
 def accepted(venue: Venue, account: int) -> set[int]:
@@ -116,7 +95,7 @@ def test_commands_in_flight_are_bounded_by_connection_and_by_gateway(venue: Venu
     key = venue.ed25519_key(account)
     wires = [logged_on(port, key) for _ in range(3)]
     sent, room = 310, [300, 300, 100]
-    with stopped(venue.processes["engine"]):
+    with paused(venue.processes["engine"].process):
         for wire, accepted_here in zip(wires, room, strict=True):
             wire.send(b"".join(place(id) for id in range(sent)))
             # Those that are too many are answered at once, though the engine stands still.
@@ -141,7 +120,7 @@ def test_orders_to_a_paused_engine_are_answered_unknown_and_done_later(venue: Ve
     with logged_on(port, venue.ed25519_key(account)) as wire:
         wire.send(place("resting", newClientOrderId="resting"))
         assert wire.receive()["status"] == 200
-        with stopped(venue.processes["engine"]):
+        with paused(venue.processes["engine"].process):
             wire.send(place("order", newClientOrderId="order"))
             assert codes([wire.receive()]) == {UNKNOWN}
             # More orders would only pile up in the journal; what makes the venue hold less may pass.
@@ -169,14 +148,10 @@ def test_while_the_store_stands_still_one_batch_is_on_its_way_and_the_rest_is_ta
     port = gateway("--answer-timeout-s", "1", "--commands-max", "600")
     account = venue.account(**RICH)
     with logged_on(port, venue.ed25519_key(account)) as wire:
-        assert venue.store.process is not None
-        os.kill(venue.store.process.pid, signal.SIGSTOP)
-        try:
+        with paused(venue.store.process):
             wire.send(b"".join(place(id, newClientOrderId=f"c{id}") for id in range(700)))
             replies = {reply["id"]: reply for reply in (wire.receive() for _ in range(700))}
             assert wire.is_alive()
-        finally:
-            os.kill(venue.store.process.pid, signal.SIGCONT)
         assert codes(list(replies.values())) == {OVERLOADED, UNKNOWN}
         unknown = {id for id, reply in replies.items() if codes([reply]) == {UNKNOWN}}
         assert 0 < len(unknown) <= 256, "no more than one batch is on its way"
@@ -220,14 +195,10 @@ def test_requests_that_wait_for_a_secret_are_bounded(venue: Venue, gateway: Star
     key = venue.hmac_key(venue.account())
     port = gateway()
     with RawClient(port) as wire:
-        assert venue.store.process is not None
-        os.kill(venue.store.process.pid, signal.SIGSTOP)
-        try:
+        with paused(venue.store.process):
             requests = ({"id": id, "method": "account.status", "params": signed(key)} for id in range(105))
             wire.send(b"".join(map(text, requests)))
             refused = [wire.receive() for _ in range(5)]
-        finally:
-            os.kill(venue.store.process.pid, signal.SIGCONT)
         assert [reply["id"] for reply in refused] == [100, 101, 102, 103, 104]
         assert codes(refused) == {OVERLOADED}
         assert [wire.receive()["status"] for _ in range(100)] == [200] * 100

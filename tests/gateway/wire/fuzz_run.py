@@ -33,8 +33,8 @@ from engine.records import Event, EventKind
 from gateway.dialect.refusals import WORDINGS
 from tests.faults.reference_follower import ReferenceFollower
 from tests.gateway.wire.fuzz_frames import Case, Keys, case
-from tests.worlds.clients import now_ms, signed
-from tests.worlds.raw_client import TIMEOUT_S, Closed, RawClient, frame
+from tests.worlds.clients import now_ms
+from tests.worlds.raw_client import TIMEOUT_S, Closed, RawClient, frame, logged_on
 from tests.worlds.services import Venue
 
 CPU_S_MAX = 0.5
@@ -204,8 +204,7 @@ class Fuzzer:
 
     def _cancel_all(self) -> None:
         """Over a connection that no case has touched; what was asked before has been answered by then."""
-        with RawClient(self.venue.port) as wire:
-            assert wire.ask("session.logon", **signed(self.keys.ed25519))["status"] == 200
+        with logged_on(self.venue.port, self.keys.ed25519) as wire:
             for symbol in ("BTCKZT", "ETHKZT", "USDTKZT", "BTCUSDT"):
                 reply = wire.ask("openOrders.cancelAll", symbol=symbol, timestamp=now_ms())
                 self._judge_reply(reply, is_stream=False)
@@ -218,7 +217,7 @@ class Fuzzer:
         if wire is None:
             wire = self._wires[name] = RawClient(self.venue.port, "/ws" if name == "stream" else "/ws-api/v3")
             if name == "logged on":
-                assert wire.ask("session.logon", **signed(self.keys.ed25519))["status"] == 200
+                wire.logon(self.keys.ed25519)
         return wire
 
     def _cpu_s(self) -> float:
