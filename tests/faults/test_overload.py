@@ -98,7 +98,7 @@ def test_commands_in_flight_are_bounded_by_connection_and_by_gateway(venue: Venu
     with paused(venue.processes["engine"].process):
         for wire, accepted_here in zip(wires, room, strict=True):
             wire.send(b"".join(place(id) for id in range(sent)))
-            # Those that are too many are answered at once, though the engine stands still.
+            # Those that are too many are answered at once, though the engine is paused.
             assert wire.is_alive()
             assert [reply["id"] for reply in wire.passed] == list(range(accepted_here, sent))
             assert codes(wire.passed) == {OVERLOADED}
@@ -155,7 +155,7 @@ def test_while_the_store_stands_still_one_batch_is_on_its_way_and_the_rest_is_ta
         assert codes(list(replies.values())) == {OVERLOADED, UNKNOWN}
         unknown = {id for id, reply in replies.items() if codes([reply]) == {UNKNOWN}}
         assert 0 < len(unknown) <= 256, "no more than one batch is on its way"
-        wait_until(lambda: len(accepted(venue, account)) == len(unknown), "the batch on its way is carried out")
+        wait_until(lambda: len(accepted(venue, account)) == len(unknown), "the batch on its way is executed")
         opened = wire.ask("openOrders.status", symbol="BTCKZT", timestamp=now_ms())["result"]
         assert {order["clientOrderId"] for order in opened} == {f"c{id}" for id in unknown}
         cancel_all(wire)
@@ -274,7 +274,7 @@ def test_one_connection_too_many_is_turned_away_with_words(gateway: StartGateway
 @covers(R.TOO_MANY_CONNECTIONS)
 def test_an_address_that_connects_too_often_is_turned_away(gateway: StartGateway) -> None:
     port = gateway("--connections-per-5-min", "3")
-    # Five minutes may begin anew meanwhile; then three more are let in.
+    # Five new minutes may begin meanwhile; then three more are let in.
     answers = [http(port, GET_PING) for _ in range(7)]
     refused = [(status, body["code"]) for status, body in answers if status != 200]
     assert set(refused) == {(429, -1034)}

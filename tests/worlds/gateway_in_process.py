@@ -1,7 +1,7 @@
 """A gateway without sockets, store or clock: Methods and Pipeline on top of the reference engine, in one process.
 
 `Rig.turn` does what the service and the engine do in one turn: it takes the batch, lets the core execute it, and hands
-the events back. Time stands still until `Rig.now_ms` is changed.
+the events back. The clock shows `Rig.now_ms`, which only the test changes.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Rig(OperatedVenue):
         self.projection = self.knowledge.projection
         self.sequence = 0
         self.published: list[PublishedEntry] = []
-        """All entries from the beginning, as another reader of the store would get them."""
+        """All entries from the beginning, as a reader of the store would get them."""
         self.secrets: dict[str, bytes] = {}
         self.secrets_asked: list[Key] = []
         self.answers_secrets = True
@@ -97,14 +97,14 @@ class Rig(OperatedVenue):
             self.methods.secret_arrived(key, self.secrets.get(key.id))
 
     def _read_up(self, read: Callable[[], None]) -> bool:
-        """The rig has always read all there is."""
+        """Reads at once: every event is known here as soon as it is published."""
         read()
         return True
 
     # -- the engine's side
 
     def execute(self, batch: bytes) -> EventEntry:
-        """Lets the core carry out a journal entry and the gateway take in its events."""
+        """Executes a journal entry, and gives its events to the gateway."""
         data = self.core.execute(self.now_ms * 1000, batch)
         id = EntryId(1, self.sequence)
         self.sequence += 1
@@ -115,7 +115,7 @@ class Rig(OperatedVenue):
         return EventEntry(data)
 
     def turn(self) -> int:
-        """Carries what is queued to the engine and the events back; how many batches it took."""
+        """Executes the batches that are queued; how many there were."""
         count = 0
         while (batch := self.pipeline.next_batch(self.now_ms / 1000, self.now_ms)) is not None:
             data = batch.data
@@ -172,13 +172,13 @@ class RigClient(RequestClient):
         self.rig.methods.handle_messages(self.session, (data,))
 
     def take(self) -> list[Any]:
-        """What came since the last call."""
+        """The messages that have come since the last call."""
         messages = [unframe(frame) for frame in self.frames]
         self.frames.clear()
         return messages
 
     def ask_frame(self, frame: object) -> Any:
-        """The one reply to a frame; events that come with it stay to be taken."""
+        """Sends a frame and returns its reply; `take` returns the events that came with it."""
         self.send(frame)
         self.rig.turn()
         return unframe(self.frames.pop(0))

@@ -40,7 +40,7 @@ def is_running(pid: int) -> bool:
 
 @contextmanager
 def paused(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """The process stands still inside the `with`: it keeps its connections and answers nothing."""
+    """Stops the process inside the `with`: it keeps its connections and answers nothing (SIGSTOP)."""
     process.send_signal(signal.SIGSTOP)
     try:
         yield
