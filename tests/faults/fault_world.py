@@ -18,7 +18,7 @@ from tests.faults.reference_follower import ReferenceFollower
 from tests.worlds.accounts import ASSETS, BY_TEST, MARKETS, Ed25519Key
 from tests.worlds.clients import limit_order, now_ms, signed
 from tests.worlds.raw_client import RawClient, logged_on, text
-from tests.worlds.services import Venue
+from tests.worlds.services import ServiceVenue
 
 RICH = {"BTC": "10", "KZT": "1000000000", "USDT": "1000000", "ETH": "100"}
 HALTED, WIDE = "USDTKZT", "ETHUSDT"
@@ -37,7 +37,7 @@ class FaultWorld:
     """The venue, its clients' keys and orders, and a reference engine that knows its state."""
 
     def __init__(self) -> None:
-        self.venue = venue = Venue(engine="compiled")
+        self.venue = venue = ServiceVenue(engine="compiled")
         try:
             self.follower = ReferenceFollower(venue.client)
             self._list_wide_market()

@@ -62,7 +62,7 @@ from tests.worlds.accounts import BY_TEST, MARKETS, TRADER
 from tests.worlds.clients import now_ms, signed
 from tests.worlds.processes import paused, wait_until
 from tests.worlds.raw_client import Closed, RawClient, frame, http, http_status, logged_on, text, upgrade
-from tests.worlds.services import Venue
+from tests.worlds.services import ServiceVenue
 
 R = Reason
 
@@ -713,19 +713,19 @@ def test_orders_end_by_their_owner_and_by_a_freeze(world: FaultWorld) -> None:
 
 
 @pytest.fixture
-def short_venue() -> Iterator[Venue]:
+def short_venue() -> Iterator[ServiceVenue]:
     """A venue of the test's own, whose gateway says after two seconds that it does not know."""
-    venue = Venue("--answer-timeout-s", "2")
+    venue = ServiceVenue("--answer-timeout-s", "2")
     yield venue
     venue.close()
 
 
-def rich_client(venue: Venue) -> RawClient:
+def rich_client(venue: ServiceVenue) -> RawClient:
     return logged_on(venue.port, venue.ed25519_key(venue.account(**RICH)))
 
 
 @covers(R.UNAVAILABLE, R.OVERLOADED, R.OUTCOME_UNKNOWN)
-def test_a_store_that_is_gone_is_answered_and_forgotten_when_it_is_back(short_venue: Venue) -> None:
+def test_a_store_that_is_gone_is_answered_and_forgotten_when_it_is_back(short_venue: ServiceVenue) -> None:
     venue = short_venue
     key = venue.hmac_key(venue.account(**RICH))
     with rich_client(venue) as wire:
@@ -753,7 +753,7 @@ def test_a_store_that_is_gone_is_answered_and_forgotten_when_it_is_back(short_ve
         assert not_sent.isdisjoint(order["clientOrderId"] for order in opened)
 
 
-def test_a_store_that_is_slow_is_waited_for_and_then_the_outcome_is_unknown(short_venue: Venue) -> None:
+def test_a_store_that_is_slow_is_waited_for_and_then_the_outcome_is_unknown(short_venue: ServiceVenue) -> None:
     venue = short_venue
     with rich_client(venue) as wire:
         with paused(venue.store.process):
@@ -769,7 +769,7 @@ def test_a_store_that_is_slow_is_waited_for_and_then_the_outcome_is_unknown(shor
         assert wire.ask("order.status", timestamp=now_ms(), **status)["result"]["status"] == "NEW"
 
 
-def test_a_copied_order_is_refused_after_the_gateway_was_started_again(short_venue: Venue) -> None:
+def test_a_copied_order_is_refused_after_the_gateway_was_started_again(short_venue: ServiceVenue) -> None:
     venue = short_venue
     key = venue.hmac_key(venue.account(**RICH))
     params = signed(key, **order_params(recvWindow=60_000))

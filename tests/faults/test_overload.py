@@ -21,15 +21,15 @@ from tests.faults.reference_follower import ReferenceFollower
 from tests.worlds.clients import now_ms, signed
 from tests.worlds.processes import ServiceProcess, paused, wait_until
 from tests.worlds.raw_client import Closed, RawClient, http, logged_on, text
-from tests.worlds.services import Venue
+from tests.worlds.services import ServiceVenue
 
 R = Reason
 StartGateway = Callable[..., int]
 
 
 @pytest.fixture(scope="module")
-def venue() -> Iterator[Venue]:
-    venue = Venue(engine="compiled")
+def venue() -> Iterator[ServiceVenue]:
+    venue = ServiceVenue(engine="compiled")
     yield venue
     venue.close()
 
@@ -38,7 +38,7 @@ _gateways = itertools.count(100)
 
 
 @pytest.fixture
-def gateway(venue: Venue) -> Iterator[StartGateway]:
+def gateway(venue: ServiceVenue) -> Iterator[StartGateway]:
     """Starts a further gateway with these options and returns its port; it ends with the test."""
     started: list[ServiceProcess] = []
 
@@ -76,7 +76,7 @@ def cancel_all(wire: RawClient) -> Any:
     return wire.ask("openOrders.cancelAll", symbol="BTCKZT", timestamp=now_ms())
 
 
-def accepted(venue: Venue, account: int) -> set[int]:
+def accepted(venue: ServiceVenue, account: int) -> set[int]:
     """Ids of all orders of an account that the engine has accepted; the reference engine agrees with every entry."""
     events = ReferenceFollower(venue.client).catch_up()
     return {event.order_id for event in events if event.kind == EventKind.ORDER_ACCEPTED and event.account == account}
@@ -89,7 +89,9 @@ GET_PING = b"GET /api/v3/ping HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 @covers(R.OVERLOADED)
-def test_commands_in_flight_are_bounded_by_connection_and_by_gateway(venue: Venue, gateway: StartGateway) -> None:
+def test_commands_in_flight_are_bounded_by_connection_and_by_gateway(
+    venue: ServiceVenue, gateway: StartGateway
+) -> None:
     port = gateway("--commands-per-session-max", "300", "--commands-max", "700")
     account = venue.account(**RICH)
     key = venue.ed25519_key(account)
@@ -114,7 +116,9 @@ def test_commands_in_flight_are_bounded_by_connection_and_by_gateway(venue: Venu
 
 
 @covers(R.OUTCOME_UNKNOWN)
-def test_orders_to_a_paused_engine_are_answered_unknown_and_done_later(venue: Venue, gateway: StartGateway) -> None:
+def test_orders_to_a_paused_engine_are_answered_unknown_and_done_later(
+    venue: ServiceVenue, gateway: StartGateway
+) -> None:
     port = gateway("--answer-timeout-s", "1")
     account = venue.account(**RICH)
     with logged_on(port, venue.ed25519_key(account)) as wire:
@@ -143,7 +147,7 @@ def test_orders_to_a_paused_engine_are_answered_unknown_and_done_later(venue: Ve
 
 
 def test_while_the_store_stands_still_one_batch_is_on_its_way_and_the_rest_is_taken_back(
-    venue: Venue, gateway: StartGateway
+    venue: ServiceVenue, gateway: StartGateway
 ) -> None:
     port = gateway("--answer-timeout-s", "1", "--commands-max", "600")
     account = venue.account(**RICH)
@@ -162,7 +166,7 @@ def test_while_the_store_stands_still_one_batch_is_on_its_way_and_the_rest_is_ta
 
 
 def test_at_80_percent_of_its_memory_the_store_gets_no_new_orders_but_cancels(
-    venue: Venue, gateway: StartGateway
+    venue: ServiceVenue, gateway: StartGateway
 ) -> None:
     port = gateway()
     account = venue.account(**RICH)
@@ -190,7 +194,7 @@ def test_at_80_percent_of_its_memory_the_store_gets_no_new_orders_but_cancels(
         wait_until(is_placed, "orders are taken again")
 
 
-def test_requests_that_wait_for_a_secret_are_bounded(venue: Venue, gateway: StartGateway) -> None:
+def test_requests_that_wait_for_a_secret_are_bounded(venue: ServiceVenue, gateway: StartGateway) -> None:
     # The key is older than the gateway, which so knows it when it starts, but has not asked for its secret.
     key = venue.hmac_key(venue.account())
     port = gateway()
@@ -210,7 +214,7 @@ BULK = text({"method": "LIST_SUBSCRIPTIONS", "id": "x" * 50_000})
 """A request whose answer is large, because it repeats the id."""
 
 
-def test_a_slow_reader_gets_one_depth_update_for_all_it_missed(venue: Venue, gateway: StartGateway) -> None:
+def test_a_slow_reader_gets_one_depth_update_for_all_it_missed(venue: ServiceVenue, gateway: StartGateway) -> None:
     port = gateway("--stream-messages-per-s", "100000", "--output-bytes-max", "100000000")
     trader = logged_on(port, venue.ed25519_key(venue.account(**RICH)))
     prompt = RawClient(port, "/ws/ethkzt@depth@100ms")
@@ -292,7 +296,7 @@ def test_request_weight_is_bounded(gateway: StartGateway) -> None:
 
 
 @covers(R.TOO_MANY_NEW_ORDERS)
-def test_new_orders_of_an_account_are_bounded(venue: Venue, gateway: StartGateway) -> None:
+def test_new_orders_of_an_account_are_bounded(venue: ServiceVenue, gateway: StartGateway) -> None:
     port = gateway("--orders-per-10-s", "2")
     account = venue.account(**RICH)
     with logged_on(port, venue.ed25519_key(account)) as wire:
@@ -315,7 +319,7 @@ def test_a_stream_connection_that_asks_too_often_is_closed(gateway: StartGateway
 
 
 @covers(R.TOO_MANY_SUBSCRIPTIONS)
-def test_a_connection_has_so_many_subscription_ids_in_its_life(venue: Venue, gateway: StartGateway) -> None:
+def test_a_connection_has_so_many_subscription_ids_in_its_life(venue: ServiceVenue, gateway: StartGateway) -> None:
     port = gateway()
     turn = b'{"id":1,"method":"userDataStream.subscribe","params":{"returnRateLimits":false}}'
     back = b'{"id":2,"method":"userDataStream.unsubscribe","params":{"returnRateLimits":false}}'

@@ -1,7 +1,7 @@
 """A gateway without sockets, store or clock: Methods and Pipeline on top of the reference engine, in one process.
 
-`Rig.turn` does what the service and the engine do in one turn: it takes the batch, lets the core execute it, and hands
-the events back. The clock shows `Rig.now_ms`, which only the test changes.
+`GatewayInProcess.turn` does what the service and the engine do in one turn: it takes the batch, lets the core execute it, and hands
+the events back. The clock shows `GatewayInProcess.now_ms`, which only the test changes.
 """
 
 from __future__ import annotations
@@ -58,7 +58,13 @@ def unframe(frame: bytes) -> Any:
     return json.loads(frame[start:])
 
 
-class Rig(OperatedVenue):
+class GatewayInProcess(OperatedVenue):
+    """A gateway, an engine and an operator. `trader` and `client` give it clients.
+
+    Args:
+        limits: of requests and orders; the gateway's own by default.
+    """
+
     def __init__(self, limits: RateLimitSettings | None = None) -> None:
         super().__init__()
         self.now_ms = START_MS
@@ -135,14 +141,14 @@ class Rig(OperatedVenue):
 
     # -- the clients' side
 
-    def client(self, **options: Any) -> RigClient:
-        return RigClient(self, **options)
+    def client(self, **options: Any) -> InProcessClient:
+        return InProcessClient(self, **options)
 
-    def trader(self, **deposits: str) -> RigClient:
+    def trader(self, **deposits: str) -> InProcessClient:
         """A client with money whose session is logged on."""
         return self.trader_of(self.account(**deposits))
 
-    def trader_of(self, account: int) -> RigClient:
+    def trader_of(self, account: int) -> InProcessClient:
         client = self.client()
         client.key = self.ed25519_key(account)
         client.logon(client.key)
@@ -154,12 +160,12 @@ class Rig(OperatedVenue):
         return status, json.loads(body)
 
 
-class RigClient(RequestClient):
-    """A session whose frames are collected."""
+class InProcessClient(RequestClient):
+    """A client whose session collects the frames that it gets. Its clock is the gateway's."""
 
     key: Ed25519Key
 
-    def __init__(self, rig: Rig, **options: Any) -> None:
+    def __init__(self, rig: GatewayInProcess, **options: Any) -> None:
         self.rig = rig
         self.frames: list[bytes] = []
         self.session = Session(

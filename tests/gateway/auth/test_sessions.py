@@ -22,7 +22,7 @@ from gateway.dialect.numbers import NumberToken
 from gateway.dialect.requests import Request, read_request
 from gateway.view.accounts import Account
 from tests.worlds.accounts import BY_TEST, HmacKey
-from tests.worlds.gateway_in_process import Rig
+from tests.worlds.gateway_in_process import GatewayInProcess
 
 SECRET = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
 API_KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
@@ -93,22 +93,22 @@ class TestSignature:
 
 
 @pytest.fixture
-def rig() -> Rig:
-    return Rig()
+def rig() -> GatewayInProcess:
+    return GatewayInProcess()
 
 
 RICH = {"BTC": "10", "KZT": "1000000000"}
 
 
 class TestSignedRequests:
-    def test_hmac_and_ed25519_keys_sign_single_requests(self, rig: Rig) -> None:
+    def test_hmac_and_ed25519_keys_sign_single_requests(self, rig: GatewayInProcess) -> None:
         account = rig.account(**RICH)
         for key in (rig.hmac_key(account), rig.ed25519_key(account)):
             client = rig.client()
             params = client.signed(key, **client.limit("BTCKZT", "BUY", "0.01", "50000000"))
             assert client.result("order.place", **params)["status"] == "NEW"
 
-    def test_a_secret_is_fetched_once_and_requests_wait_for_it(self, rig: Rig) -> None:
+    def test_a_secret_is_fetched_once_and_requests_wait_for_it(self, rig: GatewayInProcess) -> None:
         rig.answers_secrets = False
         key = rig.hmac_key(rig.account(**RICH))
         client = rig.client()
@@ -119,7 +119,7 @@ class TestSignedRequests:
         rig.methods.secret_arrived(asked, rig.secrets[key.id])
         assert [(reply["id"], reply["status"]) for reply in client.take()] == [(1, 200), (2, 200)]
 
-    def test_without_a_secret_a_key_is_refused_and_asked_for_again(self, rig: Rig) -> None:
+    def test_without_a_secret_a_key_is_refused_and_asked_for_again(self, rig: GatewayInProcess) -> None:
         key = rig.hmac_key(rig.account())
         secret = rig.secrets.pop(key.id)
         client = rig.client()
@@ -141,27 +141,27 @@ class TestSignedRequests:
         ],
         ids=repr,
     )
-    def test_what_is_refused(self, rig: Rig, change: dict[str, Any], status: int, code: int) -> None:
+    def test_what_is_refused(self, rig: GatewayInProcess, change: dict[str, Any], status: int, code: int) -> None:
         client = rig.client()
         params = {**client.signed(rig.hmac_key(rig.account())), **change}
         reply = client.ask("account.status", **{name: value for name, value in params.items() if value is not None})
         assert (reply["status"], reply["error"]["code"]) == (status, code)
 
-    def test_a_name_twice_is_refused(self, rig: Rig) -> None:
+    def test_a_name_twice_is_refused(self, rig: GatewayInProcess) -> None:
         client = rig.client()
         params = client.signed(rig.hmac_key(rig.account()))
         text = json.dumps({"id": 1, "method": "account.status", "params": params})
         reply = client.ask_frame(text.replace('"apiKey"', '"x":1,"x":2,"apiKey"').encode())
         assert reply["error"]["code"] == -1101
 
-    def test_an_own_signature_overrides_the_session(self, rig: Rig) -> None:
+    def test_an_own_signature_overrides_the_session(self, rig: GatewayInProcess) -> None:
         client = rig.trader(**RICH)
         other = rig.account()
         result = client.result("account.status", **client.signed(rig.hmac_key(other)))
         assert result["uid"] == other
         assert client.refusal("account.status", **{**client.signed(rig.hmac_key(other)), "signature": "00"})[0] == -1022
 
-    def test_a_copy_whose_signature_is_written_otherwise_is_still_a_copy(self, rig: Rig) -> None:
+    def test_a_copy_whose_signature_is_written_otherwise_is_still_a_copy(self, rig: GatewayInProcess) -> None:
         client, key = rig.client(), rig.ed25519_key(rig.account(**RICH))
         params = client.signed(key, **client.limit("BTCKZT", "BUY", "0.01", "50000000"))
         client.result("order.place", **params)
@@ -172,7 +172,7 @@ class TestSignedRequests:
         refusal = client.refusal("order.place", **{**params, "signature": other})
         assert refusal == (-2010, "Duplicate order sent.")
 
-    def test_an_order_that_was_not_taken_may_be_sent_again_as_it_is(self, rig: Rig) -> None:
+    def test_an_order_that_was_not_taken_may_be_sent_again_as_it_is(self, rig: GatewayInProcess) -> None:
         client, key = rig.client(), rig.hmac_key(rig.account(**RICH))
         params = client.signed(key, **client.limit("BTCKZT", "BUY", "0.01", "50000000"), recvWindow=60_000)
         # Refused at once, because the engine is silent; then taken back, because it did not leave in time.
@@ -187,7 +187,7 @@ class TestSignedRequests:
         assert client.result("order.place", **params)["status"] == "NEW"
         assert client.refusal("order.place", **params) == (-2010, "Duplicate order sent.")
 
-    def test_an_order_whose_outcome_is_unknown_may_not(self, rig: Rig) -> None:
+    def test_an_order_whose_outcome_is_unknown_may_not(self, rig: GatewayInProcess) -> None:
         client, key = rig.client(), rig.hmac_key(rig.account(**RICH))
         params = client.signed(key, **client.limit("BTCKZT", "BUY", "0.01", "50000000"), recvWindow=60_000)
         client.send({"id": 1, "method": "order.place", "params": params})
@@ -201,7 +201,7 @@ class TestSignedRequests:
 
     @pytest.mark.parametrize(("offset_ms", "code"), [(-1, -1021), (999, -1021), (1000, None)])
     def test_an_order_that_an_earlier_process_may_have_taken_is_refused(
-        self, rig: Rig, offset_ms: int, code: int | None
+        self, rig: GatewayInProcess, offset_ms: int, code: int | None
     ) -> None:
         client, key = rig.client(), rig.hmac_key(rig.account(**RICH))
         ended_ms = rig.now_ms
@@ -211,7 +211,7 @@ class TestSignedRequests:
         reply = client.ask("order.place", **client.signed(key, **params))
         assert reply.get("error", {}).get("code") == code
 
-    def test_a_copied_order_is_not_carried_out_twice(self, rig: Rig) -> None:
+    def test_a_copied_order_is_not_carried_out_twice(self, rig: GatewayInProcess) -> None:
         key = rig.hmac_key(rig.account(**RICH))
         client = rig.client()
         params = client.signed(key, **client.limit("BTCKZT", "BUY", "0.01", "50000000"), recvWindow=10000)
@@ -227,7 +227,7 @@ class TestSignedRequests:
 
 
 class TestLogon:
-    def test_a_session_begins_and_ends(self, rig: Rig) -> None:
+    def test_a_session_begins_and_ends(self, rig: GatewayInProcess) -> None:
         client = rig.client()
         key = rig.ed25519_key(rig.account(**RICH))
         assert client.result("session.status")["apiKey"] is None
@@ -238,12 +238,12 @@ class TestLogon:
         assert (ended["apiKey"], ended["authorizedSince"]) == (None, None)
         assert client.refusal("account.status", timestamp=rig.now_ms)[0] == -1102
 
-    def test_only_ed25519_keys_log_on(self, rig: Rig) -> None:
+    def test_only_ed25519_keys_log_on(self, rig: GatewayInProcess) -> None:
         client = rig.client()
         refusal = client.refusal("session.logon", **client.signed(rig.hmac_key(rig.account())))
         assert refusal == (-4056, "HMAC_SHA256 API key is not supported.")
 
-    def test_a_revoked_key_ends_its_sessions(self, rig: Rig) -> None:
+    def test_a_revoked_key_ends_its_sessions(self, rig: GatewayInProcess) -> None:
         client = rig.trader(**RICH)
         client.result("userDataStream.subscribe")
         rig.command(Command(kind=CommandKind.KEY_REVOKE, account=1), client.key.id.encode(), *BY_TEST)
@@ -257,7 +257,7 @@ class TestLogon:
 
 
 class TestUserDataStream:
-    def test_subscriptions_are_numbered_and_end_one_by_one(self, rig: Rig) -> None:
+    def test_subscriptions_are_numbered_and_end_one_by_one(self, rig: GatewayInProcess) -> None:
         client = rig.trader(**RICH)
         other = rig.hmac_key(rig.account())
         assert client.result("userDataStream.subscribe") == {"subscriptionId": 0}
@@ -272,12 +272,12 @@ class TestUserDataStream:
         assert client.result("userDataStream.unsubscribe") == {}
         assert client.result("session.subscriptions") == []
 
-    def test_without_a_session_it_is_refused_but_unsubscribing_is_not(self, rig: Rig) -> None:
+    def test_without_a_session_it_is_refused_but_unsubscribing_is_not(self, rig: GatewayInProcess) -> None:
         client = rig.client()
         assert client.refusal("userDataStream.subscribe")[0] == -1193
         assert client.result("userDataStream.unsubscribe") == {}
 
-    def test_a_connection_that_is_gone_hears_nothing(self, rig: Rig) -> None:
+    def test_a_connection_that_is_gone_hears_nothing(self, rig: GatewayInProcess) -> None:
         client = rig.trader(**RICH)
         client.result("userDataStream.subscribe")
         client.send({"id": 9, "method": "order.place", "params": client.limit("BTCKZT", "BUY", "0.01", "50000000")})

@@ -20,9 +20,9 @@ from gateway.dialect.numbers import MarketNumbers
 from gateway.dialect.refusals import Refusal
 from gateway.view.accounts import Account, BookLevels, Order, format_e8
 from gateway.wire.connection import Connection, encode_text
-from tests.worlds.gateway_in_process import START_MS, Rig
+from tests.worlds.gateway_in_process import START_MS, GatewayInProcess
 
-RIG = Rig()
+RIG = GatewayInProcess()
 MARKETS = RIG.projection.markets_by_symbol
 ACCOUNT = Account(7)
 SESSION = Session(lambda frame: None, Usage(), shows_rate_limits=False)

@@ -35,7 +35,7 @@ from tests.faults.reference_follower import ReferenceFollower
 from tests.gateway.wire.fuzz_frames import Case, Keys, case
 from tests.worlds.clients import now_ms
 from tests.worlds.raw_client import TIMEOUT_S, Closed, RawClient, frame, logged_on
-from tests.worlds.services import Venue
+from tests.worlds.services import ServiceVenue
 
 CPU_S_MAX = 0.5
 """For one case; a good one costs less than a thousandth of it."""
@@ -59,7 +59,7 @@ class Fuzzer:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.counts: Counter[str] = Counter()
-        self.venue = Venue(
+        self.venue = ServiceVenue(
             "--stream-messages-per-s", "1000000000", "--connections-per-5-min", "1000000000", engine="compiled"
         )
         try:
