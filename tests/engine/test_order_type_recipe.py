@@ -27,10 +27,10 @@ ROW = re.compile(r"^(\w+) = (\d+), Terms\(")
 
 ASK_THE_GATEWAY = """
 import sys
-from tests.worlds.gateway_in_process import Rig
+from tests.worlds.gateway_in_process import GatewayInProcess
 
 name = sys.argv[1]
-rig = Rig()
+rig = GatewayInProcess()
 seller, buyer = rig.trader(BTC="1"), rig.trader(KZT="1000000")
 assert all(name in symbol["orderTypes"] for symbol in buyer.result("exchangeInfo")["symbols"])
 seller.place("BTCKZT", "SELL", "0.001", "45000000")

@@ -17,8 +17,8 @@ from engine.records import (
 from tests.faults.reference_follower import ReferenceFollower
 from tests.worlds.accounts import ASSETS, BY_TEST, MARKETS, Ed25519Key
 from tests.worlds.clients import limit_order, now_ms, signed
-from tests.worlds.raw_client import RawClient, text
-from tests.worlds.services import Venue
+from tests.worlds.raw_client import RawClient, logged_on, text
+from tests.worlds.services import ServiceVenue
 
 RICH = {"BTC": "10", "KZT": "1000000000", "USDT": "1000000", "ETH": "100"}
 HALTED, WIDE = "USDTKZT", "ETHUSDT"
@@ -37,7 +37,7 @@ class FaultWorld:
     """The venue, its clients' keys and orders, and a reference engine that knows its state."""
 
     def __init__(self) -> None:
-        self.venue = venue = Venue(engine="compiled")
+        self.venue = venue = ServiceVenue(engine="compiled")
         try:
             self.follower = ReferenceFollower(venue.client)
             self._list_wide_market()
@@ -72,7 +72,7 @@ class FaultWorld:
             self.open_order = _placed(trader, "BTCKZT", "BUY", "0.01", "40000000", newClientOrderId="mine")
             _placed(trader, WIDE, "BUY", "1", "1")
             self.foreign_order = _placed(stranger, "BTCKZT", "SELL", "0.01", "60000000")
-            self.filled_order = _placed(stranger, "ETHKZT", "SELL", "0.01", "2000000")
+            _placed(stranger, "ETHKZT", "SELL", "0.01", "2000000")
             _placed(trader, "ETHKZT", "BUY", "0.01", "2000000", newClientOrderId="filled")
 
     def _close_doors(self) -> None:
@@ -89,10 +89,7 @@ class FaultWorld:
         return RawClient(self.venue.port, path)
 
     def logged_on(self, key: Ed25519Key) -> RawClient:
-        wire = self.wire()
-        reply = wire.ask("session.logon", **signed(key))
-        assert reply["status"] == 200, reply
-        return wire
+        return logged_on(self.venue.port, key)
 
 
 def _placed(wire: RawClient, symbol: str, side: str, quantity: str, price: str, **params: Any) -> int:

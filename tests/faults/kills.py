@@ -50,7 +50,7 @@ SUPERVISOR = "up"
 TARGETS = ("gateway", "engine", "settlement", "store", SUPERVISOR)
 KILLS_PER_ROUND = 20
 CRASHES_MAX = 1_000_000
-"""Nobody may stay down because it was killed too often."""
+"""High enough that no process stays down because it was killed too often."""
 RECOVERY_WAIT_S = 60.0
 FIRST_START_S_MAX = 1.2
 """The first start takes about so long; somewhere in it `up` or one of its children is killed."""
@@ -98,7 +98,7 @@ def schedule(seed: int, count: int) -> Iterator[PlannedKill]:
 
 @dataclass
 class Kill:
-    """A kill that was carried out."""
+    """A kill that was done."""
 
     target: str
     at_s: float
@@ -108,7 +108,7 @@ class Kill:
 
 @dataclass
 class RoundResult:
-    """What came of a round; it is good where `faults` is empty."""
+    """The outcome of a round; it has passed if `faults` is empty."""
 
     seed: int
     kills: list[Kill]
@@ -176,7 +176,7 @@ class Round:
         self._killed: set[int] = set()
 
     async def run(self) -> RoundResult:
-        """Runs the round and returns its result; what is wrong with it stands in `faults`."""
+        """Runs the round and returns its result; `faults` lists what is wrong."""
         try:
             async with asyncio.timeout(ROUND_WAIT_S):
                 await self._start_with_a_kill()
@@ -245,7 +245,7 @@ class Round:
     async def _trade_and_kill(self) -> None:
         """Returns when all kills are done and all clients have had their last look.
 
-        Whatever fails first ends the round: a client that sees nonsense, a venue that does not come back.
+        The first failure ends the round: a client that sees nonsense, a venue that does not come back.
         """
         may_look = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:

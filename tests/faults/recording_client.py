@@ -36,7 +36,7 @@ LAST_ORDERS = 100
 """Orders that a client asks about one by one at the end; the venue remembers 1,000 of an account."""
 
 CODES_EXPECTED = {-2010, -2011, -2013, -1013, -1001, -1008, -1021}
-"""Refusals that the game brings. Anything else is a mistake of the venue or of this test, and ends the client."""
+"""Refusals that this trading provokes. Any other is a mistake of the venue or of this test, and ends the client."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class RecordingClient:
         self._is_stopping = True
 
     async def run(self, may_look: asyncio.Event) -> None:
-        """Trades until `stop`, waits for `may_look`, and takes the last look. Whatever ends a connection is survived."""
+        """Trades until `stop`, waits for `may_look`, and takes the last look. When a connection ends, it begins another."""
         while True:
             try:
                 await self._live(may_look)
@@ -337,7 +337,7 @@ class RecordingClient:
     # -- the end
 
     async def _place_last(self) -> None:
-        """An order that trades with nobody. Its acknowledgement says that the gateway has applied all that came before.
+        """Places an order far from the market. Its acknowledgement says that the gateway has applied all that came before.
 
         A gateway that was just started takes signed orders only when none of them can be a copy of one that the gateway
         before it has taken, so there may be refusals first.

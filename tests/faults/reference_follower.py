@@ -33,7 +33,6 @@ class ReferenceFollower:
     """
 
     def __init__(self, store: Any) -> None:
-        self._store = store
         self._reader = ChainReader(StoreSource(store))
         self.core = Core()
 

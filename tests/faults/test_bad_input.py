@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import base64
 import importlib
-import os
-import signal
-import socket
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -63,9 +60,9 @@ from tests.faults.reason_coverage import COVERED, covers
 from tests.faults.reference_follower import ReferenceFollower
 from tests.worlds.accounts import BY_TEST, MARKETS, TRADER
 from tests.worlds.clients import now_ms, signed
-from tests.worlds.processes import wait_until
-from tests.worlds.raw_client import Closed, RawClient, frame, http, text, upgrade
-from tests.worlds.services import Venue
+from tests.worlds.processes import paused, wait_until
+from tests.worlds.raw_client import Closed, RawClient, frame, http, http_status, logged_on, text, upgrade
+from tests.worlds.services import ServiceVenue
 
 R = Reason
 
@@ -185,18 +182,11 @@ HTTP = [
 def test_a_bad_http_request_is_answered(world: FaultWorld, row: tuple[str, bytes, int, int | None]) -> None:
     _, data, status, code = row
     if code is None:
-        assert _status_of(world, data) == status
+        assert http_status(world.venue.port, data) == status
     else:
         answered, body = http(world.venue.port, data)
         assert (answered, body["code"]) == (status, code)
     assert http(world.venue.port, b"GET /api/v3/ping HTTP/1.1\r\nHost: h\r\n\r\n") == (200, {})
-
-
-def _status_of(world: FaultWorld, data: bytes) -> int:
-    """The status of an answer whose body is no JSON."""
-    with socket.create_connection(("127.0.0.1", world.venue.port), timeout=30) as connection:
-        connection.sendall(data)
-        return int(connection.recv(65536).split(b" ")[1])
 
 
 # -- requests: what the gateway judges --------------------------------------------------------------------------------
@@ -723,24 +713,22 @@ def test_orders_end_by_their_owner_and_by_a_freeze(world: FaultWorld) -> None:
 
 
 @pytest.fixture
-def short_venue() -> Iterator[Venue]:
+def short_venue() -> Iterator[ServiceVenue]:
     """A venue of the test's own, whose gateway says after two seconds that it does not know."""
-    venue = Venue("--answer-timeout-s", "2")
+    venue = ServiceVenue("--answer-timeout-s", "2")
     yield venue
     venue.close()
 
 
-def logged_on(venue: Venue) -> RawClient:
-    wire = RawClient(venue.port)
-    assert wire.ask("session.logon", **signed(venue.ed25519_key(venue.account(**RICH))))["status"] == 200
-    return wire
+def rich_client(venue: ServiceVenue) -> RawClient:
+    return logged_on(venue.port, venue.ed25519_key(venue.account(**RICH)))
 
 
 @covers(R.UNAVAILABLE, R.OVERLOADED, R.OUTCOME_UNKNOWN)
-def test_a_store_that_is_gone_is_answered_and_forgotten_when_it_is_back(short_venue: Venue) -> None:
+def test_a_store_that_is_gone_is_answered_and_forgotten_when_it_is_back(short_venue: ServiceVenue) -> None:
     venue = short_venue
     key = venue.hmac_key(venue.account(**RICH))
-    with logged_on(venue) as wire:
+    with rich_client(venue) as wire:
         assert wire.ask("order.place", **order_params())["status"] == 200
         follower = ReferenceFollower(venue.client)
         venue.store.kill()
@@ -765,19 +753,15 @@ def test_a_store_that_is_gone_is_answered_and_forgotten_when_it_is_back(short_ve
         assert not_sent.isdisjoint(order["clientOrderId"] for order in opened)
 
 
-def test_a_store_that_is_slow_is_waited_for_and_then_the_outcome_is_unknown(short_venue: Venue) -> None:
+def test_a_store_that_is_slow_is_waited_for_and_then_the_outcome_is_unknown(short_venue: ServiceVenue) -> None:
     venue = short_venue
-    with logged_on(venue) as wire:
-        assert venue.store.process is not None
-        os.kill(venue.store.process.pid, signal.SIGSTOP)
-        try:
+    with rich_client(venue) as wire:
+        with paused(venue.store.process):
             wire.send(text({"id": "slow", "method": "order.place", "params": order_params(newClientOrderId="slow")}))
             assert wire.is_alive(), "others are answered meanwhile"
             error = wire.reply_to("slow")["error"]
             assert error["code"] == -1007
             assert "execution status unknown" in error["msg"]
-        finally:
-            os.kill(venue.store.process.pid, signal.SIGCONT)
         status = {"symbol": "BTCKZT", "origClientOrderId": "slow"}
         wait_until(
             lambda: wire.ask("order.status", timestamp=now_ms(), **status).get("status") == 200, "the order is known"
@@ -785,7 +769,7 @@ def test_a_store_that_is_slow_is_waited_for_and_then_the_outcome_is_unknown(shor
         assert wire.ask("order.status", timestamp=now_ms(), **status)["result"]["status"] == "NEW"
 
 
-def test_a_copied_order_is_refused_after_the_gateway_was_started_again(short_venue: Venue) -> None:
+def test_a_copied_order_is_refused_after_the_gateway_was_started_again(short_venue: ServiceVenue) -> None:
     venue = short_venue
     key = venue.hmac_key(venue.account(**RICH))
     params = signed(key, **order_params(recvWindow=60_000))

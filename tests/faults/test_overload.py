@@ -7,33 +7,29 @@ are quickly reached; a gateway of another number is a producer of its own, so it
 from __future__ import annotations
 
 import itertools
-import os
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from engine.reasons import Reason
 from engine.records import EventKind
-from gateway.view.feeds import SUBSCRIPTION_IDS_MAX
+from gateway.limits import SUBSCRIPTION_IDS_MAX
 from tests.faults.fault_world import RICH, order_params
 from tests.faults.reason_coverage import covers
 from tests.faults.reference_follower import ReferenceFollower
-from tests.worlds.accounts import Ed25519Key
 from tests.worlds.clients import now_ms, signed
-from tests.worlds.processes import ServiceProcess, wait_until
-from tests.worlds.raw_client import Closed, RawClient, http, text
-from tests.worlds.services import Venue
+from tests.worlds.processes import ServiceProcess, paused, wait_until
+from tests.worlds.raw_client import Closed, RawClient, http, logged_on, text
+from tests.worlds.services import ServiceVenue
 
 R = Reason
 StartGateway = Callable[..., int]
 
 
 @pytest.fixture(scope="module")
-def venue() -> Iterator[Venue]:
-    venue = Venue(engine="compiled")
+def venue() -> Iterator[ServiceVenue]:
+    venue = ServiceVenue(engine="compiled")
     yield venue
     venue.close()
 
@@ -42,7 +38,7 @@ _gateways = itertools.count(100)
 
 
 @pytest.fixture
-def gateway(venue: Venue) -> Iterator[StartGateway]:
+def gateway(venue: ServiceVenue) -> Iterator[StartGateway]:
     """Starts a further gateway with these options and returns its port; it ends with the test."""
     started: list[ServiceProcess] = []
 
@@ -58,13 +54,6 @@ def gateway(venue: Venue) -> Iterator[StartGateway]:
         assert process.process.poll() is None, process.log.read_text()
         process.kill()
         assert "Traceback" not in process.log.read_text()
-
-
-def logged_on(port: int, key: Ed25519Key, **options: Any) -> RawClient:
-    wire = RawClient(port, **options)
-    reply = wire.ask("session.logon", **signed(key))
-    assert reply["status"] == 200, reply
-    return wire
 
 
 def place(id: object, **changes: Any) -> bytes:
@@ -87,17 +76,7 @@ def cancel_all(wire: RawClient) -> Any:
     return wire.ask("openOrders.cancelAll", symbol="BTCKZT", timestamp=now_ms())
 
 
-@contextmanager
-def stopped(process: ServiceProcess) -> Iterator[None]:
-    """The process stands still meanwhile."""
-    os.kill(process.process.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(process.process.pid, signal.SIGCONT)
-
-
-def accepted(venue: Venue, account: int) -> set[int]:
+def accepted(venue: ServiceVenue, account: int) -> set[int]:
     """Ids of all orders of an account that the engine has accepted; the reference engine agrees with every entry."""
     events = ReferenceFollower(venue.client).catch_up()
     return {event.order_id for event in events if event.kind == EventKind.ORDER_ACCEPTED and event.account == account}
@@ -110,16 +89,18 @@ GET_PING = b"GET /api/v3/ping HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 @covers(R.OVERLOADED)
-def test_commands_in_flight_are_bounded_by_connection_and_by_gateway(venue: Venue, gateway: StartGateway) -> None:
+def test_commands_in_flight_are_bounded_by_connection_and_by_gateway(
+    venue: ServiceVenue, gateway: StartGateway
+) -> None:
     port = gateway("--commands-per-session-max", "300", "--commands-max", "700")
     account = venue.account(**RICH)
     key = venue.ed25519_key(account)
     wires = [logged_on(port, key) for _ in range(3)]
     sent, room = 310, [300, 300, 100]
-    with stopped(venue.processes["engine"]):
+    with paused(venue.processes["engine"].process):
         for wire, accepted_here in zip(wires, room, strict=True):
             wire.send(b"".join(place(id) for id in range(sent)))
-            # Those that are too many are answered at once, though the engine stands still.
+            # Those that are too many are answered at once, though the engine is paused.
             assert wire.is_alive()
             assert [reply["id"] for reply in wire.passed] == list(range(accepted_here, sent))
             assert codes(wire.passed) == {OVERLOADED}
@@ -135,13 +116,15 @@ def test_commands_in_flight_are_bounded_by_connection_and_by_gateway(venue: Venu
 
 
 @covers(R.OUTCOME_UNKNOWN)
-def test_orders_to_a_paused_engine_are_answered_unknown_and_done_later(venue: Venue, gateway: StartGateway) -> None:
+def test_orders_to_a_paused_engine_are_answered_unknown_and_done_later(
+    venue: ServiceVenue, gateway: StartGateway
+) -> None:
     port = gateway("--answer-timeout-s", "1")
     account = venue.account(**RICH)
     with logged_on(port, venue.ed25519_key(account)) as wire:
         wire.send(place("resting", newClientOrderId="resting"))
         assert wire.receive()["status"] == 200
-        with stopped(venue.processes["engine"]):
+        with paused(venue.processes["engine"].process):
             wire.send(place("order", newClientOrderId="order"))
             assert codes([wire.receive()]) == {UNKNOWN}
             # More orders would only pile up in the journal; what makes the venue hold less may pass.
@@ -164,30 +147,26 @@ def test_orders_to_a_paused_engine_are_answered_unknown_and_done_later(venue: Ve
 
 
 def test_while_the_store_stands_still_one_batch_is_on_its_way_and_the_rest_is_taken_back(
-    venue: Venue, gateway: StartGateway
+    venue: ServiceVenue, gateway: StartGateway
 ) -> None:
     port = gateway("--answer-timeout-s", "1", "--commands-max", "600")
     account = venue.account(**RICH)
     with logged_on(port, venue.ed25519_key(account)) as wire:
-        assert venue.store.process is not None
-        os.kill(venue.store.process.pid, signal.SIGSTOP)
-        try:
+        with paused(venue.store.process):
             wire.send(b"".join(place(id, newClientOrderId=f"c{id}") for id in range(700)))
             replies = {reply["id"]: reply for reply in (wire.receive() for _ in range(700))}
             assert wire.is_alive()
-        finally:
-            os.kill(venue.store.process.pid, signal.SIGCONT)
         assert codes(list(replies.values())) == {OVERLOADED, UNKNOWN}
         unknown = {id for id, reply in replies.items() if codes([reply]) == {UNKNOWN}}
         assert 0 < len(unknown) <= 256, "no more than one batch is on its way"
-        wait_until(lambda: len(accepted(venue, account)) == len(unknown), "the batch on its way is carried out")
+        wait_until(lambda: len(accepted(venue, account)) == len(unknown), "the batch on its way is executed")
         opened = wire.ask("openOrders.status", symbol="BTCKZT", timestamp=now_ms())["result"]
         assert {order["clientOrderId"] for order in opened} == {f"c{id}" for id in unknown}
         cancel_all(wire)
 
 
 def test_at_80_percent_of_its_memory_the_store_gets_no_new_orders_but_cancels(
-    venue: Venue, gateway: StartGateway
+    venue: ServiceVenue, gateway: StartGateway
 ) -> None:
     port = gateway()
     account = venue.account(**RICH)
@@ -215,19 +194,15 @@ def test_at_80_percent_of_its_memory_the_store_gets_no_new_orders_but_cancels(
         wait_until(is_placed, "orders are taken again")
 
 
-def test_requests_that_wait_for_a_secret_are_bounded(venue: Venue, gateway: StartGateway) -> None:
+def test_requests_that_wait_for_a_secret_are_bounded(venue: ServiceVenue, gateway: StartGateway) -> None:
     # The key is older than the gateway, which so knows it when it starts, but has not asked for its secret.
     key = venue.hmac_key(venue.account())
     port = gateway()
     with RawClient(port) as wire:
-        assert venue.store.process is not None
-        os.kill(venue.store.process.pid, signal.SIGSTOP)
-        try:
+        with paused(venue.store.process):
             requests = ({"id": id, "method": "account.status", "params": signed(key)} for id in range(105))
             wire.send(b"".join(map(text, requests)))
             refused = [wire.receive() for _ in range(5)]
-        finally:
-            os.kill(venue.store.process.pid, signal.SIGCONT)
         assert [reply["id"] for reply in refused] == [100, 101, 102, 103, 104]
         assert codes(refused) == {OVERLOADED}
         assert [wire.receive()["status"] for _ in range(100)] == [200] * 100
@@ -239,7 +214,7 @@ BULK = text({"method": "LIST_SUBSCRIPTIONS", "id": "x" * 50_000})
 """A request whose answer is large, because it repeats the id."""
 
 
-def test_a_slow_reader_gets_one_depth_update_for_all_it_missed(venue: Venue, gateway: StartGateway) -> None:
+def test_a_slow_reader_gets_one_depth_update_for_all_it_missed(venue: ServiceVenue, gateway: StartGateway) -> None:
     port = gateway("--stream-messages-per-s", "100000", "--output-bytes-max", "100000000")
     trader = logged_on(port, venue.ed25519_key(venue.account(**RICH)))
     prompt = RawClient(port, "/ws/ethkzt@depth@100ms")
@@ -303,7 +278,7 @@ def test_one_connection_too_many_is_turned_away_with_words(gateway: StartGateway
 @covers(R.TOO_MANY_CONNECTIONS)
 def test_an_address_that_connects_too_often_is_turned_away(gateway: StartGateway) -> None:
     port = gateway("--connections-per-5-min", "3")
-    # Five minutes may begin anew meanwhile; then three more are let in.
+    # Five new minutes may begin meanwhile; then three more are let in.
     answers = [http(port, GET_PING) for _ in range(7)]
     refused = [(status, body["code"]) for status, body in answers if status != 200]
     assert set(refused) == {(429, -1034)}
@@ -321,7 +296,7 @@ def test_request_weight_is_bounded(gateway: StartGateway) -> None:
 
 
 @covers(R.TOO_MANY_NEW_ORDERS)
-def test_new_orders_of_an_account_are_bounded(venue: Venue, gateway: StartGateway) -> None:
+def test_new_orders_of_an_account_are_bounded(venue: ServiceVenue, gateway: StartGateway) -> None:
     port = gateway("--orders-per-10-s", "2")
     account = venue.account(**RICH)
     with logged_on(port, venue.ed25519_key(account)) as wire:
@@ -344,7 +319,7 @@ def test_a_stream_connection_that_asks_too_often_is_closed(gateway: StartGateway
 
 
 @covers(R.TOO_MANY_SUBSCRIPTIONS)
-def test_a_connection_has_so_many_subscription_ids_in_its_life(venue: Venue, gateway: StartGateway) -> None:
+def test_a_connection_has_so_many_subscription_ids_in_its_life(venue: ServiceVenue, gateway: StartGateway) -> None:
     port = gateway()
     turn = b'{"id":1,"method":"userDataStream.subscribe","params":{"returnRateLimits":false}}'
     back = b'{"id":2,"method":"userDataStream.unsubscribe","params":{"returnRateLimits":false}}'

@@ -44,13 +44,13 @@ class SmallVenue:
         for builder in load_venue().batches("test"):
             self.append(builder)
         for name in (b"ann", b"ben"):
-            self.carry_out(Command(kind=CommandKind.ACCOUNT_ADD), name, b"test", b"")
+            self.execute(Command(kind=CommandKind.ACCOUNT_ADD), name, b"test", b"")
         for account in (ANN, BEN):
             for asset in (1, 3):
                 deposit = Command(kind=CommandKind.DEPOSIT, account=account, asset=asset, amount=10**12)
-                self.carry_out(deposit, b"test", b"")
+                self.execute(deposit, b"test", b"")
 
-    def carry_out(self, command: Command, *parts: bytes) -> None:
+    def execute(self, command: Command, *parts: bytes) -> None:
         builder = BatchBuilder()
         builder.add(command, *parts)
         self.append(builder)
@@ -64,7 +64,7 @@ class SmallVenue:
         self.pairs.append((entry, PublishedEntry(entry.id, b"", b"", data)))
 
     def place(self, account: int, id: str, side: Side, lots: int, time_in_force: TimeInForce) -> None:
-        self.carry_out(
+        self.execute(
             Command(
                 kind=CommandKind.ORDER_PLACE,
                 side=side,
@@ -87,9 +87,9 @@ def played() -> list[Pair]:
     venue.place(BEN, "b-1", Side.BUY, 100, TimeInForce.IOC)
     venue.place(BEN, "b-2", Side.BUY, 50, TimeInForce.IOC)
     venue.place(ANN, "a-2", Side.SELL, 10, TimeInForce.GTC)
-    venue.carry_out(Command(kind=CommandKind.ORDER_CANCEL, account=ANN, market=1, order_id=4))
-    venue.carry_out(Command(kind=CommandKind.ORDER_CANCEL, account=ANN, market=1, order_id=77))
-    venue.carry_out(
+    venue.execute(Command(kind=CommandKind.ORDER_CANCEL, account=ANN, market=1, order_id=4))
+    venue.execute(Command(kind=CommandKind.ORDER_CANCEL, account=ANN, market=1, order_id=77))
+    venue.execute(
         Command(
             kind=CommandKind.ORDER_PLACE, side=Side.BUY, order_type=OrderType.LIMIT, time_in_force=TimeInForce.GTC,
             account=BEN, market=1, price_ticks=40_000, quantity_lots=20, client_id=client_id("b-3"),
@@ -182,7 +182,7 @@ def test_an_honest_record_has_no_fault() -> None:
     assert verification.faults == []
     counts = verification.counts
     assert [counts[f"placements {outcome}"] for outcome in Outcome] == [3, 3, 1]
-    assert counts["unknown placements that were carried out"] == 2
+    assert counts["unknown placements that were executed"] == 2
     assert (counts["fills seen in replies"], counts["fills seen in streams"]) == (1, 2)
     assert (counts["orders confirmed as cancelled"], counts["open orders at the end"]) == (1, 1)
 
@@ -231,7 +231,7 @@ def say_that_an_order_was_filled_further(log: ClientLog) -> None:
     log.placements[0].result["executedQty"] = "0.001"
 
 
-def refuse_what_was_carried_out(log: ClientLog) -> None:
+def refuse_what_was_executed(log: ClientLog) -> None:
     log.placements[0].answered({"status": 400, "error": {"code": -2010, "msg": "…"}})
 
 
@@ -280,7 +280,7 @@ TAMPERED_LOGS = [
     (change_the_fee_of_a_fill, WRONG, "trade 1 of order 2: the client saw"),
     (take_a_fill_out_of_a_reply, WRONG, "its reply has 0 fills of 1"),
     (say_that_an_order_was_filled_further, WRONG, "the reply to order 1: the client saw"),
-    (refuse_what_was_carried_out, WRONG, "a-1 was refused (-2010) and is order 1"),
+    (refuse_what_was_executed, WRONG, "a-1 was refused (-2010) and is order 1"),
     (ask_for_something_else, WRONG, "order 3, quantity: the client saw 0.0006"),
     (confirm_the_cancel_of_an_open_order, LOST, "order 1 was confirmed as cancelled and is PARTIALLY_FILLED"),
     (deny_the_cancel_of_an_open_order, WRONG, "order 1 is open; its cancel found no such order"),
@@ -334,7 +334,7 @@ def double_a_trade(pairs: list[Pair]) -> list[Pair]:
     return with_events(pairs, entry_of(pairs, "b-1"), lambda events: [*events, events[-1]])
 
 
-def carry_out_a_batch_twice(pairs: list[Pair]) -> list[Pair]:
+def execute_a_batch_twice(pairs: list[Pair]) -> list[Pair]:
     return [*pairs, pairs[entry_of(pairs, "b-3")]]
 
 
@@ -342,8 +342,8 @@ TAMPERED_EVENTS = [
     (lose_an_order, LOST, "a-2 was acknowledged as order 4; in the events it is nothing"),
     (lose_a_trade, LOST, "trade 1 of order 2 was reported and is not in the events"),
     (double_a_trade, WRONG, "trade 1 of market 1 comes after trade 1"),
-    (carry_out_a_batch_twice, DUPLICATED, "b-3 of account 2 was carried out 2 times"),
-    (carry_out_a_batch_twice, DUPLICATED, "b-3 of account 2 became the orders [5, 5]"),
+    (execute_a_batch_twice, DUPLICATED, "b-3 of account 2 was executed 2 times"),
+    (execute_a_batch_twice, DUPLICATED, "b-3 of account 2 became the orders [5, 5]"),
 ]
 
 

@@ -39,7 +39,7 @@ class Verification:
         self.counts: Counter[str] = Counter()
 
     def verify(self) -> None:
-        """Checks everything; afterwards `faults` is empty where all is well."""
+        """Checks everything; afterwards `faults` is empty if all is well."""
         for text in self.history.faults:
             self._fault(FaultKind.WRONG, text)
         for text in self.log.silences:
@@ -70,7 +70,7 @@ class Verification:
                 self._fault(FaultKind.DUPLICATED, f"{client_id} of account {account} became the orders {orders}")
         for (account, client_id), times in self.history.executed.items():
             if times > 1:
-                self._fault(FaultKind.DUPLICATED, f"{client_id} of account {account} was carried out {times} times")
+                self._fault(FaultKind.DUPLICATED, f"{client_id} of account {account} was executed {times} times")
         seen = Counter((placement.account, placement.params["newClientOrderId"]) for placement in self.log.placements)
         assert max(seen.values(), default=1) == 1, "the clients of this test give each order an id of its own"
 
@@ -84,7 +84,7 @@ class Verification:
         if placement.outcome == Outcome.REFUSED and accepted:
             self._fault(FaultKind.WRONG, f"{client_id} was refused ({placement.code}) and is order {accepted[0]}")
         if placement.outcome == Outcome.UNKNOWN:
-            self.counts["unknown placements that were carried out"] += len(accepted)
+            self.counts["unknown placements that were executed"] += len(accepted)
         if placement.outcome == Outcome.ACKNOWLEDGED:
             order_id = placement.result["orderId"]
             if order_id not in accepted:

@@ -19,7 +19,7 @@ from engine.journal import BEGINNING, EVENTS_KEY, FIRST_GATEWAY, JOURNAL_KEY, op
 from engine.records import parse_batch
 from tests.worlds.clients import Client, limit_order, now_ms
 from tests.worlds.processes import wait_until
-from tests.worlds.services import Venue
+from tests.worlds.services import ServiceVenue
 
 UPGRADE = (
     b"GET /ws-api/v3 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -29,21 +29,21 @@ RICH = {"BTC": "1000", "KZT": "100000000000"}
 
 
 @pytest.fixture(scope="module")
-def venue() -> Iterator[Venue]:
-    venue = Venue()
+def venue() -> Iterator[ServiceVenue]:
+    venue = ServiceVenue()
     yield venue
     venue.close()
 
 
 @pytest.fixture
-def own_venue() -> Iterator[Venue]:
+def own_venue() -> Iterator[ServiceVenue]:
     """A venue that the test may break."""
-    venue = Venue()
+    venue = ServiceVenue()
     yield venue
     venue.close()
 
 
-def get(venue: Venue, path: str) -> tuple[int, Any]:
+def get(venue: ServiceVenue, path: str) -> tuple[int, Any]:
     connection = HTTPConnection("127.0.0.1", venue.port, timeout=10)
     connection.request("GET", path)
     response = connection.getresponse()
@@ -53,7 +53,7 @@ def get(venue: Venue, path: str) -> tuple[int, Any]:
 
 
 class TestWire:
-    def test_an_order_is_placed_seen_and_cancelled(self, venue: Venue) -> None:
+    def test_an_order_is_placed_seen_and_cancelled(self, venue: ServiceVenue) -> None:
         client = venue.trader(**RICH)
         client.result("userDataStream.subscribe")
         placed = client.place("ETHKZT", "BUY", "0.5", "1000000", newClientOrderId="mine")
@@ -67,7 +67,7 @@ class TestWire:
         assert client.event()["event"]["X"] == "CANCELED"
         client.close()
 
-    def test_two_clients_trade_and_everybody_watching_hears_it(self, venue: Venue) -> None:
+    def test_two_clients_trade_and_everybody_watching_hears_it(self, venue: ServiceVenue) -> None:
         watcher = venue.stream("/stream?streams=ethkzt@trade/ethkzt@bookTicker/ethkzt@depth@100ms")
         maker, taker = venue.trader(**RICH), venue.api()
         key = venue.hmac_key(venue.account(**RICH))
@@ -87,7 +87,7 @@ class TestWire:
         for client in (watcher, maker, taker):
             client.close()
 
-    def test_many_orders_in_flight_are_all_answered_in_order(self, venue: Venue) -> None:
+    def test_many_orders_in_flight_are_all_answered_in_order(self, venue: ServiceVenue) -> None:
         client = venue.trader(**RICH)
         count = 1000
         sender = threading.Thread(
@@ -125,19 +125,19 @@ class TestWire:
 
     @pytest.mark.parametrize("path", ["/ws", "/ws/0", "/ws/btckzt@trade", "/ws/whatever@else", "/stream", "/stream?streams=",
                                       "/stream?streams=btckzt@trade/nope@x", "/ws-api/v3", "/ws-api/v3?timeUnit=MICROSECOND"])  # fmt: skip
-    def test_paths_that_open(self, venue: Venue, path: str) -> None:
+    def test_paths_that_open(self, venue: ServiceVenue, path: str) -> None:
         client = venue.stream(path)
         client.send({"method": "LIST_SUBSCRIPTIONS", "id": 1})
         assert client.receive()["id"] == 1
         client.close()
 
     @pytest.mark.parametrize("path", ["/", "/ws-api", "/wss", "/ws-api/v3?timeUnit=HOUR"])
-    def test_paths_that_do_not(self, venue: Venue, path: str) -> None:
+    def test_paths_that_do_not(self, venue: ServiceVenue, path: str) -> None:
         with pytest.raises(InvalidStatus) as caught:
             Client(venue.url(path))
         assert caught.value.response.status_code == 404
 
-    def test_http_on_the_same_port(self, venue: Venue) -> None:
+    def test_http_on_the_same_port(self, venue: ServiceVenue) -> None:
         connection = HTTPConnection("127.0.0.1", venue.port, timeout=10)
         for path in ("/api/v3/ping", "/api/v3/time", "/api/v3/exchangeInfo", "/api/v3/depth?symbol=BTCKZT"):
             connection.request("GET", path)
@@ -151,7 +151,7 @@ class TestWire:
         connection.close()
 
     @pytest.mark.parametrize(("message", "code"), [("x" * 70_000, 1009), (b"\xff", 1003)])
-    def test_a_broken_rule_closes_the_connection(self, venue: Venue, message: str | bytes, code: int) -> None:
+    def test_a_broken_rule_closes_the_connection(self, venue: ServiceVenue, message: str | bytes, code: int) -> None:
         client = venue.api()
         client.socket.send(message)
         with pytest.raises(ConnectionClosed) as caught:
@@ -159,7 +159,7 @@ class TestWire:
         assert caught.value.rcvd is not None
         assert caught.value.rcvd.code == code
 
-    def test_rubbish_on_the_socket_does_no_harm(self, venue: Venue) -> None:
+    def test_rubbish_on_the_socket_does_no_harm(self, venue: ServiceVenue) -> None:
         for data in (b"\x00" * 100, b"GET\r\n\r\n", b"\x16\x03\x01", b"A" * 100_000):
             with socket.create_connection(("127.0.0.1", venue.port), timeout=10) as raw:
                 raw.sendall(data)
@@ -173,7 +173,7 @@ class TestWire:
 
 
 class TestRestarts:
-    def test_a_gateway_that_is_started_again_knows_everything(self, own_venue: Venue) -> None:
+    def test_a_gateway_that_is_started_again_knows_everything(self, own_venue: ServiceVenue) -> None:
         venue = own_venue
         account = venue.account(**RICH)
         key = venue.ed25519_key(account)
@@ -195,7 +195,7 @@ class TestRestarts:
         params = {"symbol": "BTCKZT", "origClientOrderId": "stays", "timestamp": now_ms()}
         assert client.result("order.cancel", **params)["status"] == "CANCELED"
 
-    def test_a_store_that_is_killed_and_comes_back(self, own_venue: Venue) -> None:
+    def test_a_store_that_is_killed_and_comes_back(self, own_venue: ServiceVenue) -> None:
         venue = own_venue
         client = venue.trader(**RICH)
         assert client.place("BTCKZT", "BUY", "0.5", "40000000")["orderId"] == 1
@@ -211,7 +211,7 @@ class TestRestarts:
         assert len(open_orders) == 1 + len(ids)
         assert len({order["clientOrderId"] for order in open_orders}) == 1 + len(ids)
 
-    def test_killed_stores_under_load_lose_and_double_nothing(self, own_venue: Venue) -> None:
+    def test_killed_stores_under_load_lose_and_double_nothing(self, own_venue: ServiceVenue) -> None:
         venue = own_venue
         client = venue.trader(**RICH)
         count, kills = 600, 3
@@ -235,7 +235,7 @@ class TestRestarts:
         order_ids = [replies[id]["result"]["orderId"] for id in range(count)]
         assert order_ids == list(range(1, count + 1))
 
-    def test_cut_connections_lose_and_double_nothing(self, own_venue: Venue) -> None:
+    def test_cut_connections_lose_and_double_nothing(self, own_venue: ServiceVenue) -> None:
         """The store lives on, so what was sent over the old connection may be carried out after the cut."""
         venue = own_venue
         client = venue.trader(**RICH)
@@ -255,7 +255,7 @@ class TestRestarts:
         assert len(numbers) > 10, "it opened anew"
         assert all(sequence == list(range(1, len(sequence) + 1)) for sequence in numbers.values())
 
-    def test_an_engine_that_is_killed_keeps_nobody_from_being_answered(self, own_venue: Venue) -> None:
+    def test_an_engine_that_is_killed_keeps_nobody_from_being_answered(self, own_venue: ServiceVenue) -> None:
         venue = own_venue
         client = venue.trader(**RICH)
         venue.processes["engine"].kill()
@@ -265,7 +265,7 @@ class TestRestarts:
         assert client.reply_to(7)["status"] == 200
 
     def test_a_full_store_takes_cancels_but_no_orders(self) -> None:
-        venue = Venue(maxmemory="16mb")
+        venue = ServiceVenue(maxmemory="16mb")
         try:
             client = venue.trader(**RICH)
             client.place("BTCKZT", "BUY", "0.5", "40000000")
@@ -284,7 +284,7 @@ class TestRestarts:
 
 
 class TestEnd:
-    def test_a_planned_stop_is_announced(self, own_venue: Venue) -> None:
+    def test_a_planned_stop_is_announced(self, own_venue: ServiceVenue) -> None:
         clients = [own_venue.api(), own_venue.stream("/ws"), own_venue.stream("/stream")]
         assert own_venue.processes["gateway"].stop() == 0
         api, raw, combined = (client.receive() for client in clients)
@@ -296,7 +296,7 @@ class TestEnd:
             assert caught.value.rcvd is not None
             assert caught.value.rcvd.code == 1001
 
-    def test_a_second_gateway_of_the_same_number_ends_the_first(self, own_venue: Venue) -> None:
+    def test_a_second_gateway_of_the_same_number_ends_the_first(self, own_venue: ServiceVenue) -> None:
         first = own_venue.processes["gateway"]
         client = own_venue.trader(**RICH)
         own_venue.start_gateway()
@@ -307,7 +307,7 @@ class TestEnd:
         with pytest.raises(ConnectionClosed):
             client.receive()
 
-    def test_who_opens_under_its_number_ends_it_with_the_next_order(self, own_venue: Venue) -> None:
+    def test_who_opens_under_its_number_ends_it_with_the_next_order(self, own_venue: ServiceVenue) -> None:
         gateway, client = own_venue.processes["gateway"], own_venue.trader(**RICH)
         length = own_venue.client.xlen(JOURNAL_KEY)
         own_venue.client.execute_command(*open_call(FIRST_GATEWAY))
@@ -318,7 +318,7 @@ class TestEnd:
         with pytest.raises(ConnectionClosed):
             client.receive()
 
-    def test_two_gateways_of_different_numbers_serve_one_venue(self, own_venue: Venue) -> None:
+    def test_two_gateways_of_different_numbers_serve_one_venue(self, own_venue: ServiceVenue) -> None:
         first_port = own_venue.port
         first = own_venue.trader(**RICH)
         own_venue.processes["first"] = own_venue.processes["gateway"]
@@ -333,7 +333,7 @@ class TestEnd:
         assert [event.get("X") for event in events] == ["NEW", None, "FILLED", None]
 
     @pytest.mark.parametrize("damage", ["a gap", "a foreign field", "an end before the cursor"])
-    def test_a_store_that_forgets_ends_the_process(self, own_venue: Venue, damage: str) -> None:
+    def test_a_store_that_forgets_ends_the_process(self, own_venue: ServiceVenue, damage: str) -> None:
         venue = own_venue
         venue.account(**RICH)
         gateway = venue.processes["gateway"]
@@ -351,7 +351,7 @@ class TestEnd:
         assert gateway.process.wait(timeout=10) == 1
         assert "ERROR" in gateway.log.read_text()
 
-    def test_without_a_secret_key_it_says_what_is_missing(self, venue: Venue, tmp_path: Path) -> None:
+    def test_without_a_secret_key_it_says_what_is_missing(self, venue: ServiceVenue, tmp_path: Path) -> None:
         finished = subprocess.run(
             [sys.executable, "-m", "gateway.service", "--store", venue.store.url, "--data", str(tmp_path), "--port", "0"],
             capture_output=True, text=True, timeout=30, cwd=Path(__file__).parents[2],
@@ -359,7 +359,7 @@ class TestEnd:
         assert finished.returncode == 1
         assert "secret.key cannot be read" in finished.stderr
 
-    def test_a_taken_port_is_named(self, venue: Venue) -> None:
+    def test_a_taken_port_is_named(self, venue: ServiceVenue) -> None:
         finished = subprocess.run(
             [sys.executable, "-m", "gateway.service", "--store", venue.store.url, "--data", str(venue.data),
              "--port", str(venue.port), "--gateway", "99"],
@@ -368,7 +368,7 @@ class TestEnd:
         assert finished.returncode == 3
         assert f"cannot listen on 127.0.0.1:{venue.port}" in finished.stderr
 
-    def test_secrets_do_not_appear_in_the_log(self, venue: Venue) -> None:
+    def test_secrets_do_not_appear_in_the_log(self, venue: ServiceVenue) -> None:
         key = venue.hmac_key(venue.account())
         client = venue.api()
         signed = client.signed(key)

@@ -212,19 +212,19 @@ def test_what_was_tampered_with_is_found(
     assert all(check.detail for check in result.checks if not check.passed)
 
 
-# -- an engine that does wrong, and tells it: the chain is whole, and the ledger has what the events say
+# -- an engine that does wrong: the chain is whole, and the ledger has what the events say
 
 
 def trade_with(venue: SteppedVenue, client: Store, lie: Callable[[Event], Event]) -> Reconciliation:
-    """The reconciliation of a venue whose engine tells `lie` of each event instead of it."""
+    """The reconciliation of a venue whose engine publishes `lie(event)` instead of each event."""
     execute = venue.core.execute
 
     def lying(time_us: int, batch: bytes) -> bytes:
         entry = EventEntry(execute(time_us, batch))
-        told = [pack_event(lie(event)) for event in entry]
+        lies = [pack_event(lie(event)) for event in entry]
         return (
             entry.data[: EVENT_HEADER.size]
-            + b"".join(told)
+            + b"".join(lies)
             + entry.data[EVENT_HEADER.size + len(entry) * EVENT_BYTES :]
         )
 

@@ -9,7 +9,6 @@ from decimal import Decimal
 import pytest
 
 from engine.journal import EntryId, Store
-from engine.records import BatchBuilder, Side
 from ledger.reports import (
     all_balances,
     balances_of,
@@ -28,17 +27,8 @@ from tests.worlds.stepped_venue import SteppedVenue
 
 @pytest.fixture
 def traded(venue: SteppedVenue, client: Store) -> LedgerStore:
-    """Alice has bought 0.5 BTC of Bob's 1 BTC for 25,000,000 KZT, and her order for 0.1 BTC at a lower price rests."""
-    alice = venue.add_account("alice", KZT=60_000_000_00)
-    bob = venue.add_account("bob", BTC=100_000_000)
-    for command in (
-        venue.order(bob, Side.SELL, 50_000, 50_000),
-        venue.order(alice, Side.BUY, 50_000, 50_000),
-        venue.order(alice, Side.BUY, 40_000, 10_000),
-    ):
-        builder = BatchBuilder()
-        builder.add(command)
-        venue.execute(builder)
+    """The ledger after Alice has bought of Bob."""
+    venue.trade_once()
     return settle_all(client).store
 
 

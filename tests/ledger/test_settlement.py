@@ -80,7 +80,7 @@ def test_every_entry_that_moves_money_has_its_transfers(venue: SteppedVenue, cli
 def test_small_entries_share_a_call_and_large_ones_are_split(
     venue: SteppedVenue, client: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the size of a call: the same ledger."""
+    """The ledger does not depend on the size of a call."""
     venue.trade_at_random(seed=3, entries=25)
     settle_all(client)
     expected = dump_ledger(client)
@@ -308,7 +308,7 @@ def test_three_processes_at_once_give_the_result_of_one(
 
 
 def _stop_at(settlement: Settlement, last: EntryId, stop: StopRequest) -> None:
-    """Has the settlement stop once the ledger is at `last`, whoever brought it there."""
+    """Has the settlement stop once the ledger is at `last`, by its own work or another's."""
     step = settlement.step
 
     def step_and_look(block_ms: int) -> int:

@@ -1,1 +1,1 @@
-"""Venues for tests: a store, a gateway in this process, a venue in processes, a scene with faults."""
+"""What tests run against: a store, single services, a gateway in this process, a whole venue; and clients for them."""

@@ -28,7 +28,7 @@ def limit_order(symbol: str, side: str, quantity: str, price: str, **params: Any
 
 
 def json_text(value: Any) -> str:
-    """A parameter as it stands in the text that is signed."""
+    """A parameter as it is written in the text that is signed."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -1,7 +1,7 @@
 """A gateway without sockets, store or clock: Router and Pipeline on top of the reference engine, in one process.
 
-`Rig.turn` does what the service and the engine do in one turn: it takes the batch, lets the core execute it, and hands
-the events back. Time stands still until `Rig.now_ms` is changed.
+`GatewayInProcess.turn` does what the service and the engine do in one turn: it takes the batch, lets the core execute it, and hands
+the events back. Time stands still until `GatewayInProcess.now_ms` is changed.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def unframe(frame: bytes) -> Any:
     return json.loads(frame[start:])
 
 
-class Rig(OperatedVenue):
+class GatewayInProcess(OperatedVenue):
     def __init__(self, limits: RateLimitSettings | None = None, routes: Mapping[str, Route] = ROUTES) -> None:
         super().__init__()
         self.now_ms = START_MS
@@ -170,14 +170,14 @@ class Rig(OperatedVenue):
 
     # -- the clients' side
 
-    def client(self, **options: Any) -> RigClient:
-        return RigClient(self, **options)
+    def client(self, **options: Any) -> InProcessClient:
+        return InProcessClient(self, **options)
 
-    def trader(self, **deposits: str) -> RigClient:
+    def trader(self, **deposits: str) -> InProcessClient:
         """A client with money whose session is logged on."""
         return self.trader_of(self.account(**deposits))
 
-    def trader_of(self, account: int) -> RigClient:
+    def trader_of(self, account: int) -> InProcessClient:
         client = self.client()
         client.key = self.ed25519_key(account)
         client.logon(client.key)
@@ -196,10 +196,10 @@ class Rig(OperatedVenue):
         return answers
 
 
-class RigConnection:
-    """The wire under the session of a RigClient."""
+class InProcessConnection:
+    """The wire under the session of a InProcessClient."""
 
-    def __init__(self, client: RigClient) -> None:
+    def __init__(self, client: InProcessClient) -> None:
         self._client = client
         self.send = client.frames.append
 
@@ -218,19 +218,19 @@ class RigConnection:
         self._client.is_reading = True
 
 
-class RigClient(RequestClient):
+class InProcessClient(RequestClient):
     """A session whose frames are collected."""
 
     key: Ed25519Key
 
-    def __init__(self, rig: Rig, **options: Any) -> None:
+    def __init__(self, rig: GatewayInProcess, **options: Any) -> None:
         self.rig = rig
         self.frames: list[bytes] = []
         self.closed: list[tuple[int, str]] = []
         self.is_reading = True
         self.is_slow = False
         usage = rig.state.rate_limits.weight_of("ip", rig.now_ms)
-        self.session = Session(RigConnection(self), usage, connected_ms=rig.now_ms, **options)
+        self.session = Session(InProcessConnection(self), usage, connected_ms=rig.now_ms, **options)
         self._ids = itertools.count(1)
 
     def send(self, frame: object) -> None:

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 from websockets.frames import Frame, Opcode
 
+from tests.worlds.accounts import Ed25519Key
+from tests.worlds.clients import RequestClient
+
 TIMEOUT_S = 30.0
 """Far longer than any answer takes; a test that waits so long fails."""
 
@@ -38,8 +41,12 @@ def text(message: object) -> bytes:
     return frame(Opcode.TEXT, message if isinstance(message, bytes) else json.dumps(message).encode())
 
 
-class RawClient:
-    """A connection after the upgrade. `receive_buffer_bytes` makes the kernel hold little for a slow reader."""
+class RawClient(RequestClient):
+    """A connection after the upgrade.
+
+    Args:
+        receive_buffer_bytes: makes the kernel hold no more than this for a slow reader; 0 leaves it as it is.
+    """
 
     def __init__(self, port: int, path: str = "/ws-api/v3", *, receive_buffer_bytes: int = 0) -> None:
         self.socket = socket.socket()
@@ -145,8 +152,26 @@ class RawClient:
         return bool(data)
 
 
+def logged_on(port: int, key: Ed25519Key, **options: Any) -> RawClient:
+    """A raw client whose session is logged on."""
+    client = RawClient(port, **options)
+    client.logon(key)
+    return client
+
+
 def http(port: int, request: bytes) -> tuple[int, Any]:
-    """Status and JSON body of the one answer to an HTTP request that is sent as it stands; (0, None) where none came."""
+    """Sends bytes as an HTTP request; status and JSON body of the answer, or (0, None) if none came."""
+    head, _, body = _exchange(port, request).partition(b"\r\n\r\n")
+    return (int(head.split(b" ")[1]) if head else 0), (json.loads(body) if body else None)
+
+
+def http_status(port: int, request: bytes) -> int:
+    """Sends bytes as an HTTP request; the status of the answer, whose body need not be JSON."""
+    return int(_exchange(port, request).split(b" ")[1])
+
+
+def _exchange(port: int, request: bytes) -> bytes:
+    """Everything that comes back until the gateway closes the connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
@@ -156,5 +181,4 @@ def http(port: int, request: bytes) -> tuple[int, Any]:
                 data += piece
         except ConnectionResetError:
             pass
-    head, _, body = data.partition(b"\r\n\r\n")
-    return (int(head.split(b" ")[1]) if head else 0), (json.loads(body) if body else None)
+    return data

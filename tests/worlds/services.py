@@ -16,7 +16,7 @@ from tests.worlds.processes import ServiceProcess
 from tests.worlds.store import StoreProcess
 
 
-class Venue(OperatedVenue):
+class ServiceVenue(OperatedVenue):
     """A venue that runs once constructed, until `close`.
 
     Args:

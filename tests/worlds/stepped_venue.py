@@ -91,8 +91,22 @@ class SteppedVenue:
             quantity_lots=quantity_lots,
         )
 
+    def trade_once(self) -> None:
+        """Opens account 1, alice, with 60,000,000 KZT and account 2, bob, with 1 BTC. She buys 0.5 BTC of him for
+        25,000,000 KZT, and her order for 0.1 BTC at a lower price rests."""
+        alice = self.add_account("alice", KZT=60_000_000_00)
+        bob = self.add_account("bob", BTC=100_000_000)
+        for command in (
+            self.order(bob, Side.SELL, 50_000, 50_000),
+            self.order(alice, Side.BUY, 50_000, 50_000),
+            self.order(alice, Side.BUY, 40_000, 10_000),
+        ):
+            builder = BatchBuilder()
+            builder.add(command)
+            self.execute(builder)
+
     def trade_at_random(self, seed: int, entries: int, commands_per_entry: int = 20, accounts: int = 6) -> None:
-        """Accounts, deposits and a mixed flow of orders; the last entries are big ones."""
+        """Opens accounts with money, and sends so many entries of a mixed flow of orders."""
         source = random.Random(seed)
         numbers = [
             self.add_account(f"trader-{seed}-{i}", KZT=10**13, USDT=10**15, BTC=10**11, ETH=10**12)

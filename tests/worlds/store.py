@@ -1,4 +1,4 @@
-"""A real store for tests, with the settings that Jibek demands, on a Unix socket in a short temporary folder."""
+"""A real store with the settings that Jibek demands, on a Unix socket. Its folder has a short name, as sockets need."""
 
 from __future__ import annotations
 
@@ -15,17 +15,21 @@ from tests.worlds.processes import wait_until
 
 
 class StoreProcess:
-    """Runs from the beginning. `kill` and `start` may follow each other on the same data; `remove` ends it for good."""
+    """A store that runs once constructed. After `kill`, `start` starts it again on the same data; `remove` ends it for good.
+
+    Args:
+        maxmemory: as the store's own setting has it, such as "512mb".
+    """
 
     def __init__(self, maxmemory: str = "1gb") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="jibek-test-"))
         self.socket = self.folder / "s"
         self.url = f"unix://{self.socket}"
         self.maxmemory = maxmemory
-        self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
     def start(self) -> None:
+        """Starts the store, and waits until it answers."""
         settings = {
             "port": "0",
             "unixsocket": str(self.socket),
@@ -41,8 +45,7 @@ class StoreProcess:
         wait_until(self._answers, "the store starts")
 
     def kill(self) -> None:
-        """SIGKILL; `start` starts it again on the same data."""
-        assert self.process is not None
+        """SIGKILL."""
         self.process.kill()
         self.process.wait()
 
@@ -54,7 +57,7 @@ class StoreProcess:
         return connect(self.url)
 
     def _answers(self) -> bool:
-        assert self.process is not None and self.process.poll() is None, "the store ended"
+        assert self.process.poll() is None, "the store ended"
         try:
             return bool(self.client().ping())
         except redis.ConnectionError:

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from tests.worlds.gateway_in_process import Rig
+from tests.worlds.gateway_in_process import GatewayInProcess
 
 RICH = {"BTC": "10", "KZT": "1000000000"}
 
 
 @pytest.fixture
-def rig() -> Rig:
-    return Rig()
+def rig() -> GatewayInProcess:
+    return GatewayInProcess()
 
 
-def test_hmac_and_ed25519_keys_sign_single_requests(rig: Rig) -> None:
+def test_hmac_and_ed25519_keys_sign_single_requests(rig: GatewayInProcess) -> None:
     account = rig.account(**RICH)
     for key in (rig.hmac_key(account), rig.ed25519_key(account)):
         client = rig.client()
@@ -25,7 +25,7 @@ def test_hmac_and_ed25519_keys_sign_single_requests(rig: Rig) -> None:
         assert client.result("order.place", **params)["status"] == "NEW"
 
 
-def test_a_secret_is_fetched_once_and_requests_wait_for_it(rig: Rig) -> None:
+def test_a_secret_is_fetched_once_and_requests_wait_for_it(rig: GatewayInProcess) -> None:
     rig.answers_secrets = False
     key = rig.hmac_key(rig.account(**RICH))
     client = rig.client()
@@ -37,7 +37,7 @@ def test_a_secret_is_fetched_once_and_requests_wait_for_it(rig: Rig) -> None:
     assert [(reply["id"], reply["status"]) for reply in client.take()] == [(1, 200), (2, 200)]
 
 
-def test_without_a_secret_a_key_is_refused_and_asked_for_again(rig: Rig) -> None:
+def test_without_a_secret_a_key_is_refused_and_asked_for_again(rig: GatewayInProcess) -> None:
     key = rig.hmac_key(rig.account())
     secret = rig.secrets.pop(key.id)
     client = rig.client()
@@ -60,14 +60,14 @@ def test_without_a_secret_a_key_is_refused_and_asked_for_again(rig: Rig) -> None
     ],
     ids=repr,
 )
-def test_what_is_refused(rig: Rig, change: dict[str, Any], status: int, code: int) -> None:
+def test_what_is_refused(rig: GatewayInProcess, change: dict[str, Any], status: int, code: int) -> None:
     client = rig.client()
     params = {**client.signed(rig.hmac_key(rig.account())), **change}
     reply = client.ask("account.status", **{name: value for name, value in params.items() if value is not None})
     assert (reply["status"], reply["error"]["code"]) == (status, code)
 
 
-def test_a_name_twice_is_refused(rig: Rig) -> None:
+def test_a_name_twice_is_refused(rig: GatewayInProcess) -> None:
     client = rig.client()
     params = client.signed(rig.hmac_key(rig.account()))
     text = json.dumps({"id": 1, "method": "account.status", "params": params})
@@ -75,7 +75,7 @@ def test_a_name_twice_is_refused(rig: Rig) -> None:
     assert reply["error"]["code"] == -1101
 
 
-def test_an_own_signature_overrides_the_session(rig: Rig) -> None:
+def test_an_own_signature_overrides_the_session(rig: GatewayInProcess) -> None:
     client = rig.trader(**RICH)
     other = rig.account()
     result = client.result("account.status", **client.signed(rig.hmac_key(other)))

@@ -10,17 +10,17 @@ import pytest
 from engine.journal import EntryId
 from gateway.auth.replay_guard import ReplayGuard
 from gateway.dialect.rejects import Rejected
-from tests.worlds.gateway_in_process import Rig
+from tests.worlds.gateway_in_process import GatewayInProcess
 
 RICH = {"BTC": "10", "KZT": "1000000000"}
 
 
 @pytest.fixture
-def rig() -> Rig:
-    return Rig()
+def rig() -> GatewayInProcess:
+    return GatewayInProcess()
 
 
-def test_a_copy_whose_signature_is_written_otherwise_is_still_a_copy(rig: Rig) -> None:
+def test_a_copy_whose_signature_is_written_otherwise_is_still_a_copy(rig: GatewayInProcess) -> None:
     client, key = rig.client(), rig.ed25519_key(rig.account(**RICH))
     params = client.signed(key, **client.limit("BTCKZT", "BUY", "0.01", "50000000"))
     client.result("order.place", **params)
@@ -32,7 +32,7 @@ def test_a_copy_whose_signature_is_written_otherwise_is_still_a_copy(rig: Rig) -
     assert refusal == (-2010, "Duplicate order sent.")
 
 
-def test_an_order_that_was_not_taken_may_be_sent_again_as_it_is(rig: Rig) -> None:
+def test_an_order_that_was_not_taken_may_be_sent_again_as_it_is(rig: GatewayInProcess) -> None:
     client, key = rig.client(), rig.hmac_key(rig.account(**RICH))
     params = client.signed(key, **client.limit("BTCKZT", "BUY", "0.01", "50000000"), recvWindow=60_000)
     # Refused at once, because the engine is silent; then taken back, because it did not leave in time.
@@ -48,7 +48,7 @@ def test_an_order_that_was_not_taken_may_be_sent_again_as_it_is(rig: Rig) -> Non
     assert client.refusal("order.place", **params) == (-2010, "Duplicate order sent.")
 
 
-def test_an_order_whose_outcome_is_unknown_may_not(rig: Rig) -> None:
+def test_an_order_whose_outcome_is_unknown_may_not(rig: GatewayInProcess) -> None:
     client, key = rig.client(), rig.hmac_key(rig.account(**RICH))
     params = client.signed(key, **client.limit("BTCKZT", "BUY", "0.01", "50000000"), recvWindow=60_000)
     client.send({"id": 1, "method": "order.place", "params": params})
@@ -62,7 +62,7 @@ def test_an_order_whose_outcome_is_unknown_may_not(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(("offset_ms", "code"), [(-1, -1021), (999, -1021), (1000, None)])
-def test_an_order_that_an_earlier_process_may_have_taken_is_refused(rig: Rig, offset_ms: int, code: int | None) -> None:
+def test_an_order_that_an_earlier_process_may_have_taken_is_refused(rig: GatewayInProcess, offset_ms: int, code: int | None) -> None:
     client, key = rig.client(), rig.hmac_key(rig.account(**RICH))
     ended_ms = rig.now_ms
     rig.state.replays.seen_by_another(ended_ms * 1000)
@@ -72,7 +72,7 @@ def test_an_order_that_an_earlier_process_may_have_taken_is_refused(rig: Rig, of
     assert reply.get("error", {}).get("code") == code
 
 
-def test_a_copied_order_is_not_carried_out_twice(rig: Rig) -> None:
+def test_a_copied_order_is_not_carried_out_twice(rig: GatewayInProcess) -> None:
     key = rig.hmac_key(rig.account(**RICH))
     client = rig.client()
     params = client.signed(key, **client.limit("BTCKZT", "BUY", "0.01", "50000000"), recvWindow=10000)

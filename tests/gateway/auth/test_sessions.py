@@ -6,18 +6,18 @@ import pytest
 
 from engine.records import Command, CommandKind
 from tests.worlds.accounts import BY_TEST
-from tests.worlds.gateway_in_process import Rig
+from tests.worlds.gateway_in_process import GatewayInProcess
 
 RICH = {"BTC": "10", "KZT": "1000000000"}
 
 
 @pytest.fixture
-def rig() -> Rig:
-    return Rig()
+def rig() -> GatewayInProcess:
+    return GatewayInProcess()
 
 
 class TestLogon:
-    def test_a_session_begins_and_ends(self, rig: Rig) -> None:
+    def test_a_session_begins_and_ends(self, rig: GatewayInProcess) -> None:
         client = rig.client()
         key = rig.ed25519_key(rig.account(**RICH))
         assert client.result("session.status")["apiKey"] is None
@@ -28,12 +28,12 @@ class TestLogon:
         assert (ended["apiKey"], ended["authorizedSince"]) == (None, None)
         assert client.refusal("account.status", timestamp=rig.now_ms)[0] == -1102
 
-    def test_only_ed25519_keys_log_on(self, rig: Rig) -> None:
+    def test_only_ed25519_keys_log_on(self, rig: GatewayInProcess) -> None:
         client = rig.client()
         refusal = client.refusal("session.logon", **client.signed(rig.hmac_key(rig.account())))
         assert refusal == (-4056, "HMAC_SHA256 API key is not supported.")
 
-    def test_a_revoked_key_ends_its_sessions(self, rig: Rig) -> None:
+    def test_a_revoked_key_ends_its_sessions(self, rig: GatewayInProcess) -> None:
         client = rig.trader(**RICH)
         client.result("userDataStream.subscribe")
         rig.command(Command(kind=CommandKind.KEY_REVOKE, account=1), client.key.id.encode(), *BY_TEST)
@@ -47,7 +47,7 @@ class TestLogon:
 
 
 class TestUserDataStream:
-    def test_subscriptions_are_numbered_and_end_one_by_one(self, rig: Rig) -> None:
+    def test_subscriptions_are_numbered_and_end_one_by_one(self, rig: GatewayInProcess) -> None:
         client = rig.trader(**RICH)
         other = rig.hmac_key(rig.account())
         assert client.result("userDataStream.subscribe") == {"subscriptionId": 0}
@@ -62,12 +62,12 @@ class TestUserDataStream:
         assert client.result("userDataStream.unsubscribe") == {}
         assert client.result("session.subscriptions") == []
 
-    def test_without_a_session_it_is_refused_but_unsubscribing_is_not(self, rig: Rig) -> None:
+    def test_without_a_session_it_is_refused_but_unsubscribing_is_not(self, rig: GatewayInProcess) -> None:
         client = rig.client()
         assert client.refusal("userDataStream.subscribe")[0] == -1193
         assert client.result("userDataStream.unsubscribe") == {}
 
-    def test_a_connection_that_is_gone_hears_nothing(self, rig: Rig) -> None:
+    def test_a_connection_that_is_gone_hears_nothing(self, rig: GatewayInProcess) -> None:
         client = rig.trader(**RICH)
         client.result("userDataStream.subscribe")
         client.send({"id": 9, "method": "order.place", "params": client.limit("BTCKZT", "BUY", "0.01", "50000000")})

@@ -22,11 +22,11 @@ from gateway.dialect.rejects import Rejected
 from gateway.dialect.requests import Request, Unreadable, market_of, read_request
 from gateway.view.accounts import Account, Order
 from gateway.wire.frames import encode_text
-from tests.worlds.gateway_in_process import START_MS, Rig
+from tests.worlds.gateway_in_process import START_MS, GatewayInProcess
 from tests.worlds.sessions import silent_session
 
-RIG = Rig()
-MARKETS = RIG.projection.markets_by_symbol
+GATEWAY = GatewayInProcess()
+MARKETS = GATEWAY.projection.markets_by_symbol
 ACCOUNT = Account(7)
 SESSION = silent_session(shows_rate_limits=False)
 

@@ -14,7 +14,7 @@ from gateway.handlers.routes import ROUTES
 from gateway.journal.pending import PendingCommand
 from gateway.wire.connection import HttpRequest
 from tests.worlds.accounts import MARKETS
-from tests.worlds.gateway_in_process import Rig
+from tests.worlds.gateway_in_process import GatewayInProcess
 
 
 def echo(call: Call) -> Outcome:
@@ -46,8 +46,8 @@ def request(method: str, path: str, query: str = "", body: bytes = b"") -> HttpR
 
 
 @pytest.fixture
-def rig() -> Rig:
-    return Rig(routes=CHANGING)
+def rig() -> GatewayInProcess:
+    return GatewayInProcess(routes=CHANGING)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def rig() -> Rig:
     ],
 )
 def test_a_method_has_the_route_of_its_own(
-    rig: Rig, method: str, query: str, body: bytes, params: dict[str, str], weight: int
+    rig: GatewayInProcess, method: str, query: str, body: bytes, params: dict[str, str], weight: int
 ) -> None:
     (answer,) = rig.http(request(method, "/x", query, body))
     assert (answer.status, json.loads(answer.body)) == (200, params)
@@ -68,7 +68,7 @@ def test_a_method_has_the_route_of_its_own(
 
 
 def test_a_command_is_answered_when_its_events_have_come_back() -> None:
-    rig = Rig(routes={**ROUTES, **CHANGING})
+    rig = GatewayInProcess(routes={**ROUTES, **CHANGING})
     rig.trader(KZT="100000000").place("BTCKZT", "BUY", "0.01", "50000000")
     answers = rig.http(request("DELETE", "/orders"))
     assert answers == []
@@ -78,7 +78,7 @@ def test_a_command_is_answered_when_its_events_have_come_back() -> None:
     assert [order["status"] for order in json.loads(answer.body)] == ["CANCELED"]
 
 
-def test_a_command_that_the_engine_refuses_has_its_status_and_code(rig: Rig) -> None:
+def test_a_command_that_the_engine_refuses_has_its_status_and_code(rig: GatewayInProcess) -> None:
     rig.account(KZT="1")
     answers = rig.http(request("DELETE", "/orders"))
     rig.turn()
@@ -86,13 +86,13 @@ def test_a_command_that_the_engine_refuses_has_its_status_and_code(rig: Rig) -> 
     assert (answer.status, json.loads(answer.body)["code"]) == (400, -2011)
 
 
-def test_a_method_that_a_path_has_not_is_named_with_those_that_it_has(rig: Rig) -> None:
+def test_a_method_that_a_path_has_not_is_named_with_those_that_it_has(rig: GatewayInProcess) -> None:
     (answer,) = rig.http(request("DELETE", "/x"))
     assert (answer.status, dict(answer.headers)["Allow"]) == (405, "GET, POST, PUT")
     assert json.loads(answer.body)["msg"] == "This operation is not supported: DELETE /x."
 
 
-def test_what_a_handler_refuses_is_answered(rig: Rig) -> None:
+def test_what_a_handler_refuses_is_answered(rig: GatewayInProcess) -> None:
     (answer,) = rig.http(request("POST", "/refuse"))
     assert (answer.status, json.loads(answer.body)["code"]) == (401, -2014)
 
@@ -100,4 +100,4 @@ def test_what_a_handler_refuses_is_answered(rig: Rig) -> None:
 def test_no_route_that_needs_a_key_is_offered_over_http_yet() -> None:
     assert [name for name, route in ROUTES.items() if route.http and route.needs is not None] == []
     with pytest.raises(AssertionError, match=r"order\.place"):
-        Rig(routes={"order.place": ROUTES["order.place"]._replace(http="POST /api/v3/order")})
+        GatewayInProcess(routes={"order.place": ROUTES["order.place"]._replace(http="POST /api/v3/order")})

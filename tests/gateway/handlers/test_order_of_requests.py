@@ -13,19 +13,19 @@ from engine.records import Command, CommandKind
 from gateway.dialect.rejects import Reject
 from gateway.limits import WAITING_FOR_SECRET_MAX, RateLimitSettings
 from tests.worlds.accounts import BY_TEST, HmacKey
-from tests.worlds.gateway_in_process import Rig, RigClient
+from tests.worlds.gateway_in_process import GatewayInProcess, InProcessClient
 
 RICH = {"BTC": "1000", "KZT": "100000000000"}
 
 
 @pytest.fixture
-def rig() -> Rig:
-    rig = Rig()
+def rig() -> GatewayInProcess:
+    rig = GatewayInProcess()
     rig.answers_secrets = False
     return rig
 
 
-def trader_and_new_key(rig: Rig) -> tuple[RigClient, HmacKey]:
+def trader_and_new_key(rig: GatewayInProcess) -> tuple[InProcessClient, HmacKey]:
     """A session that is logged on, and an HMAC key of the same account whose secret was never needed."""
     account = rig.account(**RICH)
     return rig.trader_of(account), rig.hmac_key(account)
@@ -35,20 +35,20 @@ def frame(id: int, method: str, params: dict[str, Any]) -> bytes:
     return json.dumps({"id": id, "method": method, "params": params}).encode()
 
 
-def signed_order(client: RigClient, key: HmacKey, name: str) -> dict[str, Any]:
+def signed_order(client: InProcessClient, key: HmacKey, name: str) -> dict[str, Any]:
     return client.signed(key, **client.limit("BTCKZT", "BUY", "0.01", "50000000"), newClientOrderId=name)
 
 
-def cancel(client: RigClient, name: str) -> dict[str, Any]:
+def cancel(client: InProcessClient, name: str) -> dict[str, Any]:
     return {"symbol": "BTCKZT", "origClientOrderId": name, "timestamp": client.rig.now_ms}
 
 
-def outcomes(client: RigClient) -> list[tuple[int, int]]:
+def outcomes(client: InProcessClient) -> list[tuple[int, int]]:
     return [(reply["id"], reply["status"]) for reply in client.take()]
 
 
 @pytest.mark.parametrize("in_one_read", [True, False])
-def test_a_cancel_does_not_overtake_the_order_that_waits_for_a_secret(rig: Rig, in_one_read: bool) -> None:
+def test_a_cancel_does_not_overtake_the_order_that_waits_for_a_secret(rig: GatewayInProcess, in_one_read: bool) -> None:
     client, key = trader_and_new_key(rig)
     messages = [
         frame(1, "order.place", signed_order(client, key, "mine")),
@@ -66,7 +66,7 @@ def test_a_cancel_does_not_overtake_the_order_that_waits_for_a_secret(rig: Rig, 
     assert not rig.projection.orders
 
 
-def test_a_key_that_the_gateway_has_not_read_yet_is_waited_for(rig: Rig) -> None:
+def test_a_key_that_the_gateway_has_not_read_yet_is_waited_for(rig: GatewayInProcess) -> None:
     client, _ = trader_and_new_key(rig)
     rig.has_read_all = False
     key = HmacKey("tooNew", "secret")
@@ -83,7 +83,7 @@ def test_a_key_that_the_gateway_has_not_read_yet_is_waited_for(rig: Rig) -> None
     assert outcomes(client) == [(1, 200), (2, 200)]
 
 
-def test_a_key_that_nobody_has_added_is_refused_once_all_is_read(rig: Rig) -> None:
+def test_a_key_that_nobody_has_added_is_refused_once_all_is_read(rig: GatewayInProcess) -> None:
     client, _ = trader_and_new_key(rig)
     rig.has_read_all = False
     client.send(json.loads(frame(1, "order.place", signed_order(client, HmacKey("nobody", "x"), "mine"))))
@@ -93,7 +93,7 @@ def test_a_key_that_nobody_has_added_is_refused_once_all_is_read(rig: Rig) -> No
     assert outcomes(client) == [(1, 401), (2, 200)]
 
 
-def test_without_a_secret_the_request_is_refused_and_the_next_one_goes_on(rig: Rig) -> None:
+def test_without_a_secret_the_request_is_refused_and_the_next_one_goes_on(rig: GatewayInProcess) -> None:
     client, key = trader_and_new_key(rig)
     del rig.secrets[key.id]
     for id in (1, 2):
@@ -105,7 +105,7 @@ def test_without_a_secret_the_request_is_refused_and_the_next_one_goes_on(rig: R
     assert outcomes(client) == [(2, 500), (3, 200)]
 
 
-def test_a_request_that_waited_is_judged_by_the_time_at_which_it_goes_on(rig: Rig) -> None:
+def test_a_request_that_waited_is_judged_by_the_time_at_which_it_goes_on(rig: GatewayInProcess) -> None:
     client, key = trader_and_new_key(rig)
     client.send({"id": 1, "method": "order.place", "params": signed_order(client, key, "mine")})
     rig.now_ms += 5001
@@ -114,7 +114,7 @@ def test_a_request_that_waited_is_judged_by_the_time_at_which_it_goes_on(rig: Ri
     assert reply["error"]["code"] == -1021
 
 
-def test_a_key_that_is_revoked_meanwhile_is_refused(rig: Rig) -> None:
+def test_a_key_that_is_revoked_meanwhile_is_refused(rig: GatewayInProcess) -> None:
     client, key = trader_and_new_key(rig)
     client.send({"id": 1, "method": "order.place", "params": signed_order(client, key, "mine")})
     account = client.session.key.account.number  # type: ignore[union-attr]
@@ -125,7 +125,7 @@ def test_a_key_that_is_revoked_meanwhile_is_refused(rig: Rig) -> None:
     assert rig.turn() == 0
 
 
-def test_a_client_that_goes_while_it_waits_leaves_nothing_behind(rig: Rig) -> None:
+def test_a_client_that_goes_while_it_waits_leaves_nothing_behind(rig: GatewayInProcess) -> None:
     client, key = trader_and_new_key(rig)
     client.send({"id": 1, "method": "order.place", "params": signed_order(client, key, "mine")})
     rig.router.session_ended(client.session)
@@ -134,7 +134,7 @@ def test_a_client_that_goes_while_it_waits_leaves_nothing_behind(rig: Rig) -> No
 
 
 def test_a_request_that_waits_is_weighed_once() -> None:
-    rig = Rig(RateLimitSettings(weight_per_minute=22))
+    rig = GatewayInProcess(RateLimitSettings(weight_per_minute=22))
     rig.answers_secrets = False
     client = rig.client()
     key = rig.hmac_key(rig.account(**RICH))
@@ -145,7 +145,7 @@ def test_a_request_that_waits_is_weighed_once() -> None:
     assert outcomes(client) == [(1, 200), (2, 200), (3, 429)]
 
 
-def test_more_connections_than_may_wait_for_a_secret_are_refused(rig: Rig) -> None:
+def test_more_connections_than_may_wait_for_a_secret_are_refused(rig: GatewayInProcess) -> None:
     key = rig.hmac_key(rig.account(**RICH))
     clients = [rig.client() for _ in range(WAITING_FOR_SECRET_MAX + 1)]
     for client in clients:
@@ -162,7 +162,7 @@ def test_more_connections_than_may_wait_for_a_secret_are_refused(rig: Rig) -> No
 def test_whatever_waits_for_whatever_commands_keep_their_order(seed: int) -> None:
     """Each order is followed by its cancel, signed by keys at random, over reads of any size, while secrets come at any time."""
     pick = random.Random(seed)
-    rig = Rig()
+    rig = GatewayInProcess()
     rig.answers_secrets = False
     account = rig.account(**RICH)
     client = rig.trader_of(account)

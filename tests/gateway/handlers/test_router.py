@@ -11,18 +11,18 @@ from engine.records import CLIENT_ID_BYTES, Command, CommandKind, EventEntry, Ev
 from gateway import limits
 from gateway.limits import RateLimitSettings
 from tests.worlds.accounts import BY_TEST, MARKETS
-from tests.worlds.gateway_in_process import Rig, RigClient
+from tests.worlds.gateway_in_process import GatewayInProcess, InProcessClient
 
 RICH = {"BTC": "1000", "KZT": "100000000000", "USDT": "1000000", "ETH": "1000"}
 
 
 @pytest.fixture
-def rig() -> Rig:
-    return Rig()
+def rig() -> GatewayInProcess:
+    return GatewayInProcess()
 
 
 @pytest.fixture
-def trader(rig: Rig) -> RigClient:
+def trader(rig: GatewayInProcess) -> InProcessClient:
     return rig.trader(**RICH)
 
 
@@ -30,7 +30,7 @@ def trader(rig: Rig) -> RigClient:
 
 
 @pytest.mark.parametrize("id", ["1", "ab-c", "ключ", 'quote"s', 7, -7, 0, 2**53, None, ""])
-def test_an_id_comes_back_as_it_was_sent(rig: Rig, id: object) -> None:
+def test_an_id_comes_back_as_it_was_sent(rig: GatewayInProcess, id: object) -> None:
     reply = rig.client().ask_frame({"id": id, "method": "ping"})
     assert reply["id"] == id
     assert type(reply["id"]) is type(id)
@@ -43,7 +43,7 @@ def test_an_id_comes_back_as_it_was_sent(rig: Rig, id: object) -> None:
      b'{"id":[1],"method":"ping"}', b'{"id":1,"method":7}', b'{"id":1,"method":"ping","params":[]}',
      b'{"id":1,"method":"ping","params":"x"}', b"[" * 5000],
 )  # fmt: skip
-def test_what_is_no_request_is_refused_and_the_session_lives(rig: Rig, frame: bytes) -> None:
+def test_what_is_no_request_is_refused_and_the_session_lives(rig: GatewayInProcess, frame: bytes) -> None:
     client = rig.client()
     assert client.ask_frame(frame)["error"]["code"] == -1135
     assert client.result("ping") == {}
@@ -61,12 +61,12 @@ def test_what_is_no_request_is_refused_and_the_session_lives(rig: Rig, frame: by
         (b'{"id":1,"method":"exchangeInfo","params":{"symbols":["BTCKZT","BTCKZT"]}}', -1101),
     ],
 )
-def test_a_name_twice_is_refused(rig: Rig, frame: bytes, code: int | None) -> None:
+def test_a_name_twice_is_refused(rig: GatewayInProcess, frame: bytes, code: int | None) -> None:
     assert rig.client().ask_frame(frame).get("error", {}).get("code") == code
 
 
 @pytest.mark.parametrize("method", ["order.amend.keepPriority", "orderList.place", "nonsense", "", "v3/nonsense"])
-def test_an_unknown_method_is_refused_by_name(rig: Rig, method: str) -> None:
+def test_an_unknown_method_is_refused_by_name(rig: GatewayInProcess, method: str) -> None:
     client = rig.client()
     code, message = client.refusal(method)
     assert code == -1020
@@ -77,12 +77,12 @@ def test_an_unknown_method_is_refused_by_name(rig: Rig, method: str) -> None:
 @pytest.mark.parametrize(
     ("value", "shown"), [(False, False), ("false", False), ("FALSE", False), (True, True), ("true", True), (None, True)]
 )
-def test_rate_limits_are_shown_unless_declined(rig: Rig, value: object, shown: bool) -> None:
+def test_rate_limits_are_shown_unless_declined(rig: GatewayInProcess, value: object, shown: bool) -> None:
     assert ("rateLimits" in rig.client().ask("ping", returnRateLimits=value)) is shown
     assert ("rateLimits" in rig.client(shows_rate_limits=False).ask("ping")) is False
 
 
-def test_order_methods_show_order_counts(trader: RigClient) -> None:
+def test_order_methods_show_order_counts(trader: InProcessClient) -> None:
     reply = trader.ask("order.place", **trader.limit("BTCKZT", "BUY", "0.01", "40000000"))
     kinds = [(limit["rateLimitType"], limit["interval"], limit["count"]) for limit in reply["rateLimits"]]
     assert kinds[:2] == [("ORDERS", "SECOND", 1), ("ORDERS", "DAY", 1)]
@@ -165,7 +165,7 @@ MAKER = {"type": "LIMIT_MAKER", "timeInForce": None}
     ],
     ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else None,
 )
-def test_an_order_that_is_refused(rig: Rig, trader: RigClient, changes: dict[str, Any], code: int, words: str) -> None:
+def test_an_order_that_is_refused(rig: GatewayInProcess, trader: InProcessClient, changes: dict[str, Any], code: int, words: str) -> None:
     before, count = rig.core.state_hash(), len(rig.published)
     balances = list(rig.core.balances())
     params = order(**{"timestamp": rig.now_ms, **changes})
@@ -196,14 +196,14 @@ def test_an_order_that_is_refused(rig: Rig, trader: RigClient, changes: dict[str
     ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else None,
 )
 def test_an_order_in_every_form_that_clients_send(
-    trader: RigClient, changes: dict[str, Any], price: str, quantity: str
+    trader: InProcessClient, changes: dict[str, Any], price: str, quantity: str
 ) -> None:
     params = order(**{"timestamp": trader.rig.now_ms, "newOrderRespType": "RESULT", **changes})
     result = trader.result("order.place", **params)
     assert (result["price"], result["origQty"], result["status"]) == (price, quantity, "NEW")
 
 
-def test_a_number_keeps_every_digit(trader: RigClient) -> None:
+def test_a_number_keeps_every_digit(trader: InProcessClient) -> None:
     trader.ask_frame(
         b'{"id":1,"method":"order.place","params":{"symbol":"BTCUSDT","side":"SELL","type":"LIMIT","timeInForce":"GTC",'
         b'"quantity":1e-6,"price":1234567.89,"timestamp":%d}}' % trader.rig.now_ms
@@ -223,7 +223,7 @@ def test_a_number_keeps_every_digit(trader: RigClient) -> None:
     ],
     ids=repr,
 )
-def test_the_reply_has_the_fields_of_its_type(trader: RigClient, changes: dict[str, Any], fields: str) -> None:
+def test_the_reply_has_the_fields_of_its_type(trader: InProcessClient, changes: dict[str, Any], fields: str) -> None:
     ack = {"symbol", "orderId", "orderListId", "clientOrderId", "transactTime"}
     result = ack | {
         "price", "origQty", "executedQty", "origQuoteOrderQty", "cummulativeQuoteQty", "status", "timeInForce", "type",
@@ -233,7 +233,7 @@ def test_the_reply_has_the_fields_of_its_type(trader: RigClient, changes: dict[s
     assert set(reply) == {"ack": ack, "result": result, "full": result | {"fills"}}[fields]
 
 
-def test_fills_are_told_with_price_fee_and_trade(rig: Rig, trader: RigClient) -> None:
+def test_fills_are_told_with_price_fee_and_trade(rig: GatewayInProcess, trader: InProcessClient) -> None:
     trader.place("BTCKZT", "SELL", "0.10", "50000000")
     trader.place("BTCKZT", "SELL", "0.10", "50001000")
     taker = rig.trader(**RICH)
@@ -259,7 +259,7 @@ def test_fills_are_told_with_price_fee_and_trade(rig: Rig, trader: RigClient) ->
     ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else None,
 )
 def test_what_is_left_of_an_order_ends_as_its_type_says(
-    rig: Rig, trader: RigClient, changes: dict[str, Any], status: str, executed: str, asked: str
+    rig: GatewayInProcess, trader: InProcessClient, changes: dict[str, Any], status: str, executed: str, asked: str
 ) -> None:
     trader.place("BTCKZT", "SELL", "0.10", "50000000")
     taker = rig.trader(**RICH)
@@ -270,13 +270,13 @@ def test_what_is_left_of_an_order_ends_as_its_type_says(
     assert status_now["status"] == result["status"]
 
 
-def test_a_maker_order_that_would_take_is_refused(rig: Rig, trader: RigClient) -> None:
+def test_a_maker_order_that_would_take_is_refused(rig: GatewayInProcess, trader: InProcessClient) -> None:
     trader.place("BTCKZT", "SELL", "0.10", "50000000")
     code, message = trader.refusal("order.place", **order(timestamp=rig.now_ms, **MAKER))
     assert (code, message) == (-2010, "Order would immediately match and take.")
 
 
-def test_a_client_id_is_unique_among_open_orders(rig: Rig, trader: RigClient) -> None:
+def test_a_client_id_is_unique_among_open_orders(rig: GatewayInProcess, trader: InProcessClient) -> None:
     params = order(timestamp=rig.now_ms, newClientOrderId="x-TKT5PX2F.1_a:/-")
     assert trader.result("order.place", **params)["clientOrderId"] == "x-TKT5PX2F.1_a:/-"
     assert trader.refusal("order.place", **params) == (-2010, "Duplicate order sent.")
@@ -285,7 +285,7 @@ def test_a_client_id_is_unique_among_open_orders(rig: Rig, trader: RigClient) ->
 
 
 @pytest.mark.parametrize("whole_venue", [False, True])
-def test_a_halted_market_takes_cancels_only(rig: Rig, trader: RigClient, whole_venue: bool) -> None:
+def test_a_halted_market_takes_cancels_only(rig: GatewayInProcess, trader: InProcessClient, whole_venue: bool) -> None:
     trader.place("BTCKZT", "BUY", "0.01", "50000000")
     market = 0 if whole_venue else MARKETS["BTCKZT"]
     command = Command(kind=CommandKind.MARKET_STATE_SET, market=market, state=MarketState.HALTED)
@@ -295,7 +295,7 @@ def test_a_halted_market_takes_cancels_only(rig: Rig, trader: RigClient, whole_v
     assert len(trader.result("openOrders.cancelAll", symbol="BTCKZT", timestamp=rig.now_ms)) == 1
 
 
-def test_a_frozen_account_is_told_so(rig: Rig, trader: RigClient) -> None:
+def test_a_frozen_account_is_told_so(rig: GatewayInProcess, trader: InProcessClient) -> None:
     trader.place("BTCKZT", "BUY", "0.01", "50000000")
     rig.command(Command(kind=CommandKind.ACCOUNT_FREEZE, account=1), *BY_TEST)
     status = trader.result("order.status", symbol="BTCKZT", orderId=1, timestamp=rig.now_ms)
@@ -308,7 +308,7 @@ def test_a_frozen_account_is_told_so(rig: Rig, trader: RigClient) -> None:
 # -- cancelling and asking
 
 
-def test_a_cancel_tells_both_client_ids(rig: Rig, trader: RigClient) -> None:
+def test_a_cancel_tells_both_client_ids(rig: GatewayInProcess, trader: InProcessClient) -> None:
     trader.place("BTCKZT", "BUY", "0.01", "50000000", newClientOrderId="mine")
     result = trader.result("order.cancel", symbol="BTCKZT", orderId="1", newClientOrderId="bye", timestamp=rig.now_ms)
     assert (result["origClientOrderId"], result["clientOrderId"], result["status"]) == ("mine", "bye", "CANCELED")
@@ -329,14 +329,14 @@ def test_a_cancel_tells_both_client_ids(rig: Rig, trader: RigClient) -> None:
     ],
     ids=repr,
 )  # fmt: skip
-def test_a_cancel_that_is_refused(rig: Rig, trader: RigClient, params: dict[str, Any], code: int, message: str) -> None:
+def test_a_cancel_that_is_refused(rig: GatewayInProcess, trader: InProcessClient, params: dict[str, Any], code: int, message: str) -> None:
     trader.place("BTCKZT", "BUY", "0.01", "50000000", newClientOrderId="mine")
     full = {"symbol": "BTCKZT", "timestamp": rig.now_ms, **params}
     assert trader.refusal("order.cancel", **full) == (code, message)
     assert len(rig.projection.orders) == 1
 
 
-def test_an_order_without_a_client_id_is_found_by_the_derived_one(rig: Rig, trader: RigClient) -> None:
+def test_an_order_without_a_client_id_is_found_by_the_derived_one(rig: GatewayInProcess, trader: InProcessClient) -> None:
     assert trader.place("BTCKZT", "BUY", "0.01", "50000000")["clientOrderId"] == "jibek-1"
     params = {"symbol": "BTCKZT", "origClientOrderId": "jibek-1", "timestamp": rig.now_ms}
     assert trader.result("order.status", **params)["orderId"] == 1
@@ -344,7 +344,7 @@ def test_an_order_without_a_client_id_is_found_by_the_derived_one(rig: Rig, trad
     assert trader.result("order.status", **params)["status"] == "CANCELED"
 
 
-def test_cancel_all_ends_the_orders_of_one_market(rig: Rig, trader: RigClient) -> None:
+def test_cancel_all_ends_the_orders_of_one_market(rig: GatewayInProcess, trader: InProcessClient) -> None:
     for price in ("50000000", "49000000"):
         trader.place("BTCKZT", "BUY", "0.01", price)
     trader.place("ETHKZT", "BUY", "0.01", "2000000")
@@ -357,7 +357,7 @@ def test_cancel_all_ends_the_orders_of_one_market(rig: Rig, trader: RigClient) -
 
 
 def test_cancel_all_names_more_orders_than_are_remembered(
-    rig: Rig, trader: RigClient, monkeypatch: pytest.MonkeyPatch
+    rig: GatewayInProcess, trader: InProcessClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "CLOSED_ORDERS_MAX", 2)
     for _ in range(5):
@@ -367,7 +367,7 @@ def test_cancel_all_names_more_orders_than_are_remembered(
     assert trader.refusal("order.status", symbol="BTCKZT", orderId=1, timestamp=rig.now_ms)[0] == -2013
 
 
-def test_nobody_sees_or_cancels_the_orders_of_others(rig: Rig, trader: RigClient) -> None:
+def test_nobody_sees_or_cancels_the_orders_of_others(rig: GatewayInProcess, trader: InProcessClient) -> None:
     trader.place("BTCKZT", "BUY", "0.01", "50000000", newClientOrderId="mine")
     other = rig.trader(**RICH)
     for name in ({"orderId": 1}, {"origClientOrderId": "mine"}, {"origClientOrderId": "jibek-1"}):
@@ -378,13 +378,13 @@ def test_nobody_sees_or_cancels_the_orders_of_others(rig: Rig, trader: RigClient
     assert len(rig.projection.orders) == 1
 
 
-def test_the_account_of_a_request_is_that_of_its_key(rig: Rig, trader: RigClient) -> None:
+def test_the_account_of_a_request_is_that_of_its_key(rig: GatewayInProcess, trader: InProcessClient) -> None:
     other = rig.trader(KZT="1000000")
     other.place("BTCKZT", "BUY", "0.01", "50000000", account=1, accountId=1)
     assert rig.projection.orders[1].account.number == 2
 
 
-def test_balances_show_what_is_free_and_what_is_held(rig: Rig, trader: RigClient) -> None:
+def test_balances_show_what_is_free_and_what_is_held(rig: GatewayInProcess, trader: InProcessClient) -> None:
     trader.place("BTCKZT", "SELL", "0.25", "50000000")
     result = trader.result("account.status", timestamp=rig.now_ms, omitZeroBalances="true")
     shown = {balance["asset"]: (balance["free"], balance["locked"]) for balance in result["balances"]}
@@ -392,7 +392,7 @@ def test_balances_show_what_is_free_and_what_is_held(rig: Rig, trader: RigClient
     assert result["permissions"] == ["USER_DATA", "SPOT"]
 
 
-def test_own_trades_are_remembered(rig: Rig, trader: RigClient) -> None:
+def test_own_trades_are_remembered(rig: GatewayInProcess, trader: InProcessClient) -> None:
     trader.place("BTCKZT", "SELL", "0.10", "50000000")
     rig.trader(**RICH).place("BTCKZT", "BUY", "0.10", "50000000")
     (trade,) = trader.result("myTrades", symbol="BTCKZT", timestamp=rig.now_ms)
@@ -413,7 +413,7 @@ def test_own_trades_are_remembered(rig: Rig, trader: RigClient) -> None:
      (-60000, 60000, None), (-11, 10.5, -1021), (-10, "10", None)],
 )  # fmt: skip
 def test_the_window_of_a_timestamp(
-    rig: Rig, trader: RigClient, offset_ms: int, window: object, code: int | None
+    rig: GatewayInProcess, trader: InProcessClient, offset_ms: int, window: object, code: int | None
 ) -> None:
     for scale in (1, 1000):
         params = order(timestamp=(rig.now_ms + offset_ms) * scale, recvWindow=window)
@@ -421,7 +421,7 @@ def test_the_window_of_a_timestamp(
         assert reply.get("error", {}).get("code") == code
 
 
-def test_an_order_that_grew_old_in_the_queue_does_not_leave(rig: Rig, trader: RigClient) -> None:
+def test_an_order_that_grew_old_in_the_queue_does_not_leave(rig: GatewayInProcess, trader: InProcessClient) -> None:
     trader.send({"id": 1, "method": "order.place", "params": order(timestamp=rig.now_ms)})
     rig.now_ms += 5001
     assert rig.turn() == 0
@@ -430,7 +430,7 @@ def test_an_order_that_grew_old_in_the_queue_does_not_leave(rig: Rig, trader: Ri
 
 
 def test_request_weight_is_limited_by_address_and_minute() -> None:
-    rig = Rig(RateLimitSettings(weight_per_minute=10))
+    rig = GatewayInProcess(RateLimitSettings(weight_per_minute=10))
     client = rig.client()
     for _ in range(10):
         client.result("ping")
@@ -443,7 +443,7 @@ def test_request_weight_is_limited_by_address_and_minute() -> None:
 
 
 def test_unfilled_orders_are_limited_by_account() -> None:
-    rig = Rig(RateLimitSettings(orders_per_10_s=2))
+    rig = GatewayInProcess(RateLimitSettings(orders_per_10_s=2))
     trader, other = rig.trader(**RICH), rig.trader(**RICH)
     for _ in range(2):
         trader.place("BTCKZT", "SELL", "0.01", "50000000")
@@ -454,14 +454,14 @@ def test_unfilled_orders_are_limited_by_account() -> None:
     assert trader.ask("order.place", **order(timestamp=rig.now_ms, side="SELL"))["status"] == 200
 
 
-def test_a_full_store_takes_cancels_only(rig: Rig, trader: RigClient) -> None:
+def test_a_full_store_takes_cancels_only(rig: GatewayInProcess, trader: InProcessClient) -> None:
     trader.place("BTCKZT", "BUY", "0.01", "50000000")
     rig.state.is_store_full = True
     assert trader.refusal("order.place", **order(timestamp=rig.now_ms))[0] == -1008
     assert trader.result("order.cancel", symbol="BTCKZT", orderId=1, timestamp=rig.now_ms)["status"] == "CANCELED"
 
 
-def test_a_lost_answer_is_unknown_and_a_command_that_did_not_leave_is_refused(rig: Rig, trader: RigClient) -> None:
+def test_a_lost_answer_is_unknown_and_a_command_that_did_not_leave_is_refused(rig: GatewayInProcess, trader: InProcessClient) -> None:
     trader.send({"id": 1, "method": "order.place", "params": order(timestamp=rig.now_ms)})
     batch = rig.pipeline.next_batch(rig.now_ms / 1000, rig.now_ms)
     assert batch is not None
@@ -479,7 +479,7 @@ def test_a_lost_answer_is_unknown_and_a_command_that_did_not_leave_is_refused(ri
 # -- permissions
 
 
-def test_a_key_may_only_do_what_it_was_given(rig: Rig) -> None:
+def test_a_key_may_only_do_what_it_was_given(rig: GatewayInProcess) -> None:
     account = rig.account(**RICH)
     reader, writer = rig.ed25519_key(account, Permission.READ), rig.hmac_key(account, Permission.TRADE)
     client = rig.client()
@@ -495,7 +495,7 @@ def test_a_key_may_only_do_what_it_was_given(rig: Rig) -> None:
     ["order.place", "order.cancel", "order.status", "openOrders.status", "openOrders.cancelAll", "account.status",
      "myTrades", "userDataStream.subscribe.signature"],
 )  # fmt: skip
-def test_without_a_key_nothing_private_is_told(rig: Rig, method: str) -> None:
+def test_without_a_key_nothing_private_is_told(rig: GatewayInProcess, method: str) -> None:
     client = rig.client()
     code, message = client.refusal(method, symbol="BTCKZT", timestamp=rig.now_ms)
     assert (code, message) == (-1102, "Mandatory parameter 'apiKey' was not sent, was empty/null, or malformed.")
@@ -504,7 +504,7 @@ def test_without_a_key_nothing_private_is_told(rig: Rig, method: str) -> None:
 # -- public data over the request path and over HTTP
 
 
-def test_exchange_info_says_what_is_traded(rig: Rig) -> None:
+def test_exchange_info_says_what_is_traded(rig: GatewayInProcess) -> None:
     info = rig.client().result("exchangeInfo")
     assert [symbol["symbol"] for symbol in info["symbols"]] == ["BTCKZT", "ETHKZT", "USDTKZT", "BTCUSDT"]
     market = info["symbols"][0]
@@ -527,7 +527,7 @@ def test_exchange_info_says_what_is_traded(rig: Rig) -> None:
         ("symbol=BTCKZT&symbol=ETHKZT", -1101),
     ],
 )
-def test_exchange_info_over_http(rig: Rig, query: str, expected: int) -> None:
+def test_exchange_info_over_http(rig: GatewayInProcess, query: str, expected: int) -> None:
     status, body = rig.get("/api/v3/exchangeInfo", query)
     if expected > 0:
         assert (status, len(body["symbols"])) == (200, expected)
@@ -535,7 +535,7 @@ def test_exchange_info_over_http(rig: Rig, query: str, expected: int) -> None:
         assert (status, body["code"]) == (400, expected)
 
 
-def test_http_answers(rig: Rig, trader: RigClient) -> None:
+def test_http_answers(rig: GatewayInProcess, trader: InProcessClient) -> None:
     trader.place("BTCKZT", "BUY", "0.01", "50000000")
     assert rig.get("/api/v3/ping") == (200, {})
     assert rig.get("/api/v3/time") == (200, {"serverTime": rig.now_ms})
@@ -546,6 +546,6 @@ def test_http_answers(rig: Rig, trader: RigClient) -> None:
     assert rig.get("/api/v3/ping", method="DELETE")[0] == 405
 
 
-def test_times_are_in_the_unit_that_was_asked_for(rig: Rig) -> None:
+def test_times_are_in_the_unit_that_was_asked_for(rig: GatewayInProcess) -> None:
     assert rig.client(unit=1).result("time") == {"serverTime": rig.now_ms * 1000}
     assert rig.client().result("time") == {"serverTime": rig.now_ms}

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from gateway.limits import STREAMS_PER_SESSION_MAX, RateLimitSettings
 from gateway.view.streams import depth
 from tests.gateway.view.test_projection import RICH, Flow
-from tests.worlds.gateway_in_process import Rig, RigClient
+from tests.worlds.gateway_in_process import GatewayInProcess, InProcessClient
 
 
 class DepthFollower:
     """A client that keeps a book as the dialect's documentation tells it to (rules of U, u and lastUpdateId)."""
 
-    def __init__(self, rig: Rig, stream: str) -> None:
+    def __init__(self, rig: GatewayInProcess, stream: str) -> None:
         self.client = rig.client(is_api=False)
         self.symbol = stream.partition("@")[0].upper()
         assert self.client.ask_frame({"method": "SUBSCRIBE", "params": [stream], "id": 1}) == {"result": None, "id": 1}
@@ -29,7 +29,7 @@ class DepthFollower:
         if self.last_id >= 0:
             self.apply()
 
-    def snapshot(self, rig: Rig) -> None:
+    def snapshot(self, rig: GatewayInProcess) -> None:
         """Fetches a snapshot and applies what was buffered behind it."""
         snapshot = rig.get("/api/v3/depth", f"symbol={self.symbol}&limit=5000")[1]
         self.last_id = snapshot["lastUpdateId"]
@@ -54,7 +54,7 @@ class DepthFollower:
                         self.levels[side][price] = quantity
         self.buffer = []
 
-    def check(self, rig: Rig) -> None:
+    def check(self, rig: GatewayInProcess) -> None:
         snapshot = rig.get("/api/v3/depth", f"symbol={self.symbol}&limit=5000")[1]
         assert self.levels == {"b": dict(snapshot["bids"]), "a": dict(snapshot["asks"])}
         assert self.last_id == snapshot["lastUpdateId"]
@@ -91,17 +91,17 @@ def test_a_client_that_follows_the_rules_has_the_book(
 
 
 @pytest.fixture
-def rig() -> Rig:
-    return Rig()
+def rig() -> GatewayInProcess:
+    return GatewayInProcess()
 
 
-def stream_client(rig: Rig, *streams: str, **options: Any) -> RigClient:
+def stream_client(rig: GatewayInProcess, *streams: str, **options: Any) -> InProcessClient:
     client = rig.client(is_api=False, **options)
     assert client.ask_frame({"method": "SUBSCRIBE", "params": list(streams), "id": 1})["result"] is None
     return client
 
 
-def test_trades_are_told_at_once(rig: Rig) -> None:
+def test_trades_are_told_at_once(rig: GatewayInProcess) -> None:
     watcher = stream_client(rig, "btckzt@trade")
     rig.trader(**RICH).place("BTCKZT", "SELL", "0.10", "50000000")
     rig.trader(**RICH).place("BTCKZT", "BUY", "0.04", "50000000")
@@ -112,7 +112,7 @@ def test_trades_are_told_at_once(rig: Rig) -> None:
     }  # fmt: skip
 
 
-def test_the_best_prices_are_told_when_they_move(rig: Rig) -> None:
+def test_the_best_prices_are_told_when_they_move(rig: GatewayInProcess) -> None:
     watcher = stream_client(rig, "btckzt@bookTicker")
     trader = rig.trader(**RICH)
     trader.place("BTCKZT", "BUY", "0.10", "49000000")
@@ -129,7 +129,7 @@ def test_the_best_prices_are_told_when_they_move(rig: Rig) -> None:
     assert (second["b"], second["a"], second["A"]) == ("49000000.00000000", "50000000.00000000", "0.20000000")
 
 
-def test_everybody_gets_the_same_bytes_in_the_form_asked_for(rig: Rig) -> None:
+def test_everybody_gets_the_same_bytes_in_the_form_asked_for(rig: GatewayInProcess) -> None:
     plain, twin = stream_client(rig, "btckzt@trade"), stream_client(rig, "btckzt@trade")
     wrapped = stream_client(rig, "btckzt@trade", combined=True)
     precise = stream_client(rig, "btckzt@trade", unit=1)
@@ -141,7 +141,7 @@ def test_everybody_gets_the_same_bytes_in_the_form_asked_for(rig: Rig) -> None:
     assert precise.take()[0]["E"] == payload["E"] * 1000
 
 
-def test_depth_in_both_names_of_one_interval(rig: Rig) -> None:
+def test_depth_in_both_names_of_one_interval(rig: GatewayInProcess) -> None:
     watcher = stream_client(rig, "btckzt@depth", "btckzt@depth@1000ms", combined=True)
     rig.trader(**RICH).place("BTCKZT", "BUY", "0.10", "49000000")
     rig.projection.feeds.send_depth(100, 0)
@@ -178,7 +178,7 @@ def test_depth_in_both_names_of_one_interval(rig: Rig) -> None:
     ],
     ids=repr,
 )
-def test_stream_requests(rig: Rig, frame: object, reply: object) -> None:
+def test_stream_requests(rig: GatewayInProcess, frame: object, reply: object) -> None:
     client = rig.client(is_api=False)
     answer = client.ask_frame(frame)
     if isinstance(reply, dict):
@@ -188,21 +188,21 @@ def test_stream_requests(rig: Rig, frame: object, reply: object) -> None:
         assert reply in answer["error"]["msg"]
 
 
-def test_a_refused_subscribe_subscribes_to_nothing(rig: Rig) -> None:
+def test_a_refused_subscribe_subscribes_to_nothing(rig: GatewayInProcess) -> None:
     client = rig.client(is_api=False)
     answer = client.ask_frame({"method": "SUBSCRIBE", "params": ["btckzt@trade", "nope@trade"], "id": 1})
     assert answer["error"]["code"] == 2
     assert client.ask_frame({"method": "LIST_SUBSCRIPTIONS", "id": 2})["result"] == []
 
 
-def test_the_number_of_streams_is_bounded(rig: Rig) -> None:
+def test_the_number_of_streams_is_bounded(rig: GatewayInProcess) -> None:
     client = rig.client(is_api=False)
     client.session.streams = dict.fromkeys(f"x{index}" for index in range(STREAMS_PER_SESSION_MAX))
     answer = client.ask_frame({"method": "SUBSCRIBE", "params": ["btckzt@trade"], "id": 1})
     assert "1024 streams" in answer["error"]["msg"]
 
 
-def test_a_reader_that_is_behind_gets_one_update_for_all_it_missed(rig: Rig) -> None:
+def test_a_reader_that_is_behind_gets_one_update_for_all_it_missed(rig: GatewayInProcess) -> None:
     trader = rig.trader(**RICH)
     prompt, slow = stream_client(rig, "btckzt@depth@100ms"), stream_client(rig, "btckzt@depth@100ms")
     slow.is_slow = True
@@ -224,7 +224,7 @@ def test_a_reader_that_is_behind_gets_one_update_for_all_it_missed(rig: Rig) -> 
     assert slow.take() == prompt.take()
 
 
-def test_a_reader_that_stays_behind_for_too_many_levels_is_closed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_stays_behind_for_too_many_levels_is_closed(rig: GatewayInProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(depth, "LEVELS_MISSED_MAX", 3)
     trader = rig.trader(**RICH)
     slow = stream_client(rig, "btckzt@depth@100ms")
@@ -237,7 +237,7 @@ def test_a_reader_that_stays_behind_for_too_many_levels_is_closed(rig: Rig, monk
 
 
 def test_a_stream_connection_that_asks_too_often_is_closed() -> None:
-    rig = Rig(RateLimitSettings(stream_messages_per_s=2))
+    rig = GatewayInProcess(RateLimitSettings(stream_messages_per_s=2))
     client = rig.client(is_api=False)
     for _ in range(2):
         client.ask_frame({"method": "LIST_SUBSCRIPTIONS", "id": 1})
@@ -248,7 +248,7 @@ def test_a_stream_connection_that_asks_too_often_is_closed() -> None:
     assert client.ask_frame({"method": "LIST_SUBSCRIPTIONS", "id": 1})["result"] == []
 
 
-def test_a_session_that_ends_leaves_nothing_behind(rig: Rig) -> None:
+def test_a_session_that_ends_leaves_nothing_behind(rig: GatewayInProcess) -> None:
     client = stream_client(rig, "btckzt@trade", "btckzt@depth", "btckzt@depth@100ms", "btckzt@bookTicker")
     rig.router.session_ended(client.session)
     assert rig.projection.feeds.followers.by_stream == {}

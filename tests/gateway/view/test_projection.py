@@ -37,13 +37,13 @@ from gateway.view.accounts import Account, Order
 from gateway.view.order_events import CommandEvents
 from gateway.view.venue_view import VenueView
 from tests.worlds.accounts import BY_TEST, MARKETS
-from tests.worlds.gateway_in_process import START_MS, Rig, RigClient
+from tests.worlds.gateway_in_process import START_MS, GatewayInProcess, InProcessClient
 
 RICH = {"BTC": "5", "KZT": "500000000", "USDT": "10000", "ETH": "50"}
 PRICES = {"BTCKZT": (49_995_000, 1000), "ETHKZT": (1_999_500, 100), "USDTKZT": (499, 1)}
 
 
-def check_against_engine(rig: Rig) -> None:
+def check_against_engine(rig: GatewayInProcess) -> None:
     """Every balance, open order and book level is the engine's."""
     known = {
         (account.number, asset): (balance.available, balance.held)
@@ -73,7 +73,7 @@ class Flow:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
-        self.rig = Rig()
+        self.rig = GatewayInProcess()
         self.traders = [self.rig.trader(**RICH) for _ in range(3)]
         for trader in self.traders:
             trader.send({"id": 0, "method": "userDataStream.subscribe"})
@@ -86,7 +86,7 @@ class Flow:
         if self.random.random() < 0.7:
             self.rig.turn()
 
-    def order(self, trader: RigClient) -> tuple[str, dict[str, Any]]:
+    def order(self, trader: InProcessClient) -> tuple[str, dict[str, Any]]:
         symbol = self.random.choice(list(PRICES))
         base, tick = PRICES[symbol]
         params = {"symbol": symbol, "side": self.random.choice(["BUY", "SELL"])}
@@ -104,7 +104,7 @@ class Flow:
             params["newClientOrderId"] = f"c{self.random.randint(1, 9)}"
         return "order.place", params
 
-    def cancel(self, trader: RigClient) -> tuple[str, dict[str, Any]]:
+    def cancel(self, trader: InProcessClient) -> tuple[str, dict[str, Any]]:
         open_orders = sorted(self.rig.projection.orders)
         order_id = self.random.choice(open_orders) if open_orders else 1
         symbol = self.random.choice(list(PRICES))
@@ -112,7 +112,7 @@ class Flow:
             symbol = self.rig.projection.orders[order_id].market.symbol
         return "order.cancel", {"symbol": symbol, "orderId": order_id}
 
-    def cancel_all(self, trader: RigClient) -> tuple[str, dict[str, Any]]:
+    def cancel_all(self, trader: InProcessClient) -> tuple[str, dict[str, Any]]:
         return "openOrders.cancelAll", {"symbol": self.random.choice(list(PRICES))}
 
 
@@ -170,7 +170,7 @@ def test_a_second_gateway_that_reads_the_same_events_knows_the_same() -> None:
 
 def test_an_epoch_that_skips_ids_skips_those_that_the_gateway_counts() -> None:
     """After a restore the depth streams and the execution reports go on behind what the lost tail may have told."""
-    rig = Rig()
+    rig = GatewayInProcess()
     trader = rig.trader(**RICH)
     trader.result("userDataStream.subscribe")
     trader.place("BTCKZT", "BUY", "0.01000", "50000000")
@@ -186,7 +186,7 @@ def test_an_epoch_that_skips_ids_skips_those_that_the_gateway_counts() -> None:
 
 
 def test_closed_orders_are_remembered_up_to_the_bound() -> None:
-    rig = Rig()
+    rig = GatewayInProcess()
     account = Account(1)
     market: MarketNumbers = rig.projection.markets[1]
     for id in range(1, CLOSED_ORDERS_MAX + 6):
@@ -200,7 +200,7 @@ def test_closed_orders_are_remembered_up_to_the_bound() -> None:
 
 
 def test_client_ids_of_other_producers_cannot_break_a_reply() -> None:
-    rig = Rig()
+    rig = GatewayInProcess()
     trader = rig.trader(**RICH)
     place = Command(
         kind=CommandKind.ORDER_PLACE, account=1, market=MARKETS["BTCKZT"], side=1, order_type=1, time_in_force=1,
@@ -217,7 +217,7 @@ def test_client_ids_of_other_producers_cannot_break_a_reply() -> None:
 
 
 def test_a_deposit_is_reported() -> None:
-    rig = Rig()
+    rig = GatewayInProcess()
     trader = rig.trader(KZT="5")
     trader.result("userDataStream.subscribe")
     rig.deposit(1, "KZT", "1.25")
@@ -255,9 +255,9 @@ class Answers(list[tuple[int, list[int]]]):
 
 
 @pytest.fixture
-def three_buys() -> RigClient:
+def three_buys() -> InProcessClient:
     """A trader who follows its events and has three buy orders of BTCKZT."""
-    trader = Rig().trader(**RICH)
+    trader = GatewayInProcess().trader(**RICH)
     for price in ("49000000", "49001000", "49002000"):
         trader.place("BTCKZT", "BUY", "0.01", price)
     trader.result("userDataStream.subscribe")
@@ -265,7 +265,7 @@ def three_buys() -> RigClient:
     return trader
 
 
-def test_events_that_answer_no_command_are_applied_and_answered_to_nobody(three_buys: RigClient) -> None:
+def test_events_that_answer_no_command_are_applied_and_answered_to_nobody(three_buys: InProcessClient) -> None:
     projection, answers = three_buys.rig.projection, Answers()
     first, second, third = projection.orders.values()
     projection.apply(
@@ -289,14 +289,14 @@ def test_events_that_answer_no_command_are_applied_and_answered_to_nobody(three_
     assert len({event["I"] for event in reports}) == 3
 
 
-def test_an_entry_may_answer_nobody_at_all(three_buys: RigClient) -> None:
+def test_an_entry_may_answer_nobody_at_all(three_buys: InProcessClient) -> None:
     projection, answers = three_buys.rig.projection, Answers()
     projection.apply(entry_of(*(closing(order, NO_COMMAND) for order in projection.orders.values())), answers.take)
     assert (answers, projection.orders) == ([], {})
 
 
 def test_a_cancel_of_more_orders_than_an_entry_takes_goes_on_in_the_next() -> None:
-    rig = Rig()
+    rig = GatewayInProcess()
     trader = rig.trader(**RICH)
     place = Command(
         kind=CommandKind.ORDER_PLACE, account=1, market=1, side=Side.BUY, order_type=1, time_in_force=1,
@@ -321,7 +321,7 @@ def test_a_cancel_of_more_orders_than_an_entry_takes_goes_on_in_the_next() -> No
     assert [report["i"] for report in reports] == list(range(1, placed + 1))
 
 
-def test_what_an_unknown_event_of_an_order_does_to_its_hold_is_known(three_buys: RigClient) -> None:
+def test_what_an_unknown_event_of_an_order_does_to_its_hold_is_known(three_buys: InProcessClient) -> None:
     projection, answers = three_buys.rig.projection, Answers()
     order = projection.orders[1]
     before = projection.accounts[1].balance(1).available, projection.accounts[1].balance(1).held
@@ -333,7 +333,7 @@ def test_what_an_unknown_event_of_an_order_does_to_its_hold_is_known(three_buys:
     assert answers == [(0, [EventKind.ICEBERG_REFILLED]), (1, [250])]
 
 
-def test_a_prevented_trade_moves_the_holds_of_both_and_nothing_else(three_buys: RigClient) -> None:
+def test_a_prevented_trade_moves_the_holds_of_both_and_nothing_else(three_buys: InProcessClient) -> None:
     projection = three_buys.rig.projection
     quote, base = projection.accounts[1].balance(1), projection.accounts[1].balance(3)
     before = (quote.available, quote.held, base.available, base.held)
@@ -349,7 +349,7 @@ def test_a_prevented_trade_moves_the_holds_of_both_and_nothing_else(three_buys: 
 
 def test_whether_an_order_rests_is_what_the_event_says() -> None:
     """Not what its type and time in force would make a reader think."""
-    projection = Rig().projection
+    projection = GatewayInProcess().projection
     projection.account(1)
     accepted = OrderEvent(
         kind=EventKind.ORDER_ACCEPTED, side=Side.BUY, order_type=1, time_in_force=1, market=1, account=1, base_asset=3,

@@ -33,9 +33,9 @@ from engine.records import Event, EventKind
 from gateway.dialect.rejects import WORDINGS
 from tests.faults.reference_follower import ReferenceFollower
 from tests.gateway.wire.fuzz_frames import Case, Keys, case
-from tests.worlds.clients import now_ms, signed
-from tests.worlds.raw_client import TIMEOUT_S, Closed, RawClient, frame
-from tests.worlds.services import Venue
+from tests.worlds.clients import now_ms
+from tests.worlds.raw_client import TIMEOUT_S, Closed, RawClient, frame, logged_on
+from tests.worlds.services import ServiceVenue
 
 CPU_S_MAX = 0.5
 """For one case; a good one costs less than a thousandth of it."""
@@ -59,7 +59,7 @@ class Fuzzer:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.counts: Counter[str] = Counter()
-        self.venue = Venue(
+        self.venue = ServiceVenue(
             "--stream-messages-per-s", "1000000000", "--connections-per-5-min", "1000000000", engine="compiled"
         )
         try:
@@ -204,8 +204,7 @@ class Fuzzer:
 
     def _cancel_all(self) -> None:
         """Over a connection that no case has touched; what was asked before has been answered by then."""
-        with RawClient(self.venue.port) as wire:
-            assert wire.ask("session.logon", **signed(self.keys.ed25519))["status"] == 200
+        with logged_on(self.venue.port, self.keys.ed25519) as wire:
             for symbol in ("BTCKZT", "ETHKZT", "USDTKZT", "BTCUSDT"):
                 reply = wire.ask("openOrders.cancelAll", symbol=symbol, timestamp=now_ms())
                 self._judge_reply(reply, is_stream=False)
@@ -218,7 +217,7 @@ class Fuzzer:
         if wire is None:
             wire = self._wires[name] = RawClient(self.venue.port, "/ws" if name == "stream" else "/ws-api/v3")
             if name == "logged on":
-                assert wire.ask("session.logon", **signed(self.keys.ed25519))["status"] == 200
+                wire.logon(self.keys.ed25519)
         return wire
 
     def _cpu_s(self) -> float:
