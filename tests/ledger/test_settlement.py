@@ -221,7 +221,7 @@ def start_child(work: Callable[[], object]) -> int:
 
 
 def settle_in_child(server: StoreProcess, kill_at: int) -> bool:
-    """Settles everything in a process of its own, which is killed at a step; True where it came to its end."""
+    """Settles everything in a process of its own, which is killed at a step; True if it finished."""
 
     def work() -> None:
         settlement = Settlement(SteppedStore(server.client(), kill_at))
@@ -312,7 +312,7 @@ def test_three_processes_at_once_give_the_result_of_one(
 
 
 def _stop_at(settlement: Settlement, last: EntryId, stop: StopRequest) -> None:
-    """Has the settlement stop once the ledger is at `last`, whoever brought it there."""
+    """Has the settlement stop once the ledger is at `last`, by whichever settlement."""
     step = settlement.step
 
     def step_and_look(block_ms: int) -> int:
@@ -423,7 +423,7 @@ def record_calls(store: LedgerStore) -> list[tuple[Cursor, Cursor, Writes]]:
     return calls
 
 
-def test_a_settlement_begins_anew_as_often_as_it_must(venue: TestVenue, client: Store) -> None:
+def test_a_settlement_begins_again_as_often_as_it_must(venue: TestVenue, client: Store) -> None:
     """It does so after each lost connection, and whenever another settlement was first."""
     settlement = Settlement(open_ledger(client))
     for _ in range(120):

@@ -1,4 +1,4 @@
-"""The ledger in the store: one call, refused unless everything about it is right, and then wholly carried out."""
+"""The ledger in the store: one call, refused unless everything about it is right, and then executed as a whole."""
 
 from __future__ import annotations
 
