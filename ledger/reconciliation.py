@@ -81,7 +81,7 @@ class Check(NamedTuple):
     fault: str = ""
     """What is wrong; the first of it where there is much."""
     may_be_empty: bool = False
-    """Whether sound books may have nothing to look at here: nobody may have traded yet."""
+    """Whether sound books may have nothing to look at here: there may be no trades yet."""
 
     @property
     def passed(self) -> bool:
@@ -157,7 +157,7 @@ def _ask_engine(store: LedgerStore) -> tuple[EntryId, StateReport | None, str]:
 
 
 class OpenOrders:
-    """The orders that are open, and what is held for each: the sum of the changes that the events tell.
+    """The orders that are open, and what is held for each: the sum of the changes in the events.
 
     How much an order needs is the engine's affair. What must be so, whatever the rules are: an order that is done has
     nothing held any more. `faults` names those that have.
@@ -255,7 +255,7 @@ class FeeCredits:
 
 
 class MoneyFlow:
-    """What came in, went out and was charged, as the events tell, by asset."""
+    """What came in, went out and was charged, by asset, as the events say."""
 
     def __init__(self) -> None:
         self.deposits: Counter[int] = Counter()
@@ -428,7 +428,7 @@ def check_fees(counters: dict[int, int], fees: Counter[int]) -> Check:
 
 
 def check_names(store: LedgerStore, names: dict[bytes, bytes]) -> Check:
-    """Everybody is called what the events say. Names that were added after the entry of the report are left alone."""
+    """Every account and asset has the name that the events gave it. Names that were added after the entry of the report are left alone."""
     missing = dict(names)
     faults = []
     for field, name in store.scan_names():

@@ -64,7 +64,7 @@ def balances_of(store: LedgerStore, owner: int, assets: Iterable[int]) -> tuple[
     """What one owner has of these assets, and after which entry. Cost: one round trip.
 
     Raises:
-        NotSettled: the ledger stands within an entry and does not go on.
+        NotSettled: the ledger is within an entry and does not go on.
     """
     cursor, counters = read_between_entries(store, [slot_of(owner, asset) for asset in sorted(assets)])
     return cursor.id, [balance_row(slot, value) for slot, value in counters.items()]
@@ -80,9 +80,9 @@ class TrialRow(NamedTuple):
     kind: AccountKind
     accounts: int
     debit: int
-    """Sum of the balances that stand in debit."""
+    """Sum of the debit balances."""
     credit: int
-    """Sum of the balances that stand in credit."""
+    """Sum of the credit balances."""
     debited: int
     """Everything that was ever debited."""
     credited: int

@@ -80,7 +80,7 @@ class Settlement:
         return {}
 
     def close(self) -> None:
-        """Gives up the calls in flight; some of them may still be carried out."""
+        """Gives up the calls in flight; the store may still execute some of them."""
         self.store.disconnect()
         self.store.source.close()
 
@@ -99,7 +99,7 @@ class Settlement:
         for start in range(0, len(wanted), SLOTS_PER_MOMENT):
             found, counters = self.store.load(wanted[start : start + SLOTS_PER_MOMENT])
             if (found.id, found.part) > (self.cursor, self.ledger_cursor.part):
-                raise CursorMoved(f"the ledger stands at {found.id}")
+                raise CursorMoved(f"the ledger is at {found.id}")
             self.counters |= counters
 
     def _settle(self, entries: list[tuple[PublishedEntry, Writes]]) -> None:
@@ -126,7 +126,7 @@ class Settlement:
         parts = writes.split()
         if self.ledger_cursor.part and self.ledger_cursor.parts != len(parts):
             raise LedgerBroken(
-                f"the ledger stands at part {self.ledger_cursor.part} of {self.ledger_cursor.parts} after {self.cursor}, "
+                f"the ledger is at part {self.ledger_cursor.part} of {self.ledger_cursor.parts} after {self.cursor}, "
                 f"but entry {after.id} has {len(parts)} parts: it was begun by another version"
             )
         for number in range(self.ledger_cursor.part + 1, len(parts) + 1):

@@ -23,7 +23,7 @@ POLL_S = 0.005
 
 
 class NotSettled(Exception):
-    """The ledger does not reach, within 10 s, what the report needs; the text says where it stands."""
+    """The ledger does not reach, within 10 s, what the report needs; the text says how far it has come."""
 
 
 class Snapshot:
@@ -47,7 +47,7 @@ def take_snapshot(store: LedgerStore) -> Snapshot:
     Memory: about 200 bytes a slot.
 
     Raises:
-        NotSettled: the ledger stands within an entry and does not go on.
+        NotSettled: the ledger is within an entry and does not go on.
     """
     begin = wait_between_entries(store).id
     counters = dict(store.scan())
@@ -62,7 +62,7 @@ def counters_at(store: LedgerStore, id: EntryId, slots: Iterable[int]) -> dict[i
     """The counters of some slots after the entry `id`, which the ledger has reached.
 
     Raises:
-        NotSettled: the ledger stands within an entry and does not go on.
+        NotSettled: the ledger is within an entry and does not go on.
     """
     cursor, counters = read_between_entries(store, slots)
     for slot, change in changes_between(store, id, cursor.id).items():
@@ -79,7 +79,7 @@ def read_between_entries(store: LedgerStore, slots: Iterable[int]) -> tuple[Curs
         cursor, counters = store.load(wanted)
         if cursor.part == 0:
             return cursor, counters
-        _pause(deadline, f"the ledger stands at part {cursor.part} of {cursor.parts} after {cursor.id}")
+        _pause(deadline, f"the ledger is at part {cursor.part} of {cursor.parts} after {cursor.id}")
 
 
 def wait_between_entries(store: LedgerStore) -> Cursor:
@@ -95,7 +95,7 @@ def wait_until_settled(store: LedgerStore, id: EntryId) -> Cursor:
     """
     deadline = time.monotonic() + WAIT_S
     while (cursor := store.cursor()).id < id:
-        _pause(deadline, f"the ledger stands at {cursor.id} and does not reach {id}")
+        _pause(deadline, f"the ledger is at {cursor.id} and does not reach {id}")
     return cursor
 
 

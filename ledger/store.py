@@ -206,7 +206,7 @@ class LedgerStore:
     def __init__(self, client: Store) -> None:
         self.client = client
         self.source: Source = StoreSource(client)
-        """Where the events are read that the ledger follows."""
+        """The events that the ledger follows."""
         self._connection: Any = None
         self._in_flight: deque[bytes] = deque()
         """The cursor that each unanswered call leaves, oldest first."""
@@ -226,7 +226,7 @@ class LedgerStore:
 
         Raises:
             CursorMoved: as `confirm`.
-            redis.ConnectionError, redis.TimeoutError: the store is away; which calls it carried out is unknown.
+            redis.ConnectionError, redis.TimeoutError: the store is away; which calls it executed is unknown.
         """
         if len(self._in_flight) == CALLS_IN_FLIGHT_MAX:
             self.confirm()
@@ -240,7 +240,7 @@ class LedgerStore:
 
         Raises:
             CursorMoved: it was refused because the cursor is elsewhere; no call is in flight any more.
-            redis.ConnectionError, redis.TimeoutError: the store is away; which calls it carried out is unknown.
+            redis.ConnectionError, redis.TimeoutError: the store is away; which calls it executed is unknown.
         """
         expected = self._in_flight.popleft()
         try:
@@ -258,7 +258,7 @@ class LedgerStore:
             self.confirm()
 
     def disconnect(self) -> None:
-        """Gives up the calls in flight and their connection; some of them may still be carried out."""
+        """Gives up the calls in flight and their connection; the store may still execute some of them."""
         self._in_flight.clear()
         if self._connection is not None:
             self._connection.disconnect()

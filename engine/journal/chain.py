@@ -1,12 +1,12 @@
-"""The hash chain over journal and events: who reads an entry knows that nothing is missing, changed or out of order.
+"""The hash chain over journal and events: it shows an entry that is missing, changed or out of order.
 
     head(n) = SHA-256(head(n-1) ‖ id ‖ SHA-256(stamp ‖ batch) ‖ SHA-256(event entry)),  head(0) = 32 zero bytes
 
-where the id is two little-endian 64-bit numbers and the stamp one. Stamp and batch are the journal entry, and the digest
-over them stands beside the head in the event entry. So who reads only the events verifies them too (`EventChain`), at the
-cost of one SHA-256 over their bytes; who reads both also compares the digest with the journal.
+The id is two little-endian 64-bit numbers, the stamp is one. Stamp and batch are the journal entry, and the event entry
+holds the digest over them next to the head. So a reader of the events alone verifies them too (`EventChain`), at the cost
+of one SHA-256 over their bytes; a reader of both also compares the digest with the journal.
 
-The chain has no key: who can write the store can compute it anew from the last head that was copied elsewhere.
+The chain has no key: anyone who can write the store can compute it again, from the last head that was copied elsewhere.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def chain_head(previous: bytes, id: EntryId, digest: bytes, event_data: bytes) -
 
 
 def check_follows(cursor: EntryId, head: bytes, entry: JournalEntry) -> None:
-    """Checks that journal entry `entry` is the next one after `cursor`, where the chain has `head` (promise P1).
+    """Checks that journal entry `entry` is the next one after `cursor`, at which the chain has `head` (promise P1).
 
     Raises:
         ChainBroken: it is neither (e, s+1) nor an epoch-start (e', 0) that continues this chain under our rules.
@@ -110,7 +110,7 @@ def _is_next(cursor: EntryId, id: EntryId) -> bool:
 
 
 def _epoch_start_of_batch(batch: bytes) -> bytes | None:
-    """The blob of the command, where the batch is an epoch-start and nothing else."""
+    """The blob of the command, if the batch is an epoch-start and nothing else."""
     try:
         _, commands, blobs = parse_batch(batch)
     except MalformedRecord:
@@ -119,7 +119,7 @@ def _epoch_start_of_batch(batch: bytes) -> bytes | None:
 
 
 def _epoch_start_of_events(data: bytes) -> bytes | None:
-    """The blob of the event that says that an epoch has begun. What was due by then may stand before it."""
+    """The blob of the event that says that an epoch has begun. Events of what was due by then may come before it."""
     try:
         entry = EventEntry(data)
         for event in entry:
@@ -131,7 +131,7 @@ def _epoch_start_of_events(data: bytes) -> bytes | None:
 
 
 def _check_epoch_start(cursor: EntryId, head: bytes, id: EntryId, blob: bytes | None) -> None:
-    """Checks that `blob`, of the entry `id`, begins an epoch that continues the chain where it has `head`.
+    """Checks that `blob`, of the entry `id`, begins an epoch that continues the chain at `cursor` and `head`.
 
     Raises:
         ChainBroken: it does not; the text says why not.

@@ -1,8 +1,8 @@
 """Appending batches to the journal, each once, and waiting for the events that answer them.
 
 The store has one table of producers: under which incarnation each speaks, and the number of its last batch. It refuses
-whatever is not the next batch of the incarnation in force, so a batch that was sent twice, late, or by a process that has
-a successor never stands in the journal again (promises P1 and P8).
+anything but the next batch of the incarnation in force, so a batch that was sent twice, late, or by a process that has
+a successor never gets into the journal again (promises P1 and P8).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class StaleEpoch(Exception):
 
 
 class StoreTimeout(Exception):
-    """No answer in time: whether the commands were carried out is unknown."""
+    """No answer in time: whether the commands were executed is unknown."""
 
 
 def append_call(epoch: int, batch: bytes, *, reducing: bool = False) -> tuple[Any, ...]:
@@ -46,7 +46,7 @@ def append_call(epoch: int, batch: bytes, *, reducing: bool = False) -> tuple[An
 
         STALEEPOCH epoch    another epoch is in force
         STALE incarnation   its producer was opened again, under that incarnation
-        THERE last-id       this number or a later one stands in the journal; the id is that of the producer's last batch
+        THERE last-id       this number or a later one is in the journal; the id is that of the producer's last batch
         GAP last-number     the number is not the next one
         OOM ...             the store is at its memory limit, and the batch is not `reducing`
 
@@ -75,7 +75,7 @@ class Opening(NamedTuple):
     last_number: int
     """The last batch of the old incarnation in the journal; 0 for none."""
     last_id: EntryId
-    """Where the last batch of the producer stands, of whatever incarnation; 0-0 for none."""
+    """The id of the producer's last batch, of any incarnation; 0-0 for none."""
 
     @classmethod
     def parse(cls, answer: list[bytes]) -> Opening:
@@ -88,9 +88,9 @@ class Opening(NamedTuple):
 
 
 class Producer:
-    """Appends batches and waits for their events: how everybody but the gateways changes anything.
+    """Appends batches and waits for their events: how every process but a gateway changes anything.
 
-    It opens at once, and again after each lost connection and where another process has opened in its name: several
+    It opens at once, and again after each lost connection and whenever another process has opened in its name: several
     command lines may run at the same time. Every batch is added once or not at all, and `execute` finds out which.
 
     Args:
@@ -108,7 +108,7 @@ class Producer:
         self.number = 0
         """Of the last batch that was added under this incarnation."""
         self.last_id: EntryId = BEGINNING
-        """Where the producer's last batch stands, as far as is known here."""
+        """The id of the producer's last batch, as far as is known here."""
         self._is_open = False
         self._lost: tuple[bytes, EntryId] | None = None
         """The batch that was on its way when the connection was lost, and the producer's last batch before it."""
@@ -148,7 +148,7 @@ class Producer:
             if id is not None:
                 return id
             if time.monotonic() > deadline_s:
-                raise StoreTimeout(f"others speak as producer {self.producer} all the time: nothing was carried out")
+                raise StoreTimeout(f"others speak as producer {self.producer} all the time: nothing was executed")
             time.sleep(random.uniform(0.0, CONTENTION_S_MAX))
 
     def wait_for(self, id: EntryId, *, timeout_s: float = 10.0) -> EventEntry:
@@ -169,7 +169,7 @@ class Producer:
         self._is_open = True
 
     def _send(self, builder: BatchBuilder) -> EntryId | None:
-        """Sends a batch under the next number; None where it was refused because the producer must open again."""
+        """Sends a batch under the next number; None if it was refused because the producer must open again."""
         batch = builder.build(producer=self.producer, incarnation=self.incarnation, number=self.number + 1)
         try:
             answer = self.client.execute_command(*append_call(self.epoch, batch, reducing=True))
@@ -192,7 +192,7 @@ class Producer:
         return self.last_id
 
     def _append_surely(self, builder: BatchBuilder, deadline_s: float) -> EntryId:
-        """Appends a batch; where the connection is lost, finds out whether it is in, and sends it again if not."""
+        """Appends a batch; if the connection is lost, finds out whether it is in, and sends it again if not."""
         self._lost = None
         while True:
             try:
@@ -201,20 +201,20 @@ class Producer:
                 return self.append(builder, timeout_s=deadline_s - time.monotonic())
             except (redis.ConnectionError, redis.TimeoutError) as error:
                 if time.monotonic() > deadline_s:
-                    raise StoreTimeout(f"whether it was carried out is unknown: {error}") from None
+                    raise StoreTimeout(f"whether it was executed is unknown: {error}") from None
                 time.sleep(RETRY_S)
 
     def _find_lost(self, batch: bytes, last_id: EntryId) -> EntryId | None:
-        """Opens again and returns the id of the batch that was on its way after `last_id`; None where it was not added.
+        """Opens again and returns the id of the batch that was on its way after `last_id`; None if it was not added.
 
         Raises:
-            StoreTimeout: others have added batches in the producer's name since, so it cannot be told.
+            StoreTimeout: others have added batches in the producer's name since, so it cannot be found out.
         """
         self._open()
         if self.last_id != last_id:
             [entry] = read_journal(self.client, _before(self.last_id), count=1)
             if entry.batch != batch:
-                raise StoreTimeout("the connection was lost: whether it was carried out is unknown")
+                raise StoreTimeout("the connection was lost: whether it was executed is unknown")
             return entry.id
         self._lost = None
         return None
@@ -229,7 +229,7 @@ class Producer:
                 continue
             if found:
                 return EventEntry(found[0].data)
-        raise StoreTimeout(f"no answer to {id}: whether it was carried out is unknown; is the engine running?")
+        raise StoreTimeout(f"no answer to {id}: whether it was executed is unknown; is the engine running?")
 
 
 def _before(id: EntryId) -> EntryId:

@@ -1,6 +1,6 @@
 """Readers that verify every entry they hand out: of the events alone, and of journal and events together (promise P5).
 
-Both keep a cursor, the last entry that they have verified, and the head of the chain there. Whoever keeps these two on
+Both keep a cursor, the last entry that they have verified, and the head of the chain there. A follower that keeps these two on
 disk with the effect of the entry goes on from them after any end.
 """
 

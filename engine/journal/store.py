@@ -48,7 +48,7 @@ class StoreRefused(Exception):
 def connect(url: str, *, timeout_s: float | None = 15.0) -> Store:
     """A connection to the store at `url` (`unix:///path`, `redis://host:port/0`), bytes in and bytes out.
 
-    `timeout_s` bounds each answer; a blocking read must block for less. A lost connection is told at once: whoever can
+    `timeout_s` bounds each answer; a blocking read must block for less. A lost connection raises at once: a caller that can
     wait for the store has a back-off of its own.
     """
     retry = Retry(NoBackoff(), 0)
@@ -56,10 +56,10 @@ def connect(url: str, *, timeout_s: float | None = 15.0) -> Store:
 
 
 def own_connection(client: Store) -> Any:
-    """A connection of the caller's own, which he ends by `disconnect`.
+    """A connection of the caller's own, to be ended by `disconnect`.
 
-    It is none of the client's pool, which counts all that it has ever made, gives no more after 100, and calls that a lost
-    connection: whoever makes a new one after each loss would wait for ever for a store that is there.
+    It does not come from the client's pool. The pool counts every connection it ever made, gives no more after 100, and
+    calls that a lost connection: a caller that makes a new one after each loss would wait for ever for a store that is there.
 
     Raises:
         redis.ConnectionError, redis.TimeoutError: the store is away.
@@ -148,7 +148,7 @@ def store_time_us(client: Store) -> int:
 
 
 def start_venue(client: Store) -> None:
-    """Writes the first epoch-start entry into a store without a venue; does nothing where there is one."""
+    """Writes the first epoch-start entry into a store without a venue; does nothing if there is one."""
     if current_epoch(client) != 0:
         return
     builder = BatchBuilder()

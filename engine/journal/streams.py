@@ -9,7 +9,7 @@ everything that is read is durable.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from engine.journal.chain import ChainBroken
@@ -66,12 +66,14 @@ def parse_journal(entries: Iterable[StreamEntry]) -> list[JournalEntry]:
         UnreadableReply: these are no entries of a stream.
     """
     found = []
-    for id, values in _ids_and_values(entries):
-        try:
-            stamp, batch = values
-            found.append(JournalEntry(id, int(stamp), batch))
-        except ValueError:
-            raise ChainBroken(f"{id} is no journal entry: it has other fields, or no stamp") from None
+    try:
+        for id, fields in entries:
+            stamp, batch = fields.values() if isinstance(fields, dict) else fields[1::2]
+            if type(batch) is not bytes:
+                raise TypeError
+            found.append(JournalEntry(EntryId.parse(id), int(stamp), batch))
+    except (TypeError, ValueError, AttributeError):
+        raise _fault(entries, len(found), "journal") from None
     return found
 
 
@@ -83,12 +85,14 @@ def parse_events(entries: Iterable[StreamEntry]) -> list[PublishedEntry]:
         UnreadableReply: these are no entries of a stream.
     """
     found = []
-    for id, values in _ids_and_values(entries):
-        try:
-            head, digest, data = values
-        except ValueError:
-            raise ChainBroken(f"{id} is no event entry: it has other fields") from None
-        found.append(PublishedEntry(id, head, digest, data))
+    try:
+        for id, fields in entries:
+            head, digest, data = fields.values() if isinstance(fields, dict) else fields[1::2]
+            if not type(head) is type(digest) is type(data) is bytes:
+                raise TypeError
+            found.append(PublishedEntry(EntryId.parse(id), head, digest, data))
+    except (TypeError, ValueError, AttributeError):
+        raise _fault(entries, len(found), "event") from None
     return found
 
 
@@ -103,7 +107,6 @@ def events_in(reply: Any) -> list[PublishedEntry]:
 
 
 _JOURNAL, _EVENTS = JOURNAL_KEY.encode(), EVENTS_KEY.encode()
-_BYTES = frozenset({bytes})
 
 
 def _only_stream(reply: Any, name: bytes) -> list[StreamEntry]:
@@ -111,7 +114,7 @@ def _only_stream(reply: Any, name: bytes) -> list[StreamEntry]:
     streams = parse_streams(reply)
     if not streams:
         return []
-    if streams.keys() != {name}:
+    if len(streams) != 1 or name not in streams:
         raise UnreadableReply(f"the store answered a read of {name.decode()} with {_excerpt(reply)}")
     return streams[name]
 
@@ -121,20 +124,17 @@ def _is_nested(entries: Any) -> bool:
     return bool(entries) and not (entries[0] and isinstance(entries[0][0], bytes))
 
 
-def _ids_and_values(entries: Iterable[StreamEntry]) -> Iterator[tuple[EntryId, list[bytes]]]:
-    """The id of each entry, and the values of its fields in the order in which they were added, always the same."""
-    entry = None
+def _fault(entries: Any, index: int, kind: str) -> ChainBroken:
+    """Why the entry at `index` cannot be read: it is an entry of the stream with other fields, or none at all."""
     try:
-        for entry in entries:
-            id, fields = entry
-            values = list(fields.values()) if isinstance(fields, dict) else fields[1::2]
-            if not _BYTES.issuperset(map(type, values)):
-                raise TypeError
-            yield EntryId.parse(id), values
-    except (TypeError, ValueError, AttributeError):
-        raise UnreadableReply(
-            f"the store answered a read with {_excerpt(entries if entry is None else entry)}"
-        ) from None
+        name, fields = entries[index]
+        id = EntryId.parse(name)
+        values = fields.values() if isinstance(fields, dict) else fields[1::2]
+        if fields and all(type(value) is bytes for value in values):
+            return ChainBroken(f"{id} is no {kind} entry: it has other fields or values")
+    except (TypeError, ValueError, LookupError, AttributeError):
+        pass
+    return UnreadableReply(f"the store answered a read with {_excerpt(entries)}")
 
 
 def _excerpt(reply: Any) -> str:

@@ -17,8 +17,8 @@ import time
 
 PARENT_FD_VARIABLE = "JIBEK_PARENT_FD"
 STORE_VARIABLE = "JIBEK_STORE"
-"""The store's URL for a process that is started without `--store`. A URL may hold a password, and the arguments of a
-process can be read by everybody on the machine; its environment cannot."""
+"""The store's URL for a process that is started without `--store`. A URL may hold a password, and every user of the
+machine can read the arguments of a process; its environment they cannot."""
 
 EXIT_GOOD = 0
 EXIT_REFUSED = 1
@@ -41,7 +41,7 @@ class StopRequest:
         self._event.set()
 
     def wait(self, timeout_s: float) -> bool:
-        """Waits until the stop is requested, at most `timeout_s`; says whether it is."""
+        """Waits until the stop is requested, at most `timeout_s`; returns whether it is."""
         return self._event.wait(timeout_s)
 
 
@@ -74,7 +74,7 @@ def stop_on_signals() -> StopRequest:
 
 
 def report_ready(**facts: object) -> None:
-    """Tells the supervisor, in one line of JSON on standard output, that this process does its work."""
+    """Reports to the supervisor that this process is ready: one line of JSON on standard output."""
     print(json.dumps({"ready": True, **facts}), flush=True)
 
 

@@ -51,7 +51,7 @@ Answer = TypeVar("Answer")
 
 
 class Follower(Protocol):
-    """What goes along the journal or the events. One that is made begins at its own durable cursor.
+    """What goes along the journal or the events. A new one begins at its own durable cursor.
 
     A follower that keeps a projection writes it and its cursor in one atomic step (promise P10); one that keeps all in
     memory begins at the first entry. It raises what `classify` can judge, and its process names its own broken promises.
@@ -72,7 +72,7 @@ class Follower(Protocol):
         """How many entries it is behind what it follows. Cost: one round trip."""
 
     def facts(self) -> dict[str, object]:
-        """What it reports when it is ready, besides its cursor."""
+        """What it reports when it is ready, next to its cursor."""
 
     def close(self) -> None:
         """Ends what it has open. Called once, however the process ends."""
@@ -110,7 +110,7 @@ def classify(error: BaseException, broken: tuple[type[Exception], ...] = ()) -> 
     """What an exception means.
 
     Args:
-        broken: the follower's own broken promises, besides `BROKEN_PROMISES`.
+        broken: the follower's own broken promises, in addition to `BROKEN_PROMISES`.
     """
     if isinstance(error, (*BROKEN_PROMISES, *broken)):
         return Trouble.BROKEN
@@ -209,7 +209,7 @@ def end_code(log: logging.Logger, error: BaseException | None, broken: tuple[typ
 
     Args:
         error: what ended it; None for a stop that was requested.
-        broken: the process's own broken promises, besides `BROKEN_PROMISES`.
+        broken: the process's own broken promises, in addition to `BROKEN_PROMISES`.
     """
     if error is None:
         return EXIT_GOOD
@@ -242,7 +242,7 @@ class FollowerProcess:
     open: Callable[[Store, argparse.Namespace], Follower]
     """Makes the follower on a store that has been checked, with `options.data` and its own options."""
     broken: tuple[type[Exception], ...] = ()
-    """Its own broken promises, besides `BROKEN_PROMISES`: they end it with EXIT_REFUSED."""
+    """Its own broken promises, in addition to `BROKEN_PROMISES`: they end it with EXIT_REFUSED."""
     add_arguments: Callable[[argparse.ArgumentParser], None] = no_arguments
 
     def main(self, arguments: list[str] | None = None) -> int:

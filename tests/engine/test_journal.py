@@ -130,7 +130,7 @@ def test_only_the_next_batch_of_the_incarnation_in_force_is_added(client: Store,
 
 
 def test_numbers_are_compared_as_numbers_where_their_texts_differ(client: Store) -> None:
-    """Past 10^14 the numbers of Lua print with an exponent, unless they are told not to."""
+    """Past 10^14 the numbers of Lua print with an exponent, unless they are formatted."""
     for number in (10**14, 2**53 - 2):
         client.hset(PRODUCERS_KEY, str(PRODUCER), f"{number} {number} 1-0")
         assert refusal_of(client, a_batch(number, number)) == "THERE 1-0"
@@ -140,7 +140,7 @@ def test_numbers_are_compared_as_numbers_where_their_texts_differ(client: Store)
 
 @pytest.mark.parametrize("number", ["1e0", " 1", "01", "1.0", "0x1", "1 ", "+1"])
 def test_a_number_in_another_form_than_its_own_is_refused(client: Store, number: str) -> None:
-    """Added, it would stand in the table of producers in a form that nobody reads: the producer could never open again."""
+    """Added, it would stand in the table of producers in a form that no reader knows: the producer could never open again."""
     start_venue(client)
     *call, _, batch = append_call(1, a_batch(incarnation=opened(client)))
     with pytest.raises(redis.ResponseError, match="GAP 0"):

@@ -299,7 +299,7 @@ def test_a_tick_comes_when_it_is_due_by_the_clock_of_the_store(client: Store) ->
     assert soon.wait_ms() is None, "only the store knows how soon"
     wait_ms = soon.tick_if_due()
     assert wait_ms is not None and 0 < wait_ms <= 100
-    assert client.hgetall(PRODUCERS_KEY).keys() == {b"1"}, "who has nothing to say does not open"
+    assert client.hgetall(PRODUCERS_KEY).keys() == {b"1"}, "a producer that has nothing to append does not open"
     assert client.xlen(JOURNAL_KEY) == 1
     due = ticker(0.0)
     assert due.wait_ms() is None

@@ -185,7 +185,7 @@ def test_one_call_reads_one_stream_or_several() -> None:
     ],
 )
 def test_an_entry_of_other_fields_breaks_the_chain(fields: Any) -> None:
-    """Who reads it stops in good order, as at any entry that was changed."""
+    """A reader stops in good order, as at any entry that was changed."""
     with pytest.raises(ChainBroken, match="1-2 is no journal entry"):
         parse_journal([(b"1-2", fields)])
     with pytest.raises(ChainBroken, match="1-2 is no event entry"):

@@ -217,7 +217,7 @@ def start_child(work: Callable[[], object]) -> int:
 
 
 def settle_in_child(server: StoreProcess, kill_at: int) -> bool:
-    """Settles everything in a process of its own, which is killed at a step; True where it came to its end."""
+    """Settles everything in a process of its own, which is killed at a step; True if it finished."""
 
     def work() -> None:
         settlement = Settlement(SteppedStore(server.client(), kill_at))
@@ -308,7 +308,11 @@ def test_three_processes_at_once_give_the_result_of_one(
 
 
 def _stop_at(settlement: Settlement, last: EntryId, stop: StopRequest) -> None:
+<<<<<<< HEAD
     """Has the settlement stop once the ledger is at `last`, by its own work or another's."""
+=======
+    """Has the settlement stop once the ledger is at `last`, by whichever settlement."""
+>>>>>>> d4289d96797f60b6f273697b5caa02b9e2cfa979
     step = settlement.step
 
     def step_and_look(block_ms: int) -> int:
@@ -426,3 +430,16 @@ def record_calls(store: LedgerStore) -> list[tuple[Cursor, Cursor, Writes]]:
 
     store.send = send_and_record  # type: ignore[method-assign]
     return calls
+<<<<<<< HEAD
+=======
+
+
+def test_a_settlement_begins_again_as_often_as_it_must(venue: TestVenue, client: Store) -> None:
+    """It does so after each lost connection, and whenever another settlement was first."""
+    settlement = Settlement(open_ledger(client))
+    for _ in range(120):
+        venue.add_account(f"client-{settlement.cursor.sequence}", KZT=100)
+        assert settlement.step(block_ms=None)
+        settlement.store.confirm_all()
+        settlement.resume()
+>>>>>>> d4289d96797f60b6f273697b5caa02b9e2cfa979

@@ -90,7 +90,7 @@ def test_nothing_is_a_snapshot_too(client: Store) -> None:
 @pytest.mark.parametrize(
     ("read", "text"),
     [
-        (take_snapshot, "stands at part 1 of 2 after 1-"),
+        (take_snapshot, "is at part 1 of 2 after 1-"),
         (lambda store: wait_until_settled(store, EntryId(9, 9)), "does not reach 9-9: is the settlement running"),
     ],
 )

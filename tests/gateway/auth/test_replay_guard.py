@@ -62,7 +62,9 @@ def test_an_order_whose_outcome_is_unknown_may_not(rig: GatewayInProcess) -> Non
 
 
 @pytest.mark.parametrize(("offset_ms", "code"), [(-1, -1021), (999, -1021), (1000, None)])
-def test_an_order_that_an_earlier_process_may_have_taken_is_refused(rig: GatewayInProcess, offset_ms: int, code: int | None) -> None:
+def test_an_order_that_an_earlier_process_may_have_taken_is_refused(
+    rig: GatewayInProcess, offset_ms: int, code: int | None
+) -> None:
     client, key = rig.client(), rig.hmac_key(rig.account(**RICH))
     ended_ms = rig.now_ms
     rig.state.replays.seen_by_another(ended_ms * 1000)

@@ -165,7 +165,9 @@ MAKER = {"type": "LIMIT_MAKER", "timeInForce": None}
     ],
     ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else None,
 )
-def test_an_order_that_is_refused(rig: GatewayInProcess, trader: InProcessClient, changes: dict[str, Any], code: int, words: str) -> None:
+def test_an_order_that_is_refused(
+    rig: GatewayInProcess, trader: InProcessClient, changes: dict[str, Any], code: int, words: str
+) -> None:
     before, count = rig.core.state_hash(), len(rig.published)
     balances = list(rig.core.balances())
     params = order(**{"timestamp": rig.now_ms, **changes})
@@ -329,14 +331,18 @@ def test_a_cancel_tells_both_client_ids(rig: GatewayInProcess, trader: InProcess
     ],
     ids=repr,
 )  # fmt: skip
-def test_a_cancel_that_is_refused(rig: GatewayInProcess, trader: InProcessClient, params: dict[str, Any], code: int, message: str) -> None:
+def test_a_cancel_that_is_refused(
+    rig: GatewayInProcess, trader: InProcessClient, params: dict[str, Any], code: int, message: str
+) -> None:
     trader.place("BTCKZT", "BUY", "0.01", "50000000", newClientOrderId="mine")
     full = {"symbol": "BTCKZT", "timestamp": rig.now_ms, **params}
     assert trader.refusal("order.cancel", **full) == (code, message)
     assert len(rig.projection.orders) == 1
 
 
-def test_an_order_without_a_client_id_is_found_by_the_derived_one(rig: GatewayInProcess, trader: InProcessClient) -> None:
+def test_an_order_without_a_client_id_is_found_by_the_derived_one(
+    rig: GatewayInProcess, trader: InProcessClient
+) -> None:
     assert trader.place("BTCKZT", "BUY", "0.01", "50000000")["clientOrderId"] == "jibek-1"
     params = {"symbol": "BTCKZT", "origClientOrderId": "jibek-1", "timestamp": rig.now_ms}
     assert trader.result("order.status", **params)["orderId"] == 1
@@ -461,7 +467,9 @@ def test_a_full_store_takes_cancels_only(rig: GatewayInProcess, trader: InProces
     assert trader.result("order.cancel", symbol="BTCKZT", orderId=1, timestamp=rig.now_ms)["status"] == "CANCELED"
 
 
-def test_a_lost_answer_is_unknown_and_a_command_that_did_not_leave_is_refused(rig: GatewayInProcess, trader: InProcessClient) -> None:
+def test_a_lost_answer_is_unknown_and_a_command_that_did_not_leave_is_refused(
+    rig: GatewayInProcess, trader: InProcessClient
+) -> None:
     trader.send({"id": 1, "method": "order.place", "params": order(timestamp=rig.now_ms)})
     batch = rig.pipeline.next_batch(rig.now_ms / 1000, rig.now_ms)
     assert batch is not None

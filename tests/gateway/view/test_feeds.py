@@ -224,7 +224,9 @@ def test_a_reader_that_is_behind_gets_one_update_for_all_it_missed(rig: GatewayI
     assert slow.take() == prompt.take()
 
 
-def test_a_reader_that_stays_behind_for_too_many_levels_is_closed(rig: GatewayInProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_stays_behind_for_too_many_levels_is_closed(
+    rig: GatewayInProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(depth, "LEVELS_MISSED_MAX", 3)
     trader = rig.trader(**RICH)
     slow = stream_client(rig, "btckzt@depth@100ms")
