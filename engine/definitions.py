@@ -123,7 +123,7 @@ def read_asset(blob: bytes) -> tuple[int, bytes]:
 
 
 def read_market(blob: bytes, scales: Mapping[int, int]) -> tuple[MarketDefinition, bytes, int]:
-    """Definition, symbol and notional unit of MARKET_ADD. Raises Rejected.
+    """Definition, symbol and `lot_value_units` of MARKET_ADD. Raises Rejected.
 
     Args:
         scales: the scale of every listed asset, by number.
@@ -132,9 +132,9 @@ def read_market(blob: bytes, scales: Mapping[int, int]) -> tuple[MarketDefinitio
     definition = _unpack(MARKET_DEFINITION, packed)
     known = definition.base_asset in scales and definition.quote_asset in scales
     reject_unless(known and SYMBOL.fullmatch(symbol), Reason.INVALID_MARKET_DEFINITION)
-    unit = lot_value_units(definition, scales[definition.base_asset], scales[definition.quote_asset])
-    reject_unless(unit and not market_faults(definition), Reason.INVALID_MARKET_DEFINITION)
-    return definition, symbol, unit
+    value_units = lot_value_units(definition, scales[definition.base_asset], scales[definition.quote_asset])
+    reject_unless(value_units and not market_faults(definition), Reason.INVALID_MARKET_DEFINITION)
+    return definition, symbol, value_units
 
 
 def lot_value_units(definition: MarketDefinition, base_scale: int, quote_scale: int) -> int:
@@ -144,8 +144,8 @@ def lot_value_units(definition: MarketDefinition, base_scale: int, quote_scale: 
     1
     """
     numerator = definition.tick_e8 * definition.lot_units * 10**quote_scale
-    unit, rest = divmod(numerator, 10 ** (PRICE_SCALE + base_scale))
-    return unit if rest == 0 and unit <= AMOUNT_MAX else 0
+    units, remainder = divmod(numerator, 10 ** (PRICE_SCALE + base_scale))
+    return units if remainder == 0 and units <= AMOUNT_MAX else 0
 
 
 def market_faults(definition: MarketDefinition) -> list[str]:
@@ -304,11 +304,11 @@ def check_saved_market(
     scales: Mapping[int, int],
     taken: Collection[bytes],
 ) -> int:
-    """The value of one lot at one tick. Raises SavedStateFault."""
+    """Checks a market of a dump; its `lot_value_units`. Raises SavedStateFault."""
     known = definition.base_asset in scales and definition.quote_asset in scales
     _fault_unless(known and not market_faults(definition), f"market {symbol!r} is not valid")
-    unit = lot_value_units(definition, scales[definition.base_asset], scales[definition.quote_asset])
-    _fault_unless(unit and SYMBOL.fullmatch(symbol) and symbol not in taken, f"market {symbol!r} is not valid")
+    value_units = lot_value_units(definition, scales[definition.base_asset], scales[definition.quote_asset])
+    _fault_unless(value_units and SYMBOL.fullmatch(symbol) and symbol not in taken, f"market {symbol!r} is not valid")
     in_range = (
         max(saved.maker_fee_ppm, saved.taker_fee_ppm) <= FEE_PPM_MAX
         and saved.state in list(MarketState)
@@ -316,7 +316,7 @@ def check_saved_market(
         and 0 <= saved.last_price_ticks <= AMOUNT_MAX
     )
     _fault_unless(in_range, f"market {symbol!r} has a number out of range")
-    return unit
+    return value_units
 
 
 def check_saved_account(saved: SavedAccount, name: bytes, number: int, taken: Collection[bytes]) -> None:

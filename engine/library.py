@@ -171,11 +171,11 @@ class Engine(EngineQuestions):
 
         Complexity: O(1).
         """
-        market, number, order, own_id = self._named(account, symbol, order_id, client_order_id)
+        market, number, order, client_id = self._named(account, symbol, order_id, client_order_id)
         if order is None:
             return Outcome(None, Reason.UNKNOWN_ORDER)
         command = Command(
-            kind=CommandKind.ORDER_CANCEL, account=number, market=market.number, order_id=order, client_id=own_id
+            kind=CommandKind.ORDER_CANCEL, account=number, market=market.number, order_id=order, client_id=client_id
         )
         [event] = self._execute(command)
         if event.kind == EventKind.REJECTED:

@@ -59,8 +59,8 @@ class EngineQuestions(EngineVenue):
 
         Complexity: O(1).
         """
-        market, number, order, own_id = self._named(account, symbol, order_id, client_order_id)
-        found = None if order is None else self.core.find_order(number, market.number, order, own_id)
+        market, number, order, client_id = self._named(account, symbol, order_id, client_order_id)
+        found = None if order is None else self.core.find_order(number, market.number, order, client_id)
         return None if found is None else self._open_order(found)
 
     def open_orders(self, account: str, symbol: str | None = None) -> list[OpenOrder]:
@@ -80,11 +80,11 @@ class EngineQuestions(EngineVenue):
         return int(self.core.open_order_count)
 
     def _open_order(self, record: tuple[int, int, int, int, int, int, bytes]) -> OpenOrder:
-        order_id, number, side, ticks, quantity_lots, remaining_lots, own_id = record
+        order_id, number, side, ticks, quantity_lots, remaining_lots, client_id = record
         market = self.listing.markets[number]
         return OpenOrder(
             order_id,
-            own_id.rstrip(b"\0").decode("ascii", "backslashreplace"),
+            client_id.rstrip(b"\0").decode("ascii", "backslashreplace"),
             market.symbol,
             Side(side),
             price_of(ticks, market),
@@ -96,13 +96,13 @@ class EngineQuestions(EngineVenue):
         self, account: str, symbol: str, order_id: SupportsIndex | None, client_order_id: str
     ) -> tuple[Market, int, int | None, bytes]:
         """Market, account, order id (0: by client id; None: what no order has) and client id of an order that is named."""
-        market, number, own_id = self._market(symbol), self._account(account), client_id_bytes(client_order_id)
+        market, number, client_id = self._market(symbol), self._account(account), client_id_bytes(client_order_id)
         if order_id is None:
             if not client_order_id:
                 raise ValueError("an order is named by its order_id, its client_order_id, or both")
-            return market, number, 0, own_id
+            return market, number, 0, client_id
         order = whole_number(order_id, "order_id")
-        return market, number, order if 0 < order <= _ORDER_ID_MAX else None, own_id
+        return market, number, order if 0 < order <= _ORDER_ID_MAX else None, client_id
 
     # -- the books
 

@@ -27,6 +27,7 @@ from engine.book.ladder cimport (
     ladder_price,
     ladder_quantity,
     ladder_rest,
+    side_is_ask,
 )
 from engine.book.memory cimport jibek_allocate
 from engine.book.order_ids cimport ids_get, ids_insert, ids_reserve
@@ -58,9 +59,8 @@ from engine.book.operations cimport (
 )
 from engine.book.price_tree cimport Level, tree_level, tree_worse_level
 from engine.book.saved_book cimport SavedBookOrder, saved_book_size, saved_book_write
-from engine.book.walk cimport VALUE_MAX
 from engine.order_types cimport TIME_IN_FORCE_GTC
-from engine.records cimport SIDE_BUY, SIDE_SELL
+from engine.records cimport AMOUNT_MAX, SIDE_BUY, SIDE_SELL
 
 import operator
 import os
@@ -101,12 +101,12 @@ assert [int(kind) for kind in OperationKind] == [
 
 
 cdef event_of(const BookEventRecord* record):
-    cdef uint64_t side = record.head >> 8 & 255
+    cdef uint64_t side = record.prefix >> 8 & 255
     return BookEvent(
-        BookEventKind(record.head & 255),
+        BookEventKind(record.prefix & 255),
         Side(side) if side else None,
-        Reason(record.head >> 16 & 0xFFFF),
-        record.head >> 32,
+        Reason(record.prefix >> 16 & 0xFFFF),
+        record.prefix >> 32,
         record.order_id,
         record.maker_order_id,
         record.price_ticks,
@@ -497,16 +497,16 @@ cdef class Book:
 
         Complexity: O(orders in the list).
         """
-        cdef bint ask = is_sell(side)
-        cdef Level* level = ladder_best_level(&self.state.ladder, ask)
+        cdef bint is_ask = read_is_ask(side)
+        cdef Level* level = ladder_best_level(&self.state.ladder, is_ask)
         cdef Level* only = NULL
         cdef int64_t price
         cdef uint32_t handle
         if price_ticks is not None:
             price = read_number(price_ticks, "price_ticks")
-            only = tree_level(&self.state.ladder.sides[ask], ladder_key(ask, price)) if is_value(price) else NULL
+            only = tree_level(&self.state.ladder.sides[is_ask], ladder_key(is_ask, price)) if is_value(price) else NULL
             level = only
-        handle = level.head if level != NULL else 0
+        handle = level.first if level != NULL else 0
         result = []
         while handle and (only == NULL or self.state.arena.nodes[handle].level == only):
             result.append(self._resting(handle))
@@ -529,12 +529,12 @@ cdef class Book:
 
         Complexity: O(levels in the list).
         """
-        cdef bint ask = is_sell(side)
-        cdef Level* level = ladder_best_level(&self.state.ladder, ask)
+        cdef bint is_ask = read_is_ask(side)
+        cdef Level* level = ladder_best_level(&self.state.ladder, is_ask)
         cdef uint64_t left = read_levels(levels)
         result = []
         while level != NULL and left:
-            result.append(DepthLevel(ladder_key(ask, level.key), level.quantity_lots))
+            result.append(DepthLevel(ladder_key(is_ask, level.key), level.quantity_lots))
             level = tree_worse_level(level)
             left -= 1
         return result
@@ -548,9 +548,9 @@ cdef class Book:
 
         Complexity: O(1).
         """
-        cdef bint ask = is_sell(side)
+        cdef bint is_ask = read_is_ask(side)
         cdef int64_t price = read_number(price_ticks, "price_ticks")
-        return ladder_quantity(&self.state.ladder, ask, price) if is_value(price) else 0
+        return ladder_quantity(&self.state.ladder, is_ask, price) if is_value(price) else 0
 
     def queue_place(self, order_id):
         """What is filled before a resting order at its price, as QueuePlace; None where there is no such order.
@@ -675,15 +675,15 @@ cdef class Book:
 
     cdef int _load_order(self, const SavedBookOrder* saved, uint64_t index) except -1:
         cdef Arena* arena = &self.state.arena
-        cdef bint ask = saved.side == SIDE_SELL
-        cdef int64_t key = ladder_key(ask, saved.price_ticks)
+        cdef bint is_ask = side_is_ask(saved.side)
+        cdef int64_t key = ladder_key(is_ask, saved.price_ticks)
         cdef uint32_t handle
         if (
             saved.side - SIDE_BUY > 1
             or not is_value(saved.price_ticks)
             or not is_value(saved.remaining_lots)
-            or ladder_crosses(&self.state.ladder, ask, key)
-            or ladder_quantity(&self.state.ladder, ask, saved.price_ticks) > VALUE_MAX - saved.remaining_lots
+            or ladder_crosses(&self.state.ladder, is_ask, key)
+            or ladder_quantity(&self.state.ladder, is_ask, saved.price_ticks) > AMOUNT_MAX - saved.remaining_lots
             or self._handle(saved.order_id)
         ):
             raise ValueError(f"order {index} of the saved state does not fit the ones before it")

@@ -26,7 +26,7 @@ cdef struct Compaction:
     Room old_nodes
 
 
-cdef inline bint compaction_renew(Arena* arena, Room* old_nodes) noexcept nogil:
+cdef inline bint compaction_reallocate(Arena* arena, Room* old_nodes) noexcept nogil:
     """Gives an arena empty nodes for as many orders as it holds, and its old ones to `old_nodes`."""
     cdef Arena fresh
     arena_init(&fresh)
@@ -46,7 +46,7 @@ cdef inline bint compaction_begin(Arena* arena, Compaction* compaction) noexcept
     compaction.handles = <uint32_t*>calloc(arena.used, sizeof(uint32_t))
     if compaction.handles == NULL:
         return False
-    if not compaction_renew(arena, &compaction.old_nodes):
+    if not compaction_reallocate(arena, &compaction.old_nodes):
         free(compaction.handles)
         return False
     return True
@@ -57,11 +57,11 @@ cdef inline void compaction_move(Arena* arena, Ladder* ladder, Compaction* compa
     cdef const Node* old = <const Node*>compaction.old_nodes.memory
     cdef Level* level
     cdef uint32_t handle, moved
-    for ask in range(2):
-        level = ladder_best_level(ladder, ask)
+    for is_ask in range(2):
+        level = ladder_best_level(ladder, is_ask)
         while level != NULL:
-            handle = level.head
-            level.head = arena.used
+            handle = level.first
+            level.first = arena.used
             while handle:
                 moved = arena.used
                 arena.used += 1
@@ -70,10 +70,10 @@ cdef inline void compaction_move(Arena* arena, Ladder* ladder, Compaction* compa
                 jibek_assert(old[handle].level == level)
                 jibek_assert(old[handle].remaining_lots > 0)
                 arena.nodes[moved] = old[handle]
-                arena.nodes[moved].previous = moved - 1 if moved > level.head else 0
+                arena.nodes[moved].previous = moved - 1 if moved > level.first else 0
                 arena.nodes[moved].next = moved + 1 if old[handle].next else 0
                 compaction.handles[handle] = moved
-                level.tail = moved
+                level.last = moved
                 handle = old[handle].next
             level = tree_worse_level(level)
 

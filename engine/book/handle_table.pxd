@@ -28,7 +28,7 @@ cdef extern from * nogil:
     /* Seven tags fill the lower bytes of a word; its highest byte counts the handles that had to go on. */
     #define JIBEK_TAG_ONES 0x0001010101010101ull
     #define JIBEK_TAG_TOPS 0x0080808080808080ull
-    #define JIBEK_TAG_RESTS 0x007f7f7f7f7f7f7full
+    #define JIBEK_TAG_LOWS 0x007f7f7f7f7f7f7full
     #define JIBEK_ONE_PASSED (1ull << 56)
     #define JIBEK_PASSED_MAX (255ull << 56)
 
@@ -37,7 +37,7 @@ cdef extern from * nogil:
     """
     const uint64_t TAG_ONES "JIBEK_TAG_ONES"
     const uint64_t TAG_TOPS "JIBEK_TAG_TOPS"
-    const uint64_t TAG_RESTS "JIBEK_TAG_RESTS"
+    const uint64_t TAG_LOWS "JIBEK_TAG_LOWS"
     const uint64_t ONE_PASSED "JIBEK_ONE_PASSED"
     const uint64_t PASSED_MAX "JIBEK_PASSED_MAX"
     uint64_t NO_TAGS "jibek_no_tags"[2]
@@ -92,7 +92,7 @@ cdef inline uint64_t tag_of(uint64_t hash) noexcept nogil:
 
 cdef inline uint64_t zero_tags(uint64_t tags) noexcept nogil:
     """A word in which the highest bit is set of each of the seven tags that is 0."""
-    return ~(((tags & TAG_RESTS) + TAG_RESTS) | tags) & TAG_TOPS
+    return ~(((tags & TAG_LOWS) + TAG_LOWS) | tags) & TAG_TOPS
 
 
 cdef inline uint64_t same_tags(uint64_t tags, uint64_t hash) noexcept nogil:

@@ -37,7 +37,7 @@ from engine.book.price_tree cimport (
     tree_remove_level,
     tree_worse_level,
 )
-from engine.records cimport AMOUNT_MAX
+from engine.records cimport AMOUNT_MAX, SIDE_BUY
 
 cdef extern from * nogil:
     """
@@ -67,7 +67,7 @@ cdef struct Arena:
     Room room
     uint32_t capacity
     uint32_t used
-    uint32_t free_head
+    uint32_t first_free
     uint32_t live
     LeafStock stock
 
@@ -98,15 +98,25 @@ cdef inline void ladder_free(Arena* arena, Ladder* ladder) noexcept nogil:
     tree_free(&arena.stock, &ladder.sides[1])
 
 
-# -- prices and keys
+# -- sides, prices and keys
 
 
-cdef inline int64_t ladder_key(bint ask, int64_t price_ticks) noexcept nogil:
+cdef inline bint side_is_ask(int side) noexcept nogil:
+    """Which tree of a ladder a record's side is: 0 the bids of SIDE_BUY, 1 the asks of SIDE_SELL."""
+    return side != SIDE_BUY
+
+
+cdef inline int side_number(bint is_ask) noexcept nogil:
+    """The side as a record has it: SIDE_BUY or SIDE_SELL."""
+    return SIDE_BUY + is_ask
+
+
+cdef inline int64_t ladder_key(bint is_ask, int64_t price_ticks) noexcept nogil:
     """The key of a price; given a key, the price. Two's complement: x ^ -1 + 1 is -x.
 
     Unsigned, because what is asked for ahead may be any number, and the lowest one has no negative.
     """
-    cdef uint64_t sign = -<uint64_t>ask
+    cdef uint64_t sign = -<uint64_t>is_ask
     return <int64_t>((<uint64_t>price_ticks ^ sign) - sign)
 
 
@@ -116,7 +126,7 @@ cdef inline Leaf** ladder_cached(Ladder* ladder, int64_t key) noexcept nogil:
 
 
 cdef inline bint ladder_is_ask(const Node* node) noexcept nogil:
-    """Which side an order is on."""
+    """Whether an order is on the asks' side."""
     return node.level.key < 0
 
 
@@ -137,29 +147,29 @@ cdef inline int64_t ladder_best_ask(const Ladder* ladder) noexcept nogil:
     return -ladder.sides[1].best_key
 
 
-cdef inline bint ladder_crosses(const Ladder* ladder, bint ask, int64_t key) noexcept nogil:
+cdef inline bint ladder_crosses(const Ladder* ladder, bint is_ask, int64_t key) noexcept nogil:
     """Whether an order of that side and key would trade."""
-    return ladder.sides[not ask].best_key + key >= 0
+    return ladder.sides[not is_ask].best_key + key >= 0
 
 
-cdef inline int64_t ladder_quantity(Ladder* ladder, bint ask, int64_t price_ticks) noexcept nogil:
+cdef inline int64_t ladder_quantity(Ladder* ladder, bint is_ask, int64_t price_ticks) noexcept nogil:
     """What rests on a side at any price; 0 where nothing does."""
-    cdef Level* level = tree_level(&ladder.sides[ask], ladder_key(ask, price_ticks))
+    cdef Level* level = tree_level(&ladder.sides[is_ask], ladder_key(is_ask, price_ticks))
     return 0 if level == NULL else level.quantity_lots
 
 
-cdef inline Level* ladder_best_level(Ladder* ladder, bint ask) noexcept nogil:
+cdef inline Level* ladder_best_level(Ladder* ladder, bint is_ask) noexcept nogil:
     """The best level of a side; NULL where it is empty."""
-    return NULL if ladder.sides[ask].best_key == EMPTY_KEY else ladder.sides[ask].best_level
+    return NULL if ladder.sides[is_ask].best_key == EMPTY_KEY else ladder.sides[is_ask].best_level
 
 
 # -- orders in their queues
 
 
-cdef inline uint32_t ladder_first(Ladder* ladder, bint ask) noexcept nogil:
+cdef inline uint32_t ladder_first(Ladder* ladder, bint is_ask) noexcept nogil:
     """The order that is first in line on a side; 0 where the side is empty."""
-    cdef Level* level = ladder_best_level(ladder, ask)
-    return 0 if level == NULL else level.head
+    cdef Level* level = ladder_best_level(ladder, is_ask)
+    return 0 if level == NULL else level.first
 
 
 cdef inline uint32_t ladder_after(const Node* node) noexcept nogil:
@@ -168,7 +178,7 @@ cdef inline uint32_t ladder_after(const Node* node) noexcept nogil:
     if node.next:
         return node.next
     level = tree_worse_level(node.level)
-    return 0 if level == NULL else level.head
+    return 0 if level == NULL else level.first
 
 
 cdef inline bint arena_grow(Arena* arena) noexcept nogil:
@@ -188,11 +198,11 @@ cdef inline bint arena_grow(Arena* arena) noexcept nogil:
     return True
 
 
-cdef inline uint32_t arena_take(Arena* arena) noexcept nogil:
+cdef inline uint32_t arena_acquire(Arena* arena) noexcept nogil:
     """A handle for one more order; 0 where memory is out."""
-    cdef uint32_t handle = arena.free_head
+    cdef uint32_t handle = arena.first_free
     if jibek_likely(handle):
-        arena.free_head = arena.nodes[handle].next
+        arena.first_free = arena.nodes[handle].next
     else:
         if jibek_unlikely(arena.used >= arena.capacity) and not arena_grow(arena):
             return 0
@@ -206,15 +216,15 @@ cdef inline uint32_t arena_take(Arena* arena) noexcept nogil:
     return handle
 
 
-cdef inline void arena_give(Arena* arena, uint32_t handle) noexcept nogil:
+cdef inline void arena_release(Arena* arena, uint32_t handle) noexcept nogil:
     jibek_assert(handle != 0)
     jibek_assert(handle < arena.used)
     # Not given twice.
     jibek_assert(arena.nodes[handle].remaining_lots > 0)
     jibek_assert(arena.live > 0)
     arena.nodes[handle].remaining_lots = 0
-    arena.nodes[handle].next = arena.free_head
-    arena.free_head = handle
+    arena.nodes[handle].next = arena.first_free
+    arena.first_free = handle
     arena.live -= 1
 
 
@@ -225,12 +235,12 @@ cdef inline bint arena_is_sparse(const Arena* arena) noexcept nogil:
 
 cdef inline void ladder_assert_ends(const Arena* arena, const Level* level) noexcept nogil:
     """The first order of a level has none before it, the last none behind it, and both are at its price."""
-    jibek_assert(arena.nodes[level.head].previous == 0)
-    jibek_assert(arena.nodes[level.tail].next == 0)
-    jibek_assert(arena.nodes[level.head].level == level)
-    jibek_assert(arena.nodes[level.tail].level == level)
+    jibek_assert(arena.nodes[level.first].previous == 0)
+    jibek_assert(arena.nodes[level.last].next == 0)
+    jibek_assert(arena.nodes[level.first].level == level)
+    jibek_assert(arena.nodes[level.last].level == level)
     # One order alone is both.
-    jibek_assert((level.head == level.tail) == (arena.nodes[level.head].next == 0))
+    jibek_assert((level.first == level.last) == (arena.nodes[level.first].next == 0))
 
 
 cdef inline uint32_t ladder_rest(
@@ -248,7 +258,7 @@ cdef inline uint32_t ladder_rest(
     jibek_assert(ladder.sides[key > 0].best_key + key < 0)
     if jibek_unlikely(leaf == NULL):
         return 0
-    handle = arena_take(arena)
+    handle = arena_acquire(arena)
     if jibek_unlikely(handle == 0):
         return 0
     level = leaf_level(leaf, key)
@@ -258,15 +268,15 @@ cdef inline uint32_t ladder_rest(
     node.order_id = order_id
     node.next = 0
     if jibek_likely(leaf_has(leaf, key)):
-        node.previous = level.tail
-        arena.nodes[level.tail].next = handle
+        node.previous = level.last
+        arena.nodes[level.last].next = handle
         level.quantity_lots += quantity_lots
     else:
         node.previous = 0
-        level.head = handle
+        level.first = handle
         level.quantity_lots = quantity_lots
         tree_add_level(&arena.stock, tree, leaf, level, key)
-    level.tail = handle
+    level.last = handle
     jibek_assert(level.key == key)
     jibek_assert(level.quantity_lots >= quantity_lots)
     ladder_assert_ends(arena, level)
@@ -289,16 +299,16 @@ cdef inline void ladder_remove(Arena* arena, Ladder* ladder, uint32_t handle) no
     cdef uint32_t next = node.next
     cdef uint32_t previous = node.previous
     ladder_assert_ends(arena, level)
-    jibek_assert((previous == 0) == (level.head == handle))
-    jibek_assert((next == 0) == (level.tail == handle))
+    jibek_assert((previous == 0) == (level.first == handle))
+    jibek_assert((next == 0) == (level.last == handle))
     jibek_assert(level.quantity_lots >= node.remaining_lots)
     level.quantity_lots -= node.remaining_lots
     # Where there is no neighbour these write to node 0, which nobody reads.
     arena.nodes[previous].next = next
     arena.nodes[next].previous = previous
-    level.head = level.head if previous else next
-    level.tail = level.tail if next else previous
-    arena_give(arena, handle)
+    level.first = level.first if previous else next
+    level.last = level.last if next else previous
+    arena_release(arena, handle)
     if jibek_unlikely((next | previous) == 0):
         tree_remove_level(&arena.stock, &ladder.sides[level.key < 0], level)
     else:

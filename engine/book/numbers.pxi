@@ -77,12 +77,12 @@ cdef uint64_t read_levels(object levels) except? 0:
     return min(number, 2**63)
 
 
-cdef bint is_sell(object side) except -1:
+cdef bint read_is_ask(object side) except -1:
     """Which side a question is about. Unlike an operation, a question of no side is the caller's mistake."""
     cdef int number = read_choice(side, "side")
     if number != SIDE_BUY and number != SIDE_SELL:
         raise ValueError(f"the side must be Side.BUY or Side.SELL, not {side}")
-    return number == SIDE_SELL
+    return side_is_ask(number)
 
 
 cdef as_int(object number, str name):

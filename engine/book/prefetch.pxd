@@ -60,6 +60,6 @@ cdef inline void prefetch_level(Ladder* ladder, int64_t key) noexcept nogil:
     jibek_prefetch(leaf_level(leaf, key))
 
 
-cdef inline void prefetch_tail(Ladder* ladder, const Arena* arena, int64_t key) noexcept nogil:
+cdef inline void prefetch_last(Ladder* ladder, const Arena* arena, int64_t key) noexcept nogil:
     """The order that is last at a key; after the level has come. The arena must have had an order."""
-    jibek_prefetch(&arena.nodes[leaf_level(ladder_cached(ladder, key)[0], key).tail])
+    jibek_prefetch(&arena.nodes[leaf_level(ladder_cached(ladder, key)[0], key).last])

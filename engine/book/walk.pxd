@@ -12,26 +12,25 @@ would cost, whether a FOK order fills whole are answered by the rules that then 
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from engine.book.ladder cimport Arena, Ladder, Node, arena_give, ladder_assert_ends, ladder_best_level, ladder_key
+from engine.book.ladder cimport Arena, Ladder, Node, arena_release, ladder_assert_ends, ladder_best_level, ladder_key
 from engine.book.memory cimport jibek_assert, jibek_unlikely
 from engine.book.order_ids cimport OrderIds, ids_remove
 from engine.book.price_tree cimport Level, tree_remove_level, tree_worse_level
 from engine.records cimport AMOUNT_MAX
 
 cdef extern from * nogil:
-    # Highest price and quantity, and highest sum of a level. As a key it crosses every order and no empty side.
-    const int64_t VALUE_MAX "JIBEK_AMOUNT_MAX"
     # More fills than there can be orders.
     const uint64_t FILLS_UNBOUNDED "UINT64_MAX"
 
 cdef struct Taker:
-    # The key of its price (`ladder_key`); VALUE_MAX for an order without a price.
+    # The key of its price (`ladder_key`). An order without a price has AMOUNT_MAX, which crosses every order and no empty
+    # side: no price, no quantity and no sum of a level is above it.
     int64_t key
-    # What it still wants. An order by amount, which knows that only price by price, has VALUE_MAX here.
+    # What it still wants. An order by amount, which knows that only price by price, has AMOUNT_MAX here.
     int64_t remaining_lots
     # How many fills it may still have.
     uint64_t fills_left
-    bint sells
+    bint is_ask
 
 cdef enum WalkEnd:
     # The taker wants no more.
@@ -91,7 +90,7 @@ cdef inline uint32_t walk_level(
     `end` is set where the walk ends for another reason than that the taker wants no more.
     """
     cdef Node* nodes = arena.nodes
-    cdef uint32_t handle = level.head
+    cdef uint32_t handle = level.first
     cdef uint32_t next
     cdef int64_t lots
     cdef Node* maker
@@ -123,11 +122,11 @@ cdef inline uint32_t walk_level(
         next = maker.next
         if takes:
             ids_remove(ids, nodes, handle)
-            arena_give(arena, handle)
+            arena_release(arena, handle)
         handle = next
     if takes:
         # Where the level is empty these write to node 0 and to a level that is about to go.
-        level.head = handle
+        level.first = handle
         nodes[handle].previous = 0
         # A level has lots exactly while it has orders.
         jibek_assert(level.quantity_lots >= nodes[handle].remaining_lots)
@@ -145,20 +144,20 @@ cdef inline WalkEnd walk(
     OnFill on_fill,
     bint takes,
 ) noexcept nogil:
-    cdef bint ask = not taker.sells
-    cdef Level* level = ladder_best_level(ladder, ask)
+    cdef bint makers_ask = not taker.is_ask
+    cdef Level* level = ladder_best_level(ladder, makers_ask)
     cdef WalkEnd end = WALK_SATISFIED
     cdef int64_t price_ticks, wanted
     while level != NULL and may_trade(taker, level):
-        price_ticks = ladder_key(ask, level.key)
+        price_ticks = ladder_key(makers_ask, level.key)
         wanted = wanted_at(owner, taker, price_ticks)
         if wanted == 0:
             return WALK_SATISFIED
         if walk_level(arena, ids, taker, level, price_ticks, wanted, owner, on_fill, &end, takes):
             return end
         if takes:
-            tree_remove_level(&arena.stock, &ladder.sides[ask], level)
-            level = ladder_best_level(ladder, ask)
+            tree_remove_level(&arena.stock, &ladder.sides[makers_ask], level)
+            level = ladder_best_level(ladder, makers_ask)
         else:
             level = tree_worse_level(level)
     return WALK_NO_MAKER if taker.remaining_lots else WALK_SATISFIED
@@ -183,12 +182,12 @@ cdef inline WalkEnd walk_look(
 
 
 cdef inline bint walk_fills(
-    Ladder* ladder, Arena* arena, bint sells, int64_t key, int64_t lots, uint64_t fills_left
+    Ladder* ladder, Arena* arena, bint is_ask, int64_t key, int64_t lots, uint64_t fills_left
 ) noexcept nogil:
     """Whether an order of that side, key and quantity would fill whole in so many fills. Cost: O(1) a fill."""
     cdef Taker taker
     taker.key = key
     taker.remaining_lots = lots
     taker.fills_left = fills_left
-    taker.sells = sells
+    taker.is_ask = is_ask
     return walk_look(ladder, arena, &taker, NULL, wanted_lots, fill_nothing) == WALK_SATISFIED

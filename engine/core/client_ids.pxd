@@ -80,6 +80,6 @@ cdef inline uint32_t client_id_hash(ClientIdWords id, uint64_t seed, uint32_t ac
     return <uint32_t>(hash >> 32) if hash >> 32 else 1
 
 
-cdef inline uint64_t client_id_spread(uint32_t hash) noexcept nogil:
+cdef inline uint64_t client_id_mix(uint32_t hash) noexcept nogil:
     """The hash as the table takes it: its upper bits choose the group, others the tag."""
     return hash * <uint64_t>0x9E3779B97F4A7C15

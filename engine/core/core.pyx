@@ -27,6 +27,8 @@ from engine.book.ladder cimport (
     ladder_key,
     ladder_price,
     ladder_rest,
+    side_is_ask,
+    side_number,
 )
 from engine.book.handle_table cimport table_insert
 from engine.book.memory cimport jibek_likely, jibek_unlikely, room_grow
@@ -34,7 +36,7 @@ from engine.book.order_ids cimport ids_get, ids_insert
 from engine.book.price_tree cimport Level, tree_worse_level
 from engine.book.saved_book cimport saved_book_orders, saved_book_size, saved_book_write
 from engine.core.accounts cimport (
-    account_market,
+    find_account_market,
     add_account_market,
     add_account_record,
     drop_all_ended,
@@ -52,7 +54,7 @@ from engine.core.accounts cimport (
     reserve_orders,
 )
 from engine.core.agenda cimport Worker, add_to_agenda, may_begin, work_agenda
-from engine.core.client_ids cimport client_id_hash, client_id_read, client_id_spread
+from engine.core.client_ids cimport client_id_hash, client_id_read, client_id_mix
 from engine.core.events cimport emit, emit_rejected
 from engine.core.money cimport hold_of
 from engine.core.orders cimport cancel_all_orders, cancel_order, close_orders, place_order
@@ -85,6 +87,7 @@ import hashlib
 import os
 import struct
 
+from engine import records
 from engine.definitions import (
     RULES_VERSION,
     Rejected,
@@ -109,7 +112,6 @@ from engine.definitions import (
 )
 from engine.reasons import Reason
 from engine.records import (
-    AMOUNT_MAX as AMOUNT_LIMIT,
     BATCH_HEADER,
     COMMAND,
     EVENT_HEADER,
@@ -143,7 +145,7 @@ from engine.records import (
     pack_parts,
 )
 
-assert AMOUNT_MAX == AMOUNT_LIMIT
+assert AMOUNT_MAX == records.AMOUNT_MAX
 assert sizeof(Node) == 32 and sizeof(OrderInfo) == 64 and sizeof(AccountMarket) == 64
 assert sizeof(AccountRecord) == 64
 assert sizeof(Event) == RECORD_EVENT_BYTES and sizeof(SavedOrder) == SAVED_ORDER.size
@@ -247,7 +249,7 @@ cdef class Core:
                     prefetch_commands(exchange, commands, index, header.command_count)
                 exchange.entry.command_index = index
                 exchange.entry.command = commands[index].kind
-                self._carry_out(&commands[index], data + blob_start, header.blob_length)
+                self._execute_command(&commands[index], data + blob_start, header.blob_length)
                 if jibek_unlikely(exchange.agenda_count):
                     self._work_agenda()
         return self._finish_entry(header.producer, header.incarnation, header.number, disposition)
@@ -298,7 +300,7 @@ cdef class Core:
         entry.data = NULL
         return data
 
-    cdef int _carry_out(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except -1:
+    cdef int _execute_command(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except -1:
         """Executes one command. A refusal is one REJECTED event, and changes nothing else (promise P9)."""
         cdef Exchange* exchange = &self.exchange
         cdef uint32_t hash = exchange.client_hashes[exchange.entry.command_index % CLIENT_HASHES]
@@ -310,14 +312,14 @@ cdef class Core:
         elif command.kind == COMMAND_KIND_ORDER_CANCEL and (command.blob_offset | command.blob_length) == 0:
             reason = cancel_order(exchange, command, hash)
         else:
-            reason = self._carry_out_other(command, blobs, blob_length)
+            reason = self._execute_other(command, blobs, blob_length)
         if jibek_likely(reason == REASON_NONE):
             return 0
         if reason == NO_MEMORY or not emit_rejected(exchange, command, reason):
             raise MemoryError("no room for one more order, account or event")
         return 0
 
-    cdef int _carry_out_other(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except? -1:
+    cdef int _execute_other(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except? -1:
         """Executes a command that no hot path takes; the reason where it is refused."""
         cdef bytes blob
         try:

@@ -79,7 +79,7 @@ cdef inline bint emit_rejected(Exchange* exchange, const Command* command, int r
     return True
 
 
-cdef inline void write_head(
+cdef inline void write_prefix(
     const Exchange* exchange,
     const MarketRecord* market,
     Event* event,
@@ -134,7 +134,7 @@ cdef inline OrderEvent* emit_order(
     cdef uint64_t flags = EVENT_FLAG_WORKING | (EVENT_FLAG_MAY_REST if order_flags & ORDER_FLAG_MAY_REST else 0)
     if jibek_unlikely(event == NULL):
         return NULL
-    write_head(exchange, market, event, first_word, account, flags, 0)
+    write_prefix(exchange, market, event, first_word, account, flags, 0)
     event.order.order_id = order_id
     memcpy(event.order.client_id, client_id, RECORD_CLIENT_ID_BYTES)
     clear_terms(&event.order)
@@ -148,7 +148,7 @@ cdef inline TradeEvent* emit_trade(
     cdef Event* event = next_event(exchange)
     if jibek_unlikely(event == NULL):
         return NULL
-    write_head(exchange, taker.market, event, taker.traits | EVENT_KIND_TRADE, taker.account, 0, maker_account)
+    write_prefix(exchange, taker.market, event, taker.traits | EVENT_KIND_TRADE, taker.account, 0, maker_account)
     event.trade.order_id = taker.order_id
     event.trade.maker_order_id = maker.order_id
     memcpy(event.trade.client_id, taker.client_id, RECORD_CLIENT_ID_BYTES)

@@ -25,7 +25,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from engine.book.handle_table cimport HandleTable, table_free, table_init
-from engine.book.ladder cimport Arena, Ladder, arena_free, arena_init, ladder_free
+from engine.book.ladder cimport Arena, Ladder, arena_free, arena_init, ladder_free, side_number
 from engine.book.memory cimport Room, room_free, room_grow
 from engine.book.order_ids cimport OrderIds, ids_free, ids_init
 from engine.book.walk cimport Taker
@@ -64,7 +64,7 @@ cdef struct OrderInfo:
     # Of account and client id; 0 where it has none.
     uint32_t client_hash
     # The handle of what its account has to do with its market, which knows both.
-    uint32_t own
+    uint32_t account_market
     char client_id[RECORD_CLIENT_ID_BYTES]
     # Order type, time in force and self-trade mode in four bits each, and above them the fee credit.
     uint32_t packed
@@ -97,10 +97,10 @@ cdef struct PlacedOrder:
     uint32_t fee_credit
     # OrderFlag bits.
     uint8_t flags
-    bint sells
+    bint is_ask
     Exchange* exchange
     MarketRecord* market
-    AccountMarket* own
+    AccountMarket* account_market
 
 cdef struct MarketRecord:
     uint32_t number
@@ -153,7 +153,7 @@ cdef struct AccountMarket:
     uint16_t base
     uint16_t quote
     # Whether the fees were set for this market, and are not those for all markets.
-    uint8_t fees_are_own
+    uint8_t fees_are_set
 
 cdef union Holdings:
     # What an account has, sorted by asset: here while it is of few assets, else elsewhere.
@@ -168,7 +168,7 @@ cdef struct AccountRecord:
     uint32_t recent_market
     uint16_t holding_count
     uint8_t frozen
-    uint8_t has_own_fees
+    uint8_t has_account_fees
     Holdings holdings
 
 cdef struct AgendaItem:
@@ -279,10 +279,10 @@ cdef inline uint32_t pack_order(uint64_t traits, uint32_t fee_credit) noexcept n
     return <uint32_t>(traits >> 16 & 15 | traits >> 20 & 0xF0 | traits >> 24 & 0xF00) | fee_credit << 12
 
 
-cdef inline uint64_t order_traits(uint32_t packed, bint sells) noexcept nogil:
+cdef inline uint64_t order_traits(uint32_t packed, bint is_ask) noexcept nogil:
     """The traits that the events of a resting order have."""
     return (
-        <uint64_t>(1 + sells) << 8
+        <uint64_t>side_number(is_ask) << 8
         | <uint64_t>(packed & 15) << 16
         | <uint64_t>(packed >> 4 & 15) << 24
         | <uint64_t>(packed >> 8 & 15) << 32

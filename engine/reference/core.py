@@ -86,7 +86,7 @@ class Core:
             work_agenda(exchange, WORKERS)
             for index, command in enumerate(commands):
                 exchange.entry.command_index, exchange.entry.command = index, command.kind
-                carry_out(exchange, command, blobs)
+                execute_command(exchange, command, blobs)
                 work_agenda(exchange, WORKERS)
         return finish_entry(exchange, header, disposition)
 
@@ -197,7 +197,7 @@ def admit(exchange: Exchange, header: BatchHeader) -> Disposition:
     return Disposition.EXECUTED
 
 
-def carry_out(exchange: Exchange, command: Command, blobs: bytes) -> None:
+def execute_command(exchange: Exchange, command: Command, blobs: bytes) -> None:
     """Executes one command. A refusal is one REJECTED event, and changes nothing else (promise P9)."""
     emitted = len(exchange.entry.events)
     try:

@@ -45,8 +45,9 @@ def fee_of(received: int, fee_ppm: int, credit: int) -> tuple[int, int]:
 
 def fee_rate_ppm(exchange: Exchange, order: Order, *, is_maker: bool) -> int:
     """An order's rate: the account's own for the market, its own for all markets, or the market's."""
-    own, market = exchange.accounts[order.account].fees, order.market
-    maker, taker = own.get(market.number) or own.get(0) or (market.maker_fee_ppm, market.taker_fee_ppm)
+    account_fees, market = exchange.accounts[order.account].fees, order.market
+    market_fees = (market.maker_fee_ppm, market.taker_fee_ppm)
+    maker, taker = account_fees.get(market.number) or account_fees.get(0) or market_fees
     return maker if is_maker else taker
 
 

@@ -103,7 +103,7 @@ def test_core(capsys: pytest.CaptureFixture[str]) -> None:
     assert [workload["name"] for workload in told["workloads"]] == ["W1", "W2"]
     assert all(set(workload) == FIELDS and workload["trades"] > 1_000 for workload in told["workloads"])
     assert told["bytes_per_order"] is None or told["bytes_per_order"] <= 192
-    assert told["own_fees_ratio"] > 0
+    assert told["account_fees_ratio"] > 0
     assert "1,000 accounts" in bench.core.render(told)
 
 

@@ -26,12 +26,11 @@ from engine.book import (
     operation_dtype,
 )
 from engine.reasons import Reason
-from engine.records import Side, TimeInForce
+from engine.records import AMOUNT_MAX, Side, TimeInForce
 from tests.engine.book_scenario import AnyBook, BookScenario, Happened, happened
 from tests.engine.scenario import read_examples
 from tests.engine.simple_book import SimpleBook
 
-VALUE_MAX = 2**62 - 1
 EXAMPLES = Path(__file__).parent.parent / "examples" / "book"
 CASES = [
     pytest.param(path, title, lines, id=f"{path.stem}: {title}")
@@ -69,8 +68,10 @@ class BesideTheSimpleBook(RuleBasedStateMachine):
     """Any sequence of operations gives the same events and the same queues as the simple book."""
 
     ids = st.integers(1, 12)
-    prices = st.one_of(st.integers(95, 105), st.sampled_from([-1, 0, 1, 63, 64, 4096, 2**40, VALUE_MAX, VALUE_MAX + 1]))
-    lots = st.one_of(*[st.integers(1, 9)] * 4, st.sampled_from([-1, 0, VALUE_MAX - 3, VALUE_MAX, VALUE_MAX + 1]))
+    prices = st.one_of(
+        st.integers(95, 105), st.sampled_from([-1, 0, 1, 63, 64, 4096, 2**40, AMOUNT_MAX, AMOUNT_MAX + 1])
+    )
+    lots = st.one_of(*[st.integers(1, 9)] * 4, st.sampled_from([-1, 0, AMOUNT_MAX - 3, AMOUNT_MAX, AMOUNT_MAX + 1]))
     sides = st.sampled_from(list(Side))
 
     def __init__(self) -> None:

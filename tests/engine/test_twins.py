@@ -28,7 +28,7 @@ REFERENCE_ONLY = {
     # What must be there is compared with what is: a walk may end where it passes that.
     "checks": {"funds_needed": ("core/checks.pxd", "bint can_pay(")},
     # These write the entry's bytes object, which a method of the Core owns.
-    "core": {"carry_out": ("core/core.pyx", "int _carry_out(")},
+    "core": {"execute_command": ("core/core.pyx", "int _execute_command(")},
     "events": {
         "begin_entry": ("core/core.pyx", "int _begin_entry("),
         "finish_entry": ("core/core.pyx", "bytes _finish_entry("),
@@ -48,8 +48,8 @@ C_ONLY = {
             "add_account_record add_account_market compact_orders reserve_infos reserve_orders set_room shrink_orders"
         ),
         "look-ups: what is an attribute or a dict in the reference": (
-            "account_market account_market_hash account_market_hash_of find_client_id find_holding find_market holdings_of"
-            " known_holding look_up_account_market next_market_of paying_holding spread_of"
+            "account_market_hash account_market_hash_of find_account_market find_client_id find_holding find_market"
+            " holdings_of known_holding look_up_account_market mixed_hash_of next_market_of paying_holding"
         ),
         "the list of an account's orders, which is a dict in the reference": (
             "drop_all_ended drop_ended forget_listed is_open list_with_account listed_orders may_be_open resize_list tidy_list"
@@ -57,26 +57,26 @@ C_ONLY = {
     },
     "administration": {
         "a switch for the table HANDLERS": "administer",
-        "what the reference writes in line, used twice here": "balance_of check_client list_market open_account set_own_fees",
+        "what the reference writes in line, used twice here": "balance_of check_client list_market open_account set_account_fees",
         "a cancel with a blob, which the hot path leaves to Python": "cancel_with_id",
     },
     "agenda": {"the set NEVER_OVERLOADED in the reference": "is_never_overloaded"},
     "checks": {"stands for funds_needed, and stops a walk that costs more than there is": "can_pay"},
     "core": {"memory: the entry's bytes object grows": "grow_entry"},
-    "events": {"an event is written word by word in place": "clear_terms command_traits next_event write_head"},
+    "events": {"an event is written word by word in place": "clear_terms command_traits next_event write_prefix"},
     "matching": {
         "what the walk calls, a loop over the plan in the reference": (
-            "affordable_lots begin_walk fill_by_quote give_lots spend_cost"
+            "affordable_lots begin_walk fill_by_quote count_sold spend_cost"
         ),
     },
     "money": {"methods of Market and Order in the reference": "hold_of value_of"},
     "orders": {"an order that never rested is no node of the book": "close_placed"},
     "report": {
-        "queries: methods of Core and of Market in the reference": "open_orders_of own_fees_of side_count",
+        "queries: methods of Core and of Market in the reference": "open_orders_of account_fees_of side_count",
         "the dump of the orders of one side in one piece": "dump_orders",
         "loading: accounts list their orders by age, sides arrive by price": "list_loaded_orders load_side",
         "_sums, whose name is a variable's here": "sums_of",
-        "checks of indexes that the reference has not": "check_client_id check_indexes check_own_fees named_orders",
+        "checks of indexes that the reference has not": "check_client_id check_indexes check_account_fees named_orders",
     },
     "state": {
         "memory: made and given back": "exchange_free exchange_init",
