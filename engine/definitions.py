@@ -68,12 +68,19 @@ KEY_ID = re.compile(rb"[A-Za-z0-9]{1,64}")
 _PUBLIC_KEY_BYTES = {KeyType.HMAC_SHA256: 0, KeyType.ED25519: 32}
 
 
-class Rejected(Exception):
-    """Ends the execution of one command with a reason; nothing of it has been carried out."""
+class Rejected(ValueError):
+    """The rules refuse a change, and nothing of it has been done; `reason` says why.
+
+    In a core it ends one command, which is answered by a REJECTED event. `engine.Engine` raises it to its caller, but not
+    for orders: see `engine.library_values.Outcome`.
+    """
 
     def __init__(self, reason: Reason) -> None:
-        super().__init__(reason.name)
+        super().__init__(reason)
         self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.reason.name}: {self.reason.text}"
 
 
 def reject_unless(condition: object, reason: Reason) -> None:

@@ -51,17 +51,6 @@ class UnknownName(KeyError):
         return str(self.args[0])
 
 
-class Rejected(ValueError):
-    """The engine refused a change; `reason` says why. Orders are not refused so: see `Outcome`."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(f"{reason.name}: {reason.text}")
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Rejected, (self.reason,)
-
-
 class Balance(NamedTuple):
     """What an account has of one asset."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from engine.definitions import Rejected
 from engine.library_values import (
     MARKET_WORDS,
     Number,
-    Rejected,
     closed_orders,
     plain_decimal,
     text_bytes,

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from engine import Book, Engine
 from engine.decimals import DecimalError
+from engine.definitions import Rejected
 from engine.library_values import (
     Balance,
     OpenOrder,
-    Rejected,
     UnknownName,
     command_dtype,
     event_dtype,
@@ -550,7 +550,7 @@ def test_errors_go_from_process_to_process(engine: Engine) -> None:
         with pytest.raises((Rejected, UnknownName)) as raised:
             change()
         again = pickle.loads(pickle.dumps(raised.value))
-        assert (type(again), str(again)) == (type(raised.value), str(raised.value))
+        assert (type(again), str(again), vars(again)) == (type(raised.value), str(raised.value), vars(raised.value))
 
 
 def test_time_is_what_the_caller_says(engine: Engine) -> None:
