@@ -34,7 +34,7 @@ from engine.records import (
 )
 from engine.reference import Core as ReferenceCore
 from tests.engine.command_flow import CommandFlow
-from tests.engine.questions import check_same_answers
+from tests.engine.query_parity import check_same_answers
 from tests.engine.resident import resident_bytes
 from tests.engine.test_bounds import Twins
 

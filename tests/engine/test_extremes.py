@@ -28,7 +28,7 @@ from engine.records import (
     TimeInForce,
 )
 from engine.reference import Core as ReferenceCore
-from tests.engine.questions import check_same_answers
+from tests.engine.query_parity import check_same_answers
 from tests.engine.scenario import NOTE
 from tests.engine.test_twin import first_difference
 
