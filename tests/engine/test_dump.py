@@ -21,6 +21,7 @@ from engine.definitions import RULES_VERSION, SavedStateFault, StateReader
 from engine.reasons import Reason
 from engine.records import (
     MARKET_DEFINITION,
+    NO_CLIENT_ID,
     SAVED_AGENDA_ITEM,
     SAVED_MARKET,
     SAVED_ORDER,
@@ -283,7 +284,7 @@ def test_numbers_at_the_end_of_what_64_bits_hold() -> None:
     start = next(span.start for span in there.spans if span.layout is SAVED_ORDER)
     lots = 2**62 - 1
     order = SAVED_ORDER.unpack_from(there.dump, start)
-    order = order._replace(price_ticks=1, quantity_lots=lots, remaining_lots=lots, client_id=bytes(36))
+    order = order._replace(price_ticks=1, quantity_lots=lots, remaining_lots=lots, client_id=NO_CLIENT_ID)
     orders = [SAVED_ORDER.pack(order._replace(order_id=number)) for number in range(1, 5)]
     for count in range(1, 5):
         assert not judge(large[:start] + b"".join(orders[:count]), [])

@@ -273,17 +273,25 @@ def file_of(path: Path, messages: list[Message]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("together", [False, True], ids=["one by one", "together"])
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_example(name: str, together: bool) -> None:
+def example(name: str) -> tuple[list[list[str]], Any]:
+    """The rows of an example, (message, expected reports), and its messages as an array."""
     rows = [line.rsplit(" : ", 1) for line in EXAMPLES[name].strip().splitlines()]
     messages = array_of([message_of(text) for text, _ in rows])
     report_stream.check_messages(messages)
+    return rows, messages
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example_in_one_batch(name: str) -> None:
+    rows, messages = example(name)
+    answers = report_stream.text_of(report_stream.answer(Book(), messages)).decode().split("\n")
+    assert answers == " ".join(expected for _, expected in rows).split()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example_one_by_one(name: str) -> None:
+    rows, messages = example(name)
     book = Book()
-    if together:
-        answers = report_stream.text_of(report_stream.answer(book, messages)).decode().split("\n")
-        assert answers == " ".join(expected for _, expected in rows).split()
-        return
     for at, (text, expected) in enumerate(rows):
         reports = report_stream.answer(book, messages[at : at + 1])
         assert report_stream.text_of(reports).decode().split("\n") == expected.split(), f"{name}: {text}"
