@@ -1,4 +1,4 @@
-"""What a valid definition is: assets, markets, fees, accounts and keys as they stand in the blobs of commands.
+"""What a valid definition is: assets, markets, fees, accounts and keys in the blobs of commands.
 
 Both engines read definitions through this module, and venue.toml is checked against it, so there is one answer to
 whether a definition is valid. Nothing here touches the state of an exchange.
@@ -6,8 +6,10 @@ whether a definition is valid. Nothing here touches the state of an exchange.
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Collection, Iterator, Mapping
+import struct
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from engine.order_types import OrderFlag, order_flags
 from engine.reasons import Reason
@@ -65,6 +67,7 @@ SYMBOL = re.compile(rb"[A-Z0-9]{1,20}")
 ACCOUNT_NAME = re.compile(rb"[a-z0-9][a-z0-9._-]{0,31}")
 KEY_ID = re.compile(rb"[A-Za-z0-9]{1,64}")
 
+_BALANCE = struct.Struct("<IIqq")
 _PUBLIC_KEY_BYTES = {KeyType.HMAC_SHA256: 0, KeyType.ED25519: 32}
 
 
@@ -214,6 +217,11 @@ def is_valid_key(definition: KeyDefinition, key_id: bytes, public_key: bytes) ->
     )
 
 
+def balances_digest(balances: Iterable[tuple[int, int, int, int]]) -> bytes:
+    """The `balances_hash` of a StateReport: SHA-256 over (account, asset, available, held) of each balance in order."""
+    return hashlib.sha256(b"".join(_BALANCE.pack(*balance) for balance in balances)).digest()
+
+
 # -- a dump of the state: what both engines accept when they load one
 
 
@@ -265,7 +273,7 @@ class StateReader:
             yield balance
 
     def orders(self, count: int) -> Iterator[SavedOrder]:
-        """That many orders of one side of a market. Raises SavedStateFault where nobody could hold what they offer."""
+        """That many orders of one side of a market. Raises SavedStateFault if they offer more than can exist."""
         lots = 0
         for _ in range(count):
             saved = self.record(SAVED_ORDER)
@@ -331,8 +339,8 @@ def check_saved_account(saved: SavedAccount, name: bytes, number: int, taken: Co
     valid = name == HOUSE_NAME if number == HOUSE_ACCOUNT else ACCOUNT_NAME.fullmatch(name) and name not in taken
     _fault_unless(valid and saved.is_frozen <= 1, f"account {number}, {name!r}, is not valid, or there twice")
     _fault_unless(saved.key_count <= KEYS_PER_ACCOUNT_MAX, f"account {number} has {saved.key_count} keys")
-    plain = not (saved.is_frozen or saved.fees_count or saved.key_count)
-    _fault_unless(number != HOUSE_ACCOUNT or plain, "the house has what only clients have")
+    is_client = saved.is_frozen or saved.fees_count or saved.key_count
+    _fault_unless(number != HOUSE_ACCOUNT or not is_client, "the house has what only clients have")
 
 
 def check_saved_fees(fees: SavedFees, account: int, last_market: int, market_count: int) -> None:

@@ -11,7 +11,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.ref cimport Py_REFCNT
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from engine.book.ladder cimport (
     NO_ASK,
@@ -58,9 +58,9 @@ from engine.book.operations cimport (
     is_value,
 )
 from engine.book.price_tree cimport Level, tree_level, tree_worse_level
-from engine.book.saved_book cimport SavedBookOrder, saved_book_size, saved_book_write
+from engine.book.saved_book cimport SAVED_HEADER_BYTES, SavedBookOrder, saved_book_size, saved_book_write
 from engine.order_types cimport TIME_IN_FORCE_GTC
-from engine.records cimport AMOUNT_MAX, SIDE_BUY, SIDE_SELL
+from engine.records cimport AMOUNT_MAX, BOOK_MAGIC, SIDE_BUY, SIDE_SELL
 
 import operator
 import os
@@ -75,7 +75,6 @@ from engine.book.values import (
     RestingOrder,
 )
 from engine.reasons import Reason
-from engine.records import BOOK_MAGIC as STATE_MAGIC
 from engine.records import Side
 
 assert sizeof(BookOperationRecord) == 40
@@ -665,11 +664,15 @@ cdef class Book:
         cdef uint64_t count
         cdef uint64_t index
         cdef SavedBookOrder saved
-        if data.shape[0] < 8 or bytes(data[:8]) != STATE_MAGIC or (data.shape[0] - 8) % sizeof(SavedBookOrder):
+        if (
+            data.shape[0] < SAVED_HEADER_BYTES
+            or memcmp(&data[0], BOOK_MAGIC, SAVED_HEADER_BYTES) != 0
+            or (data.shape[0] - SAVED_HEADER_BYTES) % sizeof(SavedBookOrder)
+        ):
             raise ValueError("these bytes are not the state of a book")
-        count = (data.shape[0] - 8) // sizeof(SavedBookOrder)
+        count = (data.shape[0] - SAVED_HEADER_BYTES) // sizeof(SavedBookOrder)
         for index in range(count):
-            memcpy(&saved, &data[8 + index * sizeof(SavedBookOrder)], sizeof(SavedBookOrder))
+            memcpy(&saved, &data[SAVED_HEADER_BYTES + index * sizeof(SavedBookOrder)], sizeof(SavedBookOrder))
             self._load_order(&saved, index)
         return 0
 

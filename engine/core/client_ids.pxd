@@ -20,7 +20,7 @@ cdef extern from * nogil:
     uint64_t jibek_multiply_fold(uint64_t a, uint64_t b)
 
 cdef struct ClientIdWords:
-    # The 36 bytes of a client id in words, the last of which is half zero.
+    # The bytes of a client id in words, the last of which is half zero.
     uint64_t first
     uint64_t second
     uint64_t third

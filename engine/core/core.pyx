@@ -85,7 +85,6 @@ from engine.records cimport *
 
 import hashlib
 import os
-import struct
 
 from engine import records
 from engine.definitions import (
@@ -93,6 +92,7 @@ from engine.definitions import (
     Rejected,
     SavedStateFault,
     StateReader,
+    balances_digest,
     check_saved_account,
     check_saved_agenda_item,
     check_saved_asset,
@@ -151,6 +151,8 @@ assert sizeof(AccountRecord) == 64
 assert sizeof(Event) == RECORD_EVENT_BYTES and sizeof(SavedOrder) == SAVED_ORDER.size
 assert sizeof(BatchHeader) == BATCH_HEADER.size and sizeof(Command) == COMMAND.size
 assert sizeof(EventHeader) == EVENT_HEADER.size and sizeof(MarketDefinition) == MARKET_DEFINITION.size
+# A client id is read as four words of 64 bits and one of 32.
+assert RECORD_CLIENT_ID_BYTES == 4 * sizeof(uint64_t) + sizeof(uint32_t)
 
 # What works on the items of each AgendaKind.
 cdef Worker WORKERS[AGENDA_KIND_CLOSE_ORDERS + 1]
@@ -410,11 +412,11 @@ cdef class Core:
     def find_order(self, uint32_t account_number, uint32_t market_number, uint64_t order_id, bytes client_id not None):
         """The open order that an ORDER_CANCEL of these fields would cancel, as `open_orders` has it; None where it has none.
 
-        It is named by its id, or where that is 0 by its client id, 36 bytes; all zero is no client id. Cost: O(1).
+        It is named by its id, or where that is 0 by its client id, as a record has it; all zero is no client id. Cost: O(1).
         """
         cdef const char* id = PyBytes_AS_STRING(client_id)
         cdef uint32_t handle, hash
-        assert len(client_id) == RECORD_CLIENT_ID_BYTES, "a client id has 36 bytes"
+        assert len(client_id) == RECORD_CLIENT_ID_BYTES, f"a client id has {RECORD_CLIENT_ID_BYTES} bytes"
         hash = client_id_hash(client_id_read(id), self.exchange.client_id_seed, account_number)
         handle = find_order(&self.exchange, account_number, market_number, order_id, id, hash)
         return open_order(self, handle) if handle else None

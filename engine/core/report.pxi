@@ -6,9 +6,9 @@
 cdef report_state(Core core):
     """STATE_REPORT: digests and counts of the state before the command."""
     balances = all_balances(core)
-    digest = hashlib.sha256(b"".join(struct.pack("<IIqq", *balance) for balance in balances)).digest()
     accounts, orders = core.exchange.account_count, core.exchange.arena.live
-    report = StateReportView(hashlib.sha256(dump(core)).digest(), digest, accounts, orders, len(balances))
+    state_hash = hashlib.sha256(dump(core)).digest()
+    report = StateReportView(state_hash, balances_digest(balances), accounts, orders, len(balances))
     core._emit(EVENT_KIND_STATE_REPORTED, pack_parts(STATE_REPORT.pack(report)))
 
 
