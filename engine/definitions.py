@@ -239,7 +239,7 @@ class StateReader:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.position = 0
+        self.offset = 0
 
     def record(self, layout: Layout[RecordT]) -> RecordT:
         """The next record.
@@ -247,18 +247,18 @@ class StateReader:
         Raises:
             SavedStateFault: the dump ends before, or a reserved field is in use.
         """
-        _fault_unless(self.position + layout.size <= len(self.data), f"a {layout.record.__name__} is cut off")
-        record = layout.unpack_from(self.data, self.position)
-        self.position += layout.size
+        _fault_unless(self.offset + layout.size <= len(self.data), f"a {layout.record.__name__} is cut off")
+        record = layout.unpack_from(self.data, self.offset)
+        self.offset += layout.size
         _fault_unless(not getattr(record, "reserved", 0), f"a {layout.record.__name__} has reserved fields in use")
         return record
 
     def part(self) -> bytes:
         """The next part, without its length. Raises SavedStateFault where it is cut off."""
-        start = self.position + 2
-        end = start + int.from_bytes(self.data[self.position : start], "little")
+        start = self.offset + 2
+        end = start + int.from_bytes(self.data[self.offset : start], "little")
         _fault_unless(end <= len(self.data), "a name is cut off")
-        self.position = end
+        self.offset = end
         return self.data[start:end]
 
     def balances(self, count: int, asset_count: int) -> Iterator[SavedBalance]:
@@ -292,7 +292,7 @@ class StateReader:
 
     def end(self) -> None:
         """Raises SavedStateFault where anything follows."""
-        _fault_unless(self.position == len(self.data), f"{len(self.data) - self.position} bytes too many")
+        _fault_unless(self.offset == len(self.data), f"{len(self.data) - self.offset} bytes too many")
 
 
 def check_saved_venue(venue: SavedVenue) -> None:

@@ -82,7 +82,7 @@ class OpenOrder(NamedTuple):
     filled: Decimal
 
     @property
-    def left(self) -> Decimal:
+    def remaining(self) -> Decimal:
         """The quantity that is still open."""
         return self.quantity - self.filled
 
@@ -268,18 +268,18 @@ def client_id_bytes(text: object) -> bytes:
 def read_saved(data: bytes) -> tuple[int, list[tuple[int, bytes]], int]:
     """Time, journal and end of the journal of a saved engine. Raises struct.error or ValueError if it is none."""
     magic, time_us, count = SAVED_HEADER.unpack_from(data)
-    position = SAVED_HEADER.size
+    offset = SAVED_HEADER.size
     if magic != SAVED_MAGIC:
         raise ValueError("these bytes are not a saved engine")
     journal = []
     for _ in range(count):
-        at_us, length = SAVED_BATCH.unpack_from(data, position)
-        position += SAVED_BATCH.size
-        journal.append((at_us, data[position : position + length]))
-        position += length
-    if len(data) != position + STATE_HASH_BYTES:
+        at_us, length = SAVED_BATCH.unpack_from(data, offset)
+        offset += SAVED_BATCH.size
+        journal.append((at_us, data[offset : offset + length]))
+        offset += length
+    if len(data) != offset + STATE_HASH_BYTES:
         raise ValueError("these bytes are not a saved engine: their length does not fit")
-    return time_us, journal, position
+    return time_us, journal, offset
 
 
 # -- what goes out
@@ -287,15 +287,15 @@ def read_saved(data: bytes) -> tuple[int, list[tuple[int, bytes]], int]:
 
 def outcome_of(market: Market, events: Iterable[Event]) -> Outcome:
     outcome = Outcome(None)
-    left = 0
+    remaining_lots = 0
     for event in events:
         if event.kind == EventKind.REJECTED:
             outcome.reason = Reason(event.reason)
         elif event.kind == EventKind.ORDER_ACCEPTED:
-            outcome.order_id, left = event.order_id, event.remaining_lots
+            outcome.order_id, remaining_lots = event.order_id, event.remaining_lots
         elif isinstance(event, TradeEvent):
             received = market.base if event.side == Side.BUY else market.quote
-            left = event.remaining_lots
+            remaining_lots = event.remaining_lots
             outcome.fills.append(
                 Fill(
                     event.trade_id,
@@ -306,8 +306,8 @@ def outcome_of(market: Market, events: Iterable[Event]) -> Outcome:
                 )
             )
         elif event.kind == EventKind.ORDER_CLOSED and event.order_id == outcome.order_id:
-            outcome.reason, left = Reason(event.reason), 0
-    outcome.resting = quantity_of(left, market)
+            outcome.reason, remaining_lots = Reason(event.reason), 0
+    outcome.resting = quantity_of(remaining_lots, market)
     return outcome
 
 

@@ -517,14 +517,14 @@ class KeyDefinition(NamedTuple):
 
 
 class EpochStart(NamedTuple):
-    """First record of an epoch (P1): it continues the entry `previous_epoch-previous_sequence`, whose head it names."""
+    """First record of an epoch (P1): it continues the entry `previous_epoch-previous_sequence`, whose chain head it names."""
 
     previous_epoch: U64 = 0
     previous_sequence: U64 = 0
     previous_head: Digest = bytes(32)
     rules_version: U64 = 0
     ids_skip: U64 = 0
-    """How many order ids, and trade and update ids of each market, are passed over, because a lost tail may have used them."""
+    """How many order ids, and trade and update ids of each market, are skipped, because a lost tail may have used them."""
 
 
 class StateReport(NamedTuple):
@@ -767,16 +767,16 @@ def unpack_parts(data: bytes) -> list[bytes]:
         MalformedRecord: a length points past the end.
     """
     parts = []
-    position = 0
-    while position < len(data):
-        end = position + 2
+    offset = 0
+    while offset < len(data):
+        end = offset + 2
         if end > len(data):
             raise MalformedRecord("a part's length is cut off")
-        end += data[position] | data[position + 1] << 8
+        end += data[offset] | data[offset + 1] << 8
         if end > len(data):
             raise MalformedRecord("a part is cut off")
-        parts.append(bytes(data[position + 2 : end]))
-        position = end
+        parts.append(bytes(data[offset + 2 : end]))
+        offset = end
     return parts
 
 

@@ -115,7 +115,7 @@ cdef struct BookEventRecord:
     int64_t remaining_lots
 
 cdef struct EventBuffer:
-    # Borrowed from its owner while operations are carried out, which may move it.
+    # Borrowed from its owner during operations, which may move it.
     BookEventRecord* records
     # Where room for EVENTS_PER_OPERATION ends.
     BookEventRecord* limit
@@ -146,7 +146,7 @@ cdef inline void book_init(BookState* book) noexcept nogil:
 
 
 cdef inline void book_free(BookState* book) noexcept nogil:
-    """Gives back the memory of orders, levels and ids; the book is empty."""
+    """Frees the memory of orders, levels and ids; the book is then empty."""
     ladder_free(&book.arena, &book.ladder)
     arena_free(&book.arena)
     ids_free(&book.ids)
@@ -154,7 +154,7 @@ cdef inline void book_free(BookState* book) noexcept nogil:
 
 
 cdef inline void book_compact(BookState* book) noexcept nogil:
-    """Moves the few orders that are left to new memory; where there is none they stay where they are."""
+    """Moves the few orders that are left to new memory; they stay where they are if memory is out."""
     cdef Compaction compaction
     if compaction_begin(&book.arena, &compaction):
         compaction_move(&book.arena, &book.ladder, &compaction)
@@ -162,7 +162,7 @@ cdef inline void book_compact(BookState* book) noexcept nogil:
 
 
 cdef inline void book_shrink(BookState* book) noexcept nogil:
-    """Gives back memory that orders which have gone leave unused."""
+    """Frees memory that orders which have gone leave unused."""
     ids_shrink(&book.ids, book.arena.nodes)
     if arena_is_sparse(&book.arena):
         book_compact(book)
@@ -284,8 +284,8 @@ cdef inline bint level_overflows(
     return ladder_quantity(&book.ladder, is_ask, price_ticks) - leaving_lots > AMOUNT_MAX - quantity_lots
 
 
-cdef inline int place_refusal(const BookOperationRecord* record) noexcept nogil:
-    """Why an order is not valid whatever is in the book; 0 where it is."""
+cdef inline int check_place(const BookOperationRecord* record) noexcept nogil:
+    """The reason why an order is invalid whatever is in the book; 0 if it is valid."""
     if record.side - SIDE_BUY > <unsigned int>1:
         return REASON_INVALID_SIDE
     if record.time_in_force - TIME_IN_FORCE_GTC > <unsigned int>(TIME_IN_FORCE_FOK - TIME_IN_FORCE_GTC):
@@ -335,7 +335,7 @@ cdef inline BookEventRecord* place_valid(
 cdef inline BookEventRecord* book_place(
     BookState* book, BookEventRecord* event, uint64_t operation, const BookOperationRecord* record
 ) noexcept nogil:
-    cdef int reason = place_refusal(record)
+    cdef int reason = check_place(record)
     cdef bint is_ask = side_is_ask(record.side)
     if jibek_unlikely(reason):
         return event_reject(
@@ -393,8 +393,8 @@ cdef inline BookEventRecord* book_cancel(
     return book_cancel_resting(book, event, operation, handle)
 
 
-cdef inline int replace_refusal(BookState* book, Node* node, const BookOperationRecord* record) noexcept nogil:
-    """Why an order that rests cannot be replaced; 0 where it can."""
+cdef inline int check_replace(BookState* book, Node* node, const BookOperationRecord* record) noexcept nogil:
+    """The reason why a resting order cannot be replaced; 0 if it can."""
     cdef int64_t leaving_lots = node.remaining_lots if ladder_price(node) == record.price_ticks else 0
     if not is_value(record.price_ticks):
         return REASON_INVALID_PRICE
@@ -417,7 +417,7 @@ cdef inline BookEventRecord* book_replace(
     if jibek_unlikely(handle == 0):
         return event_reject(event, 0, operation, record.order_id, REASON_UNKNOWN_ORDER)
     is_ask = ladder_is_ask(node)
-    reason = replace_refusal(book, node, record)
+    reason = check_replace(book, node, record)
     if jibek_unlikely(reason):
         return event_reject(event, side_number(is_ask), operation, record.order_id, reason)
     event = book_cancel_resting(book, event, operation, handle)
@@ -466,7 +466,7 @@ cdef inline BookEventRecord* book_execute(
     return event_reject(event, 0, operation, record.order_id, REASON_UNKNOWN_COMMAND)
 
 
-# -- batches: what the operations to come will touch is asked for while others are carried out
+# -- batches: the memory of the operations to come is asked for while others are executed
 #
 # Nothing here asks what kind an operation is: a processor that guesses that wrong loses more than it saves, and
 # asking for the wrong memory does no harm.
@@ -521,7 +521,7 @@ cdef inline void prefetch_ahead(
 cdef inline BookEventRecord* book_apply(
     BookState* book, BookEventRecord* event, const BookOperationRecord* records, uint64_t count
 ) noexcept nogil:
-    """Carries out a batch."""
+    """Executes a batch; NULL where memory is out."""
     cdef uint64_t operation
     for operation in range(count):
         if operation % BLOCK_OPERATIONS == 0 and book.arena.live >= PREFETCH_FROM:

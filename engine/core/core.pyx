@@ -212,7 +212,7 @@ cdef class Core:
         Py_XDECREF(self.exchange.entry.data)
 
     def execute(self, int64_t time_us, bytes batch not None):
-        """Carries out one journal entry and returns its event entry, of at most 8,192 events.
+        """Executes one journal entry and returns its event entry, of at most 8,192 events.
 
         Args:
             time_us: the store's stamp of the entry, microseconds since 1970 UTC. Time never runs backwards.
@@ -331,8 +331,8 @@ cdef class Core:
             )
             blob = PyBytes_FromStringAndSize(<const char*>blobs + command.blob_offset, command.blob_length)
             return administer(self, command, blob)
-        except Rejected as refusal:
-            return refusal.reason
+        except Rejected as rejected:
+            return rejected.reason
 
     cdef OrderEvent* _emit(self, int kind, bytes blob) except NULL:
         """The next event, all zero but for its kind, the command it answers, and its blob."""
@@ -412,7 +412,7 @@ cdef class Core:
     def find_order(self, uint32_t account_number, uint32_t market_number, uint64_t order_id, bytes client_id not None):
         """The open order that an ORDER_CANCEL of these fields would cancel, as `open_orders` has it; None where it has none.
 
-        It is named by its id, or where that is 0 by its client id, as a record has it; all zero is no client id. Cost: O(1).
+        You name it by its id, or if that is 0 by its client id as a record has it; all zero is no client id. Cost: O(1).
         """
         cdef const char* id = PyBytes_AS_STRING(client_id)
         cdef uint32_t handle, hash

@@ -64,7 +64,7 @@ class Core:
         self.exchange = Exchange() if exchange is None else exchange
 
     def execute(self, time_us: int, batch: bytes) -> bytes:
-        """Carries out one journal entry and returns its event entry, of at most 8,192 events.
+        """Executes one journal entry and returns its event entry, of at most 8,192 events.
 
         Args:
             time_us: the store's stamp of the entry, microseconds since 1970 UTC. Time never runs backwards.
@@ -206,6 +206,6 @@ def execute_command(exchange: Exchange, command: Command, blobs: bytes) -> None:
         reject_unless(command.blob_offset + command.blob_length <= len(blobs), Reason.MALFORMED_COMMAND)
         blob = blobs[command.blob_offset : command.blob_offset + command.blob_length]
         HANDLERS[command.kind](exchange, command, blob)
-    except Rejected as refusal:
+    except Rejected as rejected:
         assert len(exchange.entry.events) == emitted, "a refused command has no effect"
-        emit_rejected(exchange, command, refusal.reason)
+        emit_rejected(exchange, command, rejected.reason)

@@ -64,14 +64,14 @@ class Moment(NamedTuple):
 
 
 def spans_of(dump: bytes) -> list[Span]:
-    """Where the records of a dump stand, up to the first at which it is refused."""
+    """The places of the records of a dump, up to the first at which it is refused."""
     spans = []
 
     class Noting(StateReader):
         def record(self, layout: Layout[Any]) -> Any:
-            start = self.position
+            start = self.offset
             record = super().record(layout)
-            spans.append(Span(layout, start, self.position))
+            spans.append(Span(layout, start, self.offset))
             return record
 
     with mock.patch("engine.reference.report.StateReader", Noting), suppress(SavedStateFault):
@@ -259,7 +259,7 @@ def change_first(dump: bytes, layout: Layout[Any], **fields: Any) -> bytes:
 
 
 def test_no_order_was_filled_after_the_last_entry() -> None:
-    """Neither an order that is from the future, nor a clock that stands before what has happened."""
+    """Neither an order from the future, nor a clock that is earlier than what has happened."""
     there = moment(SEED)
     venue = SAVED_VENUE.unpack_from(there.dump)
     updated_us = max(

@@ -216,8 +216,8 @@ def test_balances_are_those_of_the_account(engine: Engine) -> None:
         "BTC": Balance(Decimal("0.00050000"), Decimal("0E-8")),
     }
     assert engine.balances("maker")["BTC"] == Balance(Decimal("6.99998000"), Decimal("2.50002000"))
-    engine.add_account("nobody", {"BTC": "0", "KZT": 0})
-    assert engine.balances("nobody") == {}
+    engine.add_account("empty", {"BTC": "0", "KZT": 0})
+    assert engine.balances("empty") == {}
 
 
 def test_open_orders_oldest_first(engine: Engine) -> None:
@@ -229,7 +229,7 @@ def test_open_orders_oldest_first(engine: Engine) -> None:
     assert engine.open_orders("maker") == [low_ask, high_ask, other]
     assert engine.open_orders("maker", "BTCKZT") == [low_ask, high_ask]
     assert engine.open_orders("maker", "KZTBTC") == [other]
-    assert low_ask.left == Decimal("1.5")
+    assert low_ask.remaining == Decimal("1.5")
     assert [order.order_id for order in engine.open_orders("taker")] == [3, 6]
     assert engine.open_order_count == 5
     assert engine.order("maker", "BTCKZT", 1) == low_ask
@@ -541,7 +541,7 @@ def test_a_number_that_goes_out_comes_in_the_same(step: int, scale: int, data: s
     assert step_count(number, step, scale, "tick") == step_count(str(number), step, scale, "tick") == steps
 
 
-def test_many_names_are_not_all_told() -> None:
+def test_not_all_of_many_names_are_listed() -> None:
     engine = Engine()
     with pytest.raises(KeyError, match="there is no market 'X': none has been added"):
         engine.book("X")
@@ -634,7 +634,7 @@ def test_both_engines_give_the_same_answers(seed: int) -> None:
     orders = sorted(order for account in compiled.accounts for order in compiled.open_orders(account))
     assert [order.order_id for order in orders] == sorted(order.order_id for order in book)
     for side in Side:
-        resting = sum(order.left for order in orders if order.side == side)
+        resting = sum(order.remaining for order in orders if order.side == side)
         assert resting == sum(level.quantity for level in compiled.depth("BTCKZT", side))
     for account in compiled.accounts:
         for order in compiled.open_orders(account):
