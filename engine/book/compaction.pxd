@@ -1,7 +1,6 @@
-"""Making an arena anew: the few orders that are left of many move to new memory, and get new handles.
+"""Compacting an arena: the few orders that are left of many move to new memory and get new handles.
 
-The owner begins, moves each ladder that shares the arena, gives whatever else it keeps by handle the new ones, and
-ends:
+The owner begins, moves each ladder that shares the arena, replaces the handles that it keeps elsewhere, and ends:
 
     if compaction_begin(&arena, &compaction):
         compaction_move(&arena, &ladder, &compaction)
@@ -20,14 +19,14 @@ from engine.book.order_ids cimport OrderIds, ids_renumber
 from engine.book.price_tree cimport Level, tree_worse_level
 
 cdef struct Compaction:
-    # The new handle of each old one, 0 of those that are free; there are so many.
+    # The new handle of each old one, 0 for a free one; `handle_count` of them.
     uint32_t* handles
     uint32_t handle_count
     Room old_nodes
 
 
 cdef inline bint compaction_reallocate(Arena* arena, Room* old_nodes) noexcept nogil:
-    """Gives an arena empty nodes for as many orders as it holds, and its old ones to `old_nodes`."""
+    """Replaces an arena's nodes by empty ones for as many orders as it holds; `old_nodes` gets the old ones."""
     cdef Arena fresh
     arena_init(&fresh)
     while fresh.capacity <= arena.live:
@@ -41,7 +40,7 @@ cdef inline bint compaction_reallocate(Arena* arena, Room* old_nodes) noexcept n
 
 
 cdef inline bint compaction_begin(Arena* arena, Compaction* compaction) noexcept nogil:
-    """Gives an arena new memory; False where there is none, and nothing has changed."""
+    """Gives an arena new memory; False, with nothing changed, if memory is out."""
     compaction.handle_count = arena.used
     compaction.handles = <uint32_t*>calloc(arena.used, sizeof(uint32_t))
     if compaction.handles == NULL:
@@ -79,7 +78,7 @@ cdef inline void compaction_move(Arena* arena, Ladder* ladder, Compaction* compa
 
 
 cdef inline void compaction_end(Compaction* compaction, OrderIds* ids) noexcept nogil:
-    """Gives the ids their new handles, after all ladders were moved, and the old memory back."""
+    """Gives the ids their new handles after all ladders were moved, and frees the old memory."""
     ids_renumber(ids, compaction.handles)
     room_free(&compaction.old_nodes)
     free(compaction.handles)

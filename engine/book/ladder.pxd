@@ -1,14 +1,14 @@
 """The price ladder: the levels and queues of one order book, as C structs and inline functions.
 
-**Structure.** Each side has its prices in a tree (`engine/book/price_tree.pxd`). A level is the head and tail of an intrusive
-doubly linked queue of orders and the sum of what they have left. Orders live in an arena, which the ladders of one owner
-share, and are named by 28-bit handles; handle 0 is nobody, and its node takes the writes that would otherwise need a test
-for "no neighbour". Freed handles are used again, last freed first, while they are in the processor's cache.
+**Structure.** Each side has its prices in a tree (`engine/book/price_tree.pxd`). A level has the first and the last order of
+an intrusive doubly linked queue, and the sum of their remaining lots. Orders live in an arena, which the ladders of one
+owner share, and have 28-bit handles. Handle 0 is no order; its node takes the writes that would otherwise need a test for
+"no neighbour". Freed handles are used again, last freed first, while they are in the processor's cache.
 
-**Cost.** Add, remove, fill, best price, first order: O(1), but for what the tree says of a price that is new. The arena grows
-in place where there are many orders (`engine/book/memory.pxd`), so no order waits for the others to be copied. Memory: 32 bytes an
-order. An arena in which fewer than one node in sixteen is in use is made anew
-(`engine/book/compaction.pxd`), so that orders long gone cost nothing.
+**Cost.** Add, remove, fill, best price, first order: O(1), plus the cost of the tree for a new price. An arena with many
+orders grows in place (`engine/book/memory.pxd`), so no order waits for the others to be copied. Memory: 32 bytes an order.
+An arena is compacted when fewer than one node in sixteen is in use (`engine/book/compaction.pxd`), so that orders long gone
+cost nothing.
 
 **Source.** The intrusive queues and the pool with 32-bit indices are those of the known fast books (exchange-core's direct
 book, CppTrader, itch-order-book).
@@ -50,11 +50,11 @@ cdef enum:
     # Handles are below this: `engine/book/order_ids.pxd` has other use for the upper four bits.
     HANDLES_MAX = 1 << 28
     NODES_MIN = 64
-    # An arena that never had more orders than this is not made anew.
+    # An arena that never had more orders than this is not compacted.
     KEPT_NODES_MAX = 4096
 
 cdef struct Node:
-    # One resting order; two of them fill a cache line. A free one has nothing left.
+    # One resting order; two of them fill a cache line. A free node has no remaining lots.
     int64_t remaining_lots
     Level* level
     uint64_t order_id
@@ -62,7 +62,7 @@ cdef struct Node:
     uint32_t previous
 
 cdef struct Arena:
-    # The orders of all ladders of one owner, and what their trees have to spare. The nodes are the room's memory.
+    # The orders of all ladders of one owner, and the spare leaves of their trees. The nodes are the room's memory.
     Node* nodes
     Room room
     uint32_t capacity
@@ -81,7 +81,7 @@ cdef inline void arena_init(Arena* arena) noexcept nogil:
 
 
 cdef inline void arena_free(Arena* arena) noexcept nogil:
-    """Gives back all memory, after all ladders were freed; the arena is as after `arena_init`."""
+    """Frees all memory, after all ladders were freed; the arena is as after `arena_init`."""
     stock_free(&arena.stock)
     room_free(&arena.room)
     arena_init(arena)
@@ -93,7 +93,7 @@ cdef inline void ladder_init(Ladder* ladder) noexcept nogil:
 
 
 cdef inline void ladder_free(Arena* arena, Ladder* ladder) noexcept nogil:
-    """Gives back the levels; the orders stay in the arena. The ladder is as after `ladder_init`."""
+    """Frees the levels; the orders stay in the arena. The ladder is as after `ladder_init`."""
     tree_free(&arena.stock, &ladder.sides[0])
     tree_free(&arena.stock, &ladder.sides[1])
 
@@ -137,13 +137,13 @@ cdef inline int64_t ladder_price(const Node* node) noexcept nogil:
 
 
 cdef inline int64_t ladder_best_bid(const Ladder* ladder) noexcept nogil:
-    """The highest price bid; 0 where there is none."""
+    """The highest bid; 0 if there is none."""
     cdef int64_t key = ladder.sides[0].best_key
     return key if key > 0 else 0
 
 
 cdef inline int64_t ladder_best_ask(const Ladder* ladder) noexcept nogil:
-    """The lowest price asked; NO_ASK where there is none."""
+    """The lowest ask; NO_ASK if there is none."""
     return -ladder.sides[1].best_key
 
 
@@ -153,7 +153,7 @@ cdef inline bint ladder_crosses(const Ladder* ladder, bint is_ask, int64_t key) 
 
 
 cdef inline int64_t ladder_quantity(Ladder* ladder, bint is_ask, int64_t price_ticks) noexcept nogil:
-    """What rests on a side at any price; 0 where nothing does."""
+    """The lots that rest on a side at a price, which may be any number; 0 if none do."""
     cdef Level* level = tree_level(&ladder.sides[is_ask], ladder_key(is_ask, price_ticks))
     return 0 if level == NULL else level.quantity_lots
 
@@ -219,7 +219,7 @@ cdef inline uint32_t arena_acquire(Arena* arena) noexcept nogil:
 cdef inline void arena_release(Arena* arena, uint32_t handle) noexcept nogil:
     jibek_assert(handle != 0)
     jibek_assert(handle < arena.used)
-    # Not given twice.
+    # Not released twice.
     jibek_assert(arena.nodes[handle].remaining_lots > 0)
     jibek_assert(arena.live > 0)
     arena.nodes[handle].remaining_lots = 0
@@ -284,7 +284,7 @@ cdef inline uint32_t ladder_rest(
 
 
 cdef inline void ladder_reduce(Node* node, int64_t lots) noexcept nogil:
-    """Takes lots, fewer than it has, off an order that rests, which keeps its place in the queue."""
+    """Reduces a resting order by fewer lots than it has; it keeps its place in the queue."""
     jibek_assert(lots > 0)
     jibek_assert(lots < node.remaining_lots)
     node.remaining_lots -= lots
@@ -303,7 +303,7 @@ cdef inline void ladder_remove(Arena* arena, Ladder* ladder, uint32_t handle) no
     jibek_assert((next == 0) == (level.last == handle))
     jibek_assert(level.quantity_lots >= node.remaining_lots)
     level.quantity_lots -= node.remaining_lots
-    # Where there is no neighbour these write to node 0, which nobody reads.
+    # Without a neighbour these write to node 0, which is never read.
     arena.nodes[previous].next = next
     arena.nodes[next].previous = previous
     level.first = level.first if previous else next

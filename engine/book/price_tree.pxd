@@ -1,7 +1,7 @@
 """The prices of one side of an order book: which of them have orders, which of those is the best, which comes next.
 
-**Structure.** Prices stand in leaves of 32 neighbours, each an array of levels and an occupancy word. A 64-ary radix tree of
-branches holds the leaves, every branch with an occupancy word of its own, and every leaf and branch knows what it hangs on:
+**Structure.** Prices are in leaves of 32 neighbours, each an array of levels and an occupancy word. A 64-ary radix tree of
+branches holds the leaves; every branch has an occupancy word, and every leaf and branch a pointer to its parent:
 the next occupied price is found by looking upwards from where one is. A direct-mapped cache leads from a price to its leaf
 without touching the tree. What an order keeps is a pointer to its level, a level says its price, and the address of a level
 gives that of its leaf, so an order that is filled or cancelled needs neither cache nor tree.
@@ -17,7 +17,7 @@ When more leaves are empty than occupied, and they are some hundred or a new lea
 **Why this one.** Prices cluster around the touch, where a plain array is unbeatable, but may wander over any range, where
 an array is out of memory. The leaves are that array, cut into pieces that exist only where there are orders: a crash to
 one tick and back, or levels spread over a million ticks, touch some leaves more. Sorted vectors of levels, a fixed window
-and a balanced tree were measured beside it; docs/performance.md has the figures and the command.
+and a balanced tree were measured against it; docs/performance.md has the figures and the command.
 
 **Cost.** Best price, level of a price in the cache: O(1). A price that is not in the cache, a leaf that is new, and a next
 price that is outside the leaf, walk the tree: at most (bits of the highest price - 5) / 6 steps, 1 or 2 in practice. Growing
@@ -62,7 +62,7 @@ cdef extern from * nogil:
     void* NO_LEAVES "((void *)jibek_no_leaves)"
 
 cdef enum:
-    # A leaf has this many levels, two to the LEAF_BITS, and stands at a multiple of LEAF_SIZE.
+    # A leaf has this many levels, two to the LEAF_BITS, and its address is a multiple of LEAF_SIZE.
     LEAF_BITS = 5
     LEAF_LEVELS = 32
     LEAF_SIZE = 1024
@@ -117,7 +117,7 @@ cdef struct LeafSlab:
     LeafSlab* previous
 
 cdef struct LeafStock:
-    # Where leaves and branches come from and go to: one for all sides of all books that one owner has.
+    # The free leaves and branches of all sides of all books that one owner has.
     LeafSlab* slabs
     Branch* branches
     uint32_t branch_count
@@ -239,7 +239,7 @@ cdef inline Leaf* stock_acquire_leaf(LeafStock* stock) noexcept nogil:
 
 
 cdef inline void stock_release_leaf(LeafStock* stock, Leaf* leaf) noexcept nogil:
-    """Takes a leaf back; a slab that is free goes, if a third of all leaves are free without it."""
+    """Releases a leaf; a slab that is then free goes, if a third of all leaves are free without it."""
     cdef LeafSlab* slab = leaf.slab
     leaf.next_free = slab.free
     slab.free = leaf
@@ -257,7 +257,7 @@ cdef inline void stock_release_leaf(LeafStock* stock, Leaf* leaf) noexcept nogil
 
 
 cdef inline void stock_free(LeafStock* stock) noexcept nogil:
-    """Gives back all memory, after all trees were freed; the stock is empty."""
+    """Frees all memory, after all trees were freed; the stock is then empty."""
     cdef LeafSlab* slab
     cdef Branch* branch
     while stock.slabs != NULL:
@@ -283,7 +283,7 @@ cdef inline void tree_free_branch(LeafStock* stock, Branch* branch, int height) 
 
 
 cdef inline void tree_free(LeafStock* stock, PriceTree* tree) noexcept nogil:
-    """Gives back all memory; the tree is as after `tree_init`."""
+    """Frees all memory; the tree is as after `tree_init`."""
     stock.empty_count -= tree.empty_count
     if tree.root != NULL:
         tree_free_branch(stock, tree.root, tree.height)
@@ -359,7 +359,7 @@ cdef inline void tree_grow_cache(PriceTree* tree) noexcept nogil:
 
 
 cdef inline Leaf* tree_find_leaf(PriceTree* tree, int64_t number) noexcept nogil:
-    """The leaf of that number in the tree; NULL where there is none."""
+    """The leaf of that number in the tree; NULL if there is none."""
     cdef uint64_t path = tree_path(number)
     cdef Branch* branch = tree.root
     cdef int height
@@ -377,7 +377,7 @@ cdef inline Leaf* tree_find_leaf(PriceTree* tree, int64_t number) noexcept nogil
 
 
 cdef inline Leaf* tree_leaf(PriceTree* tree, int64_t number) noexcept nogil:
-    """The leaf of that number; NULL where there is none."""
+    """The leaf of that number; NULL if there is none."""
     cdef Leaf* leaf = tree_cached(tree, number)[0]
     if jibek_unlikely(leaf.number != number):
         leaf = tree_find_leaf(tree, number)
@@ -526,7 +526,7 @@ cdef inline Leaf* tree_make_leaf(LeafStock* stock, PriceTree* tree, int64_t numb
 
 
 cdef inline void tree_leaf_is_occupied(LeafStock* stock, PriceTree* tree, Leaf* leaf) noexcept nogil:
-    """Tells the branches that a leaf which was empty is about to have an order."""
+    """Marks in the branches that a leaf which was empty is about to have an order."""
     cdef Branch* branch = leaf.parent
     cdef uint64_t before = branch.occupied
     jibek_assert(leaf.occupied == 0)
@@ -541,7 +541,7 @@ cdef inline void tree_leaf_is_occupied(LeafStock* stock, PriceTree* tree, Leaf* 
 
 
 cdef inline void tree_leaf_is_empty(LeafStock* stock, PriceTree* tree, Leaf* leaf) noexcept nogil:
-    """Tells the branches that a leaf has no orders any more."""
+    """Marks in the branches that a leaf has no orders any more."""
     cdef Branch* branch = leaf.parent
     branch.occupied &= ~(<uint64_t>1 << (tree_path(leaf.number) & 63))
     while branch.occupied == 0 and branch.parent != NULL:
@@ -557,7 +557,7 @@ cdef inline void tree_leaf_is_empty(LeafStock* stock, PriceTree* tree, Leaf* lea
 
 
 cdef inline Leaf* tree_worse_leaf(Leaf* leaf) noexcept nogil:
-    """The nearest occupied leaf of a lower number, whether or not this one is occupied; NULL where there is none."""
+    """The nearest occupied leaf of a lower number, whether or not this one is occupied; NULL if there is none."""
     cdef Branch* branch = leaf.parent
     cdef int index = tree_path(leaf.number) & 63
     # Worse asks are higher prices, which are further up the path.

@@ -1,4 +1,4 @@
-"""The bytes of a book's state, `Book.to_bytes`, written from one ladder: the same for a book alone and for a market of the core.
+"""The bytes of a book's state, `Book.to_bytes`, written from one ladder: of a book alone, or of a market of the core.
 
 Four bytes JBK1 and four that are zero; then 32 bytes an order, little-endian: side, price, quantity left, id, all 64 bits;
 bids before asks, each in the order in which they would be filled. The same orders in the same queues give the same bytes.

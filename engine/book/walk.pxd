@@ -1,13 +1,13 @@
-"""The one walk over resting orders: an order that takes meets its makers, the best price first, then who came first.
+"""The one walk over resting orders: a taker meets its makers, best price first, then first come, first served.
 
-The book and the core both match by it. What a fill means to them is theirs: they bring a function that is called for
-each fill, and one that says how many lots the taker wants at a price. Both are given as constants, so that gcc puts
-them into the loop, which then costs what a loop written for one owner costs.
+The book and the core both match by it. Each decides what a fill means: it brings a function that is called for each fill,
+and one that says how many lots the taker wants at a price. Both are compile-time constants, so gcc inlines them into the
+loop, which then costs no more than a loop written for one owner.
 
-`walk_take` fills makers. `walk_look` is the same code and changes no order: what would be filled, what a market order
-would cost, whether a FOK order fills whole are answered by the rules that then fill it.
+`walk_take` fills makers. `walk_look` is the same code and changes no order: the rules that fill an order also answer what
+would be filled, what a market order would cost, and whether a FOK order fills whole.
 
-**Cost.** O(1) a fill, and what the tree says of a level that goes.
+**Cost.** O(1) a fill, plus the cost of the tree for each level that is used up.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -43,11 +43,11 @@ cdef enum WalkEnd:
     WALK_STOPPED = 3
 
 ctypedef int64_t (*WantedAt)(void* owner, Taker* taker, int64_t price_ticks) noexcept nogil
-# The lots that a taker would take at a price now; 0 ends the walk. It is asked once for each level.
+# The lots that a taker would take at a price now; 0 ends the walk. Called once for each level.
 
 ctypedef bint (*OnFill)(void* owner, Taker* taker, uint32_t handle, int64_t price_ticks, int64_t lots) noexcept nogil
 # A maker is about to be filled: it and the taker still have what they had before. False where memory is out. It must
-# leave the arena, the ladder and the ids as they are; what has become too large is given back after the walk.
+# leave the arena, the ladder and the ids as they are; memory that is too large by then is freed after the walk.
 
 
 cdef inline bint may_trade(const Taker* taker, const Level* level) noexcept nogil:
@@ -66,7 +66,7 @@ cdef inline int64_t wanted_lots(void* owner, Taker* taker, int64_t price_ticks) 
 cdef inline bint fill_nothing(
     void* owner, Taker* taker, uint32_t handle, int64_t price_ticks, int64_t lots
 ) noexcept nogil:
-    """The OnFill of who only looks where the walk ends."""
+    """The OnFill of a caller that only wants to know where the walk ends."""
     return True
 
 
@@ -125,7 +125,7 @@ cdef inline uint32_t walk_level(
             arena_release(arena, handle)
         handle = next
     if takes:
-        # Where the level is empty these write to node 0 and to a level that is about to go.
+        # With an empty level these write to node 0 and to a level that is about to go.
         level.first = handle
         nodes[handle].previous = 0
         # A level has lots exactly while it has orders.
@@ -168,8 +168,8 @@ cdef inline WalkEnd walk_take(
 ) noexcept nogil:
     """Fills makers as long as the taker wants lots, has fills left and meets makers at its price.
 
-    A maker that is filled leaves its queue, the ids and the arena; a level that is empty leaves the ladder. What is
-    left of the taker stands in `taker`, and resting it is the owner's. Cost: O(1) a fill.
+    A filled maker leaves its queue, the ids and the arena; an empty level leaves the ladder. `taker` then has what remains
+    of the taker, and the owner decides whether that rests. Cost: O(1) a fill.
     """
     return walk(ladder, arena, ids, taker, owner, wanted_at, on_fill, True)
 

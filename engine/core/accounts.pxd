@@ -53,12 +53,12 @@ cdef enum:
 
 
 cdef inline AccountRecord* find_client(Exchange* exchange, uint32_t number) noexcept nogil:
-    """A client's account; NULL where there is none of that number. The house is no client."""
+    """A client's account; NULL if none has that number. The house is no client."""
     return &exchange.accounts[number] if 0 < number < exchange.account_count else NULL
 
 
 cdef inline MarketRecord* find_market(Exchange* exchange, uint32_t number) noexcept nogil:
-    """A market; NULL where there is none of that number."""
+    """A market; NULL if none has that number."""
     return exchange.markets[number - 1] if 0 < number <= exchange.market_count else NULL
 
 
@@ -78,7 +78,7 @@ cdef inline bint add_account_record(Exchange* exchange) noexcept nogil:
 
 
 cdef inline Holding* holdings_of(AccountRecord* account) noexcept nogil:
-    """Where the account's balances stand."""
+    """The account's balances, by asset."""
     return &account.holdings.few[0] if account.holding_count <= HOLDINGS_FEW else account.holdings.many
 
 
@@ -88,7 +88,7 @@ cdef inline Holding* find_holding(AccountRecord* account, uint32_t asset) noexce
     cdef uint16_t count = account.holding_count
     cdef uint16_t step = count
     cdef uint16_t index = 0
-    # Halves what is left to search while it is long, and walks the rest.
+    # A binary search while many are left, then a linear one.
     while step > SEARCH_WALK_MAX:
         if holdings[index + step // 2 - 1].asset < asset:
             index += step // 2
@@ -133,7 +133,7 @@ cdef inline Holding* paying_holding(
     return known_holding(account, &account_market.quote, market.definition.quote_asset)
 
 
-# -- what an account has to do with a market
+# -- an account in a market
 
 
 cdef inline uint64_t account_market_hash(uint32_t account, uint32_t market) noexcept nogil:
@@ -146,7 +146,7 @@ cdef inline uint64_t account_market_hash_of(const void* account_markets, uint32_
 
 
 cdef inline AccountMarket* look_up_account_market(Exchange* exchange, uint32_t account, uint32_t market) noexcept nogil:
-    """What an account has to do with a market, by its hash; NULL where it never had."""
+    """The record of an account in a market, by its hash; NULL if it was never there."""
     cdef uint64_t hash = account_market_hash(account, market)
     cdef TableSearch search = table_search(&exchange.account_market_handles, hash)
     cdef uint32_t handle = table_next(&exchange.account_market_handles, hash, &search)
@@ -162,7 +162,7 @@ cdef inline AccountMarket* look_up_account_market(Exchange* exchange, uint32_t a
 
 
 cdef inline AccountMarket* add_account_market(Exchange* exchange, uint32_t account, uint32_t market) noexcept nogil:
-    """A record for an account that has had nothing to do with a market; NULL where memory is out. May move the others."""
+    """A record for an account that is new in a market; NULL where memory is out. May move the others."""
     cdef uint32_t handle = exchange.account_market_count
     cdef uint64_t used = handle * sizeof(AccountMarket)
     cdef AccountMarket* account_market
@@ -194,7 +194,7 @@ cdef inline AccountMarket* add_account_market(Exchange* exchange, uint32_t accou
 
 
 cdef inline AccountMarket* find_account_market(Exchange* exchange, uint32_t account, uint32_t market) noexcept nogil:
-    """What an account has to do with a market; NULL where it never had."""
+    """The record of an account in a market; NULL if it was never there."""
     if jibek_likely(exchange.accounts[account].recent_market == market):
         return &exchange.account_markets[exchange.accounts[account].recent]
     return look_up_account_market(exchange, account, market)
@@ -203,7 +203,7 @@ cdef inline AccountMarket* find_account_market(Exchange* exchange, uint32_t acco
 cdef inline uint32_t next_market_of(
     const Exchange* exchange, uint32_t account, uint32_t market
 ) noexcept nogil:
-    """The handle for the lowest market in which an account has open orders, or (not 0) for that market; 0 where it has none."""
+    """The handle of the lowest market with open orders of an account, or (not 0) of that market; 0 if it has none."""
     cdef uint32_t handle = exchange.accounts[account].markets
     cdef uint32_t found = 0
     cdef const AccountMarket* account_market
@@ -220,7 +220,7 @@ cdef inline uint32_t next_market_of(
 
 
 cdef inline OpenOrder* listed_orders(AccountMarket* account_market) noexcept nogil:
-    """Where the account's open orders in the market stand."""
+    """The list of the account's open orders in the market."""
     return &account_market.orders.few[0] if account_market.capacity <= OPEN_ORDERS_FEW else account_market.orders.many
 
 
@@ -274,7 +274,7 @@ cdef inline void drop_all_ended(Exchange* exchange) noexcept nogil:
 
 
 cdef inline bint resize_list(AccountMarket* account_market, uint32_t capacity) noexcept nogil:
-    """Gives an account's list room for so many orders, elsewhere than in its record; False where memory is out."""
+    """Gives an account's list room for so many orders outside its record; False where memory is out."""
     cdef bint is_many = account_market.capacity > OPEN_ORDERS_FEW
     cdef OpenOrder* elsewhere = account_market.orders.many if is_many else NULL
     cdef OpenOrder* orders = <OpenOrder*>realloc(elsewhere, capacity * sizeof(OpenOrder))
@@ -354,7 +354,7 @@ cdef inline void unlist_order(Exchange* exchange, AccountMarket* account_market,
 cdef inline uint32_t find_client_id(
     Exchange* exchange, uint32_t account, const char* client_id, uint32_t hash
 ) noexcept nogil:
-    """The handle of the account's open order with this client id; 0 where there is none."""
+    """The handle of the account's open order with this client id; 0 if there is none."""
     cdef uint64_t mixed_hash = client_id_mix(hash)
     cdef TableSearch search = table_search(&exchange.client_ids, mixed_hash)
     cdef uint32_t handle = table_next(&exchange.client_ids, mixed_hash, &search)
@@ -371,9 +371,9 @@ cdef inline uint32_t find_client_id(
 cdef inline uint32_t find_order(
     Exchange* exchange, uint32_t account, uint32_t market, uint64_t order_id, const char* client_id, uint32_t hash
 ) noexcept nogil:
-    """The handle of the open order of an account that is named by its id, or where that is 0 by its client id.
+    """The handle of an account's open order with this id, or if that is 0 with this client id.
 
-    0 where there is none in this market, and where a client id is given that is not the order's.
+    0 if there is none in this market, or if a client id is given that is not the order's.
     """
     cdef uint32_t handle = 0
     cdef ClientIdWords id
@@ -434,7 +434,7 @@ cdef inline bint reserve_orders(Exchange* exchange) noexcept nogil:
 
 
 cdef inline void compact_orders(Exchange* exchange) noexcept nogil:
-    """Moves the few orders that are left to new memory; where there is none they stay where they are."""
+    """Moves the few orders that are left to new memory; they stay where they are if memory is out."""
     cdef Compaction compaction
     cdef Room infos, times
     cdef OpenOrder* orders
@@ -470,7 +470,7 @@ cdef inline void compact_orders(Exchange* exchange) noexcept nogil:
 
 
 cdef inline void shrink_orders(Exchange* exchange) noexcept nogil:
-    """Gives back memory that orders which have gone leave unused. Handles may change."""
+    """Frees memory that orders which have gone leave unused. Handles may change."""
     if jibek_likely(
         exchange.ids.count >= exchange.ids.count_min
         and exchange.client_ids.count >= exchange.client_ids.count_min

@@ -144,7 +144,7 @@ cdef set_fees(Core core, uint32_t account, uint32_t market, bytes blob):
 
 
 cdef set_account_fees(Core core, uint32_t account, uint32_t market, uint32_t maker_fee_ppm, uint32_t taker_fee_ppm):
-    """Fees stand where a fill looks: with what an account has to do with a market. Those for all markets are copied."""
+    """Sets the fees of an account where a fill looks, in each AccountMarket; those for all markets are copied."""
     cdef Exchange* exchange = &core.exchange
     cdef AccountMarket* account_market = look_up_account_market(exchange, account, market)
     cdef uint32_t handle
@@ -237,7 +237,7 @@ cdef add_key(Core core, uint32_t account, bytes blob):
 
 
 cdef revoke_key(Core core, uint32_t account, bytes blob):
-    """Takes an API key away."""
+    """Revokes an API key."""
     key_id, _, _ = read_parts(blob, 3)
     check_client(core, account)
     keys = core.account_keys.get(account, {})

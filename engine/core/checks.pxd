@@ -1,7 +1,7 @@
 """Why an order is refused, in C, in order of precedence; the twin of `engine/reference/checks.py`.
 
-Each function gives the reason, REASON_NONE where there is none. Nothing changes that a dump shows; a record of what the
-account has to do with the market may be made.
+Each function returns the reason, or REASON_NONE. Nothing changes that a dump shows; a record of the account in the market
+may be made.
 """
 
 from libc.stdint cimport int64_t, uint64_t
@@ -182,7 +182,7 @@ cdef inline bint can_pay(PlacedOrder* order, int64_t available) noexcept nogil:
 
 
 cdef inline int check_state(const Command* command, PlacedOrder* order, Holding** holding) noexcept nogil:
-    """What depends on the state: the account's open orders and funds, and the book; notes the balance that the order pays from."""
+    """What depends on the state: the account's open orders and funds, and the book; notes the balance that pays."""
     cdef Exchange* exchange = order.exchange
     cdef MarketRecord* market = order.market
     if command.client_id[0]:

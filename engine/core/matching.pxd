@@ -2,10 +2,10 @@
 # Divisors are never zero and dividends never negative, so C's division is exact here and needs no checks.
 """What a fill does, in C, and the questions that follow the same walk; the twin of `engine/reference/matching.py`.
 
-The walk itself is `engine/book/walk.pxd`, the same for this core and for the book as a library. Here stand the functions that
-it calls for each fill and each price, with a PlacedOrder as their owner.
+The walk itself is `engine/book/walk.pxd`, the same for this core and for the book as a library. This file has the functions
+that it calls for each fill and each price, with a PlacedOrder as their owner.
 
-    plan_fills            walk_look, which tells the fills one by one
+    plan_fills            walk_look, which reports the fills one by one
     makers, crosses       may_trade in walk.pxd
     match_order, fill     walk_take with `fill`
     cost_of, …            walk_look with a function that adds up
@@ -52,7 +52,7 @@ cdef inline void begin_walk(PlacedOrder* order) noexcept nogil:
 
 
 cdef inline int64_t affordable_lots(void* owner, Taker* taker, int64_t price_ticks) noexcept nogil:
-    """What the rest of a quote amount buys, or brings, at a price."""
+    """How many lots the remainder of a quote amount buys, or is brought by, at a price."""
     cdef const PlacedOrder* order = <const PlacedOrder*>owner
     return order.budget // value_of(order.market, price_ticks, 1)
 
@@ -73,7 +73,7 @@ cdef inline bint spend_cost(void* owner, Taker* taker, uint32_t handle, int64_t 
 
 
 cdef inline bint count_sold(void* owner, Taker* taker, uint32_t handle, int64_t price_ticks, int64_t lots) noexcept nogil:
-    """Counts what a sell gives away and takes what it brings off the budget."""
+    """Counts the lots that a sell needs, and takes what they bring off the budget."""
     cdef PlacedOrder* order = <PlacedOrder*>owner
     order.budget -= value_of(order.market, price_ticks, lots)
     order.cumulative_lots += lots
@@ -89,7 +89,7 @@ cdef inline int64_t cost_of(PlacedOrder* order, int64_t most) noexcept nogil:
 
 
 cdef inline int64_t lots_sold_for(PlacedOrder* order) noexcept nogil:
-    """How many lots a sell without a limit gives away now for its quote amount."""
+    """How many lots a sell without a limit needs now for its quote amount."""
     cdef int64_t lots
     # Counted where the order's own fills are counted later: it has had none yet.
     begin_walk(order)

@@ -1,4 +1,4 @@
-"""The phases of an order, in C: check, hold, work, then rest or close; and cancels; the twin of `engine/reference/orders.py`."""
+"""The phases of an order, in C: check, hold, work, rest or close; and cancels; twin of `engine/reference/orders.py`."""
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -59,7 +59,7 @@ from engine.records cimport (
 
 
 cdef inline int place_order(Exchange* exchange, const Command* command, uint32_t client_hash) noexcept nogil:
-    """Checks, accepts and holds for an order, works it, and rests or closes what is left; the reason where it is refused.
+    """Checks, accepts and holds for an order, works it, and rests or closes its remainder; the reason if it is refused.
 
     Args:
         client_hash: of the account and the client id (`client_id_hash`); looked at where it has one.
@@ -108,9 +108,9 @@ cdef inline bint accept_order(PlacedOrder* order, Holding* holding) noexcept nog
 
 
 cdef inline int work_order(PlacedOrder* order) noexcept nogil:
-    """Lets an order trade, and rests or closes what is left of it."""
+    """Lets an order trade, and rests or closes its remainder."""
     cdef WalkEnd end
-    # Most orders meet nobody and rest; one that is to be filled whole never may, so it does not matter that this comes first.
+    # Most orders meet no maker and rest. An all-or-none order never rests, so this may come first.
     if not would_take(order.market, order.is_ask, order.key):
         if jibek_likely(order.flags & ORDER_FLAG_MAY_REST):
             return rest_order(order, order.quantity_lots)
@@ -135,7 +135,7 @@ cdef inline int work_order(PlacedOrder* order) noexcept nogil:
 
 
 cdef inline int rest_order(PlacedOrder* order, int64_t remaining_lots) noexcept nogil:
-    """Puts what is left of an order into the book and into every index."""
+    """Puts the remainder of an order into the book and into every index."""
     cdef Exchange* exchange = order.exchange
     cdef uint32_t handle
     cdef OrderInfo* info

@@ -1,4 +1,4 @@
-"""Asking for the memory of the commands to come, so that it is in the processor's cache when they are carried out.
+"""Asking for the memory of the commands to come, so that it is in the processor's cache when they are executed.
 
 Commands are looked at in short blocks, each a step further than the one behind it, so what one step needs has come when the
 next one looks at it. The blocks are short, because what is asked for too early is out of the cache again. A guess that turns
@@ -29,12 +29,12 @@ cdef enum:
 
 
 cdef inline uint32_t known_account(const Exchange* exchange, uint32_t account) noexcept nogil:
-    """The number of an account; 0, the house, where there is none of it. Without a branch."""
+    """The number of an account; 0, the house, if there is none of that number. Without a branch."""
     return account if account < exchange.account_count else 0
 
 
 cdef inline uint32_t guess_account_market(const Exchange* exchange, uint32_t account, uint32_t market) noexcept nogil:
-    """The handle of what an account most likely has to do with a market, without looking there."""
+    """The handle that an account most likely has in a market, without looking there."""
     if exchange.market_count > MARKETS_IN_CACHE:
         return table_guess(&exchange.account_market_handles, account_market_hash(account, market))
     return exchange.accounts[known_account(exchange, account)].recent
@@ -70,7 +70,7 @@ cdef inline void prefetch_places(
 cdef inline void prefetch_records(
     Exchange* exchange, const Command* commands, uint32_t index, uint32_t count
 ) noexcept nogil:
-    """The orders that are named, the accounts' balances and what they have to do with the market."""
+    """The orders that are named, the accounts' balances and their records in the market."""
     cdef uint32_t end = index + BLOCK_COMMANDS if index + BLOCK_COMMANDS < count else count
     cdef uint32_t handle
     cdef MarketRecord* market
@@ -78,7 +78,7 @@ cdef inline void prefetch_records(
         prefetch_node(&exchange.ids, &exchange.arena, commands[index].order_id)
         handle = ids_guess(&exchange.ids, commands[index].order_id)
         jibek_prefetch(&exchange.infos[handle])
-        # Nobody looks at them, but the order that is placed where this one was will write them.
+        # They are not read, but the order that gets this handle next will write them.
         jibek_prefetch(&exchange.times[handle])
         jibek_prefetch(
             &exchange.account_markets[guess_account_market(exchange, commands[index].account, commands[index].market)]
@@ -93,7 +93,7 @@ cdef inline void prefetch_records(
 
 
 cdef inline void prefetch_makers(Exchange* exchange, MarketRecord* market) noexcept nogil:
-    """What belongs to those who are first in line, and the orders behind theirs."""
+    """The accounts of the orders that are first in line, and the orders behind those."""
     cdef uint32_t handle
     cdef const AccountMarket* account_market
     for is_ask in range(2):
@@ -109,7 +109,7 @@ cdef inline void prefetch_makers(Exchange* exchange, MarketRecord* market) noexc
 cdef inline void prefetch_others(
     Exchange* exchange, const Command* commands, uint32_t index, uint32_t count
 ) noexcept nogil:
-    """The orders beside those that are named, their levels, and those that would trade."""
+    """The neighbours of the orders that are named, their levels, and the orders that would trade."""
     cdef uint32_t end = index + BLOCK_COMMANDS if index + BLOCK_COMMANDS < count else count
     cdef MarketRecord* market = find_market(exchange, commands[index].market) if index < count else NULL
     cdef AccountMarket* account_market

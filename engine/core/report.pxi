@@ -150,7 +150,7 @@ cdef bytes dump_market(Core core, uint32_t index):
 
 
 cdef list account_fees_of(Core core, uint32_t account):
-    """(market, maker, taker) of an account's own fees, by market."""
+    """(market, maker, taker) of the fees of an account, by market."""
     cdef uint32_t handle = core.exchange.accounts[account].markets
     cdef AccountMarket* account_market
     fees = []
@@ -418,7 +418,7 @@ cdef uint64_t check_book(Core core, MarketRecord* market, dict needs) except? 0:
             # I2: every order is on the side and in the market of its queue, and ids lead to it.
             assert ladder_is_ask(node) == is_ask and account_market.market == market.number, node.order_id
             assert ids_get(&exchange.ids, exchange.arena.nodes, node.order_id) == handle, node.order_id
-            # I1: within a level orders stand in order of arrival; no order is empty.
+            # I1: within a level orders are in order of arrival; no order is empty.
             assert price_ticks != last_price or node.order_id > last_id, node.order_id
             assert 0 < node.remaining_lots <= info.quantity_lots, node.order_id
             assert order_credit(info.packed) < RECORD_PPM and node.order_id <= exchange.last_order_id, node.order_id
@@ -486,7 +486,7 @@ cdef uint64_t named_orders(Core core, MarketRecord* market):
 
 
 cdef check_account_fees(Core core, AccountMarket* account_market):
-    """Fees for all markets stand in each market in which the account has none of its own."""
+    """Fees for all markets are copied to each market in which the account has none of its own."""
     cdef AccountMarket* general
     if account_market.fees_are_set or account_market.market == 0:
         return

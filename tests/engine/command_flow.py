@@ -66,7 +66,7 @@ def setup_batches(accounts: int) -> list[BatchBuilder]:
 
 
 class CommandFlow:
-    """Makes batches one after another; told of the events, it aims cancels at orders that are open.
+    """Makes batches one after another; it learns from the events which orders are open, and aims cancels at them.
 
     Args:
         seed: the same seed and the same events give the same batches.

@@ -1,4 +1,4 @@
-"""The order book: example tables of its rules, and a machine that drives it beside the simplest book that could be right."""
+"""The order book: example tables of its rules, and a machine that compares it with the simplest correct book."""
 
 from __future__ import annotations
 
@@ -385,7 +385,7 @@ def test_a_batch_gives_what_single_calls_give() -> None:
 
 
 def test_events_are_the_callers() -> None:
-    """The memory of a batch's events is used again only when nobody holds them."""
+    """The memory of a batch's events is used again only after they are dropped."""
     numpy = pytest.importorskip("numpy")
     book = Book()
     first = book.apply([(OperationKind.PLACE, Side.BUY, TimeInForce.GTC, 0, 0, 1, 0, 100, 5)])

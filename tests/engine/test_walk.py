@@ -1,6 +1,6 @@
-"""The walk beside a plain one: takers by quantity and by amount, with few fills left, with no memory for one more fill.
+"""The walk compared with a simple one: takers by quantity and by amount, with few fills left, with no memory for one more fill.
 
-The book asks for less than that, so the walk is compiled here behind a face of its own, with its assertions.
+The book needs less than that, so the walk is compiled here behind a class of its own, with its assertions.
 """
 
 from __future__ import annotations
@@ -145,10 +145,10 @@ def load(folder: Path) -> Any:
     return walk_face.Face
 
 
-def plain_walk(
+def simple_walk(
     makers: list[tuple[int, int, int]], is_ask: bool, price: int, lots: int, amount: int, fills_left: int, room: int
 ) -> tuple[int, list[Fill]]:
-    """How the walk ends and what it fills; each maker is asked anew what the taker wants."""
+    """How the walk ends and what it fills; each maker is asked again what the taker wants."""
     fills: list[Fill] = []
     by_amount = amount > 0
     for order_id, maker_price, there in makers:
@@ -178,7 +178,7 @@ def left_of(makers: list[tuple[int, int, int]], fills: list[Fill]) -> list[tuple
 
 
 @pytest.mark.long
-def test_the_walk_beside_a_plain_one(face_class: Any) -> None:
+def test_the_walk_agrees_with_a_simple_one(face_class: Any) -> None:
     randomness = random.Random(SEED)
     ends = set()
     for _ in range(3_000):
@@ -198,7 +198,7 @@ def test_the_walk_beside_a_plain_one(face_class: Any) -> None:
                 randomness.choice((1, 2, 5, 64)),
                 randomness.choice((0, 1, 3, 64, 64, 64)),
             )
-            expected = plain_walk(makers, *asked)
+            expected = simple_walk(makers, *asked)
             looked = face.walk(False, *asked)
             assert looked[:2] == expected, (REPEAT, asked, makers)
             # Looking changes nothing, and taking does what was seen.
