@@ -1,6 +1,6 @@
 """What a valid definition is, and the one exception with which the rules refuse a change.
 
-The checks of a dump, which stand in the same module, are in test_dump.py.
+The checks of a dump, which are in the same module, are tested in test_dump.py.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def test_the_value_of_a_lot_is_a_whole_number_or_0(
         ({"quote_asset": 1}, "same asset"),
         ({"reserved": 1}, "reserved"),
         ({"tick_e8": 0}, "tick or lot"),
-        ({"lot_units": TICK_AND_LOT_MAX + 1}, "tick or lot"),
+        ({"lot_units": TICK_AND_LOT_MAX + 1, "quantity_max_lots": 1}, "tick or lot"),
         ({"price_min_ticks": 0}, "price limits"),
         ({"price_max_ticks": AMOUNT_MAX + 1}, "price limits"),
         ({"quantity_min_lots": 10**6 + 1}, "quantity limits"),
