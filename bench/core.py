@@ -79,14 +79,14 @@ def measure(*, smoke: bool = False, yardstick: Path | None = None) -> dict[str, 
         workloads = make_workloads(operations, yardstick, Path(folder))
         baseline = make_baseline(yardstick, Path(folder))
         told = [compare(workload, baseline, rounds) for workload in workloads]
-        own_fees_ratio = compare_own_fees(workloads[0], rounds)
+        account_fees_ratio = compare_account_fees(workloads[0], rounds)
     return {
         "benchmark": "core",
         "baseline": "yardstick" if yardstick else "reference book",
         "smoke": smoke,
         "accounts": ACCOUNTS,
         "workloads": told,
-        "own_fees_ratio": own_fees_ratio,
+        "account_fees_ratio": account_fees_ratio,
         "bytes_per_order": ask("core_memory", SMOKE_MEMORY_ORDERS if smoke else MEMORY_ORDERS),
     }
 
@@ -102,10 +102,10 @@ def compare(workload: Workload, baseline: Callable[[Workload], float], rounds: i
     return rates(workload, len(flow.commands), core_seconds, baseline_seconds)
 
 
-def compare_own_fees(workload: Workload, rounds: int) -> float:
+def compare_account_fees(workload: Workload, rounds: int) -> float:
     """The rate of the core where every account has fees of its own, by its rate where none has, in alternating rounds."""
     flow = Flow(commands_of(workload.preload), commands_of(workload.operations))
-    ratios = [run_core(flow)[0] / run_core(flow, own_fees=True)[0] for _ in range(rounds)]
+    ratios = [run_core(flow)[0] / run_core(flow, account_fees=True)[0] for _ in range(rounds)]
     return round(statistics.median(ratios), 3)
 
 
@@ -146,7 +146,7 @@ def fill_commands(commands: Any, at: Any, operations: Any, ids: Any) -> None:
     commands["client_id"][at] = numpy.where(is_cancel, b"", names)
 
 
-def funded_core(*, own_fees: bool = False) -> Core:
+def funded_core(*, account_fees: bool = False) -> Core:
     """A core with one market and 1,000 accounts that can afford everything; each has fees of its own if that is asked."""
     core, venue = Core(), BatchBuilder()
     venue.add(Command(kind=CommandKind.ASSET_ADD), ASSET_DEFINITION.pack(AssetDefinition(2)), b"KZT", *NOTE)
@@ -158,7 +158,7 @@ def funded_core(*, own_fees: bool = False) -> Core:
         funding.add(Command(kind=CommandKind.ACCOUNT_ADD), f"client{account}".encode(), *NOTE)
         for asset in (1, 2):
             funding.add(Command(kind=CommandKind.DEPOSIT, account=account, asset=asset, amount=FUNDS), *NOTE)
-        if own_fees:
+        if account_fees:
             funding.add(Command(kind=CommandKind.FEES_SET, account=account, market=1), FEES.pack(OWN_FEES), *NOTE)
         core.execute(account + 1, funding.build(producer=1, incarnation=1, number=account + 1))
     return core
@@ -174,9 +174,9 @@ def batches_of(commands: Any, first: int) -> list[bytes]:
     return batches
 
 
-def run_core(flow: Flow, *, keep: bool = False, own_fees: bool = False) -> tuple[float, list[bytes]]:
+def run_core(flow: Flow, *, keep: bool = False, account_fees: bool = False) -> tuple[float, list[bytes]]:
     """Seconds that the core took for the measured commands, and their event entries if they are to be kept."""
-    core, kept, seconds = funded_core(own_fees=own_fees), [], 0.0
+    core, kept, seconds = funded_core(account_fees=account_fees), [], 0.0
     preload = batches_of(flow.preload, 1)
     time_us = ACCOUNTS + 1
     for batch in preload:
@@ -218,7 +218,7 @@ def render(report: dict[str, Any]) -> str:
             f"{told['name']:10}{told['operations_per_second']:>12,}/s{told['baseline_operations_per_second']:>16,}/s"
             f"{told['ratio']:>8.3f}{told['trades']:>10,}  {told['checksum']}"
         )
-    lines += ["", f"with own fees of every account: {report['own_fees_ratio']:.3f} of the rate on W1"]
+    lines += ["", f"with own fees of every account: {report['account_fees_ratio']:.3f} of the rate on W1"]
     memory = report["bytes_per_order"]
     told_memory = "not measured" if memory is None else f"{memory:.0f} bytes a resting order, with both indexes"
     return "\n".join([*lines, f"{report['accounts']:,} accounts; memory: {told_memory}"])

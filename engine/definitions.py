@@ -1,4 +1,4 @@
-"""What a valid definition is: assets, markets, fees, accounts and keys as they stand in the blobs of commands.
+"""What a valid definition is: assets, markets, fees, accounts and keys in the blobs of commands.
 
 Both engines read definitions through this module, and venue.toml is checked against it, so there is one answer to
 whether a definition is valid. Nothing here touches the state of an exchange.
@@ -6,8 +6,10 @@ whether a definition is valid. Nothing here touches the state of an exchange.
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Collection, Iterator, Mapping
+import struct
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from engine.order_types import OrderFlag, order_flags
 from engine.reasons import Reason
@@ -65,15 +67,23 @@ SYMBOL = re.compile(rb"[A-Z0-9]{1,20}")
 ACCOUNT_NAME = re.compile(rb"[a-z0-9][a-z0-9._-]{0,31}")
 KEY_ID = re.compile(rb"[A-Za-z0-9]{1,64}")
 
+_BALANCE = struct.Struct("<IIqq")
 _PUBLIC_KEY_BYTES = {KeyType.HMAC_SHA256: 0, KeyType.ED25519: 32}
 
 
-class Rejected(Exception):
-    """Ends the execution of one command with a reason; nothing of it has been carried out."""
+class Rejected(ValueError):
+    """The rules refuse a change, and nothing of it has been done; `reason` says why.
+
+    In a core it ends one command, which is answered by a REJECTED event. `engine.Engine` raises it to its caller, but not
+    for orders: see `engine.library_values.Outcome`.
+    """
 
     def __init__(self, reason: Reason) -> None:
-        super().__init__(reason.name)
+        super().__init__(reason)
         self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.reason.name}: {self.reason.text}"
 
 
 def reject_unless(condition: object, reason: Reason) -> None:
@@ -123,7 +133,7 @@ def read_asset(blob: bytes) -> tuple[int, bytes]:
 
 
 def read_market(blob: bytes, scales: Mapping[int, int]) -> tuple[MarketDefinition, bytes, int]:
-    """Definition, symbol and notional unit of MARKET_ADD. Raises Rejected.
+    """Definition, symbol and `lot_value_units` of MARKET_ADD. Raises Rejected.
 
     Args:
         scales: the scale of every listed asset, by number.
@@ -132,9 +142,9 @@ def read_market(blob: bytes, scales: Mapping[int, int]) -> tuple[MarketDefinitio
     definition = _unpack(MARKET_DEFINITION, packed)
     known = definition.base_asset in scales and definition.quote_asset in scales
     reject_unless(known and SYMBOL.fullmatch(symbol), Reason.INVALID_MARKET_DEFINITION)
-    unit = lot_value_units(definition, scales[definition.base_asset], scales[definition.quote_asset])
-    reject_unless(unit and not market_faults(definition), Reason.INVALID_MARKET_DEFINITION)
-    return definition, symbol, unit
+    value_units = lot_value_units(definition, scales[definition.base_asset], scales[definition.quote_asset])
+    reject_unless(value_units and not market_faults(definition), Reason.INVALID_MARKET_DEFINITION)
+    return definition, symbol, value_units
 
 
 def lot_value_units(definition: MarketDefinition, base_scale: int, quote_scale: int) -> int:
@@ -144,8 +154,8 @@ def lot_value_units(definition: MarketDefinition, base_scale: int, quote_scale: 
     1
     """
     numerator = definition.tick_e8 * definition.lot_units * 10**quote_scale
-    unit, rest = divmod(numerator, 10 ** (PRICE_SCALE + base_scale))
-    return unit if rest == 0 and unit <= AMOUNT_MAX else 0
+    units, remainder = divmod(numerator, 10 ** (PRICE_SCALE + base_scale))
+    return units if remainder == 0 and units <= AMOUNT_MAX else 0
 
 
 def market_faults(definition: MarketDefinition) -> list[str]:
@@ -207,6 +217,11 @@ def is_valid_key(definition: KeyDefinition, key_id: bytes, public_key: bytes) ->
     )
 
 
+def balances_digest(balances: Iterable[tuple[int, int, int, int]]) -> bytes:
+    """The `balances_hash` of a StateReport: SHA-256 over (account, asset, available, held) of each balance in order."""
+    return hashlib.sha256(b"".join(_BALANCE.pack(*balance) for balance in balances)).digest()
+
+
 # -- a dump of the state: what both engines accept when they load one
 
 
@@ -224,7 +239,7 @@ class StateReader:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.position = 0
+        self.offset = 0
 
     def record(self, layout: Layout[RecordT]) -> RecordT:
         """The next record.
@@ -232,18 +247,18 @@ class StateReader:
         Raises:
             SavedStateFault: the dump ends before, or a reserved field is in use.
         """
-        _fault_unless(self.position + layout.size <= len(self.data), f"a {layout.record.__name__} is cut off")
-        record = layout.unpack_from(self.data, self.position)
-        self.position += layout.size
+        _fault_unless(self.offset + layout.size <= len(self.data), f"a {layout.record.__name__} is cut off")
+        record = layout.unpack_from(self.data, self.offset)
+        self.offset += layout.size
         _fault_unless(not getattr(record, "reserved", 0), f"a {layout.record.__name__} has reserved fields in use")
         return record
 
     def part(self) -> bytes:
         """The next part, without its length. Raises SavedStateFault where it is cut off."""
-        start = self.position + 2
-        end = start + int.from_bytes(self.data[self.position : start], "little")
+        start = self.offset + 2
+        end = start + int.from_bytes(self.data[self.offset : start], "little")
         _fault_unless(end <= len(self.data), "a name is cut off")
-        self.position = end
+        self.offset = end
         return self.data[start:end]
 
     def balances(self, count: int, asset_count: int) -> Iterator[SavedBalance]:
@@ -258,7 +273,7 @@ class StateReader:
             yield balance
 
     def orders(self, count: int) -> Iterator[SavedOrder]:
-        """That many orders of one side of a market. Raises SavedStateFault where nobody could hold what they offer."""
+        """That many orders of one side of a market. Raises SavedStateFault if they offer more than can exist."""
         lots = 0
         for _ in range(count):
             saved = self.record(SAVED_ORDER)
@@ -277,7 +292,7 @@ class StateReader:
 
     def end(self) -> None:
         """Raises SavedStateFault where anything follows."""
-        _fault_unless(self.position == len(self.data), f"{len(self.data) - self.position} bytes too many")
+        _fault_unless(self.offset == len(self.data), f"{len(self.data) - self.offset} bytes too many")
 
 
 def check_saved_venue(venue: SavedVenue) -> None:
@@ -304,11 +319,11 @@ def check_saved_market(
     scales: Mapping[int, int],
     taken: Collection[bytes],
 ) -> int:
-    """The value of one lot at one tick. Raises SavedStateFault."""
+    """Checks a market of a dump; its `lot_value_units`. Raises SavedStateFault."""
     known = definition.base_asset in scales and definition.quote_asset in scales
     _fault_unless(known and not market_faults(definition), f"market {symbol!r} is not valid")
-    unit = lot_value_units(definition, scales[definition.base_asset], scales[definition.quote_asset])
-    _fault_unless(unit and SYMBOL.fullmatch(symbol) and symbol not in taken, f"market {symbol!r} is not valid")
+    value_units = lot_value_units(definition, scales[definition.base_asset], scales[definition.quote_asset])
+    _fault_unless(value_units and SYMBOL.fullmatch(symbol) and symbol not in taken, f"market {symbol!r} is not valid")
     in_range = (
         max(saved.maker_fee_ppm, saved.taker_fee_ppm) <= FEE_PPM_MAX
         and saved.state in list(MarketState)
@@ -316,7 +331,7 @@ def check_saved_market(
         and 0 <= saved.last_price_ticks <= AMOUNT_MAX
     )
     _fault_unless(in_range, f"market {symbol!r} has a number out of range")
-    return unit
+    return value_units
 
 
 def check_saved_account(saved: SavedAccount, name: bytes, number: int, taken: Collection[bytes]) -> None:
@@ -324,8 +339,8 @@ def check_saved_account(saved: SavedAccount, name: bytes, number: int, taken: Co
     valid = name == HOUSE_NAME if number == HOUSE_ACCOUNT else ACCOUNT_NAME.fullmatch(name) and name not in taken
     _fault_unless(valid and saved.is_frozen <= 1, f"account {number}, {name!r}, is not valid, or there twice")
     _fault_unless(saved.key_count <= KEYS_PER_ACCOUNT_MAX, f"account {number} has {saved.key_count} keys")
-    plain = not (saved.is_frozen or saved.fees_count or saved.key_count)
-    _fault_unless(number != HOUSE_ACCOUNT or plain, "the house has what only clients have")
+    is_client = saved.is_frozen or saved.fees_count or saved.key_count
+    _fault_unless(number != HOUSE_ACCOUNT or not is_client, "the house has what only clients have")
 
 
 def check_saved_fees(fees: SavedFees, account: int, last_market: int, market_count: int) -> None:

@@ -2,21 +2,21 @@
 
     from engine import Engine
 
-It drives the compiled core (or the reference) with the same records as a venue does, so what works here works there; but
-there is no store, no gateway and no clock: time is what the caller says it is. Decimals come in as strings, integers or
-`decimal.Decimal`, never as floats, and go out as `Decimal`.
+It drives the compiled core (or the reference) with the records of a venue, so what works here works there. But there is
+no store, no gateway and no clock: you set the time. You give decimals as strings, integers or `decimal.Decimal`, never as
+floats, and you get `Decimal`.
 
-Two ways in: one call an order, with readable results; or `Engine.apply`, which takes a NumPy array of commands and returns
-one of events, with no Python object per order.
+You can make one call an order and get readable results, or give `Engine.apply` a NumPy array of commands and get an array
+of events, with no Python object per order.
 
-What is asked for and refused by the rules of the exchange is an `Outcome` for orders and `Rejected` for all else. What could
-never be asked for is an exception before anything is done:
+If the rules of the exchange refuse an order, you get an `Outcome` with the reason; if they refuse anything else, you get
+`Rejected`. A call that makes no sense raises before anything is done:
 
     KeyError       └ UnknownName   no account, asset or market has that name
     ValueError     ├ Rejected      the engine refused a change of accounts, money or listings
-                   ├ DecimalError  a number is finer than a tick, a lot or the asset, is negative, or is none
-                   └ VenueError    the definition of a market is not complete or not in range
-    TypeError                      a float where a decimal is meant, a number where a name is meant, ...
+                   ├ DecimalError  a number is finer than a tick, a lot or the asset, is negative, or cannot be read
+                   └ VenueError    the definition of a market is incomplete or out of range
+    TypeError                      a float instead of a decimal, a number instead of a name, ...
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ from engine.records import (
 class Engine(EngineQuestions):
     """An exchange core with readable calls.
 
-    Accounts, assets and markets are named by strings; a name that is not known is an `UnknownName`, which is a KeyError. An
-    engine is used by one thread at a time.
+    You name accounts, assets and markets by strings; an unknown name raises `UnknownName`, which is a KeyError. Use an
+    engine from one thread at a time.
 
     Args:
-        reference: drive the plain Python reference instead of the compiled core; it gives the same results, slowly.
-        journal: keep every batch of commands, so that the engine can be copied, pickled and saved. Each of these carries
-            all that was ever done out again. Memory: about 300 bytes a call, 130 bytes a command of `apply`.
+        reference: drive the Python reference instead of the compiled core; it gives the same results, slowly.
+        journal: keep every batch of commands, so that you can copy, pickle and save the engine. Each of these executes
+            all batches again. Memory: about 300 bytes a call, 130 bytes a command of `apply`.
 
     >>> engine = Engine()
     >>> engine.add_asset("USDT", scale=8)
@@ -121,17 +121,17 @@ class Engine(EngineQuestions):
             side: "buy" or "sell".
             quantity: of the base asset, in whole lots of the market.
             price: in whole ticks of the market; None for a MARKET order.
-            quote_amount: how much of the quote asset a MARKET order spends or asks for, instead of a quantity.
+            quote_amount: how much of the quote asset a MARKET order spends or brings, instead of a quantity.
             time_in_force: "GTC", "IOC" or "FOK", for an order type that has the choice (docs/order-types.md).
             post_only: refuse the order where it would trade at once.
             client_order_id: a name of your own, at most 36 ASCII characters, unique among the account's open orders.
 
         Returns:
-            What became of it; also where it was refused, with the reason.
+            The order's id, fills and what rests of it; or the reason why it was refused.
 
         Raises:
             UnknownName: there is no such account or market.
-            DecimalError: a number is finer than a tick or a lot, negative, or none.
+            DecimalError: a number is finer than a tick or a lot, negative, or cannot be read.
             ValueError: a word is none of those above, or the arguments contradict one another.
             TypeError: a number is a float.
 
@@ -158,24 +158,24 @@ class Engine(EngineQuestions):
     def cancel(
         self, account: str, symbol: str, order_id: SupportsIndex | None = None, *, client_order_id: str = ""
     ) -> Outcome:
-        """Cancels an open order, which is named by its id, by its client order id, or by both.
+        """Cancels an open order, which you name by its id, by its client order id, or by both.
 
         Returns:
-            The id of the order, and CANCELLED_BY_OWNER as the reason; no id where it was refused, with the reason, which is
-            UNKNOWN_ORDER where the account has no such open order in the market.
+            The id of the order, and CANCELLED_BY_OWNER as the reason. If it was refused there is no id but the reason:
+            UNKNOWN_ORDER if the account has no such open order in the market.
 
         Raises:
             UnknownName: there is no such account or market.
-            ValueError: neither id is given, or the client order id could be none.
+            ValueError: you gave neither id, or a client order id that no order can have.
             TypeError: the order id is no whole number.
 
         Complexity: O(1).
         """
-        market, number, order, own_id = self._named(account, symbol, order_id, client_order_id)
+        market, number, order, client_id = self._named(account, symbol, order_id, client_order_id)
         if order is None:
             return Outcome(None, Reason.UNKNOWN_ORDER)
         command = Command(
-            kind=CommandKind.ORDER_CANCEL, account=number, market=market.number, order_id=order, client_id=own_id
+            kind=CommandKind.ORDER_CANCEL, account=number, market=market.number, order_id=order, client_id=client_id
         )
         [event] = self._execute(command)
         if event.kind == EventKind.REJECTED:
@@ -200,19 +200,19 @@ class Engine(EngineQuestions):
     # -- many commands a call
 
     def apply(self, commands: Any) -> Any:
-        """Carries out an array of commands and returns the array of all their events.
+        """Executes an array of commands and returns the array of all their events.
 
         Args:
             commands: a NumPy structured array of `command_dtype()`, one dimension: ORDER_PLACE, ORDER_CANCEL,
                 ORDER_CANCEL_ALL, with accounts and markets by number (`accounts`, `listing`). Commands that need a name or
-                an operator are refused.
+                an operator are rejected.
 
         Returns:
-            A NumPy structured array of `event_dtype()`, shape (events,); its `command_index` is the index of the command
-            that is answered, or NO_COMMAND where the work of a command went on when its batch of 256 was full of events.
+            A NumPy structured array of `event_dtype()`, shape (events,). `command_index` is the index of the command that
+            an event answers, or NO_COMMAND if a command went on after the events of its batch of 256 were full.
 
         Raises:
-            ValueError: it is no array, or one of another dtype or with more dimensions.
+            ValueError: this is no array, or its dtype is another one, or it has more dimensions.
 
         Complexity: O(1) a command and fill; no Python object is made for any of them.
         """
@@ -239,12 +239,12 @@ class Engine(EngineQuestions):
     # -- copies and files
 
     def copy(self) -> Engine:
-        """Another engine in the same state, which what is done to it does not share.
+        """Another engine in the same state; changes to the copy do not affect this engine.
 
         Raises:
             RuntimeError: the engine keeps no journal; make it with `Engine(journal=True)`.
 
-        Complexity: O(all that was ever done), which is carried out again.
+        Complexity: O(all commands so far), which the copy executes again.
         """
         return Engine._replayed(self._kept_journal(), self._time_us, self._reference)
 
@@ -258,13 +258,13 @@ class Engine(EngineQuestions):
         return Engine.from_bytes, (self.to_bytes(), self._reference)
 
     def to_bytes(self) -> bytes:
-        """All that was ever done, and the hash of the state that it led to, for `from_bytes`: the same bytes for the same
-        calls, anywhere.
+        """All commands so far and the hash of the state after them, for `from_bytes`: the same calls give the same bytes
+        on any machine.
 
         Raises:
             RuntimeError: the engine keeps no journal; make it with `Engine(journal=True)`.
 
-        Complexity: O(all that was ever done).
+        Complexity: O(all commands so far).
         """
         journal = self._kept_journal()
         parts = [SAVED_HEADER.pack(SAVED_MAGIC, self._time_us, len(journal))]
@@ -274,16 +274,16 @@ class Engine(EngineQuestions):
 
     @staticmethod
     def from_bytes(data: bytes | bytearray | memoryview, reference: bool = False) -> Engine:
-        """The engine that was saved, with its journal: it is made by carrying out again all that was ever done.
+        """The engine that was saved, with its journal: it executes all commands of the journal again.
 
         Args:
-            data: what `to_bytes` gave.
-            reference: carry it out on the plain Python reference.
+            data: the result of `to_bytes`.
+            reference: execute them on the Python reference.
 
         Raises:
-            ValueError: these are not bytes of `to_bytes`, or what they lead to is not what was saved.
+            ValueError: `to_bytes` did not write these bytes, or they lead to another state than the one that was saved.
 
-        Complexity: O(all that was ever done).
+        Complexity: O(all commands in the journal).
         """
         data = bytes(memoryview(data))
         try:
@@ -296,11 +296,11 @@ class Engine(EngineQuestions):
         return engine
 
     def save(self, path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> None:
-        """Writes `to_bytes` to a file, which appears whole or not at all.
+        """Writes `to_bytes` to a file, all of it or nothing.
 
         Raises:
             RuntimeError: the engine keeps no journal; make it with `Engine(journal=True)`.
-            OSError: the file cannot be written; what was there before stays.
+            OSError: the file cannot be written; an older file of this name is still there.
         """
         data = self.to_bytes()
         temporary = f"{os.fsdecode(path)}.new"

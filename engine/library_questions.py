@@ -1,4 +1,4 @@
-"""The questions of `engine.Engine`: who has what, which orders are open, what the books are."""
+"""The queries of `engine.Engine`: balances, open orders, books."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _ORDER_ID_MAX = (1 << 64) - 1
 
 
 class EngineQuestions(EngineVenue):
-    """What an engine can be asked; nothing here changes it."""
+    """The queries of an engine; none of them changes it."""
 
     def balances(self, account: str) -> dict[str, Balance]:
-        """What an account has, by asset; assets of which it has nothing are left out.
+        """The balances of an account, by asset, without those that are zero.
 
         Args:
             account: its name; "house" is the account that receives the fees.
@@ -52,15 +52,15 @@ class EngineQuestions(EngineVenue):
     def order(
         self, account: str, symbol: str, order_id: SupportsIndex | None = None, *, client_order_id: str = ""
     ) -> OpenOrder | None:
-        """An open order of an account, named as in `cancel`; None where it has none of that name in the market.
+        """An open order of an account, named as in `cancel`; None if the market has no such order of the account.
 
         Raises:
             As `cancel`.
 
         Complexity: O(1).
         """
-        market, number, order, own_id = self._named(account, symbol, order_id, client_order_id)
-        found = None if order is None else self.core.find_order(number, market.number, order, own_id)
+        market, number, order, client_id = self._named(account, symbol, order_id, client_order_id)
+        found = None if order is None else self.core.find_order(number, market.number, order, client_id)
         return None if found is None else self._open_order(found)
 
     def open_orders(self, account: str, symbol: str | None = None) -> list[OpenOrder]:
@@ -69,7 +69,7 @@ class EngineQuestions(EngineVenue):
         Raises:
             UnknownName: there is no such account or market.
 
-        Complexity: O(n log n) in the open orders of the account, of which some that have ended lately are still listed.
+        Complexity: O(n log n) in the orders listed for the account: its open orders and some that have ended lately.
         """
         market = 0 if symbol is None else self._market(symbol).number
         return list(map(self._open_order, sorted(self.core.open_orders(self._account(account), market))))
@@ -80,11 +80,11 @@ class EngineQuestions(EngineVenue):
         return int(self.core.open_order_count)
 
     def _open_order(self, record: tuple[int, int, int, int, int, int, bytes]) -> OpenOrder:
-        order_id, number, side, ticks, quantity_lots, remaining_lots, own_id = record
+        order_id, number, side, ticks, quantity_lots, remaining_lots, client_id = record
         market = self.listing.markets[number]
         return OpenOrder(
             order_id,
-            own_id.rstrip(b"\0").decode("ascii", "backslashreplace"),
+            client_id.rstrip(b"\0").decode("ascii", "backslashreplace"),
             market.symbol,
             Side(side),
             price_of(ticks, market),
@@ -95,24 +95,24 @@ class EngineQuestions(EngineVenue):
     def _named(
         self, account: str, symbol: str, order_id: SupportsIndex | None, client_order_id: str
     ) -> tuple[Market, int, int | None, bytes]:
-        """Market, account, order id (0: by client id; None: what no order has) and client id of an order that is named."""
-        market, number, own_id = self._market(symbol), self._account(account), client_id_bytes(client_order_id)
+        """Market, account, order id (0: by client id; None: no order can have it) and client id of an order."""
+        market, number, client_id = self._market(symbol), self._account(account), client_id_bytes(client_order_id)
         if order_id is None:
             if not client_order_id:
                 raise ValueError("an order is named by its order_id, its client_order_id, or both")
-            return market, number, 0, own_id
+            return market, number, 0, client_id
         order = whole_number(order_id, "order_id")
-        return market, number, order if 0 < order <= _ORDER_ID_MAX else None, own_id
+        return market, number, order if 0 < order <= _ORDER_ID_MAX else None, client_id
 
     # -- the books
 
     def best_bid(self, symbol: str) -> Decimal | None:
-        """The highest price bid; None where there is no bid. Raises UnknownName. Complexity: O(1)."""
+        """The highest bid; None if there is no bid. Raises UnknownName. Complexity: O(1)."""
         best = self.depth(symbol, Side.BUY, 1)
         return best[0].price if best else None
 
     def best_ask(self, symbol: str) -> Decimal | None:
-        """The lowest price asked; None where there is no ask. Raises UnknownName. Complexity: O(1)."""
+        """The lowest ask; None if there is no ask. Raises UnknownName. Complexity: O(1)."""
         best = self.depth(symbol, Side.SELL, 1)
         return best[0].price if best else None
 
@@ -121,7 +121,7 @@ class EngineQuestions(EngineVenue):
 
         Args:
             side: "buy" or "sell".
-            levels: how many at most; None gives all.
+            levels: the most levels that you want; None gives all.
 
         Raises:
             UnknownName: there is no such market.
@@ -134,15 +134,15 @@ class EngineQuestions(EngineVenue):
         most = None if levels is None else whole_number(levels, "levels")
         if most is not None and most < 0:
             raise ValueError(f"levels must not be negative, and {most} is")
-        # No side has as many levels as this, and every core can count so far.
+        # No side has that many levels, and both cores can count so far.
         found = self.core.depth(market.number, number, most if most is None else min(most, 1 << 32))
         return [PriceLevel(price_of(ticks, market), quantity_of(lots, market)) for ticks, lots in found]
 
     def book(self, symbol: str) -> Book:
         """A copy of the book of a market as it is now, as `engine.Book`: L3, queue places, save and load, iteration.
 
-        What is done to the copy does nothing here. Its prices are whole ticks and its quantities whole lots of the market:
-        `price / tick`, `quantity / lot`.
+        Changes to the copy do not affect the engine. Its prices are whole ticks and its quantities whole lots of the
+        market: `price / tick`, `quantity / lot`.
 
         Raises:
             UnknownName: there is no such market.

@@ -1,4 +1,4 @@
-"""What goes into an `engine.Engine` and what comes out: values for people, and how they become records and back."""
+"""The values that you give to an `engine.Engine` and get from it, and their conversion to records and back."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from engine.order_types import one_of
 from engine.reasons import Reason
 from engine.records import (
     AMOUNT_MAX,
+    CLIENT_ID_BYTES,
     COMMAND,
     EVENT_BYTES,
     EVENT_VIEWS,
@@ -31,47 +32,37 @@ from engine.records import (
 
 Number = str | int | Decimal
 
-_NUMPY_TYPES = {"B": "u1", "H": "<u2", "I": "<u4", "Q": "<u8", "i": "<i4", "q": "<i8", "36s": "S36"}
+_NUMPY_TYPES = {"B": "u1", "H": "<u2", "I": "<u4", "Q": "<u8", "i": "<i4", "q": "<i8"}
+_NUMPY_TYPES[f"{CLIENT_ID_BYTES}s"] = f"S{CLIENT_ID_BYTES}"
 _NAMES_SHOWN_MAX = 10
 _DIGITS_MAX = 40
 """Decimals with more digits than this before or after the point are not written out."""
 
 SAVED_HEADER = struct.Struct("<8sqQ")
-"""What a saved engine begins with: the magic bytes, the time of the next call, how many batches follow."""
+"""The beginning of a saved engine: the magic bytes, the time of the next call, the number of batches."""
 SAVED_BATCH = struct.Struct("<qI")
-"""What stands before each batch: its time and its length in bytes."""
+"""The header of each batch: its time and its length in bytes."""
 SAVED_MAGIC = b"JBKENG01"
 STATE_HASH_BYTES = 32
 
 
 class UnknownName(KeyError):
-    """No account, asset or market has this name; the text names those that there are."""
+    """No account, asset or market has this name; the text lists the known names."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
-class Rejected(ValueError):
-    """The engine refused a change; `reason` says why. Orders are not refused so: see `Outcome`."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(f"{reason.name}: {reason.text}")
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Rejected, (self.reason,)
-
-
 class Balance(NamedTuple):
-    """What an account has of one asset."""
+    """The balance of an account in one asset."""
 
     available: Decimal
     held: Decimal
-    """What its open orders can need."""
+    """Set aside for its open orders."""
 
 
 class PriceLevel(NamedTuple):
-    """One price of a side and the sum of what rests there."""
+    """One price of a side and the total quantity that rests there."""
 
     price: Decimal
     quantity: Decimal
@@ -82,42 +73,42 @@ class OpenOrder(NamedTuple):
 
     order_id: int
     client_order_id: str
-    """Empty where it has none."""
+    """Empty if it has none."""
     symbol: str
     side: Side
     price: Decimal
     quantity: Decimal
-    """What was asked for."""
+    """The quantity that was ordered."""
     filled: Decimal
 
     @property
-    def left(self) -> Decimal:
-        """What is still open of it."""
+    def remaining(self) -> Decimal:
+        """The quantity that is still open."""
         return self.quantity - self.filled
 
 
 class Fill(NamedTuple):
-    """One trade of an order that was placed."""
+    """One trade of an order."""
 
     trade_id: int
     maker_order_id: int
     price: Decimal
     quantity: Decimal
     fee: Decimal
-    """Of what was received: the base asset for a buy, the quote asset for a sell."""
+    """In the asset that the order receives: the base asset for a buy, the quote asset for a sell."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one order at once."""
+    """The immediate result of one order."""
 
     order_id: int | None
-    """None where it was refused."""
+    """None if it was rejected."""
     reason: Reason = Reason.NONE
-    """Why it was refused, or why what was not filled ended."""
+    """Why it was rejected, or why its remainder expired."""
     fills: list[Fill] = field(default_factory=list)
     resting: Decimal = Decimal(0)
-    """What rests in the book."""
+    """The quantity that rests in the book."""
 
     @property
     def accepted(self) -> bool:
@@ -141,11 +132,10 @@ def command_dtype() -> Any:
 def event_dtype() -> Any:
     """The NumPy dtype of one event, 256 bytes: the fields of all three views, each at its place.
 
-    Which of them an event has is said by its kind: those of `records.TradeEvent` where it is TRADE, of
-    `records.PreventedEvent` where it is TRADE_PREVENTED, else of `records.OrderEvent`. Fields of different views lie over
-    each other, so a field that the event's view has not is bytes of another one. Where two views have a field of one name
-    at different places (`prevented_lots`, `self_trade_group`), the name is that of the OrderEvent, and the other one has
-    `prevented_event_` in front.
+    The kind of an event says which view it has: TRADE that of `records.TradeEvent`, TRADE_PREVENTED that of
+    `records.PreventedEvent`, all others that of `records.OrderEvent`. The views share their memory, so a field that is not in
+    the event's view shows bytes of other fields. `prevented_lots` and `self_trade_group` are at different places in two
+    views: the name alone is the field of the OrderEvent, the other one has the prefix `prevented_event_`.
     """
     import numpy
 
@@ -164,7 +154,7 @@ def event_dtype() -> Any:
 # -- what comes in
 
 MARKET_WORDS = {"base", "quote", "maker_fee_ppm", "taker_fee_ppm", "open_orders_max"}
-"""Entries of a market's definition that are no decimals."""
+"""Entries of a market's definition that are not decimals."""
 
 
 def unknown_name(what: str, name: object, known: Collection[str]) -> UnknownName:
@@ -210,7 +200,7 @@ def plain_decimal(number: object) -> str:
 
 
 def step_count(number: Number, step: int, scale: int, what: str) -> int:
-    """How many ticks or lots a number is; more than any market allows are one more than those, and refused so."""
+    """How many ticks or lots a number is; at most AMOUNT_MAX + 1, which every market refuses."""
     units = Asset(0, what, scale).parse(plain_decimal(number))
     if units % step:
         raise DecimalError(f"{number} is not a whole number of {what}s of {trimmed(step, scale, step)}")
@@ -228,7 +218,7 @@ def side_of(side: object) -> Side:
 def order_type_of(
     price: Number | None, quantity: Number | None, quote_amount: Number | None, post_only: bool
 ) -> OrderType:
-    """What kind of order the arguments of `place` describe. Raises ValueError where they describe none."""
+    """The type of order that the arguments of `place` describe. Raises ValueError if they describe none."""
     if quantity is not None and quote_amount is not None:
         raise ValueError("an order has a quantity or a quote_amount, not both")
     if price is None:
@@ -276,20 +266,20 @@ def client_id_bytes(text: object) -> bytes:
 
 
 def read_saved(data: bytes) -> tuple[int, list[tuple[int, bytes]], int]:
-    """Time, journal and where it ends of a saved engine. Raises struct.error or ValueError where it is none."""
+    """Time, journal and end of the journal of a saved engine. Raises struct.error or ValueError if it is none."""
     magic, time_us, count = SAVED_HEADER.unpack_from(data)
-    position = SAVED_HEADER.size
+    offset = SAVED_HEADER.size
     if magic != SAVED_MAGIC:
         raise ValueError("these bytes are not a saved engine")
     journal = []
     for _ in range(count):
-        at_us, length = SAVED_BATCH.unpack_from(data, position)
-        position += SAVED_BATCH.size
-        journal.append((at_us, data[position : position + length]))
-        position += length
-    if len(data) != position + STATE_HASH_BYTES:
+        at_us, length = SAVED_BATCH.unpack_from(data, offset)
+        offset += SAVED_BATCH.size
+        journal.append((at_us, data[offset : offset + length]))
+        offset += length
+    if len(data) != offset + STATE_HASH_BYTES:
         raise ValueError("these bytes are not a saved engine: their length does not fit")
-    return time_us, journal, position
+    return time_us, journal, offset
 
 
 # -- what goes out
@@ -297,15 +287,15 @@ def read_saved(data: bytes) -> tuple[int, list[tuple[int, bytes]], int]:
 
 def outcome_of(market: Market, events: Iterable[Event]) -> Outcome:
     outcome = Outcome(None)
-    left = 0
+    remaining_lots = 0
     for event in events:
         if event.kind == EventKind.REJECTED:
             outcome.reason = Reason(event.reason)
         elif event.kind == EventKind.ORDER_ACCEPTED:
-            outcome.order_id, left = event.order_id, event.remaining_lots
+            outcome.order_id, remaining_lots = event.order_id, event.remaining_lots
         elif isinstance(event, TradeEvent):
             received = market.base if event.side == Side.BUY else market.quote
-            left = event.remaining_lots
+            remaining_lots = event.remaining_lots
             outcome.fills.append(
                 Fill(
                     event.trade_id,
@@ -316,8 +306,8 @@ def outcome_of(market: Market, events: Iterable[Event]) -> Outcome:
                 )
             )
         elif event.kind == EventKind.ORDER_CLOSED and event.order_id == outcome.order_id:
-            outcome.reason, left = Reason(event.reason), 0
-    outcome.resting = quantity_of(left, market)
+            outcome.reason, remaining_lots = Reason(event.reason), 0
+    outcome.resting = quantity_of(remaining_lots, market)
     return outcome
 
 

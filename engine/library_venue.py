@@ -1,14 +1,14 @@
-"""The operator's side of `engine.Engine`: listings, accounts and money, and how one batch is carried out."""
+"""The operator's side of `engine.Engine`: listings, accounts and money, and the execution of one batch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from engine.definitions import Rejected
 from engine.library_values import (
     MARKET_WORDS,
     Number,
-    Rejected,
     closed_orders,
     plain_decimal,
     text_bytes,
@@ -55,20 +55,20 @@ class EngineVenue:
             self.core = Core()
         self.listing = Listing()
         self.accounts: dict[str, int] = {}
-        """The number of each account, by name; the house, which has the fees, is number 0 and is not among them."""
+        """The number of each account, by name. The house, which receives the fees, is number 0 and is not in here."""
         self._reference = reference
         self._time_us = 0
         self._batches = 0
         self._journal: list[tuple[int, bytes]] | None = [] if journal else None
-        """(time_us, batch) of all that was ever done."""
+        """(time_us, batch) of every batch so far."""
 
     @property
     def time_us(self) -> int:
         """The time of the next call, microseconds since 1970 UTC; set it to move time, 0 to 2^63 - 1.
 
         Raises, when it is set:
-            TypeError: it is no whole number.
-            ValueError: it is before what it was, or out of range. Time never runs backwards.
+            TypeError: this is no whole number.
+            ValueError: this is earlier than the time now, or out of range. Time never runs backwards.
         """
         return self._time_us
 
@@ -86,7 +86,7 @@ class EngineVenue:
 
         Args:
             name: 1 to 10 characters A-Z 0-9.
-            scale: with how many decimals amounts are kept, 0 to 8.
+            scale: the number of decimals of an amount, 0 to 8.
 
         Raises:
             Rejected: INVALID_ASSET_DEFINITION, or ASSET_EXISTS.
@@ -102,9 +102,9 @@ class EngineVenue:
 
         Args:
             symbol: 1 to 20 characters A-Z 0-9.
-            definition: what stands under `[markets.SYMBOL]` of a venue.toml: base, quote, tick, lot, and optionally
+            definition: the entries of `[markets.SYMBOL]` in a venue.toml: base, quote, tick, lot, and optionally
                 price_min, price_max, quantity_min, quantity_max, notional_min, notional_max, maker_fee_ppm, taker_fee_ppm,
-                open_orders_max. Limits that are left out are as wide as the numbers allow.
+                open_orders_max. A limit that you leave out is as wide as the numbers allow.
 
         Raises:
             VenueError: an entry is missing, unknown or out of range.
@@ -144,7 +144,7 @@ class EngineVenue:
         self._set_state(symbol, MarketState.HALTED)
 
     def resume(self, symbol: str | None = None) -> None:
-        """Lets a market, or the venue, trade again; a market that was halted by itself stays so. Raises UnknownName."""
+        """Lets a market, or the venue, trade again; a market that was halted on its own stays halted. Raises UnknownName."""
         self._set_state(symbol, MarketState.TRADING)
 
     def _set_state(self, symbol: str | None, state: MarketState) -> None:
@@ -154,14 +154,14 @@ class EngineVenue:
     # -- accounts and money
 
     def add_account(self, name: str, deposits: Mapping[str, Number] | None = None) -> None:
-        """Opens an account and pays in what is given by asset; nothing is paid in where an amount is 0.
+        """Opens an account and pays in the deposits, by asset; an amount of 0 is left out.
 
         Args:
             name: 1 to 32 characters a-z 0-9 . _ - beginning with a letter or digit.
 
         Raises:
-            Rejected: INVALID_ACCOUNT_NAME or ACCOUNT_EXISTS; INVALID_AMOUNT where an asset would pass 2^62 smallest units,
-                which leaves the account open.
+            Rejected: INVALID_ACCOUNT_NAME or ACCOUNT_EXISTS; INVALID_AMOUNT if an asset would pass 2^62 smallest units:
+                then the account is open already.
             UnknownName, DecimalError, TypeError: as `deposit`; then the account is not opened.
         """
         units = {asset: self._units(asset, amount) for asset, amount in (deposits or {}).items()}
@@ -216,26 +216,26 @@ class EngineVenue:
     # -- one batch
 
     def _execute(self, command: Command, *parts: bytes) -> list[Event]:
-        """Carries out one command; all its events, also those for which one entry has no room."""
+        """Executes one command; all its events, also those for which one entry has no room."""
         builder = BatchBuilder()
         builder.add(command, *parts)
         entry = self._run(builder.build(producer=1, incarnation=1, number=self._batches + 1))
         return [event for part in (entry, *self._finish()) for event in part]
 
     def _finish(self) -> Iterator[EventEntry]:
-        """Lets what a full entry has left over go on, as a venue does by a tick, until nothing is due."""
+        """Finishes what a full entry has left over, by a tick, as a venue does, until nothing is due."""
         tick = BatchBuilder()
         tick.add(Command(kind=CommandKind.TIME_TICK))
         while (due_us := self.core.next_deadline_us) is not None and due_us <= self._time_us:
             yield self._run(tick.build(producer=1, incarnation=1, number=self._batches + 1))
 
     def _run(self, batch: bytes) -> EventEntry:
-        """Carries out one batch."""
+        """Executes one batch."""
         entry = EventEntry(self.core.execute(self._time_us, batch))
         self._batches += 1
         if self._journal is not None:
             self._journal.append((self._time_us, batch))
-        # Only what defines something has a blob.
+        # Only definitions have a blob.
         if entry.header.blob_length:
             for event in entry:
                 self.listing.apply(entry, event)
@@ -244,7 +244,7 @@ class EngineVenue:
         return entry
 
     def _change(self, command: Command, *parts: bytes) -> list[Event]:
-        """Carries out a command that is not an order. Raises Rejected."""
+        """Executes a command that is not an order. Raises Rejected."""
         events = self._execute(command, *parts, *_NOTE)
         if events[0].kind == EventKind.REJECTED:
             raise Rejected(Reason(events[0].reason))

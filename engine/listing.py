@@ -60,7 +60,7 @@ class Market:
 
 @dataclass(slots=True)
 class Listing:
-    """Assets, markets and their states as the events tell them: a projection, kept current by `apply`."""
+    """Assets, markets and their states, learned from the events: a projection that `apply` keeps current."""
 
     assets: dict[int, Asset] = field(default_factory=dict)
     markets: dict[int, Market] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Listing:
     venue_state: MarketState = MarketState.TRADING
 
     def apply(self, entry: EventEntry, event: Event) -> bool:
-        """Takes in one event; True where it changed something here."""
+        """Applies one event; True if it changed something here."""
         if not isinstance(event, OrderEvent):
             return False
         if event.kind == EventKind.ASSET_ADDED:

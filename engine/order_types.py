@@ -1,9 +1,9 @@
 """The order types of the venue: one row each, and nothing else about them anywhere.
 
-A row says what an order of that type may do. When an order is checked, the engine turns (order type, time in force) into the bits of
-`OrderFlag` (`order_flags`), and from there on asks only for those: no other code of the engine names an order type. The
-table of flags in C (`engine/order_types.pxd`, written by `python -m engine.declarations`), the names of the wire, exchangeInfo
-and docs/order-types.md come from the same rows.
+A row says what an order of that type may do. When the engine checks an order, it turns (order type, time in force) into
+the bits of `OrderFlag` (`order_flags`), and from there on looks only at those: no other code of the engine names an order
+type. The table of flags in C (`engine/order_types.pxd`, written by `python -m engine.declarations`), the names of the wire,
+exchangeInfo and docs/order-types.md come from the same rows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The binary records of the venue: what stands in the journal, in the events, and in a dump of the engine's state.
+"""The binary records of the venue: those of the journal, of the events, and of a dump of the engine's state.
 
 One definition serves all. The classes below are the Python view of the records; the `Layout` of each packs and unpacks its
 bytes; `engine/records.pxd`, the C structs of the compiled code, is written from them by
@@ -53,6 +53,7 @@ FILLS_MAX = 2_048
 NO_COMMAND = 0xFFFFFFFF
 """The command index of an event that answers no command of its entry."""
 CLIENT_ID_BYTES = 36
+"""Length of a client order id in a record; shorter ones end with zero bytes."""
 AMOUNT_MAX = (1 << 62) - 1
 """Largest amount, value or sum of an asset that the venue keeps, in smallest units."""
 ID_MAX = (1 << 53) - 1
@@ -78,7 +79,7 @@ U32 = Annotated[int, "I", "uint32_t"]
 U64 = Annotated[int, "Q", "uint64_t"]
 I32 = Annotated[int, "i", "int32_t"]
 I64 = Annotated[int, "q", "int64_t"]
-ClientId = Annotated[bytes, "36s", "char[36]"]
+ClientId = Annotated[bytes, f"{CLIENT_ID_BYTES}s", f"char[{CLIENT_ID_BYTES}]"]
 Digest = Annotated[bytes, "32s", "char[32]"]
 Magic = Annotated[bytes, "8s", "char[8]"]
 
@@ -151,7 +152,7 @@ class EventKind(IntEnum):
     TRADE_PREVENTED = 43
     """Two orders would have traded, and self-trade prevention kept them from it."""
     ICEBERG_REFILLED = 44
-    """The visible part of an iceberg order was used up: the next one stands at the end of its queue."""
+    """The visible part of an iceberg order was used up: the next one is at the end of the queue."""
     STATE_REPORTED = 50
 
 
@@ -269,7 +270,7 @@ class Command(NamedTuple):
 
 
 class OrderTerms(NamedTuple):
-    """The rare terms of an order: the first part of the blob of a command with the flag HAS_TERMS. A plain order has none."""
+    """The rare terms of an order: the first part of the blob of a command with the flag HAS_TERMS. Most orders have none."""
 
     activation_ticks: I64 = 0
     minimum_lots: I64 = 0
@@ -516,14 +517,14 @@ class KeyDefinition(NamedTuple):
 
 
 class EpochStart(NamedTuple):
-    """First record of an epoch (P1): it continues the entry `previous_epoch-previous_sequence`, whose head it names."""
+    """First record of an epoch (P1): it continues the entry `previous_epoch-previous_sequence`, whose chain head it names."""
 
     previous_epoch: U64 = 0
     previous_sequence: U64 = 0
     previous_head: Digest = bytes(32)
     rules_version: U64 = 0
     ids_skip: U64 = 0
-    """How many order ids, and trade and update ids of each market, are passed over, because a lost tail may have used them."""
+    """How many order ids, and trade and update ids of each market, are skipped, because a lost tail may have used them."""
 
 
 class StateReport(NamedTuple):
@@ -566,7 +567,7 @@ class SavedAsset(NamedTuple):
 
 
 class SavedMarket(NamedTuple):
-    """A market; its MarketDefinition stands before it, its symbol follows as a part."""
+    """A market; its MarketDefinition comes before it, its symbol follows as a part."""
 
     last_trade_id: U64 = 0
     last_update_id: U64 = 0
@@ -617,7 +618,7 @@ class SavedKey(NamedTuple):
 
 
 class SavedOrder(NamedTuple):
-    """An open order. Its market and side follow from where it stands."""
+    """An open order. Its place in the dump says its market and side."""
 
     order_id: U64 = 0
     price_ticks: I64 = 0
@@ -766,24 +767,24 @@ def unpack_parts(data: bytes) -> list[bytes]:
         MalformedRecord: a length points past the end.
     """
     parts = []
-    position = 0
-    while position < len(data):
-        end = position + 2
+    offset = 0
+    while offset < len(data):
+        end = offset + 2
         if end > len(data):
             raise MalformedRecord("a part's length is cut off")
-        end += data[position] | data[position + 1] << 8
+        end += data[offset] | data[offset + 1] << 8
         if end > len(data):
             raise MalformedRecord("a part is cut off")
-        parts.append(bytes(data[position + 2 : end]))
-        position = end
+        parts.append(bytes(data[offset + 2 : end]))
+        offset = end
     return parts
 
 
 def client_id(text: str) -> bytes:
-    """A client order id as it stands in a record: ASCII, zero-padded to 36 bytes.
+    """A client order id as a record has it: ASCII, zero-padded to CLIENT_ID_BYTES.
 
     Raises:
-        ValueError: more than 36 characters, or one outside ASCII.
+        ValueError: more than CLIENT_ID_BYTES characters, or one outside ASCII.
     """
     data = text.encode("ascii")
     if len(data) > CLIENT_ID_BYTES:

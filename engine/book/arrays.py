@@ -1,4 +1,4 @@
-"""Arrays of operations and events, for `Book.apply`: NumPy is imported only when one is asked for, because it need not be there."""
+"""Arrays of operations and events, for `Book.apply`. NumPy is optional, so it is imported only for the first array."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def event_dtype() -> Any:
     return _dtype("event", EVENT_FIELDS)
 
 
-# Made when first asked for, because NumPy need not be there.
+# Filled on first use, because NumPy is optional.
 _dtypes: dict[str, Any] = {}
 
 
@@ -37,7 +37,7 @@ assert _OPERATION.size == 40
 
 
 def records_of(operations: Any) -> Any:
-    """What `Book.apply` was given, as a contiguous array of `operation_dtype()`."""
+    """The argument of `Book.apply` as a contiguous array of `operation_dtype()`."""
     import numpy
 
     dtype = operation_dtype()

@@ -19,7 +19,7 @@ cdef class Book:
     cdef BookState state
     # The events of the last call of one operation.
     cdef EventBlock last
-    # Blocks of earlier batches, used again as soon as nobody else holds them.
+    # Blocks of earlier batches, used again as soon as no caller holds them.
     cdef list blocks
 
     cdef BookEventRecord* _begin(self) except NULL

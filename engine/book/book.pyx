@@ -11,7 +11,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.ref cimport Py_REFCNT
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from engine.book.ladder cimport (
     NO_ASK,
@@ -27,6 +27,7 @@ from engine.book.ladder cimport (
     ladder_price,
     ladder_quantity,
     ladder_rest,
+    side_is_ask,
 )
 from engine.book.memory cimport jibek_allocate
 from engine.book.order_ids cimport ids_get, ids_insert, ids_reserve
@@ -57,10 +58,9 @@ from engine.book.operations cimport (
     is_value,
 )
 from engine.book.price_tree cimport Level, tree_level, tree_worse_level
-from engine.book.saved_book cimport SavedBookOrder, saved_book_size, saved_book_write
-from engine.book.walk cimport VALUE_MAX
+from engine.book.saved_book cimport SAVED_HEADER_BYTES, SavedBookOrder, saved_book_size, saved_book_write
 from engine.order_types cimport TIME_IN_FORCE_GTC
-from engine.records cimport SIDE_BUY, SIDE_SELL
+from engine.records cimport AMOUNT_MAX, BOOK_MAGIC, SIDE_BUY, SIDE_SELL
 
 import operator
 import os
@@ -75,7 +75,6 @@ from engine.book.values import (
     RestingOrder,
 )
 from engine.reasons import Reason
-from engine.records import BOOK_MAGIC as STATE_MAGIC
 from engine.records import Side
 
 assert sizeof(BookOperationRecord) == 40
@@ -101,12 +100,12 @@ assert [int(kind) for kind in OperationKind] == [
 
 
 cdef event_of(const BookEventRecord* record):
-    cdef uint64_t side = record.head >> 8 & 255
+    cdef uint64_t side = record.prefix >> 8 & 255
     return BookEvent(
-        BookEventKind(record.head & 255),
+        BookEventKind(record.prefix & 255),
         Side(side) if side else None,
-        Reason(record.head >> 16 & 0xFFFF),
-        record.head >> 32,
+        Reason(record.prefix >> 16 & 0xFFFF),
+        record.prefix >> 32,
         record.order_id,
         record.maker_order_id,
         record.price_ticks,
@@ -191,8 +190,8 @@ cdef class Book:
 
     Order ids are 64-bit numbers that the caller chooses, unique among the resting orders. Prices are whole ticks and
     quantities whole lots, both from 1 to 2^62 - 1; any other whole number is refused. A refusal is an event, not an
-    exception; what is no whole number, such as 100.7 or "100", is a TypeError and never rounded. After a MemoryError the
-    book may have done a part of the operation. A book is used by one thread at a time.
+    exception. 100.7 or "100" is no whole number: it raises TypeError and is never rounded. After a MemoryError the book may
+    have done a part of the operation. Use a book from one thread at a time.
 
     >>> book = Book()
     >>> book.place(1, Side.SELL, price_ticks=101, quantity_lots=5)
@@ -222,18 +221,18 @@ cdef class Book:
     # -- one operation a call
 
     def place(self, order_id, side, price_ticks, quantity_lots, time_in_force=TIME_IN_FORCE_GTC):
-        """Matches a limit order and rests what is left of it.
+        """Matches a limit order and rests its remainder.
 
         Args:
             order_id: 0 to 2^64 - 1, unique among the resting orders.
             side: Side.BUY or Side.SELL.
             price_ticks: 1 to 2^62 - 1; the worst price at which it trades.
             quantity_lots: 1 to 2^62 - 1.
-            time_in_force: GTC rests what is left, IOC lets it expire, FOK fills all or nothing.
+            time_in_force: GTC rests the remainder, IOC lets it expire, FOK fills all or nothing.
 
         Returns:
-            The number of events, which `events` gives: ACCEPTED, then a TRADE for each fill, then EXPIRED for a rest that
-            does not stay; or REJECTED alone.
+            The number of events, which `events` returns: ACCEPTED, then a TRADE for each fill, then EXPIRED if a remainder
+            does not rest; or REJECTED alone.
 
         Raises:
             TypeError: an argument is no whole number.
@@ -250,7 +249,7 @@ cdef class Book:
         return self._end(book_place(&self.state, self._begin(), 0, &record))
 
     def market(self, order_id, side, quantity_lots):
-        """Fills up to `quantity_lots` at whatever price there is; the rest expires.
+        """Fills up to `quantity_lots` at whatever price there is; the remainder expires.
 
         Args:
             order_id: 0 to 2^64 - 1; it never rests, so it need not be unique.
@@ -258,7 +257,7 @@ cdef class Book:
             quantity_lots: 1 to 2^62 - 1.
 
         Returns:
-            The number of events: ACCEPTED, a TRADE for each fill, EXPIRED for what is left; or REJECTED alone.
+            The number of events: ACCEPTED, a TRADE for each fill, EXPIRED for a remainder; or REJECTED alone.
 
         Raises:
             TypeError: an argument is no whole number.
@@ -276,7 +275,7 @@ cdef class Book:
         """Removes a resting order.
 
         Returns:
-            1: the event is CANCELLED, or REJECTED with UNKNOWN_ORDER where no such order rests.
+            1: the event is CANCELLED, or REJECTED with UNKNOWN_ORDER if no such order rests.
 
         Raises:
             TypeError: the order id is no whole number.
@@ -298,8 +297,8 @@ cdef class Book:
             quantity_lots: 1 to 2^62 - 1.
 
         Returns:
-            The number of events: CANCELLED and those of `place`. Where there is no such order, or the new one is not
-            valid, nothing changes and the only event is REJECTED.
+            The number of events: CANCELLED and those of `place`. If there is no such order, or the new one is not valid,
+            nothing changes and the only event is REJECTED.
 
         Raises:
             TypeError: an argument is no whole number.
@@ -318,8 +317,8 @@ cdef class Book:
         """Leaves `quantity_lots` of a resting order, fewer than it has; it keeps its place in the queue.
 
         Returns:
-            1: the event is AMENDED, or REJECTED with UNKNOWN_ORDER or, where it does not have more than that,
-            INVALID_QUANTITY.
+            1: the event is AMENDED, or REJECTED with UNKNOWN_ORDER, or with INVALID_QUANTITY if the order does not have
+            more than that.
 
         Raises:
             TypeError: an argument is no whole number.
@@ -353,7 +352,7 @@ cdef class Book:
         return self.last.records
 
     cdef _end(self, BookEventRecord* event):
-        """The number of events of an operation, whose last one stands before `event`."""
+        """The number of events of an operation, the last of which is before `event`."""
         self.last.records = self.state.events.records
         self.last.capacity = self.state.events.capacity
         if event == NULL:
@@ -365,21 +364,21 @@ cdef class Book:
     # -- many operations a call
 
     def apply(self, operations):
-        """Carries out an array of operations and returns the array of all their events.
+        """Executes an array of operations and returns the array of all their events.
 
         Args:
             operations: a NumPy structured array with the fields of `operation_dtype()`, one dimension, or tuples of
                 them. The fields are the kind (OperationKind), side, time in force, two reserved ones, order id, new
-                order id (REPLACE), price and quantity; what a kind of operation does not need is ignored. An array of
-                that very dtype is read where it lies, if it is contiguous; other integers, byte orders and orders of
-                the fields are converted.
+                order id (REPLACE), price and quantity; a field that a kind of operation does not need is ignored. A
+                contiguous array of exactly that dtype is read in place; other integers, byte orders and orders of the
+                fields are converted.
 
         Returns:
             A NumPy structured array of `event_dtype()`, shape (events,); its field `operation` is the index of the
-            operation that is answered. It is the caller's: memory is used again only once nobody holds it.
+            operation that an event answers. The array is yours: its memory is used again only after you drop it.
 
         Raises:
-            TypeError: it is no array, or a field holds what are no whole numbers, such as floats.
+            TypeError: it is no array, or a field is not of whole numbers.
             ValueError: the fields are not those of `operation_dtype()`, or the array has not one dimension.
             OverflowError: a number does not fit its field; numbers are never cut.
 
@@ -426,7 +425,7 @@ cdef class Book:
         return block
 
     cdef EventBlock _free_block(self, uint64_t capacity):
-        """A block that nobody reads."""
+        """A block whose memory no caller holds."""
         cdef EventBlock block
         for block in self.blocks:
             # The list holds one reference, the loop's variable another.
@@ -443,12 +442,12 @@ cdef class Book:
 
     @property
     def best_bid(self):
-        """The highest price bid in ticks; None where there is no bid."""
+        """The highest bid in ticks; None if there is no bid."""
         return ladder_best_bid(&self.state.ladder) or None
 
     @property
     def best_ask(self):
-        """The lowest price asked in ticks; None where there is no ask."""
+        """The lowest ask in ticks; None if there is no ask."""
         cdef int64_t price_ticks = ladder_best_ask(&self.state.ladder)
         return None if price_ticks == NO_ASK else price_ticks
 
@@ -457,7 +456,7 @@ cdef class Book:
         return self.state.arena.live
 
     def __contains__(self, order_id):
-        """Whether an order of that id rests. Raises TypeError where it is no whole number. Cost: O(1)."""
+        """Whether an order of that id rests. Raises TypeError if the id is no whole number. Cost: O(1)."""
         return self._find(order_id) != 0
 
     def __iter__(self):
@@ -471,7 +470,7 @@ cdef class Book:
         return f"<Book: {count} order{'' if count == 1 else 's'}, bid {bid}, ask {ask}>"
 
     def order(self, order_id):
-        """The resting order of that id as RestingOrder; None where there is none.
+        """The resting order of that id as RestingOrder; None if there is none.
 
         Raises:
             TypeError: the order id is no whole number.
@@ -486,10 +485,10 @@ cdef class Book:
 
         Args:
             side: Side.BUY or Side.SELL.
-            price_ticks: the one price; None gives the whole side.
+            price_ticks: only this price; None gives the whole side.
 
         Returns:
-            A list of RestingOrder; empty where nothing rests there.
+            A list of RestingOrder; empty if none rests there.
 
         Raises:
             TypeError: an argument is no whole number.
@@ -497,16 +496,16 @@ cdef class Book:
 
         Complexity: O(orders in the list).
         """
-        cdef bint ask = is_sell(side)
-        cdef Level* level = ladder_best_level(&self.state.ladder, ask)
+        cdef bint is_ask = read_is_ask(side)
+        cdef Level* level = ladder_best_level(&self.state.ladder, is_ask)
         cdef Level* only = NULL
         cdef int64_t price
         cdef uint32_t handle
         if price_ticks is not None:
             price = read_number(price_ticks, "price_ticks")
-            only = tree_level(&self.state.ladder.sides[ask], ladder_key(ask, price)) if is_value(price) else NULL
+            only = tree_level(&self.state.ladder.sides[is_ask], ladder_key(is_ask, price)) if is_value(price) else NULL
             level = only
-        handle = level.head if level != NULL else 0
+        handle = level.first if level != NULL else 0
         result = []
         while handle and (only == NULL or self.state.arena.nodes[handle].level == only):
             result.append(self._resting(handle))
@@ -514,11 +513,11 @@ cdef class Book:
         return result
 
     def depth(self, side, levels=None):
-        """Prices of a side and what rests there (L2), best first.
+        """Prices of a side and the quantities resting there (L2), best first.
 
         Args:
             side: Side.BUY or Side.SELL.
-            levels: how many at most; None gives all.
+            levels: the most levels that you want; None gives all.
 
         Returns:
             A list of DepthLevel.
@@ -529,18 +528,18 @@ cdef class Book:
 
         Complexity: O(levels in the list).
         """
-        cdef bint ask = is_sell(side)
-        cdef Level* level = ladder_best_level(&self.state.ladder, ask)
+        cdef bint is_ask = read_is_ask(side)
+        cdef Level* level = ladder_best_level(&self.state.ladder, is_ask)
         cdef uint64_t left = read_levels(levels)
         result = []
         while level != NULL and left:
-            result.append(DepthLevel(ladder_key(ask, level.key), level.quantity_lots))
+            result.append(DepthLevel(ladder_key(is_ask, level.key), level.quantity_lots))
             level = tree_worse_level(level)
             left -= 1
         return result
 
     def quantity(self, side, price_ticks):
-        """The lots that rest on a side at a price; 0 where nothing does.
+        """The lots that rest on a side at a price; 0 if none do.
 
         Raises:
             TypeError: an argument is no whole number.
@@ -548,12 +547,12 @@ cdef class Book:
 
         Complexity: O(1).
         """
-        cdef bint ask = is_sell(side)
+        cdef bint is_ask = read_is_ask(side)
         cdef int64_t price = read_number(price_ticks, "price_ticks")
-        return ladder_quantity(&self.state.ladder, ask, price) if is_value(price) else 0
+        return ladder_quantity(&self.state.ladder, is_ask, price) if is_value(price) else 0
 
     def queue_place(self, order_id):
-        """What is filled before a resting order at its price, as QueuePlace; None where there is no such order.
+        """What is filled before a resting order at its price, as QueuePlace; None if there is no such order.
 
         Raises:
             TypeError: the order id is no whole number.
@@ -573,7 +572,7 @@ cdef class Book:
             lots_ahead += self.state.arena.nodes[handle].remaining_lots
 
     cdef uint32_t _find(self, object order_id) except? 0:
-        """The handle of a resting order; 0 where there is none of that id, which may be any whole number."""
+        """The handle of a resting order; 0 if none has that id, which may be any whole number."""
         cdef uint64_t order_number = 0
         return self._handle(order_number) if is_order_id(order_id, &order_number) else 0
 
@@ -588,7 +587,7 @@ cdef class Book:
     # -- the whole state
 
     def clear(self):
-        """Forgets all orders and gives back their memory, without events. Cost: O(levels)."""
+        """Removes all orders and frees their memory, without events. Cost: O(levels)."""
         book_free(&self.state)
 
     def copy(self):
@@ -625,11 +624,11 @@ cdef class Book:
         """The book of which `data` is the state. Cost: O(orders).
 
         Args:
-            data: what `to_bytes` gave, as bytes or any contiguous buffer of them.
+            data: the result of `to_bytes`, as bytes or any contiguous buffer.
 
         Raises:
             TypeError: it is no buffer.
-            ValueError: these are not bytes of `to_bytes`, or no book could have that state.
+            ValueError: `to_bytes` did not write these bytes, or no book can have that state.
         """
         cdef Book book = Book()
         if data is None:
@@ -638,10 +637,10 @@ cdef class Book:
         return book
 
     def save(self, path):
-        """Writes the state of the book, `to_bytes`, to a file, which appears whole or not at all.
+        """Writes the state of the book, `to_bytes`, to a file, all of it or nothing.
 
         Raises:
-            OSError: the file cannot be written; what was there before stays.
+            OSError: the file cannot be written; an older file of this name is still there.
         """
         temporary = f"{os.fsdecode(path)}.new"
         with open(temporary, "wb") as file:
@@ -665,25 +664,29 @@ cdef class Book:
         cdef uint64_t count
         cdef uint64_t index
         cdef SavedBookOrder saved
-        if data.shape[0] < 8 or bytes(data[:8]) != STATE_MAGIC or (data.shape[0] - 8) % sizeof(SavedBookOrder):
+        if (
+            data.shape[0] < SAVED_HEADER_BYTES
+            or memcmp(&data[0], BOOK_MAGIC, SAVED_HEADER_BYTES) != 0
+            or (data.shape[0] - SAVED_HEADER_BYTES) % sizeof(SavedBookOrder)
+        ):
             raise ValueError("these bytes are not the state of a book")
-        count = (data.shape[0] - 8) // sizeof(SavedBookOrder)
+        count = (data.shape[0] - SAVED_HEADER_BYTES) // sizeof(SavedBookOrder)
         for index in range(count):
-            memcpy(&saved, &data[8 + index * sizeof(SavedBookOrder)], sizeof(SavedBookOrder))
+            memcpy(&saved, &data[SAVED_HEADER_BYTES + index * sizeof(SavedBookOrder)], sizeof(SavedBookOrder))
             self._load_order(&saved, index)
         return 0
 
     cdef int _load_order(self, const SavedBookOrder* saved, uint64_t index) except -1:
         cdef Arena* arena = &self.state.arena
-        cdef bint ask = saved.side == SIDE_SELL
-        cdef int64_t key = ladder_key(ask, saved.price_ticks)
+        cdef bint is_ask = side_is_ask(saved.side)
+        cdef int64_t key = ladder_key(is_ask, saved.price_ticks)
         cdef uint32_t handle
         if (
             saved.side - SIDE_BUY > 1
             or not is_value(saved.price_ticks)
             or not is_value(saved.remaining_lots)
-            or ladder_crosses(&self.state.ladder, ask, key)
-            or ladder_quantity(&self.state.ladder, ask, saved.price_ticks) > VALUE_MAX - saved.remaining_lots
+            or ladder_crosses(&self.state.ladder, is_ask, key)
+            or ladder_quantity(&self.state.ladder, is_ask, saved.price_ticks) > AMOUNT_MAX - saved.remaining_lots
             or self._handle(saved.order_id)
         ):
             raise ValueError(f"order {index} of the saved state does not fit the ones before it")

@@ -1,15 +1,15 @@
-"""A hash table of handles that stays small and quick whichever keys come and go; the keys stand where the handles lead.
+"""A hash table of handles that stays small and quick whichever keys come and go; the keys are where the handles lead.
 
 **Structure.** Groups of seven slots. A group's *tags* are one 64-bit word: a byte of hash for each slot, 0 where it is
-free, and in the highest byte how many handles belong here but had to go on to a later group. So one load tells, for all
+free, and in the highest byte how many handles belong here but had to go on to a later group. So one load says, for all
 seven at once and without a branch that depends on the data, which slot may hold a key, which is free, and whether to
-look further. The handles stand in an array of their own.
+look further. The handles are in a second array.
 
 **Why this one.** Open addressing without groups guesses wrong at almost every insertion whether the slot is taken, and
 closing the gap behind a removal costs as much again.
 
 **Cost.** Find, add, remove: O(1) on average, one word of tags, one handle, and what the handle leads to; every key in the
-same group, which nobody can arrange by accident: O(n). Growing or shrinking asks for every key's hash again: O(1)
+same group, which does not happen by accident: O(n). Growing or shrinking asks for every key's hash again: O(1)
 amortised. Memory: 9 to 18 bytes a handle while it grows. It halves when it holds an eighth of what it can, so handles
 long gone cost nothing.
 
@@ -28,7 +28,7 @@ cdef extern from * nogil:
     /* Seven tags fill the lower bytes of a word; its highest byte counts the handles that had to go on. */
     #define JIBEK_TAG_ONES 0x0001010101010101ull
     #define JIBEK_TAG_TOPS 0x0080808080808080ull
-    #define JIBEK_TAG_RESTS 0x007f7f7f7f7f7f7full
+    #define JIBEK_TAG_LOWS 0x007f7f7f7f7f7f7full
     #define JIBEK_ONE_PASSED (1ull << 56)
     #define JIBEK_PASSED_MAX (255ull << 56)
 
@@ -37,14 +37,14 @@ cdef extern from * nogil:
     """
     const uint64_t TAG_ONES "JIBEK_TAG_ONES"
     const uint64_t TAG_TOPS "JIBEK_TAG_TOPS"
-    const uint64_t TAG_RESTS "JIBEK_TAG_RESTS"
+    const uint64_t TAG_LOWS "JIBEK_TAG_LOWS"
     const uint64_t ONE_PASSED "JIBEK_ONE_PASSED"
     const uint64_t PASSED_MAX "JIBEK_PASSED_MAX"
     uint64_t NO_TAGS "jibek_no_tags"[2]
 
 cdef enum:
     GROUP_SLOTS = 7
-    # A group has room for eight handles, so that an index is a shift; the eighth is always 0, nobody.
+    # A group has room for eight handles, so that an index is a shift; the eighth is always 0, no handle.
     GROUP_STRIDE = 8
     GROUPS_MIN = 8
 
@@ -63,7 +63,7 @@ cdef struct HandleTable:
     uint64_t count_min
 
 cdef struct TableSearch:
-    # Where a search stands: the group, its slots that are still to be looked at, and the slot of the last handle given.
+    # The state of a search: the group, its slots that are still to be looked at, and the slot of the last handle found.
     uint64_t group
     uint64_t same
     int lane
@@ -76,7 +76,7 @@ cdef inline void table_init(HandleTable* table) noexcept nogil:
 
 
 cdef inline void table_free(HandleTable* table) noexcept nogil:
-    """Gives back all memory; the table is as after `table_init`."""
+    """Frees all memory; the table is as after `table_init`."""
     free(table.handles)
     table_init(table)
 
@@ -92,7 +92,7 @@ cdef inline uint64_t tag_of(uint64_t hash) noexcept nogil:
 
 cdef inline uint64_t zero_tags(uint64_t tags) noexcept nogil:
     """A word in which the highest bit is set of each of the seven tags that is 0."""
-    return ~(((tags & TAG_RESTS) + TAG_RESTS) | tags) & TAG_TOPS
+    return ~(((tags & TAG_LOWS) + TAG_LOWS) | tags) & TAG_TOPS
 
 
 cdef inline uint64_t same_tags(uint64_t tags, uint64_t hash) noexcept nogil:
@@ -118,7 +118,7 @@ cdef inline uint32_t table_guess(const HandleTable* table, uint64_t hash) noexce
 
 
 cdef inline TableSearch table_search(const HandleTable* table, uint64_t hash) noexcept nogil:
-    """Begins to look for the handles of a hash; `table_next` gives them one by one."""
+    """Begins to look for the handles of a hash; `table_next` returns them one by one."""
     cdef TableSearch search
     search.group = hash >> table.shift
     search.same = same_tags(table.tags[search.group], hash)
@@ -126,7 +126,7 @@ cdef inline TableSearch table_search(const HandleTable* table, uint64_t hash) no
 
 
 cdef inline uint32_t table_next(const HandleTable* table, uint64_t hash, TableSearch* search) noexcept nogil:
-    """The next handle that may be the one; 0 where there is none any more."""
+    """The next handle that may be the one; 0 if there are no more."""
     while jibek_unlikely(search.same == 0):
         if jibek_likely(table.tags[search.group] < ONE_PASSED):
             return 0
@@ -233,7 +233,7 @@ cdef inline void table_remove(HandleTable* table, uint64_t hash, uint32_t handle
 
 
 cdef inline void table_shrink(HandleTable* table, HashOf hash_of, const void* keys) noexcept nogil:
-    """Gives back half of a table that is nearly empty; where memory is out it stays as large as it is."""
+    """Halves a table that is nearly empty; it stays as large as it is if memory is out."""
     if jibek_unlikely(table.count < table.count_min):
         table_resize(table, hash_of, keys, table.groups // 2)
 

@@ -123,7 +123,7 @@ cdef extern from * nogil:
     bint jibek_likely(bint condition)
     bint jibek_unlikely(bint condition)
     void jibek_prefetch(const void* address)
-    # One condition a call, with no `and` in it: only what stands inside the macro's brackets is left out of other builds.
+    # One condition a call, with no `and` in it: other builds leave out only what is inside the macro's brackets.
     void jibek_assert(bint condition)
     # Both are released with libc's free, and are NULL where memory is out.
     void* jibek_allocate(size_t size)

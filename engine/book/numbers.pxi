@@ -2,7 +2,7 @@
 
 cdef extern from *:
     """
-    /* The value of a plain int of one digit, 30 bits, as most are; 0 where it is another object. */
+    /* The value of an exact int of one digit, 30 bits, as most are; 0 where it is another object. */
     static inline int jibek_small_int(PyObject *number, long long *value) {
         if (!PyLong_CheckExact(number)) return 0;
     #if PY_VERSION_HEX >= 0x030C0000
@@ -68,7 +68,7 @@ cdef bint is_order_id(object number, uint64_t* order_id) except -1:
 
 
 cdef uint64_t read_levels(object levels) except? 0:
-    """How many levels are asked for; None asks for all."""
+    """How many levels a query wants; None wants all."""
     if levels is None:
         return <uint64_t>-1
     number = as_int(levels, "levels")
@@ -77,12 +77,12 @@ cdef uint64_t read_levels(object levels) except? 0:
     return min(number, 2**63)
 
 
-cdef bint is_sell(object side) except -1:
-    """Which side a question is about. Unlike an operation, a question of no side is the caller's mistake."""
+cdef bint read_is_ask(object side) except -1:
+    """The side of a query. Unlike an operation, a query of no side is the caller's mistake."""
     cdef int number = read_choice(side, "side")
     if number != SIDE_BUY and number != SIDE_SELL:
         raise ValueError(f"the side must be Side.BUY or Side.SELL, not {side}")
-    return number == SIDE_SELL
+    return side_is_ask(number)
 
 
 cdef as_int(object number, str name):

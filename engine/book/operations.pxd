@@ -30,6 +30,8 @@ from engine.book.ladder cimport (
     ladder_reduce,
     ladder_remove,
     ladder_rest,
+    side_is_ask,
+    side_number,
 )
 from engine.book.memory cimport jibek_allocate, jibek_likely, jibek_unlikely
 from engine.book.order_ids cimport (
@@ -49,11 +51,12 @@ from engine.book.prefetch cimport (
     prefetch_neighbours,
     prefetch_node,
     prefetch_slot,
-    prefetch_tail,
+    prefetch_last,
 )
-from engine.book.walk cimport FILLS_UNBOUNDED, VALUE_MAX, Taker, walk_fills, walk_take, wanted_lots
+from engine.book.walk cimport FILLS_UNBOUNDED, Taker, walk_fills, walk_take, wanted_lots
 from engine.order_types cimport TIME_IN_FORCE_FOK, TIME_IN_FORCE_GTC
 from engine.records cimport (
+    AMOUNT_MAX,
     REASON_INVALID_PRICE,
     REASON_INVALID_QUANTITY,
     REASON_INVALID_SIDE,
@@ -85,10 +88,10 @@ cdef enum:
     # With fewer orders than this all is in the second-level cache and asking for it ahead costs more than it saves.
     PREFETCH_FROM = 8192
     # The same for the orders that a new one is put behind.
-    PREFETCH_TAILS_FROM = 262144
+    PREFETCH_LAST_FROM = 262144
     # The same for the leaves of prices, by their number.
     PREFETCH_LEVELS_FROM = 512
-    # Quantities below 2^31 of fewer than 2^31 orders cannot pass VALUE_MAX together.
+    # Quantities below 2^31 of fewer than 2^31 orders cannot pass AMOUNT_MAX together.
     NARROW_BITS = 31
 
 cdef struct BookOperationRecord:
@@ -104,7 +107,7 @@ cdef struct BookOperationRecord:
 
 cdef struct BookEventRecord:
     # Kind, side << 8, reason << 16, index of the operation << 32: one store instead of four.
-    uint64_t head
+    uint64_t prefix
     uint64_t order_id
     uint64_t maker_order_id
     int64_t price_ticks
@@ -112,7 +115,7 @@ cdef struct BookEventRecord:
     int64_t remaining_lots
 
 cdef struct EventBuffer:
-    # Borrowed from its owner while operations are carried out, which may move it.
+    # Borrowed from its owner during operations, which may move it.
     BookEventRecord* records
     # Where room for EVENTS_PER_OPERATION ends.
     BookEventRecord* limit
@@ -129,7 +132,7 @@ cdef struct BookState:
 cdef struct Fills:
     # The owner of a walk: what the events of the taker's fills have in common, and where the next one goes, NULL where
     # memory is out.
-    uint64_t head
+    uint64_t prefix
     uint64_t order_id
     BookState* book
     BookEventRecord* event
@@ -143,7 +146,7 @@ cdef inline void book_init(BookState* book) noexcept nogil:
 
 
 cdef inline void book_free(BookState* book) noexcept nogil:
-    """Gives back the memory of orders, levels and ids; the book is empty."""
+    """Frees the memory of orders, levels and ids; the book is then empty."""
     ladder_free(&book.arena, &book.ladder)
     arena_free(&book.arena)
     ids_free(&book.ids)
@@ -151,7 +154,7 @@ cdef inline void book_free(BookState* book) noexcept nogil:
 
 
 cdef inline void book_compact(BookState* book) noexcept nogil:
-    """Moves the few orders that are left to new memory; where there is none they stay where they are."""
+    """Moves the few orders that are left to new memory; they stay where they are if memory is out."""
     cdef Compaction compaction
     if compaction_begin(&book.arena, &compaction):
         compaction_move(&book.arena, &book.ladder, &compaction)
@@ -159,7 +162,7 @@ cdef inline void book_compact(BookState* book) noexcept nogil:
 
 
 cdef inline void book_shrink(BookState* book) noexcept nogil:
-    """Gives back memory that orders which have gone leave unused."""
+    """Frees memory that orders which have gone leave unused."""
     ids_shrink(&book.ids, book.arena.nodes)
     if arena_is_sparse(&book.arena):
         book_compact(book)
@@ -168,20 +171,20 @@ cdef inline void book_shrink(BookState* book) noexcept nogil:
 # -- events
 
 
-cdef inline uint64_t event_head(int kind, int side, uint64_t operation) noexcept nogil:
+cdef inline uint64_t event_prefix(int kind, int side, uint64_t operation) noexcept nogil:
     return <uint64_t>kind | <uint64_t>side << 8 | operation << 32
 
 
 cdef inline BookEventRecord* event_write(
     BookEventRecord* event,
-    uint64_t head,
+    uint64_t prefix,
     uint64_t order_id,
     uint64_t maker_order_id,
     int64_t price_ticks,
     int64_t quantity_lots,
     int64_t remaining_lots,
 ) noexcept nogil:
-    event.head = head
+    event.prefix = prefix
     event.order_id = order_id
     event.maker_order_id = maker_order_id
     event.price_ticks = price_ticks
@@ -194,7 +197,7 @@ cdef inline BookEventRecord* event_reject(
     BookEventRecord* event, int side, uint64_t operation, uint64_t order_id, int reason
 ) noexcept nogil:
     return event_write(
-        event, event_head(EVENT_REJECTED, side, operation) | <uint64_t>reason << 16, order_id, 0, 0, 0, 0
+        event, event_prefix(EVENT_REJECTED, side, operation) | <uint64_t>reason << 16, order_id, 0, 0, 0, 0
     )
 
 
@@ -232,7 +235,7 @@ cdef inline bint write_trade(
         if fills.event == NULL:
             return False
     fills.event = event_write(
-        fills.event, fills.head, fills.order_id, maker.order_id, price_ticks, lots, maker.remaining_lots - lots
+        fills.event, fills.prefix, fills.order_id, maker.order_id, price_ticks, lots, maker.remaining_lots - lots
     )
     return True
 
@@ -240,9 +243,9 @@ cdef inline bint write_trade(
 cdef inline BookEventRecord* book_match(
     BookState* book,
     BookEventRecord* event,
-    uint64_t head,
+    uint64_t prefix,
     uint64_t order_id,
-    bint sells,
+    bint is_ask,
     int64_t key,
     int64_t* remaining_lots,
 ) noexcept nogil:
@@ -252,8 +255,8 @@ cdef inline BookEventRecord* book_match(
     taker.key = key
     taker.remaining_lots = remaining_lots[0]
     taker.fills_left = FILLS_UNBOUNDED
-    taker.sells = sells
-    fills.head = head | EVENT_TRADE
+    taker.is_ask = is_ask
+    fills.prefix = prefix | EVENT_TRADE
     fills.order_id = order_id
     fills.book = book
     fills.event = event
@@ -267,22 +270,22 @@ cdef inline BookEventRecord* book_match(
 
 
 cdef inline bint is_value(int64_t number) noexcept nogil:
-    """Whether it may be a price or a quantity: 1 to VALUE_MAX, in one comparison."""
-    return <uint64_t>number - 1 < <uint64_t>VALUE_MAX
+    """Whether it may be a price or a quantity: 1 to AMOUNT_MAX, in one comparison."""
+    return <uint64_t>number - 1 < <uint64_t>AMOUNT_MAX
 
 
 cdef inline bint level_overflows(
-    BookState* book, bint sells, int64_t price_ticks, int64_t quantity_lots, int64_t leaving_lots
+    BookState* book, bint is_ask, int64_t price_ticks, int64_t quantity_lots, int64_t leaving_lots
 ) noexcept nogil:
-    """Whether a level's sum could pass VALUE_MAX if `quantity_lots` came and `leaving_lots` went."""
+    """Whether a level's sum could pass AMOUNT_MAX if `quantity_lots` came and `leaving_lots` went."""
     # An order that matches rests on an empty level, so only what rests already counts.
     if jibek_likely((book.quantity_bits | <uint64_t>quantity_lots) >> NARROW_BITS == 0):
         return False
-    return ladder_quantity(&book.ladder, sells, price_ticks) - leaving_lots > VALUE_MAX - quantity_lots
+    return ladder_quantity(&book.ladder, is_ask, price_ticks) - leaving_lots > AMOUNT_MAX - quantity_lots
 
 
-cdef inline int place_refusal(const BookOperationRecord* record) noexcept nogil:
-    """Why an order is not valid whatever is in the book; 0 where it is."""
+cdef inline int check_place(const BookOperationRecord* record) noexcept nogil:
+    """The reason why an order is invalid whatever is in the book; 0 if it is valid."""
     if record.side - SIDE_BUY > <unsigned int>1:
         return REASON_INVALID_SIDE
     if record.time_in_force - TIME_IN_FORCE_GTC > <unsigned int>(TIME_IN_FORCE_FOK - TIME_IN_FORCE_GTC):
@@ -299,28 +302,28 @@ cdef inline BookEventRecord* place_valid(
     BookEventRecord* event,
     uint64_t operation,
     uint64_t order_id,
-    bint sells,
+    bint is_ask,
     const BookOperationRecord* record,
     int time_in_force,
 ) noexcept nogil:
     """Accepts an order of the record's price and quantity, matches it and rests what is left of it."""
-    cdef uint64_t head = event_head(0, SIDE_BUY + sells, operation)
-    cdef int64_t key = ladder_key(sells, record.price_ticks)
+    cdef uint64_t prefix = event_prefix(0, side_number(is_ask), operation)
+    cdef int64_t key = ladder_key(is_ask, record.price_ticks)
     cdef int64_t remaining_lots = record.quantity_lots
     cdef uint32_t handle
     book.quantity_bits |= <uint64_t>remaining_lots
-    event = event_write(event, head | EVENT_ACCEPTED, order_id, 0, record.price_ticks, remaining_lots, 0)
-    if ladder_crosses(&book.ladder, sells, key):
+    event = event_write(event, prefix | EVENT_ACCEPTED, order_id, 0, record.price_ticks, remaining_lots, 0)
+    if ladder_crosses(&book.ladder, is_ask, key):
         if time_in_force != TIME_IN_FORCE_FOK or walk_fills(
-            &book.ladder, &book.arena, sells, key, remaining_lots, FILLS_UNBOUNDED
+            &book.ladder, &book.arena, is_ask, key, remaining_lots, FILLS_UNBOUNDED
         ):
-            event = book_match(book, event, head, order_id, sells, key, &remaining_lots)
+            event = book_match(book, event, prefix, order_id, is_ask, key, &remaining_lots)
             if jibek_unlikely(event == NULL):
                 return NULL
         if remaining_lots == 0:
             return event
     if jibek_unlikely(time_in_force != TIME_IN_FORCE_GTC):
-        return event_write(event, head | EVENT_EXPIRED, order_id, 0, record.price_ticks, remaining_lots, 0)
+        return event_write(event, prefix | EVENT_EXPIRED, order_id, 0, record.price_ticks, remaining_lots, 0)
     if jibek_unlikely(not ids_reserve(&book.ids, book.arena.nodes)):
         return NULL
     handle = ladder_rest(&book.arena, &book.ladder, key, remaining_lots, order_id)
@@ -332,43 +335,43 @@ cdef inline BookEventRecord* place_valid(
 cdef inline BookEventRecord* book_place(
     BookState* book, BookEventRecord* event, uint64_t operation, const BookOperationRecord* record
 ) noexcept nogil:
-    cdef int reason = place_refusal(record)
-    cdef bint sells = record.side != SIDE_BUY
+    cdef int reason = check_place(record)
+    cdef bint is_ask = side_is_ask(record.side)
     if jibek_unlikely(reason):
         return event_reject(
             event, 0 if reason == REASON_INVALID_SIDE else record.side, operation, record.order_id, reason
         )
     if jibek_unlikely(ids_get(&book.ids, book.arena.nodes, record.order_id)):
         return event_reject(event, record.side, operation, record.order_id, REASON_ORDER_ID_IN_USE)
-    if jibek_unlikely(level_overflows(book, sells, record.price_ticks, record.quantity_lots, 0)):
+    if jibek_unlikely(level_overflows(book, is_ask, record.price_ticks, record.quantity_lots, 0)):
         return event_reject(event, record.side, operation, record.order_id, REASON_INVALID_QUANTITY)
-    return place_valid(book, event, operation, record.order_id, sells, record, record.time_in_force)
+    return place_valid(book, event, operation, record.order_id, is_ask, record, record.time_in_force)
 
 
 cdef inline BookEventRecord* book_market(
     BookState* book, BookEventRecord* event, uint64_t operation, const BookOperationRecord* record
 ) noexcept nogil:
-    cdef uint64_t head = event_head(0, record.side, operation)
+    cdef uint64_t prefix = event_prefix(0, record.side, operation)
     cdef int64_t remaining_lots = record.quantity_lots
     if jibek_unlikely(record.side - SIDE_BUY > <unsigned int>1):
         return event_reject(event, 0, operation, record.order_id, REASON_INVALID_SIDE)
     if jibek_unlikely(not is_value(record.quantity_lots)):
         return event_reject(event, record.side, operation, record.order_id, REASON_INVALID_QUANTITY)
-    event = event_write(event, head | EVENT_ACCEPTED, record.order_id, 0, 0, remaining_lots, 0)
-    event = book_match(book, event, head, record.order_id, record.side != SIDE_BUY, VALUE_MAX, &remaining_lots)
+    event = event_write(event, prefix | EVENT_ACCEPTED, record.order_id, 0, 0, remaining_lots, 0)
+    event = book_match(book, event, prefix, record.order_id, side_is_ask(record.side), AMOUNT_MAX, &remaining_lots)
     if jibek_unlikely(remaining_lots) and event != NULL:
-        event = event_write(event, head | EVENT_EXPIRED, record.order_id, 0, 0, remaining_lots, 0)
+        event = event_write(event, prefix | EVENT_EXPIRED, record.order_id, 0, 0, remaining_lots, 0)
     return event
 
 
-cdef inline BookEventRecord* book_take_out(
+cdef inline BookEventRecord* book_cancel_resting(
     BookState* book, BookEventRecord* event, uint64_t operation, uint32_t handle
 ) noexcept nogil:
     """Cancels an order that rests."""
     cdef Node* node = &book.arena.nodes[handle]
     event = event_write(
         event,
-        event_head(EVENT_CANCELLED, SIDE_BUY + ladder_is_ask(node), operation),
+        event_prefix(EVENT_CANCELLED, side_number(ladder_is_ask(node)), operation),
         node.order_id,
         0,
         ladder_price(node),
@@ -387,11 +390,11 @@ cdef inline BookEventRecord* book_cancel(
     cdef uint32_t handle = ids_get(&book.ids, book.arena.nodes, record.order_id)
     if jibek_unlikely(handle == 0):
         return event_reject(event, 0, operation, record.order_id, REASON_UNKNOWN_ORDER)
-    return book_take_out(book, event, operation, handle)
+    return book_cancel_resting(book, event, operation, handle)
 
 
-cdef inline int replace_refusal(BookState* book, Node* node, const BookOperationRecord* record) noexcept nogil:
-    """Why an order that rests cannot be replaced; 0 where it can."""
+cdef inline int check_replace(BookState* book, Node* node, const BookOperationRecord* record) noexcept nogil:
+    """The reason why a resting order cannot be replaced; 0 if it can."""
     cdef int64_t leaving_lots = node.remaining_lots if ladder_price(node) == record.price_ticks else 0
     if not is_value(record.price_ticks):
         return REASON_INVALID_PRICE
@@ -409,16 +412,16 @@ cdef inline BookEventRecord* book_replace(
 ) noexcept nogil:
     cdef uint32_t handle = ids_get(&book.ids, book.arena.nodes, record.order_id)
     cdef Node* node = &book.arena.nodes[handle]
-    cdef bint ask
+    cdef bint is_ask
     cdef int reason
     if jibek_unlikely(handle == 0):
         return event_reject(event, 0, operation, record.order_id, REASON_UNKNOWN_ORDER)
-    ask = ladder_is_ask(node)
-    reason = replace_refusal(book, node, record)
+    is_ask = ladder_is_ask(node)
+    reason = check_replace(book, node, record)
     if jibek_unlikely(reason):
-        return event_reject(event, SIDE_BUY + ask, operation, record.order_id, reason)
-    event = book_take_out(book, event, operation, handle)
-    return place_valid(book, event, operation, record.new_order_id, ask, record, TIME_IN_FORCE_GTC)
+        return event_reject(event, side_number(is_ask), operation, record.order_id, reason)
+    event = book_cancel_resting(book, event, operation, handle)
+    return place_valid(book, event, operation, record.new_order_id, is_ask, record, TIME_IN_FORCE_GTC)
 
 
 cdef inline BookEventRecord* book_amend(
@@ -430,14 +433,14 @@ cdef inline BookEventRecord* book_amend(
     cdef int64_t removed_lots
     if handle == 0:
         return event_reject(event, 0, operation, record.order_id, REASON_UNKNOWN_ORDER)
-    side = SIDE_BUY + ladder_is_ask(node)
+    side = side_number(ladder_is_ask(node))
     if not is_value(record.quantity_lots) or record.quantity_lots >= node.remaining_lots:
         return event_reject(event, side, operation, record.order_id, REASON_INVALID_QUANTITY)
     removed_lots = node.remaining_lots - record.quantity_lots
     ladder_reduce(node, removed_lots)
     return event_write(
         event,
-        event_head(EVENT_AMENDED, side, operation),
+        event_prefix(EVENT_AMENDED, side, operation),
         record.order_id,
         0,
         ladder_price(node),
@@ -446,7 +449,7 @@ cdef inline BookEventRecord* book_amend(
     )
 
 
-cdef inline BookEventRecord* book_carry_out(
+cdef inline BookEventRecord* book_execute(
     BookState* book, BookEventRecord* event, uint64_t operation, const BookOperationRecord* record
 ) noexcept nogil:
     """One operation, which is number `operation` of its batch."""
@@ -463,14 +466,14 @@ cdef inline BookEventRecord* book_carry_out(
     return event_reject(event, 0, operation, record.order_id, REASON_UNKNOWN_COMMAND)
 
 
-# -- batches: what the operations to come will touch is asked for while others are carried out
+# -- batches: the memory of the operations to come is asked for while others are executed
 #
 # Nothing here asks what kind an operation is: a processor that guesses that wrong loses more than it saves, and
 # asking for the wrong memory does no harm.
 
 
 cdef inline int64_t key_of(const BookOperationRecord* record) noexcept nogil:
-    return ladder_key(record.side != SIDE_BUY, record.price_ticks)
+    return ladder_key(side_is_ask(record.side), record.price_ticks)
 
 
 cdef inline void prefetch_orders(BookState* book, const BookOperationRecord* records) noexcept nogil:
@@ -495,11 +498,11 @@ cdef inline void prefetch_prices(BookState* book, const BookOperationRecord* rec
         prefetch_leaf_of_node(&book.ids, &book.arena, records[index].order_id)
 
 
-cdef inline void prefetch_tails(BookState* book, const BookOperationRecord* records) noexcept nogil:
+cdef inline void prefetch_last_orders(BookState* book, const BookOperationRecord* records) noexcept nogil:
     """The orders that are last at the prices of the nearest block."""
     cdef uint64_t index
     for index in range(BLOCK_OPERATIONS):
-        prefetch_tail(&book.ladder, &book.arena, key_of(records + index))
+        prefetch_last(&book.ladder, &book.arena, key_of(records + index))
 
 
 cdef inline void prefetch_ahead(
@@ -511,14 +514,14 @@ cdef inline void prefetch_ahead(
     prefetch_orders(book, records + done)
     if book.ladder.sides[0].leaf_count + book.ladder.sides[1].leaf_count >= PREFETCH_LEVELS_FROM:
         prefetch_prices(book, records + done)
-    if book.arena.live >= PREFETCH_TAILS_FROM:
-        prefetch_tails(book, records + done)
+    if book.arena.live >= PREFETCH_LAST_FROM:
+        prefetch_last_orders(book, records + done)
 
 
 cdef inline BookEventRecord* book_apply(
     BookState* book, BookEventRecord* event, const BookOperationRecord* records, uint64_t count
 ) noexcept nogil:
-    """Carries out a batch."""
+    """Executes a batch; NULL where memory is out."""
     cdef uint64_t operation
     for operation in range(count):
         if operation % BLOCK_OPERATIONS == 0 and book.arena.live >= PREFETCH_FROM:
@@ -527,7 +530,7 @@ cdef inline BookEventRecord* book_apply(
             event = events_grow(&book.events, event)
             if event == NULL:
                 return NULL
-        event = book_carry_out(book, event, operation, records + operation)
+        event = book_execute(book, event, operation, records + operation)
         if jibek_unlikely(event == NULL):
             return NULL
     return event

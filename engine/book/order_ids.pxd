@@ -2,7 +2,7 @@
 
 **Structure.** A slot of the array is 32 bits: the handle of the order whose id ends in the slot's number, 0 where there is
 none, and in the upper four bits how many further orders of that ending had to go into the hash table. The id is not stored
-again, it stands in the order's node. The array has two to sixteen slots an order.
+again, the order's node has it. The array has two to sixteen slots an order.
 
 **Why this one.** Ids that a venue gives out are dense: new orders fill one slot after the other, as in an array indexed by
 id, which nothing can beat; and by the time the numbering comes round to a slot again, its order has most likely gone. An
@@ -10,8 +10,8 @@ array indexed by the whole id grows for ever, and a hash table spreads neighbour
 lines of the processor's cache there, where here new ones share one.
 
 **Cost.** Find, add, remove: O(1), one slot and one node. Where ids are not dense, or old orders stay for long, some take one
-look into the hash table more (`engine/book/handle_table.pxd`), which is O(1) on average. Growing or shrinking makes the array
-anew: O(1) amortised. Memory: 8 to 16 bytes an order where there are more than 65,536, else at most 1 MB; the array
+look into the hash table more (`engine/book/handle_table.pxd`), which is O(1) on average. Growing or shrinking copies
+the array: O(1) amortised. Memory: 8 to 16 bytes an order where there are more than 65,536, else at most 1 MB; the array
 shrinks when it has sixteen times more slots than it would grow to, so ids long gone cost nothing.
 """
 
@@ -76,7 +76,7 @@ cdef inline void ids_init(OrderIds* ids) noexcept nogil:
 
 
 cdef inline void ids_free(OrderIds* ids) noexcept nogil:
-    """Gives back all memory; the map is as after `ids_init`."""
+    """Frees all memory; the map is as after `ids_init`."""
     if ids.mask:
         free(ids.slots)
     table_free(&ids.others)
@@ -135,7 +135,7 @@ cdef inline bint ids_insert_other(
     if not table_reserve(&ids.others, ids_hash_of, nodes):
         return False
     table_insert(&ids.others, ids_hash(order_id), handle)
-    # A count that has reached its maximum stays there until the array is made anew, which only costs a look.
+    # A count that has reached its maximum stays there until the array is reallocated, which only costs a look.
     if slot[0] < MORE_MAX:
         slot[0] += ONE_MORE
     return True
@@ -226,7 +226,7 @@ cdef inline void ids_remove(OrderIds* ids, const Node* nodes, uint32_t handle) n
 
 
 cdef inline void ids_shrink(OrderIds* ids, const Node* nodes) noexcept nogil:
-    """Gives back half of an array that is nearly empty; where memory is out it stays as it is."""
+    """Halves an array that is nearly empty; it stays as it is if memory is out."""
     if jibek_unlikely(ids.count < ids.count_min):
         ids_resize(ids, nodes, (ids.mask + 1) // 2)
     table_shrink(&ids.others, ids_hash_of, nodes)

@@ -1,4 +1,4 @@
-"""Asking for the memory of operations to come, so that it is in the processor's cache when they are carried out.
+"""Asking for the memory of operations to come, so that it is in the processor's cache when they are executed.
 
 Each piece needs what the one before it has brought, so an owner calls them for operations that are further and
 further ahead: the slot of an order id, then the order's node, then its level, its neighbours and its leaf; the place
@@ -18,7 +18,7 @@ from engine.book.price_tree cimport Leaf, leaf_level, tree_leaf_of
 
 
 cdef inline void prefetch_slot(const OrderIds* ids, uint64_t order_id) noexcept nogil:
-    """Where the handle of an id stands."""
+    """The place of an id's handle."""
     ids_prefetch(ids, order_id)
 
 
@@ -33,7 +33,7 @@ cdef inline void prefetch_node(const OrderIds* ids, const Arena* arena, uint64_t
 
 
 cdef inline void prefetch_neighbours(const OrderIds* ids, const Arena* arena, uint64_t order_id) noexcept nogil:
-    """Its level and the orders beside it; after its node has come. The arena must have had an order."""
+    """Its level and its neighbours in the queue; after its node has come. The arena must have had an order."""
     cdef const Node* node = guessed_node(ids, arena, order_id)
     jibek_prefetch(node.level)
     jibek_prefetch(&arena.nodes[node.next])
@@ -49,7 +49,7 @@ cdef inline void prefetch_leaf_of_node(const OrderIds* ids, const Arena* arena, 
 
 
 cdef inline void prefetch_leaf_slot(Ladder* ladder, int64_t key) noexcept nogil:
-    """Where the leaf of a key stands."""
+    """The place of a key's leaf."""
     jibek_prefetch(ladder_cached(ladder, key))
 
 
@@ -60,6 +60,6 @@ cdef inline void prefetch_level(Ladder* ladder, int64_t key) noexcept nogil:
     jibek_prefetch(leaf_level(leaf, key))
 
 
-cdef inline void prefetch_tail(Ladder* ladder, const Arena* arena, int64_t key) noexcept nogil:
+cdef inline void prefetch_last(Ladder* ladder, const Arena* arena, int64_t key) noexcept nogil:
     """The order that is last at a key; after the level has come. The arena must have had an order."""
-    jibek_prefetch(&arena.nodes[leaf_level(ladder_cached(ladder, key)[0], key).tail])
+    jibek_prefetch(&arena.nodes[leaf_level(ladder_cached(ladder, key)[0], key).last])

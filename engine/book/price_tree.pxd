@@ -1,7 +1,7 @@
 """The prices of one side of an order book: which of them have orders, which of those is the best, which comes next.
 
-**Structure.** Prices stand in leaves of 32 neighbours, each an array of levels and an occupancy word. A 64-ary radix tree of
-branches holds the leaves, every branch with an occupancy word of its own, and every leaf and branch knows what it hangs on:
+**Structure.** Prices are in leaves of 32 neighbours, each an array of levels and an occupancy word. A 64-ary radix tree of
+branches holds the leaves; every branch has an occupancy word, and every leaf and branch a pointer to its parent:
 the next occupied price is found by looking upwards from where one is. A direct-mapped cache leads from a price to its leaf
 without touching the tree. What an order keeps is a pointer to its level, a level says its price, and the address of a level
 gives that of its leaf, so an order that is filled or cancelled needs neither cache nor tree.
@@ -17,7 +17,7 @@ When more leaves are empty than occupied, and they are some hundred or a new lea
 **Why this one.** Prices cluster around the touch, where a plain array is unbeatable, but may wander over any range, where
 an array is out of memory. The leaves are that array, cut into pieces that exist only where there are orders: a crash to
 one tick and back, or levels spread over a million ticks, touch some leaves more. Sorted vectors of levels, a fixed window
-and a balanced tree were measured beside it; docs/performance.md has the figures and the command.
+and a balanced tree were measured against it; docs/performance.md has the figures and the command.
 
 **Cost.** Best price, level of a price in the cache: O(1). A price that is not in the cache, a leaf that is new, and a next
 price that is outside the leaf, walk the tree: at most (bits of the highest price - 5) / 6 steps, 1 or 2 in practice. Growing
@@ -51,7 +51,7 @@ cdef extern from * nogil:
     static struct {
         uint64_t occupied;
         int64_t number;
-        char rest[1024 - 16];
+        char padding[1024 - 16];
     } jibek_no_leaf = {0, INT64_MIN, ""};
     /* A cache of one slot that is never filled: it lets a side without leaves be looked up like any other. */
     static void *jibek_no_leaves[1] = {&jibek_no_leaf};
@@ -62,7 +62,7 @@ cdef extern from * nogil:
     void* NO_LEAVES "((void *)jibek_no_leaves)"
 
 cdef enum:
-    # A leaf has this many levels, two to the LEAF_BITS, and stands at a multiple of LEAF_SIZE.
+    # A leaf has this many levels, two to the LEAF_BITS, and its address is a multiple of LEAF_SIZE.
     LEAF_BITS = 5
     LEAF_LEVELS = 32
     LEAF_SIZE = 1024
@@ -71,7 +71,7 @@ cdef enum:
     # Empty leaves that may be kept beyond as many as there are occupied ones: by a side, and by all sides together.
     EMPTY_LEAVES_OF_SIDE = 2
     EMPTY_LEAVES_OF_ALL = 512
-    # The leaves of the first slab, 32 KB with its head, and of the largest, 64 KB.
+    # The leaves of the first slab, 32 KB with its header, and of the largest, 64 KB.
     SLAB_LEAVES_MIN = 31
     SLAB_LEAVES_MAX = 63
     # Branches that come with a slab, and how many are kept.
@@ -82,8 +82,8 @@ cdef struct Level:
     # The queue at one price; meaningful only where the leaf's bit is set.
     int64_t key
     int64_t quantity_lots
-    uint32_t head
-    uint32_t tail
+    uint32_t first
+    uint32_t last
 
 cdef struct Branch:
     # Children with an order below them.
@@ -108,7 +108,7 @@ cdef struct Leaf:
     Level levels[LEAF_LEVELS]
 
 cdef struct LeafSlab:
-    # Leaves that were allocated together, after this head.
+    # Leaves that were allocated together, after this header.
     Leaf* free
     uint32_t leaf_count
     uint32_t free_count
@@ -117,7 +117,7 @@ cdef struct LeafSlab:
     LeafSlab* previous
 
 cdef struct LeafStock:
-    # Where leaves and branches come from and go to: one for all sides of all books that one owner has.
+    # The free leaves and branches of all sides of all books that one owner has.
     LeafSlab* slabs
     Branch* branches
     uint32_t branch_count
@@ -147,7 +147,7 @@ cdef inline void tree_init(PriceTree* tree) noexcept nogil:
 # -- leaves and branches outside the trees
 
 
-cdef inline Branch* stock_take_branch(LeafStock* stock) noexcept nogil:
+cdef inline Branch* stock_acquire_branch(LeafStock* stock) noexcept nogil:
     """A branch without children; NULL where memory is out."""
     cdef Branch* branch = stock.branches
     if branch == NULL:
@@ -158,7 +158,7 @@ cdef inline Branch* stock_take_branch(LeafStock* stock) noexcept nogil:
     return branch
 
 
-cdef inline void stock_give_branch(LeafStock* stock, Branch* branch) noexcept nogil:
+cdef inline void stock_release_branch(LeafStock* stock, Branch* branch) noexcept nogil:
     if stock.branch_count == SPARE_BRANCHES_MAX:
         free(branch)
         return
@@ -194,7 +194,7 @@ cdef inline bint stock_add_slab(LeafStock* stock) noexcept nogil:
     cdef Branch* branch
     count = count if count > SLAB_LEAVES_MIN else SLAB_LEAVES_MIN
     count = count if count < SLAB_LEAVES_MAX else SLAB_LEAVES_MAX
-    # The head takes the place of a leaf, so that leaves stand at multiples of their size.
+    # The header takes the place of a leaf, so that leaves are at multiples of their size.
     slab = <LeafSlab*>jibek_allocate_at(LEAF_SIZE, (count + 1) * LEAF_SIZE)
     if slab == NULL:
         return False
@@ -213,11 +213,11 @@ cdef inline bint stock_add_slab(LeafStock* stock) noexcept nogil:
     for index in range(BRANCHES_A_SLAB):
         branch = <Branch*>calloc(1, sizeof(Branch))
         if branch != NULL:
-            stock_give_branch(stock, branch)
+            stock_release_branch(stock, branch)
     return True
 
 
-cdef inline Leaf* stock_take_leaf(LeafStock* stock) noexcept nogil:
+cdef inline Leaf* stock_acquire_leaf(LeafStock* stock) noexcept nogil:
     """A leaf outside the trees; NULL where memory is out."""
     cdef LeafSlab* slab
     cdef Leaf* leaf
@@ -238,8 +238,8 @@ cdef inline Leaf* stock_take_leaf(LeafStock* stock) noexcept nogil:
     return leaf
 
 
-cdef inline void stock_give_leaf(LeafStock* stock, Leaf* leaf) noexcept nogil:
-    """Takes a leaf back; a slab that is free goes, if a third of all leaves are free without it."""
+cdef inline void stock_release_leaf(LeafStock* stock, Leaf* leaf) noexcept nogil:
+    """Releases a leaf; a slab that is then free goes, if a third of all leaves are free without it."""
     cdef LeafSlab* slab = leaf.slab
     leaf.next_free = slab.free
     slab.free = leaf
@@ -257,7 +257,7 @@ cdef inline void stock_give_leaf(LeafStock* stock, Leaf* leaf) noexcept nogil:
 
 
 cdef inline void stock_free(LeafStock* stock) noexcept nogil:
-    """Gives back all memory, after all trees were freed; the stock is empty."""
+    """Frees all memory, after all trees were freed; the stock is then empty."""
     cdef LeafSlab* slab
     cdef Branch* branch
     while stock.slabs != NULL:
@@ -276,14 +276,14 @@ cdef inline void tree_free_branch(LeafStock* stock, Branch* branch, int height) 
     for index in range(64):
         if branch.children[index] != NULL:
             if height == 1:
-                stock_give_leaf(stock, <Leaf*>branch.children[index])
+                stock_release_leaf(stock, <Leaf*>branch.children[index])
             else:
                 tree_free_branch(stock, <Branch*>branch.children[index], height - 1)
-    stock_give_branch(stock, branch)
+    stock_release_branch(stock, branch)
 
 
 cdef inline void tree_free(LeafStock* stock, PriceTree* tree) noexcept nogil:
-    """Gives back all memory; the tree is as after `tree_init`."""
+    """Frees all memory; the tree is as after `tree_init`."""
     stock.empty_count -= tree.empty_count
     if tree.root != NULL:
         tree_free_branch(stock, tree.root, tree.height)
@@ -359,7 +359,7 @@ cdef inline void tree_grow_cache(PriceTree* tree) noexcept nogil:
 
 
 cdef inline Leaf* tree_find_leaf(PriceTree* tree, int64_t number) noexcept nogil:
-    """The leaf of that number in the tree; NULL where there is none."""
+    """The leaf of that number in the tree; NULL if there is none."""
     cdef uint64_t path = tree_path(number)
     cdef Branch* branch = tree.root
     cdef int height
@@ -377,7 +377,7 @@ cdef inline Leaf* tree_find_leaf(PriceTree* tree, int64_t number) noexcept nogil
 
 
 cdef inline Leaf* tree_leaf(PriceTree* tree, int64_t number) noexcept nogil:
-    """The leaf of that number; NULL where there is none."""
+    """The leaf of that number; NULL if there is none."""
     cdef Leaf* leaf = tree_cached(tree, number)[0]
     if jibek_unlikely(leaf.number != number):
         leaf = tree_find_leaf(tree, number)
@@ -400,13 +400,13 @@ cdef inline void tree_prune(LeafStock* stock, Branch* branch) noexcept nogil:
         parent = branch.parent
         parent.children[branch.index] = NULL
         parent.child_count -= 1
-        stock_give_branch(stock, branch)
+        stock_release_branch(stock, branch)
         branch = parent
 
 
 cdef inline Branch* tree_add_branch(LeafStock* stock, Branch* parent, int index) noexcept nogil:
     """A new branch below another; NULL where memory is out."""
-    cdef Branch* branch = stock_take_branch(stock)
+    cdef Branch* branch = stock_acquire_branch(stock)
     if branch != NULL:
         branch.parent = parent
         branch.index = index
@@ -419,14 +419,14 @@ cdef inline bint tree_heighten(LeafStock* stock, PriceTree* tree, uint64_t path)
     """Makes the tree high enough for a path; False where memory is out."""
     cdef Branch* branch
     if tree.root == NULL:
-        tree.root = stock_take_branch(stock)
+        tree.root = stock_acquire_branch(stock)
         if tree.root == NULL:
             return False
         tree.height = 1
     while path >> (6 * tree.height):
         # A root without children is a root of any height; as a child it would be a dead end.
         if tree.root.child_count:
-            branch = stock_take_branch(stock)
+            branch = stock_acquire_branch(stock)
             if branch == NULL:
                 return False
             branch.occupied = tree.root.occupied != 0
@@ -452,7 +452,7 @@ cdef inline void tree_drop_leaf(LeafStock* stock, PriceTree* tree, Leaf* leaf) n
     stock.empty_count -= 1
     if tree_cached(tree, leaf.number)[0] == leaf:
         tree_cached(tree, leaf.number)[0] = <Leaf*>NO_LEAF
-    stock_give_leaf(stock, leaf)
+    stock_release_leaf(stock, leaf)
 
 
 cdef inline void tree_drop_empty_of(LeafStock* stock, PriceTree* tree, Branch* branch, int height) noexcept nogil:
@@ -505,7 +505,7 @@ cdef inline Leaf* tree_make_leaf(LeafStock* stock, PriceTree* tree, int64_t numb
                 tree_prune(stock, branch)
                 return NULL
         branch = child
-    leaf = stock_take_leaf(stock)
+    leaf = stock_acquire_leaf(stock)
     if leaf == NULL:
         tree_prune(stock, branch)
         return NULL
@@ -526,7 +526,7 @@ cdef inline Leaf* tree_make_leaf(LeafStock* stock, PriceTree* tree, int64_t numb
 
 
 cdef inline void tree_leaf_is_occupied(LeafStock* stock, PriceTree* tree, Leaf* leaf) noexcept nogil:
-    """Tells the branches that a leaf which was empty is about to have an order."""
+    """Marks in the branches that a leaf which was empty is about to have an order."""
     cdef Branch* branch = leaf.parent
     cdef uint64_t before = branch.occupied
     jibek_assert(leaf.occupied == 0)
@@ -541,7 +541,7 @@ cdef inline void tree_leaf_is_occupied(LeafStock* stock, PriceTree* tree, Leaf* 
 
 
 cdef inline void tree_leaf_is_empty(LeafStock* stock, PriceTree* tree, Leaf* leaf) noexcept nogil:
-    """Tells the branches that a leaf has no orders any more."""
+    """Marks in the branches that a leaf has no orders any more."""
     cdef Branch* branch = leaf.parent
     branch.occupied &= ~(<uint64_t>1 << (tree_path(leaf.number) & 63))
     while branch.occupied == 0 and branch.parent != NULL:
@@ -557,7 +557,7 @@ cdef inline void tree_leaf_is_empty(LeafStock* stock, PriceTree* tree, Leaf* lea
 
 
 cdef inline Leaf* tree_worse_leaf(Leaf* leaf) noexcept nogil:
-    """The nearest occupied leaf of a lower number, whether or not this one is occupied; NULL where there is none."""
+    """The nearest occupied leaf of a lower number, whether or not this one is occupied; NULL if there is none."""
     cdef Branch* branch = leaf.parent
     cdef int index = tree_path(leaf.number) & 63
     # Worse asks are higher prices, which are further up the path.

@@ -1,4 +1,4 @@
-"""The bytes of a book's state, `Book.to_bytes`, written from one ladder: the same for a book alone and for a market of the core.
+"""The bytes of a book's state, `Book.to_bytes`, written from one ladder: of a book alone, or of a market of the core.
 
 Four bytes JBK1 and four that are zero; then 32 bytes an order, little-endian: side, price, quantity left, id, all 64 bits;
 bids before asks, each in the order in which they would be filled. The same orders in the same queues give the same bytes.
@@ -7,7 +7,7 @@ bids before asks, each in the order in which they would be filled. The same orde
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from engine.book.ladder cimport Ladder, Node, ladder_after, ladder_first, ladder_price
+from engine.book.ladder cimport Ladder, Node, ladder_after, ladder_first, ladder_price, side_number
 from engine.records cimport BOOK_MAGIC
 
 cdef enum:
@@ -23,10 +23,10 @@ cdef struct SavedBookOrder:
 cdef inline uint64_t saved_book_orders(Ladder* ladder, const Node* nodes) noexcept nogil:
     """How many orders rest on a ladder. Cost: O(orders)."""
     cdef uint64_t count = 0
-    cdef bint ask
+    cdef bint is_ask
     cdef uint32_t handle
-    for ask in range(2):
-        handle = ladder_first(ladder, ask)
+    for is_ask in range(2):
+        handle = ladder_first(ladder, is_ask)
         while handle:
             count += 1
             handle = ladder_after(&nodes[handle])
@@ -41,14 +41,13 @@ cdef inline uint64_t saved_book_size(uint64_t orders) noexcept nogil:
 cdef inline void saved_book_write(Ladder* ladder, const Node* nodes, char* data) noexcept nogil:
     """Writes `saved_book_size` bytes. Cost: O(orders)."""
     cdef SavedBookOrder* saved = <SavedBookOrder*>(data + SAVED_HEADER_BYTES)
-    cdef bint ask
+    cdef bint is_ask
     cdef uint32_t handle
     memcpy(data, BOOK_MAGIC, SAVED_HEADER_BYTES)
-    for ask in range(2):
-        handle = ladder_first(ladder, ask)
+    for is_ask in range(2):
+        handle = ladder_first(ladder, is_ask)
         while handle:
-            # Side.BUY is 1, Side.SELL is 2.
-            saved.side = 1 + ask
+            saved.side = side_number(is_ask)
             saved.price_ticks = ladder_price(&nodes[handle])
             saved.remaining_lots = nodes[handle].remaining_lots
             saved.order_id = nodes[handle].order_id

@@ -1,4 +1,4 @@
-"""What goes into a book and comes out of it, as values: events, operations, orders, levels."""
+"""The values that you give to a book and get from it: events, operations, orders, levels."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class BookEvent(NamedTuple):
     AMENDED  that of the order      what was taken away          what the order has left
     ======== ====================== ============================ ============================
 
-    In a TRADE `order_id` and `side` are the taker's; `maker_order_id` is 0 in all others. `side` is None where a refused
-    operation named none.
+    In a TRADE `order_id` and `side` are the taker's; `maker_order_id` is 0 in all others. `side` is None if a rejected
+    operation had none.
     """
 
     kind: BookEventKind
@@ -69,7 +69,7 @@ class RestingOrder(NamedTuple):
 
 
 class DepthLevel(NamedTuple):
-    """One price of a side and the sum of what rests there."""
+    """One price of a side and the total quantity that rests there."""
 
     price_ticks: int
     quantity_lots: int

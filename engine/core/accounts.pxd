@@ -22,7 +22,7 @@ from engine.core.client_ids cimport (
     ClientIdWords,
     client_id_is_none,
     client_id_read,
-    client_id_spread,
+    client_id_mix,
     client_ids_differ,
 )
 from engine.core.state cimport (
@@ -53,12 +53,12 @@ cdef enum:
 
 
 cdef inline AccountRecord* find_client(Exchange* exchange, uint32_t number) noexcept nogil:
-    """A client's account; NULL where there is none of that number. The house is no client."""
+    """A client's account; NULL if none has that number. The house is no client."""
     return &exchange.accounts[number] if 0 < number < exchange.account_count else NULL
 
 
 cdef inline MarketRecord* find_market(Exchange* exchange, uint32_t number) noexcept nogil:
-    """A market; NULL where there is none of that number."""
+    """A market; NULL if none has that number."""
     return exchange.markets[number - 1] if 0 < number <= exchange.market_count else NULL
 
 
@@ -78,7 +78,7 @@ cdef inline bint add_account_record(Exchange* exchange) noexcept nogil:
 
 
 cdef inline Holding* holdings_of(AccountRecord* account) noexcept nogil:
-    """Where the account's balances stand."""
+    """The account's balances, by asset."""
     return &account.holdings.few[0] if account.holding_count <= HOLDINGS_FEW else account.holdings.many
 
 
@@ -88,7 +88,7 @@ cdef inline Holding* find_holding(AccountRecord* account, uint32_t asset) noexce
     cdef uint16_t count = account.holding_count
     cdef uint16_t step = count
     cdef uint16_t index = 0
-    # Halves what is left to search while it is long, and walks the rest.
+    # A binary search while many are left, then a linear one.
     while step > SEARCH_WALK_MAX:
         if holdings[index + step // 2 - 1].asset < asset:
             index += step // 2
@@ -125,15 +125,15 @@ cdef inline Holding* known_holding(AccountRecord* account, uint16_t* place, uint
 
 
 cdef inline Holding* paying_holding(
-    MarketRecord* market, AccountRecord* account, AccountMarket* own, bint sells
+    MarketRecord* market, AccountRecord* account, AccountMarket* account_market, bint is_ask
 ) noexcept nogil:
     """What the account has of the asset that an order of that side pays with; NULL where memory is out."""
-    if sells:
-        return known_holding(account, &own.base, market.definition.base_asset)
-    return known_holding(account, &own.quote, market.definition.quote_asset)
+    if is_ask:
+        return known_holding(account, &account_market.base, market.definition.base_asset)
+    return known_holding(account, &account_market.quote, market.definition.quote_asset)
 
 
-# -- what an account has to do with a market
+# -- an account in a market
 
 
 cdef inline uint64_t account_market_hash(uint32_t account, uint32_t market) noexcept nogil:
@@ -141,31 +141,31 @@ cdef inline uint64_t account_market_hash(uint32_t account, uint32_t market) noex
 
 
 cdef inline uint64_t account_market_hash_of(const void* account_markets, uint32_t handle) noexcept nogil:
-    cdef const AccountMarket* own = &(<const AccountMarket*>account_markets)[handle]
-    return account_market_hash(own.account, own.market)
+    cdef const AccountMarket* account_market = &(<const AccountMarket*>account_markets)[handle]
+    return account_market_hash(account_market.account, account_market.market)
 
 
 cdef inline AccountMarket* look_up_account_market(Exchange* exchange, uint32_t account, uint32_t market) noexcept nogil:
-    """What an account has to do with a market, by its hash; NULL where it never had."""
+    """The record of an account in a market, by its hash; NULL if it was never there."""
     cdef uint64_t hash = account_market_hash(account, market)
     cdef TableSearch search = table_search(&exchange.account_market_handles, hash)
     cdef uint32_t handle = table_next(&exchange.account_market_handles, hash, &search)
-    cdef AccountMarket* own
+    cdef AccountMarket* account_market
     while handle:
-        own = &exchange.account_markets[handle]
-        if own.account == account and own.market == market:
+        account_market = &exchange.account_markets[handle]
+        if account_market.account == account and account_market.market == market:
             exchange.accounts[account].recent = handle
             exchange.accounts[account].recent_market = market
-            return own
+            return account_market
         handle = table_next(&exchange.account_market_handles, hash, &search)
     return NULL
 
 
 cdef inline AccountMarket* add_account_market(Exchange* exchange, uint32_t account, uint32_t market) noexcept nogil:
-    """A record for an account that has had nothing to do with a market; NULL where memory is out. May move the others."""
+    """A record for an account that is new in a market; NULL where memory is out. May move the others."""
     cdef uint32_t handle = exchange.account_market_count
     cdef uint64_t used = handle * sizeof(AccountMarket)
-    cdef AccountMarket* own
+    cdef AccountMarket* account_market
     cdef const AccountMarket* general
     if used + sizeof(AccountMarket) > exchange.account_market_room.size:
         if not room_grow(&exchange.account_market_room, used, 2 * used):
@@ -173,28 +173,28 @@ cdef inline AccountMarket* add_account_market(Exchange* exchange, uint32_t accou
         exchange.account_markets = <AccountMarket*>exchange.account_market_room.memory
     if not table_reserve(&exchange.account_market_handles, account_market_hash_of, exchange.account_markets):
         return NULL
-    own = &exchange.account_markets[handle]
-    memset(own, 0, sizeof(AccountMarket))
-    own.account = account
-    own.market = market
-    own.capacity = OPEN_ORDERS_FEW
-    own.maker_fee_ppm = NO_RATE
-    own.taker_fee_ppm = NO_RATE
-    if exchange.accounts[account].has_own_fees:
+    account_market = &exchange.account_markets[handle]
+    memset(account_market, 0, sizeof(AccountMarket))
+    account_market.account = account
+    account_market.market = market
+    account_market.capacity = OPEN_ORDERS_FEW
+    account_market.maker_fee_ppm = NO_RATE
+    account_market.taker_fee_ppm = NO_RATE
+    if exchange.accounts[account].has_account_fees:
         general = look_up_account_market(exchange, account, 0)
-        own.maker_fee_ppm = general.maker_fee_ppm
-        own.taker_fee_ppm = general.taker_fee_ppm
-    own.next = exchange.accounts[account].markets
+        account_market.maker_fee_ppm = general.maker_fee_ppm
+        account_market.taker_fee_ppm = general.taker_fee_ppm
+    account_market.next = exchange.accounts[account].markets
     exchange.accounts[account].markets = handle
     exchange.accounts[account].recent = handle
     exchange.accounts[account].recent_market = market
     exchange.account_market_count += 1
     table_insert(&exchange.account_market_handles, account_market_hash(account, market), handle)
-    return own
+    return account_market
 
 
-cdef inline AccountMarket* account_market(Exchange* exchange, uint32_t account, uint32_t market) noexcept nogil:
-    """What an account has to do with a market; NULL where it never had."""
+cdef inline AccountMarket* find_account_market(Exchange* exchange, uint32_t account, uint32_t market) noexcept nogil:
+    """The record of an account in a market; NULL if it was never there."""
     if jibek_likely(exchange.accounts[account].recent_market == market):
         return &exchange.account_markets[exchange.accounts[account].recent]
     return look_up_account_market(exchange, account, market)
@@ -203,25 +203,25 @@ cdef inline AccountMarket* account_market(Exchange* exchange, uint32_t account, 
 cdef inline uint32_t next_market_of(
     const Exchange* exchange, uint32_t account, uint32_t market
 ) noexcept nogil:
-    """The handle for the lowest market in which an account has open orders, or (not 0) for that market; 0 where it has none."""
+    """The handle of the lowest market with open orders of an account, or (not 0) of that market; 0 if it has none."""
     cdef uint32_t handle = exchange.accounts[account].markets
     cdef uint32_t found = 0
-    cdef const AccountMarket* own
+    cdef const AccountMarket* account_market
     while handle:
-        own = &exchange.account_markets[handle]
-        if own.open_count and (market == 0 or own.market == market):
-            if found == 0 or own.market < exchange.account_markets[found].market:
+        account_market = &exchange.account_markets[handle]
+        if account_market.open_count and (market == 0 or account_market.market == market):
+            if found == 0 or account_market.market < exchange.account_markets[found].market:
                 found = handle
-        handle = own.next
+        handle = account_market.next
     return found
 
 
 # -- the account's list of open orders in a market
 
 
-cdef inline OpenOrder* listed_orders(AccountMarket* own) noexcept nogil:
-    """Where the account's open orders in the market stand."""
-    return &own.orders.few[0] if own.capacity <= OPEN_ORDERS_FEW else own.orders.many
+cdef inline OpenOrder* listed_orders(AccountMarket* account_market) noexcept nogil:
+    """The list of the account's open orders in the market."""
+    return &account_market.orders.few[0] if account_market.capacity <= OPEN_ORDERS_FEW else account_market.orders.many
 
 
 cdef inline bint may_be_open(const Exchange* exchange, const OpenOrder* order) noexcept nogil:
@@ -231,37 +231,39 @@ cdef inline bint may_be_open(const Exchange* exchange, const OpenOrder* order) n
     return has_node & (node.remaining_lots != 0) & (<uint32_t>node.order_id == order.id_low)
 
 
-cdef inline bint is_open(Exchange* exchange, const AccountMarket* own, const OpenOrder* order) noexcept nogil:
+cdef inline bint is_open(
+    Exchange* exchange, const AccountMarket* account_market, const OpenOrder* order
+) noexcept nogil:
     """Whether an order that was listed is still open: its node may have gone to another order, of any account."""
     return (
         exchange.arena.live != 0
         and may_be_open(exchange, order)
-        and &exchange.account_markets[exchange.infos[order.handle].own] == own
+        and &exchange.account_markets[exchange.infos[order.handle].account_market] == account_market
     )
 
 
-cdef inline void forget_listed(AccountMarket* own, uint32_t handle, uint64_t order_id) noexcept nogil:
+cdef inline void forget_listed(AccountMarket* account_market, uint32_t handle, uint64_t order_id) noexcept nogil:
     """Takes an order that ends out of its account's list. Cost: a look at the orders before it."""
-    cdef OpenOrder* orders = listed_orders(own)
+    cdef OpenOrder* orders = listed_orders(account_market)
     cdef uint32_t place = 0
     while orders[place].handle != handle or orders[place].id_low != <uint32_t>order_id:
         place += 1
-        jibek_assert(place < own.listed_count)
+        jibek_assert(place < account_market.listed_count)
     # No order has this handle, so the list drops it when it is tidied.
     orders[place].handle = 0
 
 
-cdef inline void drop_ended(const Exchange* exchange, AccountMarket* own) noexcept nogil:
+cdef inline void drop_ended(const Exchange* exchange, AccountMarket* account_market) noexcept nogil:
     """Takes the orders that have gone out of an account's list. Cost: a look at each order in the list."""
-    cdef OpenOrder* orders = listed_orders(own)
+    cdef OpenOrder* orders = listed_orders(account_market)
     cdef uint32_t kept = 0
     cdef uint32_t index
     # Which of them have gone cannot be guessed, so each is moved, and counts or does not.
-    for index in range(own.listed_count):
+    for index in range(account_market.listed_count):
         orders[kept] = orders[index]
         kept += may_be_open(exchange, &orders[index])
-    own.listed_count = kept
-    jibek_assert(own.listed_count >= own.open_count)
+    account_market.listed_count = kept
+    jibek_assert(account_market.listed_count >= account_market.open_count)
 
 
 cdef inline void drop_all_ended(Exchange* exchange) noexcept nogil:
@@ -271,77 +273,79 @@ cdef inline void drop_all_ended(Exchange* exchange) noexcept nogil:
         drop_ended(exchange, &exchange.account_markets[index])
 
 
-cdef inline bint resize_list(AccountMarket* own, uint32_t capacity) noexcept nogil:
-    """Gives an account's list room for so many orders, elsewhere than in its record; False where memory is out."""
-    cdef bint is_many = own.capacity > OPEN_ORDERS_FEW
-    cdef OpenOrder* orders = <OpenOrder*>realloc(own.orders.many if is_many else NULL, capacity * sizeof(OpenOrder))
+cdef inline bint resize_list(AccountMarket* account_market, uint32_t capacity) noexcept nogil:
+    """Gives an account's list room for so many orders outside its record; False where memory is out."""
+    cdef bint is_many = account_market.capacity > OPEN_ORDERS_FEW
+    cdef OpenOrder* elsewhere = account_market.orders.many if is_many else NULL
+    cdef OpenOrder* orders = <OpenOrder*>realloc(elsewhere, capacity * sizeof(OpenOrder))
     if orders == NULL:
         return False
     if not is_many:
-        memcpy(orders, &own.orders.few[0], OPEN_ORDERS_FEW * sizeof(OpenOrder))
-    own.orders.many = orders
-    own.capacity = capacity
+        memcpy(orders, &account_market.orders.few[0], OPEN_ORDERS_FEW * sizeof(OpenOrder))
+    account_market.orders.many = orders
+    account_market.capacity = capacity
     return True
 
 
-cdef inline bint tidy_list(const Exchange* exchange, AccountMarket* own) noexcept nogil:
+cdef inline bint tidy_list(const Exchange* exchange, AccountMarket* account_market) noexcept nogil:
     """Makes room in a full list: doubles it where many of its orders are open, else drops the others; False: no memory."""
-    cdef uint32_t capacity = own.capacity
+    cdef uint32_t capacity = account_market.capacity
     if capacity <= OPEN_ORDERS_FEW:
-        if own.open_count == OPEN_ORDERS_FEW:
-            return resize_list(own, OPEN_ORDERS_MANY)
+        if account_market.open_count == OPEN_ORDERS_FEW:
+            return resize_list(account_market, OPEN_ORDERS_MANY)
     # A short list has room for three times as many, so that it is tidied seldom.
-    elif own.open_count > capacity // (4 if capacity < SHORT_LIST_MAX else 2):
-        return resize_list(own, 2 * capacity)
-    drop_ended(exchange, own)
-    if own.open_count < capacity // 16:
-        return resize_list(own, capacity // 2)
+    elif account_market.open_count > capacity // (4 if capacity < SHORT_LIST_MAX else 2):
+        return resize_list(account_market, 2 * capacity)
+    drop_ended(exchange, account_market)
+    if account_market.open_count < capacity // 16:
+        return resize_list(account_market, capacity // 2)
     return True
 
 
-cdef inline uint64_t spread_of(const void* infos, uint32_t handle) noexcept nogil:
-    return client_id_spread((<const OrderInfo*>infos)[handle].client_hash)
+cdef inline uint64_t mixed_hash_of(const void* infos, uint32_t handle) noexcept nogil:
+    return client_id_mix((<const OrderInfo*>infos)[handle].client_hash)
 
 
 cdef inline bint list_with_account(
-    Exchange* exchange, AccountMarket* own, uint32_t handle, uint64_t order_id
+    Exchange* exchange, AccountMarket* account_market, uint32_t handle, uint64_t order_id
 ) noexcept nogil:
     """Puts an order at the end of its account's list, which is in the order of ids; False where memory is out."""
     cdef OpenOrder* listed
-    if jibek_unlikely(own.listed_count == own.capacity) and not tidy_list(exchange, own):
+    if jibek_unlikely(account_market.listed_count == account_market.capacity) and not tidy_list(exchange, account_market):
         return False
-    listed = &listed_orders(own)[own.listed_count]
+    listed = &listed_orders(account_market)[account_market.listed_count]
     listed.handle = handle
     listed.id_low = <uint32_t>order_id
-    own.listed_count += 1
-    own.open_count += 1
-    jibek_assert(own.open_count <= own.listed_count and own.listed_count <= own.capacity)
+    account_market.listed_count += 1
+    account_market.open_count += 1
+    jibek_assert(account_market.open_count <= account_market.listed_count)
+    jibek_assert(account_market.listed_count <= account_market.capacity)
     return True
 
 
 cdef inline bint list_order(
-    Exchange* exchange, AccountMarket* own, uint32_t handle, uint64_t order_id
+    Exchange* exchange, AccountMarket* account_market, uint32_t handle, uint64_t order_id
 ) noexcept nogil:
     """Puts an order that rests, with its OrderInfo, into the indexes of its account; False where memory is out."""
     cdef uint32_t hash = exchange.infos[handle].client_hash
     if hash:
-        table_insert(&exchange.client_ids, client_id_spread(hash), handle)
-    return list_with_account(exchange, own, handle, order_id)
+        table_insert(&exchange.client_ids, client_id_mix(hash), handle)
+    return list_with_account(exchange, account_market, handle, order_id)
 
 
-cdef inline void unlist_order(Exchange* exchange, AccountMarket* own, uint32_t handle) noexcept nogil:
+cdef inline void unlist_order(Exchange* exchange, AccountMarket* account_market, uint32_t handle) noexcept nogil:
     """Takes an order out of the indexes of its account; its list drops it when it is tidied."""
     cdef uint32_t hash = exchange.infos[handle].client_hash
     cdef uint64_t order_id = exchange.arena.nodes[handle].order_id
-    jibek_assert(own.open_count > 0)
-    own.open_count -= 1
-    if own.open_count == 0:
-        own.listed_count = 0
+    jibek_assert(account_market.open_count > 0)
+    account_market.open_count -= 1
+    if account_market.open_count == 0:
+        account_market.listed_count = 0
     elif jibek_unlikely(exchange.last_order_id - order_id >= OLD_ORDER_IDS):
         # Ids have jumped since, perhaps by so many that an order that comes now may be taken for this one.
-        forget_listed(own, handle, order_id)
+        forget_listed(account_market, handle, order_id)
     if hash:
-        table_remove(&exchange.client_ids, client_id_spread(hash), handle)
+        table_remove(&exchange.client_ids, client_id_mix(hash), handle)
 
 
 # -- finding an order
@@ -350,38 +354,38 @@ cdef inline void unlist_order(Exchange* exchange, AccountMarket* own, uint32_t h
 cdef inline uint32_t find_client_id(
     Exchange* exchange, uint32_t account, const char* client_id, uint32_t hash
 ) noexcept nogil:
-    """The handle of the account's open order with this client id; 0 where there is none."""
-    cdef uint64_t spread = client_id_spread(hash)
-    cdef TableSearch search = table_search(&exchange.client_ids, spread)
-    cdef uint32_t handle = table_next(&exchange.client_ids, spread, &search)
+    """The handle of the account's open order with this client id; 0 if there is none."""
+    cdef uint64_t mixed_hash = client_id_mix(hash)
+    cdef TableSearch search = table_search(&exchange.client_ids, mixed_hash)
+    cdef uint32_t handle = table_next(&exchange.client_ids, mixed_hash, &search)
     cdef OrderInfo* info
     while jibek_unlikely(handle):
         info = &exchange.infos[handle]
-        if info.client_hash == hash and exchange.account_markets[info.own].account == account:
+        if info.client_hash == hash and exchange.account_markets[info.account_market].account == account:
             if not client_ids_differ(client_id_read(client_id), client_id_read(info.client_id)):
                 return handle
-        handle = table_next(&exchange.client_ids, spread, &search)
+        handle = table_next(&exchange.client_ids, mixed_hash, &search)
     return 0
 
 
 cdef inline uint32_t find_order(
     Exchange* exchange, uint32_t account, uint32_t market, uint64_t order_id, const char* client_id, uint32_t hash
 ) noexcept nogil:
-    """The handle of the open order of an account that is named by its id, or where that is 0 by its client id.
+    """The handle of an account's open order with this id, or if that is 0 with this client id.
 
-    0 where there is none in this market, and where a client id is given that is not the order's.
+    0 if there is none in this market, or if a client id is given that is not the order's.
     """
     cdef uint32_t handle = 0
     cdef ClientIdWords id
-    cdef const AccountMarket* own
+    cdef const AccountMarket* account_market
     if jibek_likely(order_id):
         handle = ids_get(&exchange.ids, exchange.arena.nodes, order_id)
     elif client_id[0]:
         handle = find_client_id(exchange, account, client_id, hash)
     if jibek_unlikely(handle == 0):
         return 0
-    own = &exchange.account_markets[exchange.infos[handle].own]
-    if jibek_unlikely(own.account != account or own.market != market):
+    account_market = &exchange.account_markets[exchange.infos[handle].account_market]
+    if jibek_unlikely(account_market.account != account or account_market.market != market):
         return 0
     id = client_id_read(client_id)
     if jibek_unlikely(not client_id_is_none(id)):
@@ -423,14 +427,14 @@ cdef inline bint reserve_orders(Exchange* exchange) noexcept nogil:
             return False
     if not ids_reserve(&exchange.ids, exchange.arena.nodes):
         return False
-    if not table_reserve(&exchange.client_ids, spread_of, exchange.infos):
+    if not table_reserve(&exchange.client_ids, mixed_hash_of, exchange.infos):
         return False
     set_room(exchange)
     return True
 
 
 cdef inline void compact_orders(Exchange* exchange) noexcept nogil:
-    """Moves the few orders that are left to new memory; where there is none they stay where they are."""
+    """Moves the few orders that are left to new memory; they stay where they are if memory is out."""
     cdef Compaction compaction
     cdef Room infos, times
     cdef OpenOrder* orders
@@ -466,7 +470,7 @@ cdef inline void compact_orders(Exchange* exchange) noexcept nogil:
 
 
 cdef inline void shrink_orders(Exchange* exchange) noexcept nogil:
-    """Gives back memory that orders which have gone leave unused. Handles may change."""
+    """Frees memory that orders which have gone leave unused. Handles may change."""
     if jibek_likely(
         exchange.ids.count >= exchange.ids.count_min
         and exchange.client_ids.count >= exchange.client_ids.count_min
@@ -474,7 +478,7 @@ cdef inline void shrink_orders(Exchange* exchange) noexcept nogil:
     ):
         return
     ids_shrink(&exchange.ids, exchange.arena.nodes)
-    table_shrink(&exchange.client_ids, spread_of, exchange.infos)
+    table_shrink(&exchange.client_ids, mixed_hash_of, exchange.infos)
     if arena_is_sparse(&exchange.arena):
         compact_orders(exchange)
     set_room(exchange)

@@ -137,34 +137,34 @@ cdef set_fees(Core core, uint32_t account, uint32_t market, bytes blob):
         core.exchange.markets[market - 1].definition.taker_fee_ppm = fees.taker_fee_ppm
     else:
         check_client(core, account)
-        set_own_fees(core, account, market, fees.maker_fee_ppm, fees.taker_fee_ppm)
+        set_account_fees(core, account, market, fees.maker_fee_ppm, fees.taker_fee_ppm)
     event = core._emit(EVENT_KIND_FEES_CHANGED, blob)
     event.account = account
     event.market = market
 
 
-cdef set_own_fees(Core core, uint32_t account, uint32_t market, uint32_t maker_fee_ppm, uint32_t taker_fee_ppm):
-    """Fees stand where a fill looks: with what an account has to do with a market. Those for all markets are copied."""
+cdef set_account_fees(Core core, uint32_t account, uint32_t market, uint32_t maker_fee_ppm, uint32_t taker_fee_ppm):
+    """Sets the fees of an account where a fill looks, in each AccountMarket; those for all markets are copied."""
     cdef Exchange* exchange = &core.exchange
-    cdef AccountMarket* own = look_up_account_market(exchange, account, market)
+    cdef AccountMarket* account_market = look_up_account_market(exchange, account, market)
     cdef uint32_t handle
-    if own == NULL:
-        own = add_account_market(exchange, account, market)
-    if own == NULL:
+    if account_market == NULL:
+        account_market = add_account_market(exchange, account, market)
+    if account_market == NULL:
         raise MemoryError("no room for one more market of an account")
-    own.fees_are_own = True
-    own.maker_fee_ppm = maker_fee_ppm
-    own.taker_fee_ppm = taker_fee_ppm
+    account_market.fees_are_set = True
+    account_market.maker_fee_ppm = maker_fee_ppm
+    account_market.taker_fee_ppm = taker_fee_ppm
     if market:
         return
-    exchange.accounts[account].has_own_fees = True
+    exchange.accounts[account].has_account_fees = True
     handle = exchange.accounts[account].markets
     while handle:
-        own = &exchange.account_markets[handle]
-        if not own.fees_are_own:
-            own.maker_fee_ppm = maker_fee_ppm
-            own.taker_fee_ppm = taker_fee_ppm
-        handle = own.next
+        account_market = &exchange.account_markets[handle]
+        if not account_market.fees_are_set:
+            account_market.maker_fee_ppm = maker_fee_ppm
+            account_market.taker_fee_ppm = taker_fee_ppm
+        handle = account_market.next
 
 
 cdef set_market_state(Core core, uint32_t market, uint32_t state, bytes blob):
@@ -237,7 +237,7 @@ cdef add_key(Core core, uint32_t account, bytes blob):
 
 
 cdef revoke_key(Core core, uint32_t account, bytes blob):
-    """Takes an API key away."""
+    """Revokes an API key."""
     key_id, _, _ = read_parts(blob, 3)
     check_client(core, account)
     keys = core.account_keys.get(account, {})
@@ -261,7 +261,7 @@ cdef deposit(Core core, uint32_t account, uint32_t asset, int64_t amount, bytes 
     check_client(core, account)
     reject_unless(0 < asset <= len(core.assets), Reason.UNKNOWN_ASSET)
     record = core.assets[asset - 1]
-    reject_unless(amount > 0 and record[2] + amount <= AMOUNT_LIMIT, Reason.INVALID_AMOUNT)
+    reject_unless(amount > 0 and record[2] + amount <= AMOUNT_MAX, Reason.INVALID_AMOUNT)
     record[2] += amount
     balance_of(core, account, asset).available += amount
     emit_transfer(core, EVENT_KIND_DEPOSITED, account, asset, amount, blob)

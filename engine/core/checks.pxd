@@ -1,15 +1,15 @@
 """Why an order is refused, in C, in order of precedence; the twin of `engine/reference/checks.py`.
 
-Each function gives the reason, REASON_NONE where there is none. Nothing changes that a dump shows; a record of what the
-account has to do with the market may be made.
+Each function returns the reason, or REASON_NONE. Nothing changes that a dump shows; a record of the account in the market
+may be made.
 """
 
 from libc.stdint cimport int64_t, uint64_t
 
-from engine.book.ladder cimport NO_ASK, ladder_best_ask, ladder_best_bid, ladder_key
+from engine.book.ladder cimport NO_ASK, ladder_best_ask, ladder_best_bid, ladder_key, side_is_ask
 from engine.book.memory cimport jibek_likely, jibek_unlikely
 from engine.core.accounts cimport (
-    account_market,
+    find_account_market,
     add_account_market,
     find_client,
     find_client_id,
@@ -138,7 +138,7 @@ cdef inline int check_limit(const MarketRecord* market, const Command* command, 
     if jibek_unlikely(reason != REASON_NONE):
         return reason
     value = value_of(market, command.price_ticks, command.quantity_lots)
-    order.hold = value if command.side == SIDE_BUY else command.quantity_lots * market.definition.lot_units
+    order.hold = command.quantity_lots * market.definition.lot_units if side_is_ask(command.side) else value
     return check_value(market, value)
 
 
@@ -156,13 +156,13 @@ cdef inline int check_no_limit(const MarketRecord* market, const Command* comman
     if reason != REASON_NONE:
         return reason
     # The value of an order without a price is taken at the best price it meets; in an empty book it has none.
-    if command.side == SIDE_BUY:
-        best_ticks = ladder_best_ask(&market.ladder)
-        if best_ticks == NO_ASK:
-            return REASON_NONE
-    else:
+    if side_is_ask(command.side):
         best_ticks = ladder_best_bid(&market.ladder)
         if best_ticks == 0:
+            return REASON_NONE
+    else:
+        best_ticks = ladder_best_ask(&market.ladder)
+        if best_ticks == NO_ASK:
             return REASON_NONE
     return check_value(market, value_of(market, best_ticks, command.quantity_lots))
 
@@ -171,7 +171,7 @@ cdef inline bint can_pay(PlacedOrder* order, int64_t available) noexcept nogil:
     """Whether `available` is enough: for what is then held, or without a limit for what the fills can cost."""
     if jibek_likely(order.flags & ORDER_FLAG_HAS_LIMIT):
         return available >= order.hold
-    if not order.sells:
+    if not order.is_ask:
         if order.quote_amount:
             return available >= order.quote_amount
         return available >= cost_of(order, available)
@@ -182,23 +182,23 @@ cdef inline bint can_pay(PlacedOrder* order, int64_t available) noexcept nogil:
 
 
 cdef inline int check_state(const Command* command, PlacedOrder* order, Holding** holding) noexcept nogil:
-    """What depends on the state: the account's open orders and funds, and the book; notes the balance that the order pays from."""
+    """What depends on the state: the account's open orders and funds, and the book; notes the balance that pays."""
     cdef Exchange* exchange = order.exchange
     cdef MarketRecord* market = order.market
     if command.client_id[0]:
         if jibek_unlikely(find_client_id(exchange, order.account, command.client_id, order.client_hash)):
             return REASON_DUPLICATE_CLIENT_ID
-    order.own = account_market(exchange, order.account, market.number)
-    if jibek_unlikely(order.own == NULL):
-        order.own = add_account_market(exchange, order.account, market.number)
-        if order.own == NULL:
+    order.account_market = find_account_market(exchange, order.account, market.number)
+    if jibek_unlikely(order.account_market == NULL):
+        order.account_market = add_account_market(exchange, order.account, market.number)
+        if order.account_market == NULL:
             return NO_MEMORY
     if order.flags & ORDER_FLAG_MAY_REST:
-        if jibek_unlikely(order.own.open_count >= market.definition.open_orders_max):
+        if jibek_unlikely(order.account_market.open_count >= market.definition.open_orders_max):
             return REASON_TOO_MANY_OPEN_ORDERS
-    if jibek_unlikely(not order.flags & ORDER_FLAG_MAY_TAKE) and would_take(market, order.sells, order.key):
+    if jibek_unlikely(not order.flags & ORDER_FLAG_MAY_TAKE) and would_take(market, order.is_ask, order.key):
         return REASON_WOULD_TAKE
-    holding[0] = paying_holding(market, &exchange.accounts[order.account], order.own, order.sells)
+    holding[0] = paying_holding(market, &exchange.accounts[order.account], order.account_market, order.is_ask)
     if jibek_unlikely(holding[0] == NULL):
         return NO_MEMORY
     if jibek_unlikely(not can_pay(order, holding[0].available)):
@@ -226,9 +226,9 @@ cdef inline int check_order(const Command* command, PlacedOrder* order, Holding*
         reason = check_no_limit(order.market, command, order.flags)
     if jibek_unlikely(reason != REASON_NONE):
         return reason
-    order.sells = command.side != SIDE_BUY
+    order.is_ask = side_is_ask(command.side)
     # Without a limit: the key that crosses every order and no empty side.
-    order.key = ladder_key(order.sells, command.price_ticks) if order.flags & ORDER_FLAG_HAS_LIMIT else AMOUNT_MAX
+    order.key = ladder_key(order.is_ask, command.price_ticks) if order.flags & ORDER_FLAG_HAS_LIMIT else AMOUNT_MAX
     order.account = command.account
     order.price_ticks = command.price_ticks
     order.quantity_lots = command.quantity_lots

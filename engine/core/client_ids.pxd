@@ -1,8 +1,8 @@
 """From (account, client order id) to the open order: hashing of client ids; the table is `engine/book/handle_table.pxd`.
 
-Client ids are chosen by clients, so the hash is keyed with a random seed: nobody can choose ids that collide. The seed
-never shows, because the table is only ever asked for one key. The key itself is not stored again: account and client id
-stand in the order to which the handle leads, and so does the hash.
+Clients choose their ids, so the hash is keyed with a random seed: no client can choose ids that collide. The seed never
+shows, because a look-up answers for one key only. The table does not store keys: the order to which a handle leads has its
+account, its client id and their hash.
 
 Cost: O(1) on average. Memory: 9 to 18 bytes an order.
 """
@@ -20,7 +20,7 @@ cdef extern from * nogil:
     uint64_t jibek_multiply_fold(uint64_t a, uint64_t b)
 
 cdef struct ClientIdWords:
-    # The 36 bytes of a client id in words, the last of which is half zero.
+    # The bytes of a client id in words, the last of which is half zero.
     uint64_t first
     uint64_t second
     uint64_t third
@@ -80,6 +80,6 @@ cdef inline uint32_t client_id_hash(ClientIdWords id, uint64_t seed, uint32_t ac
     return <uint32_t>(hash >> 32) if hash >> 32 else 1
 
 
-cdef inline uint64_t client_id_spread(uint32_t hash) noexcept nogil:
-    """The hash as the table takes it: its upper bits choose the group, others the tag."""
+cdef inline uint64_t client_id_mix(uint32_t hash) noexcept nogil:
+    """The hash, mixed as the table wants it: its upper bits choose the group, others the tag."""
     return hash * <uint64_t>0x9E3779B97F4A7C15

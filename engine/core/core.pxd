@@ -23,7 +23,7 @@ cdef class Core:
 
     cdef int _begin_entry(self, uint64_t capacity) except -1
     cdef bytes _finish_entry(self, uint64_t producer, uint64_t incarnation, uint64_t number, int disposition)
-    cdef int _carry_out(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except -1
-    cdef int _carry_out_other(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except? -1
+    cdef int _execute_command(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except -1
+    cdef int _execute_other(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except? -1
     cdef OrderEvent* _emit(self, int kind, bytes blob) except NULL
     cdef int _attach(self, OrderEvent* event, bytes blob) except -1

@@ -27,6 +27,8 @@ from engine.book.ladder cimport (
     ladder_key,
     ladder_price,
     ladder_rest,
+    side_is_ask,
+    side_number,
 )
 from engine.book.handle_table cimport table_insert
 from engine.book.memory cimport jibek_likely, jibek_unlikely, room_grow
@@ -34,7 +36,7 @@ from engine.book.order_ids cimport ids_get, ids_insert
 from engine.book.price_tree cimport Level, tree_worse_level
 from engine.book.saved_book cimport saved_book_orders, saved_book_size, saved_book_write
 from engine.core.accounts cimport (
-    account_market,
+    find_account_market,
     add_account_market,
     add_account_record,
     drop_all_ended,
@@ -52,7 +54,7 @@ from engine.core.accounts cimport (
     reserve_orders,
 )
 from engine.core.agenda cimport Worker, add_to_agenda, may_begin, work_agenda
-from engine.core.client_ids cimport client_id_hash, client_id_read, client_id_spread
+from engine.core.client_ids cimport client_id_hash, client_id_read, client_id_mix
 from engine.core.events cimport emit, emit_rejected
 from engine.core.money cimport hold_of
 from engine.core.orders cimport cancel_all_orders, cancel_order, close_orders, place_order
@@ -83,13 +85,14 @@ from engine.records cimport *
 
 import hashlib
 import os
-import struct
 
+from engine import records
 from engine.definitions import (
     RULES_VERSION,
     Rejected,
     SavedStateFault,
     StateReader,
+    balances_digest,
     check_saved_account,
     check_saved_agenda_item,
     check_saved_asset,
@@ -109,7 +112,6 @@ from engine.definitions import (
 )
 from engine.reasons import Reason
 from engine.records import (
-    AMOUNT_MAX as AMOUNT_LIMIT,
     BATCH_HEADER,
     COMMAND,
     EVENT_HEADER,
@@ -143,12 +145,14 @@ from engine.records import (
     pack_parts,
 )
 
-assert AMOUNT_MAX == AMOUNT_LIMIT
+assert AMOUNT_MAX == records.AMOUNT_MAX
 assert sizeof(Node) == 32 and sizeof(OrderInfo) == 64 and sizeof(AccountMarket) == 64
 assert sizeof(AccountRecord) == 64
 assert sizeof(Event) == RECORD_EVENT_BYTES and sizeof(SavedOrder) == SAVED_ORDER.size
 assert sizeof(BatchHeader) == BATCH_HEADER.size and sizeof(Command) == COMMAND.size
 assert sizeof(EventHeader) == EVENT_HEADER.size and sizeof(MarketDefinition) == MARKET_DEFINITION.size
+# A client id is read as four words of 64 bits and one of 32.
+assert RECORD_CLIENT_ID_BYTES == 4 * sizeof(uint64_t) + sizeof(uint32_t)
 
 # What works on the items of each AgendaKind.
 cdef Worker WORKERS[AGENDA_KIND_CLOSE_ORDERS + 1]
@@ -208,7 +212,7 @@ cdef class Core:
         Py_XDECREF(self.exchange.entry.data)
 
     def execute(self, int64_t time_us, bytes batch not None):
-        """Carries out one journal entry and returns its event entry, of at most 8,192 events.
+        """Executes one journal entry and returns its event entry, of at most 8,192 events.
 
         Args:
             time_us: the store's stamp of the entry, microseconds since 1970 UTC. Time never runs backwards.
@@ -247,7 +251,7 @@ cdef class Core:
                     prefetch_commands(exchange, commands, index, header.command_count)
                 exchange.entry.command_index = index
                 exchange.entry.command = commands[index].kind
-                self._carry_out(&commands[index], data + blob_start, header.blob_length)
+                self._execute_command(&commands[index], data + blob_start, header.blob_length)
                 if jibek_unlikely(exchange.agenda_count):
                     self._work_agenda()
         return self._finish_entry(header.producer, header.incarnation, header.number, disposition)
@@ -298,7 +302,7 @@ cdef class Core:
         entry.data = NULL
         return data
 
-    cdef int _carry_out(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except -1:
+    cdef int _execute_command(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except -1:
         """Executes one command. A refusal is one REJECTED event, and changes nothing else (promise P9)."""
         cdef Exchange* exchange = &self.exchange
         cdef uint32_t hash = exchange.client_hashes[exchange.entry.command_index % CLIENT_HASHES]
@@ -310,14 +314,14 @@ cdef class Core:
         elif command.kind == COMMAND_KIND_ORDER_CANCEL and (command.blob_offset | command.blob_length) == 0:
             reason = cancel_order(exchange, command, hash)
         else:
-            reason = self._carry_out_other(command, blobs, blob_length)
+            reason = self._execute_other(command, blobs, blob_length)
         if jibek_likely(reason == REASON_NONE):
             return 0
         if reason == NO_MEMORY or not emit_rejected(exchange, command, reason):
             raise MemoryError("no room for one more order, account or event")
         return 0
 
-    cdef int _carry_out_other(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except? -1:
+    cdef int _execute_other(self, const Command* command, const uint8_t* blobs, uint64_t blob_length) except? -1:
         """Executes a command that no hot path takes; the reason where it is refused."""
         cdef bytes blob
         try:
@@ -327,8 +331,8 @@ cdef class Core:
             )
             blob = PyBytes_FromStringAndSize(<const char*>blobs + command.blob_offset, command.blob_length)
             return administer(self, command, blob)
-        except Rejected as refusal:
-            return refusal.reason
+        except Rejected as rejected:
+            return rejected.reason
 
     cdef OrderEvent* _emit(self, int kind, bytes blob) except NULL:
         """The next event, all zero but for its kind, the command it answers, and its blob."""
@@ -408,11 +412,11 @@ cdef class Core:
     def find_order(self, uint32_t account_number, uint32_t market_number, uint64_t order_id, bytes client_id not None):
         """The open order that an ORDER_CANCEL of these fields would cancel, as `open_orders` has it; None where it has none.
 
-        It is named by its id, or where that is 0 by its client id, 36 bytes; all zero is no client id. Cost: O(1).
+        You name it by its id, or if that is 0 by its client id as a record has it; all zero is no client id. Cost: O(1).
         """
         cdef const char* id = PyBytes_AS_STRING(client_id)
         cdef uint32_t handle, hash
-        assert len(client_id) == RECORD_CLIENT_ID_BYTES, "a client id has 36 bytes"
+        assert len(client_id) == RECORD_CLIENT_ID_BYTES, f"a client id has {RECORD_CLIENT_ID_BYTES} bytes"
         hash = client_id_hash(client_id_read(id), self.exchange.client_id_seed, account_number)
         handle = find_order(&self.exchange, account_number, market_number, order_id, id, hash)
         return open_order(self, handle) if handle else None

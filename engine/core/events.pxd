@@ -1,7 +1,7 @@
 """The event entry in hand, in C; the twin of `engine/reference/events.py`.
 
-Events are written where they will be read: into the bytes object that `Core.execute` returns. The head of an event is written
-in four words, fewer stores than fields.
+Events are written where they will be read: into the bytes object that `Core.execute` returns. The prefix of an event is
+written in four words, fewer stores than fields.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -79,7 +79,7 @@ cdef inline bint emit_rejected(Exchange* exchange, const Command* command, int r
     return True
 
 
-cdef inline void write_head(
+cdef inline void write_prefix(
     const Exchange* exchange,
     const MarketRecord* market,
     Event* event,
@@ -97,7 +97,7 @@ cdef inline void write_head(
 
 
 cdef inline void clear_terms(OrderEvent* event) noexcept nogil:
-    """What no plain order has."""
+    """Clears the rare terms, which these orders do not have."""
     event.blob_offset = 0
     event.blob_length = 0
     event.trail_bps = 0
@@ -129,12 +129,12 @@ cdef inline OrderEvent* emit_order(
     uint8_t order_flags,
     const char* client_id,
 ) noexcept nogil:
-    """The head and the terms of ORDER_ACCEPTED or ORDER_CLOSED; the caller fills the numbers. NULL where memory is out."""
+    """The prefix and the terms of ORDER_ACCEPTED or ORDER_CLOSED; the caller fills the numbers. NULL where memory is out."""
     cdef Event* event = next_event(exchange)
     cdef uint64_t flags = EVENT_FLAG_WORKING | (EVENT_FLAG_MAY_REST if order_flags & ORDER_FLAG_MAY_REST else 0)
     if jibek_unlikely(event == NULL):
         return NULL
-    write_head(exchange, market, event, first_word, account, flags, 0)
+    write_prefix(exchange, market, event, first_word, account, flags, 0)
     event.order.order_id = order_id
     memcpy(event.order.client_id, client_id, RECORD_CLIENT_ID_BYTES)
     clear_terms(&event.order)
@@ -144,11 +144,11 @@ cdef inline OrderEvent* emit_order(
 cdef inline TradeEvent* emit_trade(
     Exchange* exchange, const PlacedOrder* taker, const Node* maker, const OrderInfo* maker_info, uint32_t maker_account
 ) noexcept nogil:
-    """The head and the names of a TRADE; the caller fills the numbers. NULL where memory is out."""
+    """The prefix and the names of a TRADE; the caller fills the numbers. NULL where memory is out."""
     cdef Event* event = next_event(exchange)
     if jibek_unlikely(event == NULL):
         return NULL
-    write_head(exchange, taker.market, event, taker.traits | EVENT_KIND_TRADE, taker.account, 0, maker_account)
+    write_prefix(exchange, taker.market, event, taker.traits | EVENT_KIND_TRADE, taker.account, 0, maker_account)
     event.trade.order_id = taker.order_id
     event.trade.maker_order_id = maker.order_id
     memcpy(event.trade.client_id, taker.client_id, RECORD_CLIENT_ID_BYTES)

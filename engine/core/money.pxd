@@ -30,9 +30,9 @@ cdef inline int64_t value_of(const MarketRecord* market, int64_t price_ticks, in
     return jibek_multiply(jibek_multiply(price_ticks, lots), market.lot_value_units)
 
 
-cdef inline int64_t hold_of(const MarketRecord* market, bint sells, int64_t price_ticks, int64_t lots) noexcept nogil:
+cdef inline int64_t hold_of(const MarketRecord* market, bint is_ask, int64_t price_ticks, int64_t lots) noexcept nogil:
     """What is held for `lots` of an order with a limit: quote units for a buy, base units for a sell."""
-    return lots * market.definition.lot_units if sells else value_of(market, price_ticks, lots)
+    return lots * market.definition.lot_units if is_ask else value_of(market, price_ticks, lots)
 
 
 cdef inline void hold_funds(Holding* holding, int64_t amount) noexcept nogil:
@@ -43,10 +43,10 @@ cdef inline void hold_funds(Holding* holding, int64_t amount) noexcept nogil:
 
 
 cdef inline bint release_funds(
-    MarketRecord* market, AccountRecord* account, AccountMarket* own, bint sells, int64_t amount
+    MarketRecord* market, AccountRecord* account, AccountMarket* account_market, bint is_ask, int64_t amount
 ) noexcept nogil:
     """Makes available what an order of that side held; False where memory is out."""
-    cdef Holding* holding = paying_holding(market, account, own, sells)
+    cdef Holding* holding = paying_holding(market, account, account_market, is_ask)
     if jibek_unlikely(holding == NULL):
         return False
     holding.held -= amount
@@ -72,43 +72,45 @@ cdef inline int64_t fee_of(int64_t received, uint32_t fee_ppm, uint32_t* credit)
     return fee
 
 
-cdef inline uint32_t fee_rate_ppm(const MarketRecord* market, const AccountMarket* own, bint is_maker) noexcept nogil:
+cdef inline uint32_t fee_rate_ppm(
+    const MarketRecord* market, const AccountMarket* account_market, bint is_maker
+) noexcept nogil:
     """An order's rate: the account's own or the market's."""
-    cdef uint32_t own_ppm = own.maker_fee_ppm if is_maker else own.taker_fee_ppm
+    cdef uint32_t account_ppm = account_market.maker_fee_ppm if is_maker else account_market.taker_fee_ppm
     cdef uint32_t market_ppm = market.definition.maker_fee_ppm if is_maker else market.definition.taker_fee_ppm
-    return market_ppm if own_ppm == NO_RATE else own_ppm
+    return market_ppm if account_ppm == NO_RATE else account_ppm
 
 
 cdef inline bint settle_side(
     Exchange* exchange,
     MarketRecord* market,
-    AccountMarket* own,
-    bint buys,
+    AccountMarket* account_market,
+    bint is_ask,
     int64_t base,
     int64_t value,
     int64_t released,
     int64_t fee,
 ) noexcept nogil:
     """Moves one side's money for one fill; False where memory is out."""
-    cdef AccountRecord* account = &exchange.accounts[own.account]
-    cdef int64_t paid = value if buys else base
-    cdef int64_t received = base if buys else value
-    cdef Holding* holding = paying_holding(market, account, own, not buys)
+    cdef AccountRecord* account = &exchange.accounts[account_market.account]
+    cdef int64_t paid = base if is_ask else value
+    cdef int64_t received = value if is_ask else base
+    cdef Holding* holding = paying_holding(market, account, account_market, is_ask)
     if jibek_unlikely(holding == NULL):
         return False
     holding.held -= released
     holding.available += released - paid
     jibek_assert(holding.held >= 0 and holding.available >= 0)
     # What a side receives is what the other side pays with. Asked for now, because making it moves the others.
-    holding = paying_holding(market, account, own, buys)
+    holding = paying_holding(market, account, account_market, not is_ask)
     if jibek_unlikely(holding == NULL):
         return False
     holding.available += received - fee
     if jibek_likely(fee):
-        if buys:
-            holding = known_holding(&exchange.accounts[0], &market.house_base, market.definition.base_asset)
-        else:
+        if is_ask:
             holding = known_holding(&exchange.accounts[0], &market.house_quote, market.definition.quote_asset)
+        else:
+            holding = known_holding(&exchange.accounts[0], &market.house_base, market.definition.base_asset)
         if jibek_unlikely(holding == NULL):
             return False
         holding.available += fee

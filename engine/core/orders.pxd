@@ -1,4 +1,4 @@
-"""The phases of an order, in C: check, hold, work, then rest or close; and cancels; the twin of `engine/reference/orders.py`."""
+"""The phases of an order, in C: check, hold, work, rest or close; and cancels; twin of `engine/reference/orders.py`."""
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -27,6 +27,7 @@ from engine.core.money cimport hold_funds, hold_of, release_funds
 from engine.core.state cimport (
     NO_MEMORY,
     AccountMarket,
+    AccountRecord,
     AgendaItem,
     Exchange,
     Holding,
@@ -58,7 +59,7 @@ from engine.records cimport (
 
 
 cdef inline int place_order(Exchange* exchange, const Command* command, uint32_t client_hash) noexcept nogil:
-    """Checks, accepts and holds for an order, works it, and rests or closes what is left; the reason where it is refused.
+    """Checks, accepts and holds for an order, works it, and rests or closes its remainder; the reason if it is refused.
 
     Args:
         client_hash: of the account and the client id (`client_id_hash`); looked at where it has one.
@@ -107,10 +108,10 @@ cdef inline bint accept_order(PlacedOrder* order, Holding* holding) noexcept nog
 
 
 cdef inline int work_order(PlacedOrder* order) noexcept nogil:
-    """Lets an order trade, and rests or closes what is left of it."""
+    """Lets an order trade, and rests or closes its remainder."""
     cdef WalkEnd end
-    # Most orders meet nobody and rest; one that is to be filled whole never may, so it does not matter that this comes first.
-    if not would_take(order.market, order.sells, order.key):
+    # Most orders meet no maker and rest. An all-or-none order never rests, so this may come first.
+    if not would_take(order.market, order.is_ask, order.key):
         if jibek_likely(order.flags & ORDER_FLAG_MAY_REST):
             return rest_order(order, order.quantity_lots)
     if jibek_unlikely(order.flags & ORDER_FLAG_ALL_OR_NONE) and not fills_whole(order):
@@ -134,12 +135,12 @@ cdef inline int work_order(PlacedOrder* order) noexcept nogil:
 
 
 cdef inline int rest_order(PlacedOrder* order, int64_t remaining_lots) noexcept nogil:
-    """Puts what is left of an order into the book and into every index."""
+    """Puts the remainder of an order into the book and into every index."""
     cdef Exchange* exchange = order.exchange
     cdef uint32_t handle
     cdef OrderInfo* info
     jibek_assert(remaining_lots > 0)
-    jibek_assert(not would_take(order.market, order.sells, order.key))
+    jibek_assert(not would_take(order.market, order.is_ask, order.key))
     handle = ladder_rest(&exchange.arena, &order.market.ladder, order.key, remaining_lots, order.order_id)
     if jibek_unlikely(handle == 0):
         return NO_MEMORY
@@ -151,13 +152,13 @@ cdef inline int rest_order(PlacedOrder* order, int64_t remaining_lots) noexcept 
     info.quantity_lots = order.quantity_lots
     info.cumulative_quote = order.cumulative_quote
     info.client_hash = order.client_hash
-    info.own = <uint32_t>(order.own - exchange.account_markets)
+    info.account_market = <uint32_t>(order.account_market - exchange.account_markets)
     memcpy(info.client_id, order.client_id, RECORD_CLIENT_ID_BYTES)
     info.packed = pack_order(order.traits, order.fee_credit)
     exchange.times[handle].created_us = exchange.time_us
     exchange.times[handle].updated_us = exchange.time_us
     order.market.last_update_id += 1
-    return REASON_NONE if list_order(exchange, order.own, handle, order.order_id) else NO_MEMORY
+    return REASON_NONE if list_order(exchange, order.account_market, handle, order.order_id) else NO_MEMORY
 
 
 cdef inline int close_placed(PlacedOrder* order, int64_t remaining_lots, int reason) noexcept nogil:
@@ -167,8 +168,8 @@ cdef inline int close_placed(PlacedOrder* order, int64_t remaining_lots, int rea
     cdef int64_t released = 0
     cdef OrderEvent* event
     if order.flags & ORDER_FLAG_HAS_LIMIT:
-        released = hold_of(market, order.sells, order.price_ticks, remaining_lots)
-        if not release_funds(market, &exchange.accounts[order.account], order.own, order.sells, released):
+        released = hold_of(market, order.is_ask, order.price_ticks, remaining_lots)
+        if not release_funds(market, &exchange.accounts[order.account], order.account_market, order.is_ask, released):
             return NO_MEMORY
     event = emit_order(
         exchange,
@@ -196,20 +197,21 @@ cdef inline int close_order(Exchange* exchange, uint32_t handle, int reason) noe
     """Ends an order that rests, and releases what it still holds. Handles may change."""
     cdef OrderInfo* info = &exchange.infos[handle]
     cdef const Node* node = &exchange.arena.nodes[handle]
-    cdef AccountMarket* own = &exchange.account_markets[info.own]
-    cdef MarketRecord* market = exchange.markets[own.market - 1]
-    cdef bint sells = ladder_is_ask(node)
+    cdef AccountMarket* account_market = &exchange.account_markets[info.account_market]
+    cdef MarketRecord* market = exchange.markets[account_market.market - 1]
+    cdef bint is_ask = ladder_is_ask(node)
     cdef int64_t price_ticks = ladder_price(node)
-    cdef int64_t released = hold_of(market, sells, price_ticks, node.remaining_lots)
+    cdef int64_t released = hold_of(market, is_ask, price_ticks, node.remaining_lots)
+    cdef AccountRecord* account = &exchange.accounts[account_market.account]
     cdef OrderEvent* event
-    if jibek_unlikely(not release_funds(market, &exchange.accounts[own.account], own, sells, released)):
+    if jibek_unlikely(not release_funds(market, account, account_market, is_ask, released)):
         return NO_MEMORY
     event = emit_order(
         exchange,
         market,
-        order_traits(info.packed, sells) | EVENT_KIND_ORDER_CLOSED | <uint64_t>reason << 48,
+        order_traits(info.packed, is_ask) | EVENT_KIND_ORDER_CLOSED | <uint64_t>reason << 48,
         node.order_id,
-        own.account,
+        account_market.account,
         ORDER_FLAG_MAY_REST,
         info.client_id,
     )
@@ -224,7 +226,7 @@ cdef inline int close_order(Exchange* exchange, uint32_t handle, int reason) noe
     event.hold_change = -released
     event.working_us = 0
     market.last_update_id += 1
-    unlist_order(exchange, own, handle)
+    unlist_order(exchange, account_market, handle)
     ids_remove(&exchange.ids, exchange.arena.nodes, handle)
     ladder_remove(&exchange.arena, &market.ladder, handle)
     shrink_orders(exchange)
@@ -264,25 +266,25 @@ cdef inline int close_orders(Exchange* exchange, const AgendaItem* item, bint* i
 
     A step of the agenda. What was cancelled since the item was added is not open any more.
     """
-    cdef AccountMarket* own
+    cdef AccountMarket* account_market
     cdef uint32_t handle, place, listed_count
     cdef int reason
     handle = next_market_of(exchange, item.account, item.market)
     while handle:
-        own = &exchange.account_markets[handle]
+        account_market = &exchange.account_markets[handle]
         place = 0
-        while own.open_count:
+        while account_market.open_count:
             if not has_room(exchange):
                 is_done[0] = False
                 return REASON_NONE
-            listed_count = own.listed_count
-            if is_open(exchange, own, &listed_orders(own)[place]):
-                reason = close_order(exchange, listed_orders(own)[place].handle, <int>item.reason)
+            listed_count = account_market.listed_count
+            if is_open(exchange, account_market, &listed_orders(account_market)[place]):
+                reason = close_order(exchange, listed_orders(account_market)[place].handle, <int>item.reason)
                 if jibek_unlikely(reason != REASON_NONE):
                     return reason
             place += 1
             # Where few orders are left they move to new memory, and the list is rid of those that have gone.
-            if own.listed_count != listed_count:
+            if account_market.listed_count != listed_count:
                 place = 0
         handle = next_market_of(exchange, item.account, item.market)
     is_done[0] = True

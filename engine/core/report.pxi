@@ -6,9 +6,9 @@
 cdef report_state(Core core):
     """STATE_REPORT: digests and counts of the state before the command."""
     balances = all_balances(core)
-    digest = hashlib.sha256(b"".join(struct.pack("<IIqq", *balance) for balance in balances)).digest()
     accounts, orders = core.exchange.account_count, core.exchange.arena.live
-    report = StateReportView(hashlib.sha256(dump(core)).digest(), digest, accounts, orders, len(balances))
+    state_hash = hashlib.sha256(dump(core)).digest()
+    report = StateReportView(state_hash, balances_digest(balances), accounts, orders, len(balances))
     core._emit(EVENT_KIND_STATE_REPORTED, pack_parts(STATE_REPORT.pack(report)))
 
 
@@ -36,7 +36,7 @@ cdef list account_balances(Core core, uint32_t number):
 
 cdef list depth(MarketRecord* market, int side, levels):
     """Prices and quantities of one side, best first; at most `levels` of them, None gives all."""
-    cdef Level* level = ladder_best_level(&market.ladder, side == SIDE_SELL)
+    cdef Level* level = ladder_best_level(&market.ladder, side_is_ask(side))
     result = []
     while level != NULL and (levels is None or len(result) < levels):
         result.append((ladder_key(level.key < 0, level.key), level.quantity_lots))
@@ -47,21 +47,21 @@ cdef list depth(MarketRecord* market, int side, levels):
 cdef list open_orders_of(Core core, uint32_t account, uint32_t market):
     """The open orders of an account in one market or (0) in all: by market number, then by id."""
     cdef Exchange* exchange = &core.exchange
-    cdef AccountMarket* own
+    cdef AccountMarket* account_market
     cdef uint32_t handle = exchange.accounts[account].markets
     cdef uint32_t place
     found = []
     while handle:
-        own = &exchange.account_markets[handle]
-        if own.open_count and market in (0, own.market):
-            found.append((own.market, handle))
-        handle = own.next
+        account_market = &exchange.account_markets[handle]
+        if account_market.open_count and market in (0, account_market.market):
+            found.append((account_market.market, handle))
+        handle = account_market.next
     result = []
     for _, handle in sorted(found):
-        own = &exchange.account_markets[handle]
-        for place in range(own.listed_count):
-            if is_open(exchange, own, &listed_orders(own)[place]):
-                result.append(open_order(core, listed_orders(own)[place].handle))
+        account_market = &exchange.account_markets[handle]
+        for place in range(account_market.listed_count):
+            if is_open(exchange, account_market, &listed_orders(account_market)[place]):
+                result.append(open_order(core, listed_orders(account_market)[place].handle))
     return result
 
 
@@ -71,8 +71,8 @@ cdef open_order(Core core, uint32_t handle):
     cdef OrderInfo* info = &core.exchange.infos[handle]
     return (
         node.order_id,
-        core.exchange.account_markets[info.own].market,
-        SIDE_SELL if ladder_is_ask(node) else SIDE_BUY,
+        core.exchange.account_markets[info.account_market].market,
+        side_number(ladder_is_ask(node)),
         ladder_price(node),
         info.quantity_lots,
         node.remaining_lots,
@@ -124,9 +124,9 @@ cdef bytes dump(Core core):
     return b"".join(pieces)
 
 
-cdef uint64_t side_count(Core core, MarketRecord* market, bint asks):
+cdef uint64_t side_count(Core core, MarketRecord* market, bint is_ask):
     """How many orders rest on a side."""
-    cdef uint32_t handle = ladder_first(&market.ladder, asks)
+    cdef uint32_t handle = ladder_first(&market.ladder, is_ask)
     cdef uint64_t count = 0
     while handle:
         count += 1
@@ -149,38 +149,38 @@ cdef bytes dump_market(Core core, uint32_t index):
     return core.market_definitions[index] + SAVED_MARKET.pack(saved) + pack_parts(core.symbols[index])
 
 
-cdef list own_fees_of(Core core, uint32_t account):
-    """(market, maker, taker) of an account's own fees, by market."""
+cdef list account_fees_of(Core core, uint32_t account):
+    """(market, maker, taker) of the fees of an account, by market."""
     cdef uint32_t handle = core.exchange.accounts[account].markets
-    cdef AccountMarket* own
+    cdef AccountMarket* account_market
     fees = []
     while handle:
-        own = &core.exchange.account_markets[handle]
-        if own.fees_are_own:
-            fees.append((own.market, own.maker_fee_ppm, own.taker_fee_ppm))
-        handle = own.next
+        account_market = &core.exchange.account_markets[handle]
+        if account_market.fees_are_set:
+            fees.append((account_market.market, account_market.maker_fee_ppm, account_market.taker_fee_ppm))
+        handle = account_market.next
     return sorted(fees)
 
 
 cdef bytes dump_account(Core core, uint32_t number):
     balances = account_balances(core, number)
-    fees = own_fees_of(core, number)
+    fees = account_fees_of(core, number)
     keys = core.account_keys.get(number, {})
     saved = SavedAccountView(core.exchange.accounts[number].frozen, len(balances), len(fees), len(keys))
     pieces = [SAVED_ACCOUNT.pack(saved), pack_parts(core.account_names[number])]
     pieces += [SAVED_BALANCE.pack(SavedBalanceView(available, held, asset)) for asset, available, held in balances]
-    pieces += [SAVED_FEES.pack(SavedFeesView(*own)) for own in fees]
+    pieces += [SAVED_FEES.pack(SavedFeesView(*rates)) for rates in fees]
     for key_id, (key_type, permissions, public_key) in sorted(keys.items()):
         pieces += [SAVED_KEY.pack(SavedKeyView(key_type, permissions)), pack_parts(key_id, public_key)]
     return b"".join(pieces)
 
 
-cdef bytes dump_orders(Core core, MarketRecord* market, bint asks):
+cdef bytes dump_orders(Core core, MarketRecord* market, bint is_ask):
     """The orders of one side in priority."""
     cdef Exchange* exchange = &core.exchange
-    cdef bytes data = PyBytes_FromStringAndSize(NULL, side_count(core, market, asks) * sizeof(SavedOrder))
+    cdef bytes data = PyBytes_FromStringAndSize(NULL, side_count(core, market, is_ask) * sizeof(SavedOrder))
     cdef SavedOrder* saved = <SavedOrder*>PyBytes_AS_STRING(data)
-    cdef uint32_t handle = ladder_first(&market.ladder, asks)
+    cdef uint32_t handle = ladder_first(&market.ladder, is_ask)
     cdef Node* node
     cdef OrderInfo* info
     while handle:
@@ -195,7 +195,7 @@ cdef bytes dump_orders(Core core, MarketRecord* market, bint asks):
         saved.created_us = exchange.times[handle].created_us
         saved.updated_us = exchange.times[handle].updated_us
         saved.working_us = exchange.times[handle].created_us
-        saved.account = exchange.account_markets[info.own].account
+        saved.account = exchange.account_markets[info.account_market].account
         saved.fee_credit = order_credit(info.packed)
         saved.order_type = info.packed & 15
         saved.time_in_force = info.packed >> 4 & 15
@@ -228,8 +228,8 @@ cdef load(Core core, bytes data):
     needs = {}
     listed = []
     for index in range(venue.market_count):
-        for asks in range(2):
-            load_side(core, exchange.markets[index], asks, counts[index][asks], reader, needs, listed)
+        for is_ask in range(2):
+            load_side(core, exchange.markets[index], is_ask, counts[index][is_ask], reader, needs, listed)
     list_loaded_orders(core, listed)
     for _ in range(venue.agenda_count):
         item = reader.record(SAVED_AGENDA_ITEM)
@@ -281,7 +281,7 @@ cdef load_account(Core core, uint32_t number, reader):
     for _ in range(saved.fees_count):
         fees = reader.record(SAVED_FEES)
         check_saved_fees(fees, number, last_market, core.exchange.market_count)
-        set_own_fees(core, number, fees.market, fees.maker_fee_ppm, fees.taker_fee_ppm)
+        set_account_fees(core, number, fees.market, fees.maker_fee_ppm, fees.taker_fee_ppm)
         last_market = fees.market
     last_id = b""
     for _ in range(saved.key_count):
@@ -292,7 +292,7 @@ cdef load_account(Core core, uint32_t number, reader):
         last_id = key_id
 
 
-cdef load_side(Core core, MarketRecord* market, bint asks, uint64_t count, reader, dict needs, list listed):
+cdef load_side(Core core, MarketRecord* market, bint is_ask, uint64_t count, reader, dict needs, list listed):
     """The orders of one side in priority: each at a worse price than the one before it, or later at the same."""
     cdef uint64_t last_id = 0
     cdef int64_t key, last_key = AMOUNT_MAX
@@ -302,14 +302,14 @@ cdef load_side(Core core, MarketRecord* market, bint asks, uint64_t count, reade
             saved, definition, market.lot_value_units, core.exchange.last_order_id, core.exchange.account_count,
             core.exchange.time_us,
         )
-        key = ladder_key(asks, saved.price_ticks)
+        key = ladder_key(is_ask, saved.price_ticks)
         if key > last_key or (key == last_key and saved.order_id < last_id):
             raise SavedStateFault(f"order {saved.order_id} is out of order")
-        load_order(core, market, asks, saved, needs, listed)
+        load_order(core, market, is_ask, saved, needs, listed)
         last_key, last_id = key, saved.order_id
 
 
-cdef load_order(Core core, MarketRecord* market, bint asks, saved, dict needs, list listed):
+cdef load_order(Core core, MarketRecord* market, bint is_ask, saved, dict needs, list listed):
     """Puts an order at the end of its queue; notes what it can need, and that it is still to be listed with its account."""
     cdef Exchange* exchange = &core.exchange
     cdef bytes client_id = saved.client_id
@@ -317,19 +317,19 @@ cdef load_order(Core core, MarketRecord* market, bint asks, saved, dict needs, l
     cdef uint64_t order_id
     cdef uint32_t account, handle, hash
     cdef int64_t key
-    cdef AccountMarket* own
+    cdef AccountMarket* account_market
     cdef OrderInfo* info
     order_id, account = saved.order_id, saved.account
-    key = ladder_key(asks, saved.price_ticks)
+    key = ladder_key(is_ask, saved.price_ticks)
     hash = client_id_hash(client_id_read(id), exchange.client_id_seed, account) if id[0] else 0
     if ids_get(&exchange.ids, exchange.arena.nodes, order_id) or (hash and find_client_id(exchange, account, id, hash)):
         raise SavedStateFault(f"order {order_id} is there already, or its client id is")
-    if asks and ladder_crosses(&market.ladder, asks, key):
+    if is_ask and ladder_crosses(&market.ladder, is_ask, key):
         raise SavedStateFault(f"order {order_id} crosses the book")
-    own = account_market(exchange, account, market.number)
-    if own == NULL:
-        own = add_account_market(exchange, account, market.number)
-    if own == NULL:
+    account_market = find_account_market(exchange, account, market.number)
+    if account_market == NULL:
+        account_market = add_account_market(exchange, account, market.number)
+    if account_market == NULL:
         raise MemoryError("no room for one more market of an account")
     handle = ladder_rest(&exchange.arena, &market.ladder, key, saved.remaining_lots, order_id)
     if handle == 0 or (exchange.arena.live > exchange.room and not reserve_orders(exchange)):
@@ -340,26 +340,28 @@ cdef load_order(Core core, MarketRecord* market, bint asks, saved, dict needs, l
     info.quantity_lots = saved.quantity_lots
     info.cumulative_quote = saved.cumulative_quote
     info.client_hash = hash
-    info.own = <uint32_t>(own - exchange.account_markets)
+    info.account_market = <uint32_t>(account_market - exchange.account_markets)
     memcpy(info.client_id, id, RECORD_CLIENT_ID_BYTES)
     info.packed = with_credit(saved.order_type | saved.time_in_force << 4 | saved.self_trade_mode << 8, saved.fee_credit)
     exchange.times[handle].created_us = saved.created_us
     exchange.times[handle].updated_us = saved.updated_us
     # The client id is found from now on; the account's list is filled when all orders are there, oldest first.
     if hash:
-        table_insert(&exchange.client_ids, client_id_spread(hash), handle)
+        table_insert(&exchange.client_ids, client_id_mix(hash), handle)
     listed.append((order_id, handle))
-    asset = market.definition.base_asset if asks else market.definition.quote_asset
-    needs[account, asset] = needs.get((account, asset), 0) + hold_of(market, asks, saved.price_ticks, saved.remaining_lots)
+    asset = market.definition.base_asset if is_ask else market.definition.quote_asset
+    needs[account, asset] = needs.get((account, asset), 0) + hold_of(market, is_ask, saved.price_ticks, saved.remaining_lots)
 
 
 cdef list_loaded_orders(Core core, list listed):
     """Lists the orders with their accounts, oldest first."""
     cdef Exchange* exchange = &core.exchange
+    cdef AccountMarket* account_market
     cdef uint64_t order_id
     cdef uint32_t handle
     for order_id, handle in sorted(listed):
-        if not list_with_account(exchange, &exchange.account_markets[exchange.infos[handle].own], handle, order_id):
+        account_market = &exchange.account_markets[exchange.infos[handle].account_market]
+        if not list_with_account(exchange, account_market, handle, order_id):
             raise MemoryError("no room for one more open order")
 
 
@@ -398,25 +400,25 @@ cdef uint64_t check_book(Core core, MarketRecord* market, dict needs) except? 0:
     """How many orders rest in the market; adds up what they can need."""
     cdef Exchange* exchange = &core.exchange
     cdef OrderInfo* info
-    cdef AccountMarket* own
+    cdef AccountMarket* account_market
     cdef Node* node
     cdef uint32_t handle
     cdef uint64_t resting = 0
-    cdef bint asks
+    cdef bint is_ask
     # I1: no book is crossed.
     assert ladder_best_bid(&market.ladder) < ladder_best_ask(&market.ladder), market.number
-    for asks in (False, True):
+    for is_ask in (False, True):
         last_id, last_price, level_sum = 0, 0, 0
-        handle = ladder_first(&market.ladder, asks)
+        handle = ladder_first(&market.ladder, is_ask)
         while handle:
             node = &exchange.arena.nodes[handle]
             info = &exchange.infos[handle]
-            own = &exchange.account_markets[info.own]
+            account_market = &exchange.account_markets[info.account_market]
             price_ticks = ladder_price(node)
             # I2: every order is on the side and in the market of its queue, and ids lead to it.
-            assert ladder_is_ask(node) == asks and own.market == market.number, node.order_id
+            assert ladder_is_ask(node) == is_ask and account_market.market == market.number, node.order_id
             assert ids_get(&exchange.ids, exchange.arena.nodes, node.order_id) == handle, node.order_id
-            # I1: within a level orders stand in order of arrival; no order is empty.
+            # I1: within a level orders are in order of arrival; no order is empty.
             assert price_ticks != last_price or node.order_id > last_id, node.order_id
             assert 0 < node.remaining_lots <= info.quantity_lots, node.order_id
             assert order_credit(info.packed) < RECORD_PPM and node.order_id <= exchange.last_order_id, node.order_id
@@ -426,8 +428,8 @@ cdef uint64_t check_book(Core core, MarketRecord* market, dict needs) except? 0:
             level_sum = node.remaining_lots + (level_sum if price_ticks == last_price else 0)
             if node.next == 0:
                 assert level_sum == node.level.quantity_lots, level_sum
-            key = (own.account, market.definition.base_asset if asks else market.definition.quote_asset)
-            needs[key] = needs.get(key, 0) + hold_of(market, asks, price_ticks, node.remaining_lots)
+            key = (account_market.account, market.definition.base_asset if is_ask else market.definition.quote_asset)
+            needs[key] = needs.get(key, 0) + hold_of(market, is_ask, price_ticks, node.remaining_lots)
             last_id, last_price = node.order_id, price_ticks
             resting += 1
             handle = ladder_after(node)
@@ -438,7 +440,7 @@ cdef check_client_id(Core core, uint32_t handle):
     """I2: a client id leads to its order."""
     cdef Exchange* exchange = &core.exchange
     cdef OrderInfo* info = &exchange.infos[handle]
-    cdef uint32_t account = exchange.account_markets[info.own].account
+    cdef uint32_t account = exchange.account_markets[info.account_market].account
     if info.client_hash:
         hash = client_id_hash(client_id_read(info.client_id), exchange.client_id_seed, account)
         assert info.client_hash == hash, exchange.arena.nodes[handle].order_id
@@ -448,20 +450,21 @@ cdef check_client_id(Core core, uint32_t handle):
 cdef check_indexes(Core core, uint64_t resting):
     """I2: every index knows the same orders, and an account's are listed once, oldest first."""
     cdef Exchange* exchange = &core.exchange
-    cdef AccountMarket* own
+    cdef AccountMarket* account_market
     cdef uint32_t number, place
-    cdef uint64_t index, named = 0
+    cdef uint64_t named = 0
     listed = 0
     for number in range(1, exchange.account_market_count):
-        own = &exchange.account_markets[number]
+        account_market = &exchange.account_markets[number]
         open_ids = []
-        for place in range(own.listed_count):
-            if is_open(exchange, own, &listed_orders(own)[place]):
-                open_ids.append(exchange.arena.nodes[listed_orders(own)[place].handle].order_id)
-        assert open_ids == sorted(set(open_ids)), (own.account, own.market, open_ids)
-        assert len(open_ids) == own.open_count, (own.account, own.market, open_ids, own.open_count)
+        for place in range(account_market.listed_count):
+            if is_open(exchange, account_market, &listed_orders(account_market)[place]):
+                open_ids.append(exchange.arena.nodes[listed_orders(account_market)[place].handle].order_id)
+        owner = (account_market.account, account_market.market)
+        assert open_ids == sorted(set(open_ids)), (owner, open_ids)
+        assert len(open_ids) == account_market.open_count, (owner, open_ids, account_market.open_count)
         listed += len(open_ids)
-        check_own_fees(core, own)
+        check_account_fees(core, account_market)
     ids, live = exchange.ids.count, exchange.arena.live
     assert resting == listed == live == ids, (resting, listed, live, ids)
     for number in range(exchange.market_count):
@@ -473,25 +476,26 @@ cdef uint64_t named_orders(Core core, MarketRecord* market):
     """How many orders of a market have a client id."""
     cdef uint64_t named = 0
     cdef uint32_t handle
-    cdef bint asks
-    for asks in (False, True):
-        handle = ladder_first(&market.ladder, asks)
+    cdef bint is_ask
+    for is_ask in (False, True):
+        handle = ladder_first(&market.ladder, is_ask)
         while handle:
             named += core.exchange.infos[handle].client_hash != 0
             handle = ladder_after(&core.exchange.arena.nodes[handle])
     return named
 
 
-cdef check_own_fees(Core core, AccountMarket* own):
-    """Fees for all markets stand in each market in which the account has none of its own."""
+cdef check_account_fees(Core core, AccountMarket* account_market):
+    """Fees for all markets are copied to each market in which the account has none of its own."""
     cdef AccountMarket* general
-    if own.fees_are_own or own.market == 0:
+    if account_market.fees_are_set or account_market.market == 0:
         return
-    if core.exchange.accounts[own.account].has_own_fees:
-        general = look_up_account_market(&core.exchange, own.account, 0)
-        assert (own.maker_fee_ppm, own.taker_fee_ppm) == (general.maker_fee_ppm, general.taker_fee_ppm), own.account
+    if core.exchange.accounts[account_market.account].has_account_fees:
+        general = look_up_account_market(&core.exchange, account_market.account, 0)
+        assert account_market.maker_fee_ppm == general.maker_fee_ppm, account_market.account
+        assert account_market.taker_fee_ppm == general.taker_fee_ppm, account_market.account
     else:
-        assert own.maker_fee_ppm == own.taker_fee_ppm == NO_RATE, own.account
+        assert account_market.maker_fee_ppm == account_market.taker_fee_ppm == NO_RATE, account_market.account
 
 
 cdef sums_of(Core core):

@@ -2,17 +2,17 @@
 
     Exchange       everything below, and the event entry in hand
     MarketRecord   definition, ladder (prices and their queues)
-    Arena          the orders of all markets by handle; beside each node an OrderInfo and an OrderTimes
+    Arena          the orders of all markets by handle; each node has an OrderInfo and an OrderTimes of the same handle
     OrderIds       order id -> handle, over the whole venue, whose order ids are dense
     HandleTable    (account, client id) -> handle; (account, market) -> AccountMarket
     AccountRecord  holdings by asset
     AccountMarket  an account's open orders in one market, oldest first, as a list that keeps orders that have gone until it
-                   is full: an order that ends touches no other order of its account; and its own fees
+                   is full: an order that ends touches no other order of its account; and the account's fees there
 
-What no order touches (names, keys, producers) stands in Python dicts of `Core`.
+What no order touches (names, keys, producers) is in Python dicts of `Core`.
 
-**Cost.** Placing or cancelling an order: O(1), and O(1) a fill; closing all: O(1) an order. Memory: 120 to 200 bytes a resting
-order with both indexes. Nothing is allocated once the arrays have grown to the size of the venue.
+**Cost.** Placing or cancelling an order: O(1), and O(1) a fill; closing all: O(1) an order. Memory: 120 to 200 bytes a
+resting order with both indexes. Nothing is allocated once the arrays have grown to the size of the venue.
 
 Amounts are below 2^62, and so is every product that is kept; a product that would pass that is seen, not wrapped. No function
 of the package touches Python, but for those of `administration.pxi` and `report.pxi`: where memory is out they say so by
@@ -25,7 +25,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from engine.book.handle_table cimport HandleTable, table_free, table_init
-from engine.book.ladder cimport Arena, Ladder, arena_free, arena_init, ladder_free
+from engine.book.ladder cimport Arena, Ladder, arena_free, arena_init, ladder_free, side_number
 from engine.book.memory cimport Room, room_free, room_grow
 from engine.book.order_ids cimport OrderIds, ids_free, ids_init
 from engine.book.walk cimport Taker
@@ -36,10 +36,10 @@ cdef enum:
     BLOCK_COMMANDS = 4
     # The hashes of the client ids of the commands of four blocks.
     CLIENT_HASHES = 16
-    # The assets of which an account has something before they stand elsewhere, and the room for accounts and the like at first.
+    # An account has this many balances in its record before they move elsewhere; the first room for accounts and the like.
     HOLDINGS_FEW = 2
     RECORDS_MIN = 64
-    # The room of a list of open orders: at first, when it stands elsewhere, and where it is no longer called short.
+    # The room of a list of open orders: at first, when it moves elsewhere, and from where on it is not short any more.
     OPEN_ORDERS_FEW = 3
     OPEN_ORDERS_MANY = 8
     SHORT_LIST_MAX = 64
@@ -58,13 +58,13 @@ cdef struct MarketRecord
 cdef struct AccountMarket
 
 cdef struct OrderInfo:
-    # What the core keeps of a resting order beside the ladder's node of the same handle: one cache line.
+    # What the core keeps of a resting order, besides the ladder's node of the same handle: one cache line.
     int64_t quantity_lots
     int64_t cumulative_quote
     # Of account and client id; 0 where it has none.
     uint32_t client_hash
-    # The handle of what its account has to do with its market, which knows both.
-    uint32_t own
+    # The handle of the AccountMarket of its account and its market.
+    uint32_t account_market
     char client_id[RECORD_CLIENT_ID_BYTES]
     # Order type, time in force and self-trade mode in four bits each, and above them the fee credit.
     uint32_t packed
@@ -97,10 +97,10 @@ cdef struct PlacedOrder:
     uint32_t fee_credit
     # OrderFlag bits.
     uint8_t flags
-    bint sells
+    bint is_ask
     Exchange* exchange
     MarketRecord* market
-    AccountMarket* own
+    AccountMarket* account_market
 
 cdef struct MarketRecord:
     uint32_t number
@@ -116,7 +116,7 @@ cdef struct MarketRecord:
     # The price of the last trade; 0 before the first.
     int64_t last_price_ticks
     MarketDefinition definition
-    # Where the house has its balances of the market's assets, if they have not moved.
+    # The places of the house's balances of the market's assets, if they have not moved.
     uint16_t house_base
     uint16_t house_quote
 
@@ -137,23 +137,23 @@ cdef union OpenOrders:
     OpenOrder* many
 
 cdef struct AccountMarket:
-    # What an account has to do with one market: its open orders, oldest first, among them some that are open no more, and its
-    # own fees, NO_RATE where it has none. One cache line. Market 0 stands for all markets, of which it has only fees.
+    # An account in one market: its open orders, oldest first, among them some that are open no more, and the
+    # account's fees, NO_RATE if it has none. One cache line. Market 0 means all markets, and has only fees.
     OpenOrders orders
     uint32_t account
     uint32_t market
     uint32_t open_count
     uint32_t listed_count
     uint32_t capacity
-    # The account's next one, by handle; 0 where there is none.
+    # The account's next one, by handle; 0 if this is the last.
     uint32_t next
     uint32_t maker_fee_ppm
     uint32_t taker_fee_ppm
-    # Where the account has its balances of the market's assets, if they have not moved.
+    # The places of the account's balances of the market's assets, if they have not moved.
     uint16_t base
     uint16_t quote
     # Whether the fees were set for this market, and are not those for all markets.
-    uint8_t fees_are_own
+    uint8_t fees_are_set
 
 cdef union Holdings:
     # What an account has, sorted by asset: here while it is of few assets, else elsewhere.
@@ -161,14 +161,14 @@ cdef union Holdings:
     Holding* many
 
 cdef struct AccountRecord:
-    # One cache line. The first of what it has to do with markets, and what was asked for last with its market; 0 where there
-    # is none. Whether it has fees of its own for all markets.
+    # One cache line. The handles of its first AccountMarket, and of the one looked up last with its market; 0 if there is
+    # none. Whether it has fees for all markets.
     uint32_t markets
     uint32_t recent
     uint32_t recent_market
     uint16_t holding_count
     uint8_t frozen
-    uint8_t has_own_fees
+    uint8_t has_account_fees
     Holdings holdings
 
 cdef struct AgendaItem:
@@ -209,7 +209,7 @@ cdef struct Exchange:
     uint64_t info_capacity
     # With no more open orders than this, one more needs no more memory.
     uint64_t room
-    # What accounts have to do with markets, by handle, and the handle of (account, market).
+    # By handle; and the handle of each (account, market).
     AccountMarket* account_markets
     Room account_market_room
     HandleTable account_market_handles
@@ -229,7 +229,7 @@ cdef inline bint exchange_init(Exchange* exchange, uint64_t client_id_seed) noex
     """An exchange with nothing in it, not even the house; False where memory is out.
 
     Args:
-        client_id_seed: random, so that nobody can choose client ids whose hashes collide. It never shows.
+        client_id_seed: random, so that no client can choose ids whose hashes collide. It never shows.
     """
     memset(exchange, 0, sizeof(Exchange))
     arena_init(&exchange.arena)
@@ -240,7 +240,7 @@ cdef inline bint exchange_init(Exchange* exchange, uint64_t client_id_seed) noex
     exchange.venue_state = MARKET_STATE_TRADING
     if not room_grow(&exchange.account_market_room, 0, RECORDS_MIN * sizeof(AccountMarket)):
         return False
-    # Handle 0 is nobody: it stands for every account in no market.
+    # Handle 0 is no record: it means every account in no market.
     exchange.account_markets = <AccountMarket*>exchange.account_market_room.memory
     memset(exchange.account_markets, 0, sizeof(AccountMarket))
     exchange.account_market_count = 1
@@ -248,7 +248,7 @@ cdef inline bint exchange_init(Exchange* exchange, uint64_t client_id_seed) noex
 
 
 cdef inline void exchange_free(Exchange* exchange) noexcept nogil:
-    """Gives back all memory but that of the entry in hand."""
+    """Frees all memory but that of the entry in hand."""
     cdef uint32_t index
     for index in range(exchange.market_count):
         ladder_free(&exchange.arena, &exchange.markets[index].ladder)
@@ -279,10 +279,10 @@ cdef inline uint32_t pack_order(uint64_t traits, uint32_t fee_credit) noexcept n
     return <uint32_t>(traits >> 16 & 15 | traits >> 20 & 0xF0 | traits >> 24 & 0xF00) | fee_credit << 12
 
 
-cdef inline uint64_t order_traits(uint32_t packed, bint sells) noexcept nogil:
+cdef inline uint64_t order_traits(uint32_t packed, bint is_ask) noexcept nogil:
     """The traits that the events of a resting order have."""
     return (
-        <uint64_t>(1 + sells) << 8
+        <uint64_t>side_number(is_ask) << 8
         | <uint64_t>(packed & 15) << 16
         | <uint64_t>(packed >> 4 & 15) << 24
         | <uint64_t>(packed >> 8 & 15) << 32

@@ -9,15 +9,15 @@ from engine.reference.state import Account, Exchange, Order
 
 
 def find_client(exchange: Exchange, number: int) -> Account:
-    """The client of this number; refused where there is none. The house is no client."""
+    """The client of this number. Raises Rejected if there is none; the house is no client."""
     reject_unless(number != HOUSE_ACCOUNT and number in exchange.accounts, Reason.UNKNOWN_ACCOUNT)
     return exchange.accounts[number]
 
 
 def find_order(account: Account, market: int, order_id: int, client_id: bytes) -> Order:
-    """The open order of an account that is named by its id, or where that is 0 by its client id.
+    """The open order of an account with this id, or if that is 0 with this client id.
 
-    Raises Rejected where there is none in this market, and where a client id is given that is not the order's.
+    Raises Rejected if there is none in this market, or if a client id is given that is not the order's.
     """
     order = account.orders.get(order_id) if order_id else account.order_by_client_id.get(client_id)
     if order is None or order.market.number != market or client_id not in (NO_CLIENT_ID, order.client_id):

@@ -93,7 +93,7 @@ def add_market(exchange: Exchange, command: Command, blob: bytes) -> None:
 def set_fees(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Sets the fees of a market, or of an account in one market or (0) in all in which it has none of its own."""
     fees = read_fees(blob)
-    # The house has no orders, so its number stands for no account: the fees are the market's.
+    # The house has no orders, so its number means no account: the fees are the market's.
     for_all_markets = command.account != HOUSE_ACCOUNT and command.market == 0
     reject_unless(for_all_markets or command.market in exchange.markets, Reason.UNKNOWN_MARKET)
     if command.account == HOUSE_ACCOUNT:
@@ -159,7 +159,7 @@ def add_key(exchange: Exchange, command: Command, blob: bytes) -> None:
 
 
 def revoke_key(exchange: Exchange, command: Command, blob: bytes) -> None:
-    """Takes an API key away."""
+    """Revokes an API key."""
     key_id, _, _ = read_parts(blob, 3)
     account = find_client(exchange, command.account)
     reject_unless(key_id in account.keys, Reason.UNKNOWN_KEY)
@@ -190,7 +190,7 @@ def withdraw(exchange: Exchange, command: Command, blob: bytes) -> None:
     reject_unless(account.available(command.asset) >= command.amount, Reason.INSUFFICIENT_FUNDS)
     account.balance(command.asset).available -= command.amount
     exchange.assets[command.asset].issued -= command.amount
-    assert exchange.assets[command.asset].issued >= 0, "nobody takes out more than came in"
+    assert exchange.assets[command.asset].issued >= 0, "no more goes out than came in"
     emit_transfer(exchange, EventKind.WITHDRAWN, command, blob)
 
 

@@ -1,8 +1,8 @@
 """The agenda: work that goes on until the entry is full, and then in the next one (promise P9).
 
-It is a queue in a stated order, first in, first out, and part of the state. It is worked on at the beginning of each entry
-that is executed and after each command, and always before the next command, so that nobody overtakes what is waiting in it. An
-item may take several entries, but each of its steps, such as closing one order, is whole: it is done in one entry or not begun.
+It is a first-in, first-out queue and part of the state. The core works on it at the beginning of each entry and after each
+command, so no command overtakes the work that waits. An item may take several entries, but each of its steps, such as closing
+one order, is whole: it is done in one entry or not begun.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ NEVER_OVERLOADED = frozenset(
         CommandKind.STATE_REPORT,
     }
 )
-"""What needs room for one event at most, and must not wait: an epoch begins, time passes, an order is cancelled; the venue is
-halted, an account frozen or a key revoked, all the more where somebody keeps the venue busy; the state is told."""
+"""Commands that need room for one event at most and must not wait. An operator must be able to halt the venue, freeze an
+account or revoke a key, above all while a client keeps the venue busy."""
 
 
 def has_room(exchange: Exchange) -> bool:

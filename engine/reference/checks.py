@@ -53,7 +53,7 @@ def check_open_for(exchange: Exchange, command: Command) -> tuple[Market, Accoun
 
 
 def check_terms(command: Command) -> OrderFlag:
-    """What an order of this type and time in force may do; refused where there is none such."""
+    """What an order of this type and time in force may do; refuses a combination that does not exist."""
     reject_unless(command.side in (Side.BUY, Side.SELL), Reason.INVALID_SIDE)
     reject_unless(0 < command.order_type <= len(OrderType), Reason.INVALID_ORDER_TYPE)
     flags = order_flags(command.order_type, command.time_in_force)

@@ -64,7 +64,7 @@ class Core:
         self.exchange = Exchange() if exchange is None else exchange
 
     def execute(self, time_us: int, batch: bytes) -> bytes:
-        """Carries out one journal entry and returns its event entry, of at most 8,192 events.
+        """Executes one journal entry and returns its event entry, of at most 8,192 events.
 
         Args:
             time_us: the store's stamp of the entry, microseconds since 1970 UTC. Time never runs backwards.
@@ -86,7 +86,7 @@ class Core:
             work_agenda(exchange, WORKERS)
             for index, command in enumerate(commands):
                 exchange.entry.command_index, exchange.entry.command = index, command.kind
-                carry_out(exchange, command, blobs)
+                execute_command(exchange, command, blobs)
                 work_agenda(exchange, WORKERS)
         return finish_entry(exchange, header, disposition)
 
@@ -197,7 +197,7 @@ def admit(exchange: Exchange, header: BatchHeader) -> Disposition:
     return Disposition.EXECUTED
 
 
-def carry_out(exchange: Exchange, command: Command, blobs: bytes) -> None:
+def execute_command(exchange: Exchange, command: Command, blobs: bytes) -> None:
     """Executes one command. A refusal is one REJECTED event, and changes nothing else (promise P9)."""
     emitted = len(exchange.entry.events)
     try:
@@ -206,6 +206,6 @@ def carry_out(exchange: Exchange, command: Command, blobs: bytes) -> None:
         reject_unless(command.blob_offset + command.blob_length <= len(blobs), Reason.MALFORMED_COMMAND)
         blob = blobs[command.blob_offset : command.blob_offset + command.blob_length]
         HANDLERS[command.kind](exchange, command, blob)
-    except Rejected as refusal:
+    except Rejected as rejected:
         assert len(exchange.entry.events) == emitted, "a refused command has no effect"
-        emit_rejected(exchange, command, refusal.reason)
+        emit_rejected(exchange, command, rejected.reason)

@@ -1,9 +1,9 @@
 """The one walk through the makers, and what a fill does.
 
-Price-time priority at the maker's price. `plan_fills` says which makers an order would trade with, and how much with each,
-as the book stands: matching carries that plan out, a FOK order asks whether it fills it whole, and the cost of a market buy
-and the lots of a market sell are sums over it. So all of them follow the same rule of who trades with whom, and none of
-them counts on more fills than an order may have.
+Price-time priority at the maker's price. `plan_fills` says which makers an order would trade with now, and how much with
+each. Matching executes that plan, a FOK order asks whether the plan fills it whole, and the cost of a market buy and the
+lots of a market sell are sums over it. So all of them follow the same rule of who trades with whom, and none of them counts
+on more fills than an order may have.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class WalkEnd(Enum):
     SATISFIED = auto()
     """The order wants no more: its quantity is filled, or what is left of its amount does not buy one lot."""
     NO_MAKER = auto()
-    """Nobody is left whose price it accepts."""
+    """No maker is left at a price that it accepts."""
     FILL_LIMIT = auto()
     """It has had as many fills as an order may have in one command, and would have more."""
 
@@ -86,7 +86,7 @@ def cost_of(market: Market, lots: int) -> int:
 
 
 def lots_sold_for(market: Market, quote_amount: int) -> int:
-    """How many lots a sell without a limit for up to `quote_amount` gives away now."""
+    """How many lots a sell without a limit for up to `quote_amount` needs now."""
     return sum(filled for _, filled in plan_fills(market, Side.SELL, None, quote_amount=quote_amount).fills)
 
 

@@ -1,9 +1,9 @@
 """Money: what orders hold, what a fill moves, and fees.
 
-A buy with a limit holds price × quantity of the quote asset, a sell its quantity of the base asset; what a better fill leaves of a
-buyer's hold is released at once. An order without a limit holds nothing and pays from what is available.
+A buy with a limit holds price × quantity of the quote asset, a sell its quantity of the base asset. A fill at a better price
+releases the difference at once. An order without a limit holds nothing and pays from what is available.
 
-A fee is taken from what is received, in whole smallest units. What rounding up takes too much at one fill is the order's
+A fee is taken from the amount received, in whole smallest units. What rounding up takes too much at one fill is the order's
 credit at the next, so the fees of an order are the exact sum rounded up once, however many fills it has.
 """
 
@@ -45,8 +45,9 @@ def fee_of(received: int, fee_ppm: int, credit: int) -> tuple[int, int]:
 
 def fee_rate_ppm(exchange: Exchange, order: Order, *, is_maker: bool) -> int:
     """An order's rate: the account's own for the market, its own for all markets, or the market's."""
-    own, market = exchange.accounts[order.account].fees, order.market
-    maker, taker = own.get(market.number) or own.get(0) or (market.maker_fee_ppm, market.taker_fee_ppm)
+    account_fees, market = exchange.accounts[order.account].fees, order.market
+    market_fees = (market.maker_fee_ppm, market.taker_fee_ppm)
+    maker, taker = account_fees.get(market.number) or account_fees.get(0) or market_fees
     return maker if is_maker else taker
 
 

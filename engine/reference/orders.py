@@ -1,8 +1,8 @@
 """The phases of an order, and cancels.
 
-`place_order` calls the phases: `check_order` reads what the order may do, as flags, and checks it; `accept_order` gives it an id
-and holds its funds; `work_order` lets it trade, and then `rest_order` or `close_order` ends the command for it. No phase asks for
-an order type.
+`place_order` calls the phases. `check_order` reads what the order may do, as flags, and checks it. `accept_order` gives it
+an id and holds its funds. `work_order` lets it trade, and then `rest_order` or `close_order` ends the command for it. No
+phase looks at an order type.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from engine.reference.state import AgendaItem, Exchange, Market, Order
 
 
 def place_order(exchange: Exchange, command: Command, blob: bytes) -> None:
-    """Checks, accepts and holds for an order, works it, and rests or closes what is left."""
+    """Checks, accepts and holds for an order, works it, and rests or closes its remainder."""
     market, flags = check_order(exchange, command)
     order = accept_order(exchange, command, market, flags)
     work_order(exchange, order)
@@ -54,7 +54,7 @@ def accept_order(exchange: Exchange, command: Command, market: Market, flags: Or
 
 
 def work_order(exchange: Exchange, order: Order) -> None:
-    """Lets an order trade, and rests or closes what is left of it."""
+    """Lets an order trade, and rests or closes its remainder."""
     if order.flags & OrderFlag.ALL_OR_NONE and not fills_whole(order):
         close_order(exchange, order, Reason.FILL_OR_KILL_EXPIRED)
         return
@@ -73,7 +73,7 @@ def work_order(exchange: Exchange, order: Order) -> None:
 
 
 def rest_order(exchange: Exchange, order: Order) -> None:
-    """Puts what is left of an order into the book and into every index."""
+    """Puts the remainder of an order into the book and into every index."""
     assert order.remaining_lots > 0 and not would_take(order.market, order.side, order.price_ticks), order
     order.market.add(order)
     order.market.last_update_id += 1

@@ -12,7 +12,7 @@ what the other wrote. It is made of the `Saved…` records of `engine.records`, 
     the agenda               SavedAgendaItem, first in line first
     each producer by number  SavedProducer
 
-where a name stands as a part (`pack_parts`).
+where a name is written as a part (`pack_parts`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import Any
 from engine.definitions import (
     SavedStateFault,
     StateReader,
+    balances_digest,
     check_saved_account,
     check_saved_agenda_item,
     check_saved_asset,
@@ -86,9 +87,9 @@ OpenOrder = tuple[int, int, int, int, int, int, bytes]
 def report_state(exchange: Exchange, command: Command, blob: bytes) -> None:
     """STATE_REPORT: digests and counts of the state before the command."""
     balances = list(all_balances(exchange))
-    digest = hashlib.sha256(b"".join(struct.pack("<IIqq", *balance) for balance in balances)).digest()
     state_hash = hashlib.sha256(dump(exchange)).digest()
-    report = StateReport(state_hash, digest, len(exchange.accounts), len(exchange.orders), len(balances))
+    accounts, orders = len(exchange.accounts), len(exchange.orders)
+    report = StateReport(state_hash, balances_digest(balances), accounts, orders, len(balances))
     emit(exchange, EventKind.STATE_REPORTED, blob=pack_parts(STATE_REPORT.pack(report)))
 
 

@@ -42,7 +42,7 @@ class Key:
 
 @dataclass(slots=True)
 class Order:
-    """An order from when it is accepted until it is filled or closed. An order by quote amount has no quantity: `remaining_lots` stays 0."""
+    """An order, until it is filled or closed. An order by quote amount has no quantity: its `remaining_lots` stay 0."""
 
     id: int
     account: int
@@ -99,7 +99,7 @@ class Account:
     open_orders: dict[int, int] = field(default_factory=dict)
     """Number of open orders by market."""
     fees: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """Own (maker, taker) fees by market; 0 stands for all markets without an entry of their own."""
+    """(maker, taker) fees of this account by market; 0 means all markets without an entry of their own."""
     keys: dict[bytes, Key] = field(default_factory=dict)
 
     def available(self, asset: int) -> int:

@@ -104,7 +104,7 @@ def test_core(capsys: pytest.CaptureFixture[str]) -> None:
     assert [workload["name"] for workload in report["workloads"]] == ["W1", "W2"]
     assert all(set(workload) == FIELDS and workload["trades"] > 1_000 for workload in report["workloads"])
     check_bytes_per_order(report, 192)
-    assert report["own_fees_ratio"] > 0
+    assert report["account_fees_ratio"] > 0
     assert "1,000 accounts" in bench.core.render(report)
 
 

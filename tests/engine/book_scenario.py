@@ -67,13 +67,13 @@ class BookScenario:
         words = line.split()
         if words[0] == "book":
             return tell_levels((order.side, order.price_ticks, order.remaining_lots) for order in self.book)
-        answer = self._carry_out(words)
+        answer = self._execute(words)
         if isinstance(self.book, Book):
             self.book.check()
             answer = happened(self.book)
         return "; ".join(map(_describe, answer)) or "nothing"
 
-    def _carry_out(self, words: list[str]) -> Any:
+    def _execute(self, words: list[str]) -> Any:
         if words[0] == "cancel":
             return self.book.cancel(int(words[1]))
         if words[0] == "amend":

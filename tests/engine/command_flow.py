@@ -6,10 +6,11 @@ import random
 
 from engine.records import (
     ASSET_DEFINITION,
-    BATCH_HEADER,
+    CLIENT_ID_BYTES,
     FEES,
     KEY_DEFINITION,
     MARKET_DEFINITION,
+    NO_CLIENT_ID,
     AssetDefinition,
     BatchBuilder,
     Command,
@@ -65,7 +66,7 @@ def setup_batches(accounts: int) -> list[BatchBuilder]:
 
 
 class CommandFlow:
-    """Makes batches one after another; told of the events, it aims cancels at orders that are open.
+    """Makes batches one after another; it learns from the events which orders are open, and aims cancels at them.
 
     Args:
         seed: the same seed and the same events give the same batches.
@@ -141,9 +142,9 @@ class CommandFlow:
             price = pick.choice((0, -1, limits.price_max_ticks, limits.price_max_ticks + 1, 2**62, -(2**63)))
         if pick.random() < 0.03:
             quantity = pick.choice((0, -5, limits.quantity_max_lots, limits.quantity_max_lots + 1, 2**62, 2**63 - 1))
-        own_id = client_id(f"c{pick.randrange(40)}") if pick.random() < 0.5 else bytes(36)
+        chosen_id = client_id(f"c{pick.randrange(40)}") if pick.random() < 0.5 else NO_CLIENT_ID
         if pick.random() < 0.01:
-            own_id = b"a\0b".ljust(36, b"\0")
+            chosen_id = b"a\0b".ljust(CLIENT_ID_BYTES, b"\0")
         return (
             Command(
                 kind=CommandKind.ORDER_PLACE,
@@ -159,28 +160,28 @@ class CommandFlow:
                 price_ticks=price,
                 quantity_lots=quantity,
                 amount=amount,
-                client_id=own_id,
+                client_id=chosen_id,
             ),
         )
 
     def cancel(self) -> tuple:
         pick = self.random
         if not self.open or pick.random() < 0.1:
-            order_id, (account, market, own_id) = pick.randrange(1, 10_000), (pick.randrange(1, 10), 1, bytes(36))
+            order_id, (account, market, chosen_id) = pick.randrange(1, 10_000), (pick.randrange(1, 10), 1, NO_CLIENT_ID)
         else:
             order_id = pick.choice(list(self.open)) if pick.random() < 0.3 else next(reversed(self.open))
-            account, market, own_id = self.open[order_id]
+            account, market, chosen_id = self.open[order_id]
         if pick.random() < 0.05:
             account = pick.randrange(0, self.accounts + 2)
         if pick.random() < 0.05:
             market = pick.randrange(0, 5)
-        by_id = own_id == bytes(36) or pick.random() < 0.5
+        by_id = chosen_id == NO_CLIENT_ID or pick.random() < 0.5
         command = Command(
             kind=CommandKind.ORDER_CANCEL,
             account=account,
             market=market,
             order_id=order_id if by_id else 0,
-            client_id=own_id if not by_id or pick.random() < 0.1 else bytes(36),
+            client_id=chosen_id if not by_id or pick.random() < 0.1 else NO_CLIENT_ID,
         )
         return (command, b"cancel-id") if pick.random() < 0.2 else (command,)
 
@@ -227,8 +228,3 @@ class CommandFlow:
             Command(kind=kind, account=pick.randrange(4), market=pick.randrange(4), blob_offset=pick.randrange(300)),
             *parts,
         )
-
-
-def batch_number(batch: bytes) -> int:
-    """The number in a batch's header."""
-    return BATCH_HEADER.unpack_from(batch).number

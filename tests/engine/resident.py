@@ -8,8 +8,8 @@ import bench.resident
 
 
 def resident_bytes() -> int:
-    """What this process holds in memory; skips the test where the system does not tell."""
-    told = bench.resident.resident_bytes()
-    if told is None:
-        pytest.skip("only Linux tells a process its memory so")
-    return told
+    """The resident memory of this process in bytes; skips the test if the system does not report it."""
+    resident = bench.resident.resident_bytes()
+    if resident is None:
+        pytest.skip("only Linux reports it like this")
+    return resident

@@ -11,7 +11,7 @@ clients alice, bob and carol with 100,000 KZT and 1,000 BTC each. A line begins 
 or as many as the scenario's title says: `## title [10000 open orders]`.
 
 `×` repeats a line, in batches as large as they may be; `&` puts several commands into one batch. More than five events of
-one kind and reason in a row are told together.
+one kind and reason in a row are described together.
 
     <client> buy|sell <lots> @ <ticks> [gtc|ioc|fok|maker] [id=<client id>]
     <client> buy|sell <lots> market            <client> buy|sell market for <quote amount>
@@ -80,14 +80,14 @@ class Engine(Protocol):
 
 
 class Scenario:
-    """One engine and the lines that are put to it."""
+    """One engine and the lines that it executes."""
 
     def __init__(self, core: Engine, open_orders_max: int = MARKET.open_orders_max) -> None:
         self.core = core
         self.number = 0
         market = MARKET._replace(open_orders_max=open_orders_max)
         self.book: dict[int, tuple[int, int, int]] = {}
-        """Open orders as the events tell them: id -> (side, price, left)."""
+        """Open orders, learned from the events: id -> (side, price, left)."""
         setup = BatchBuilder()
         for name in ASSETS:
             setup.add(
@@ -223,8 +223,8 @@ def _set_fees(words: list[str]) -> tuple:
     return (command, FEES.pack(Fees(*map(int, words))), *NOTE)
 
 
-TOLD_ALONE_MAX = 5
-"""With more events of one kind and reason in a row than this, only their number is told."""
+DESCRIBED_ALONE_MAX = 5
+"""Of more events of one kind and reason in a row than this, only the number is given."""
 
 
 def describe(events: list[Event]) -> str:
@@ -232,7 +232,7 @@ def describe(events: list[Event]) -> str:
     parts = []
     for (kind, reason, answered), group in groupby(events, _sort_of):
         alike = list(group)
-        if len(alike) > TOLD_ALONE_MAX:
+        if len(alike) > DESCRIBED_ALONE_MAX:
             why = f" {Reason(reason).name}" if reason else ""
             parts.append(f"{len(alike)} {EventKind(kind).name.lower()}{why}{answered}")
         else:
@@ -258,7 +258,7 @@ def _describe(event: Event) -> str:
 
 
 class Fill(Protocol):
-    """As much of a trade as is told of it in all tables."""
+    """The part of a trade that all tables show."""
 
     @property
     def order_id(self) -> int: ...
@@ -283,11 +283,11 @@ def tell_levels(orders: Iterable[tuple[int, int, int]]) -> str:
     levels: dict[int, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
     for side, price, left in orders:
         levels[side][price] = levels[side].get(price, 0) + left
-    told = {
+    texts = {
         side: " ".join(f"{price}x{left}" for price, left in sorted(lots.items(), reverse=side == Side.BUY)) or "-"
         for side, lots in levels.items()
     }
-    return f"bid {told[Side.BUY]} / ask {told[Side.SELL]}"
+    return f"bid {texts[Side.BUY]} / ask {texts[Side.SELL]}"
 
 
 def open_orders_of(title: str) -> int:

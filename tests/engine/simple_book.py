@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 
 from engine.book import BookEventKind as Kind
 from engine.reasons import Reason
-from engine.records import Side, TimeInForce
+from engine.records import AMOUNT_MAX, Side, TimeInForce
 from tests.engine.book_scenario import Happened
-
-VALUE_MAX = 2**62 - 1
 
 
 @dataclass
@@ -33,16 +31,16 @@ class SimpleBook:
         self, side: Side, price_ticks: int, lots: int, order_id: int, leaving: Order | None = None
     ) -> Reason | None:
         """Why an order cannot be, where another one leaves for it or none does; None where it can."""
-        if not 0 < price_ticks <= VALUE_MAX:
+        if not 0 < price_ticks <= AMOUNT_MAX:
             return Reason.INVALID_PRICE
-        if not 0 < lots <= VALUE_MAX:
+        if not 0 < lots <= AMOUNT_MAX:
             return Reason.INVALID_QUANTITY
         others = [order for order in self.orders if order is not leaving]
         if any(order.order_id == order_id for order in others):
             return Reason.ORDER_ID_IN_USE
         # A level holds no more lots than one order may have.
         level = [order.remaining_lots for order in others if (order.side, order.price_ticks) == (side, price_ticks)]
-        return Reason.INVALID_QUANTITY if sum(level) + lots > VALUE_MAX else None
+        return Reason.INVALID_QUANTITY if sum(level) + lots > AMOUNT_MAX else None
 
     def find(self, order_id: int) -> Order | None:
         return next((order for order in self.orders if order.order_id == order_id), None)
@@ -100,7 +98,7 @@ class SimpleBook:
         return happened
 
     def market(self, order_id: int, side: Side, lots: int) -> list[Happened]:
-        if not 0 < lots <= VALUE_MAX:
+        if not 0 < lots <= AMOUNT_MAX:
             return [rejected(Reason.INVALID_QUANTITY, order_id)]
         taker = Order(order_id, side, 0, lots)
         happened: list[Happened] = [Happened(Kind.ACCEPTED, Reason.NONE, order_id, 0, 0, lots, 0), *self.match(taker)]

@@ -8,12 +8,11 @@ import random
 import pytest
 
 from engine.book import Book, BookEventKind
-from engine.records import Side
+from engine.records import AMOUNT_MAX, Side
 from tests.engine.resident import resident_bytes
 
 SEED = int(os.environ.get("JIBEK_SEED", "20261123"))
 REPEAT = f"repeat with: JIBEK_SEED={SEED} python -m pytest {__file__}"
-PRICE_MAX = 2**62 - 1
 
 
 def test_a_tree_that_became_empty_grows_in_height_again() -> None:
@@ -28,7 +27,7 @@ def test_a_tree_that_became_empty_grows_in_height_again() -> None:
     assert book.best_bid == 10
 
 
-@pytest.mark.parametrize("far_ticks", [64, 65, 4095, 4096, 2**18, 2**24, 2**61, PRICE_MAX])
+@pytest.mark.parametrize("far_ticks", [64, 65, 4095, 4096, 2**18, 2**24, 2**61, AMOUNT_MAX])
 def test_a_far_price_and_back(far_ticks: int) -> None:
     book = Book()
     book.place(1, Side.BUY, 1, 7)

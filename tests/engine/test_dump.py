@@ -21,6 +21,7 @@ from engine.definitions import RULES_VERSION, SavedStateFault, StateReader
 from engine.reasons import Reason
 from engine.records import (
     MARKET_DEFINITION,
+    NO_CLIENT_ID,
     SAVED_AGENDA_ITEM,
     SAVED_MARKET,
     SAVED_ORDER,
@@ -34,7 +35,7 @@ from engine.records import (
 )
 from engine.reference import Core as ReferenceCore
 from tests.engine.command_flow import CommandFlow
-from tests.engine.questions import check_same_answers
+from tests.engine.query_parity import check_same_answers
 from tests.engine.resident import resident_bytes
 from tests.engine.test_bounds import Twins
 
@@ -63,14 +64,14 @@ class Moment(NamedTuple):
 
 
 def spans_of(dump: bytes) -> list[Span]:
-    """Where the records of a dump stand, up to the first at which it is refused."""
+    """The places of the records of a dump, up to the first at which it is refused."""
     spans = []
 
     class Noting(StateReader):
         def record(self, layout: Layout[Any]) -> Any:
-            start = self.position
+            start = self.offset
             record = super().record(layout)
-            spans.append(Span(layout, start, self.position))
+            spans.append(Span(layout, start, self.offset))
             return record
 
     with mock.patch("engine.reference.report.StateReader", Noting), suppress(SavedStateFault):
@@ -258,7 +259,7 @@ def change_first(dump: bytes, layout: Layout[Any], **fields: Any) -> bytes:
 
 
 def test_no_order_was_filled_after_the_last_entry() -> None:
-    """Neither an order that is from the future, nor a clock that stands before what has happened."""
+    """Neither an order from the future, nor a clock that is earlier than what has happened."""
     there = moment(SEED)
     venue = SAVED_VENUE.unpack_from(there.dump)
     updated_us = max(
@@ -283,7 +284,7 @@ def test_numbers_at_the_end_of_what_64_bits_hold() -> None:
     start = next(span.start for span in there.spans if span.layout is SAVED_ORDER)
     lots = 2**62 - 1
     order = SAVED_ORDER.unpack_from(there.dump, start)
-    order = order._replace(price_ticks=1, quantity_lots=lots, remaining_lots=lots, client_id=bytes(36))
+    order = order._replace(price_ticks=1, quantity_lots=lots, remaining_lots=lots, client_id=NO_CLIENT_ID)
     orders = [SAVED_ORDER.pack(order._replace(order_id=number)) for number in range(1, 5)]
     for count in range(1, 5):
         assert not judge(large[:start] + b"".join(orders[:count]), [])

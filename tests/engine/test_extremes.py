@@ -28,7 +28,7 @@ from engine.records import (
     TimeInForce,
 )
 from engine.reference import Core as ReferenceCore
-from tests.engine.questions import check_same_answers
+from tests.engine.query_parity import check_same_answers
 from tests.engine.scenario import NOTE
 from tests.engine.test_twin import first_difference
 
@@ -119,7 +119,7 @@ def skip_ids(count: int) -> Asked:
 
 
 def test_a_sell_by_quote_amount_needs_what_passes_64_bits() -> None:
-    """Four bids of the largest quantity together ask for more base units than 64 bits hold: nobody can sell that."""
+    """Four bids of the largest quantity together ask for more base units than 64 bits hold: no account can sell that."""
     lot_units, largest = 10**14, AMOUNT_MAX // 10**14
     definition = UNIT_MARKET._replace(
         tick_e8=1, lot_units=lot_units, price_max_ticks=10**6, quantity_max_lots=largest, notional_min=100

@@ -1,4 +1,4 @@
-"""The listing that the events tell."""
+"""The listing that is learned from the events."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Scene(Protocol):
     """A venue to which batches are put."""
 
     def add(self, builder: BatchBuilder) -> None:
-        """Puts a batch of which nobody asks what it did."""
+        """Puts a batch whose events are not looked at."""
 
     def ask(self, builder: BatchBuilder) -> EventEntry:
         """Puts a batch; the entry that answers it."""
@@ -118,7 +118,7 @@ def one(command: Command) -> BatchBuilder:
     return builder
 
 
-# -- the scene, the same for whoever plays it
+# -- the scene, the same for every way to play it
 
 
 def fill_book(scene: Scene, accounts: int) -> None:
@@ -252,7 +252,7 @@ class StoreScene:
                 pass
 
     def follow(self) -> int:
-        """A second engine replays what there is, and goes on beside the first; the number of entries."""
+        """A second engine replays what there is, and goes on next to the first; the number of entries."""
         second = EngineService(self.client, Core(), self.data)
         count = second.recover()
         self.services.append(second)
@@ -284,7 +284,7 @@ def check_entries(client: Store) -> int:
 def test_the_whole_scene_on_a_store(tmp_path: Path) -> None:
     server, began_s = StoreProcess(maxmemory="8gb"), time.monotonic()
 
-    def tell(what: str) -> None:
+    def say(what: str) -> None:
         print(f"{time.monotonic() - began_s:7.1f} s: {what}")
 
     try:
@@ -295,17 +295,17 @@ def test_the_whole_scene_on_a_store(tmp_path: Path) -> None:
         fill_book(scene, ACCOUNTS)
         scene.work_off()
         assert scene.open_order_count() == ACCOUNTS * ORDERS_EACH
-        tell(f"{scene.open_order_count():,} orders rest")
+        say(f"{scene.open_order_count():,} orders rest")
         sell_against_all(scene, ACCOUNTS)
         sell_a_few(scene)
-        tell("one order has sold against them, and another one after it")
-        tell(f"a second engine has replayed {scene.follow():,} entries to the same state")
+        say("one order has sold against them, and another one after it")
+        say(f"a second engine has replayed {scene.follow():,} entries to the same state")
         cancel_all(scene, FIRST_BUYER + ACCOUNTS - 1)
         scene.check_alike()
-        tell("one client has cancelled all of its orders, in both engines alike")
-        tell(f"{check_entries(client):,} entries were published, each of at most {EVENTS_MAX:,} events")
+        say("one client has cancelled all of its orders, in both engines alike")
+        say(f"{check_entries(client):,} entries were published, each of at most {EVENTS_MAX:,} events")
         scene.services[0].core.check()
-        tell("the state is sound")
+        say("the state is sound")
         client.close()
     finally:
         server.remove()

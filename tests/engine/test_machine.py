@@ -21,7 +21,7 @@ from engine.records import (
     client_id,
 )
 from engine.reference import Core as ReferenceCore
-from tests.engine.questions import check_same_answers
+from tests.engine.query_parity import check_same_answers
 from tests.engine.scenario import NOTE, Scenario
 
 accounts = st.integers(1, 3)

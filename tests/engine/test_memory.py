@@ -1,4 +1,4 @@
-"""Memory is given back by orders that have gone, and nobody notices: not the queues, not the ids, not who holds what."""
+"""The memory of orders that have gone is freed, and nothing else changes: not the queues, not the ids, not the balances."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from engine.records import (
     TimeInForce,
 )
 from engine.reference import Core as ReferenceCore
-from tests.engine.questions import check_same_answers
+from tests.engine.query_parity import check_same_answers
 from tests.engine.resident import resident_bytes
 from tests.engine.test_twin import first_difference
 
@@ -72,14 +72,14 @@ def test_a_book_that_was_large_is_small_again(orders: int, left: int) -> None:
     for start in range(0, len(go), 10_000):  # type: ignore[arg-type]
         book.apply(go[start : start + 10_000])  # type: ignore[index]
     given_back = full - resident_bytes()
-    # What is left stands in its queues as if nothing else had ever been there.
+    # The orders that are left are in their queues as if nothing else had ever been there.
     expected = Book()
     expected.place(0, Side.BUY, 1, 1)
     expected.apply(places(ids[kept], sides[kept], prices[kept]))
     assert book == expected, REPEAT
     book.check()
     assert all(book.order(int(order_id)) == expected.order(int(order_id)) for order_id in stays), REPEAT
-    # An order took 32 bytes, beside the place of its id.
+    # An order took 32 bytes, and the place of its id.
     assert given_back > (orders * 32 if orders > 100_000 else -1_000_000)
     for each in (book, expected):
         each.market(orders + 1, Side.BUY, 5 * (left // 2))
@@ -134,7 +134,7 @@ def test_batches_give_what_calls_give_in_a_large_and_wide_book() -> None:
     operations["quantity_lots"] = rng.integers(1, 10, orders + count)  # type: ignore[index]
     by_batch, by_call = Book(), Book()
     events = by_batch.apply(operations)
-    told = []
+    expected = []
     for operation in operations:  # type: ignore[attr-defined]
         kind = operation["kind"]
         order_id, price_ticks, lots = (int(operation[name]) for name in ("order_id", "price_ticks", "quantity_lots"))
@@ -146,9 +146,9 @@ def test_batches_give_what_calls_give_in_a_large_and_wide_book() -> None:
             by_call.replace(order_id, int(operation["new_order_id"]), price_ticks, lots)
         else:
             by_call.amend(order_id, lots)
-        told += [tuple(event)[4:] for event in by_call.events()]
+        expected += [tuple(event)[4:] for event in by_call.events()]
     fields = ["order_id", "maker_order_id", "price_ticks", "quantity_lots", "remaining_lots"]
-    assert [tuple(event) for event in events[fields].tolist()] == told, REPEAT
+    assert [tuple(event) for event in events[fields].tolist()] == expected, REPEAT
     assert by_batch == by_call
     by_batch.check()
 

@@ -87,7 +87,7 @@ def test_every_record_comes_back(layout: Layout[Any], data: st.DataObject) -> No
 @pytest.mark.parametrize("view", EVENT_VIEWS[1:], ids=lambda view: view.record.__name__)
 @given(data=st.data())
 def test_all_views_of_an_event_agree_on_what_they_share(view: Layout[Any], data: st.DataObject) -> None:
-    """Whoever reads kind, account, order id or amounts of an event need not know which view it is."""
+    """A reader of kind, account, order id or amounts of an event need not know which view it is."""
     event = data.draw(any_record(view))
     as_order = ORDER_EVENT.unpack_from(view.pack(event))
     shared = OrderEvent._fields[: OrderEvent._fields.index("client_id") + 1]
@@ -95,7 +95,7 @@ def test_all_views_of_an_event_agree_on_what_they_share(view: Layout[Any], data:
         assert getattr(as_order, name) == getattr(event, name), name
 
 
-def test_what_trades_and_prevented_trades_share_stands_at_one_place() -> None:
+def test_what_trades_and_prevented_trades_share_is_at_one_place() -> None:
     shared = TRADE_EVENT.offsets.keys() & PREVENTED_EVENT.offsets.keys()
     assert {"maker_order_id", "maker_account", "maker_hold_change", "maker_remaining_lots"} < shared
     assert all(TRADE_EVENT.offsets[name] == PREVENTED_EVENT.offsets[name] for name in shared)

@@ -1,4 +1,4 @@
-"""The report stream of the public benchmark: tables of what must be answered, and random streams beside the plainest book."""
+"""The report stream of the public benchmark: tables of the right answers, and random streams against the simplest book."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ SIDES = {"buy": BUY, "sell": SELL}
 #   0,message,side,order,price,quantity  accepted    1,message,price,quantity,maker,taker  fill    4,message,order  no cancel
 #   2,message,side,order,price           cancelled   3,message,side,order,price,quantity   modified  5,message,order  no modify
 EXAMPLES = {
-    "a cancel in the middle of a queue loses nobody": """
+    "a cancel in the middle of a queue loses no order": """
         new 1 buy 4@100          : 0,0,0,1,100,4
         new 2 buy 5@100          : 0,1,0,2,100,5
         new 3 buy 6@100          : 0,2,0,3,100,6
         cancel 2                 : 2,3,0,2,100
         new 4 sell 10@100 ioc    : 0,4,1,4,100,10  1,4,100,4,1,4  1,4,100,6,3,4
     """,
-    "a cancel at the head of a queue loses nobody": """
+    "a cancel at the front of a queue loses no order": """
         new 1 sell 4@100         : 0,0,1,1,100,4
         new 2 sell 5@100         : 0,1,1,2,100,5
         new 3 sell 6@100         : 0,2,1,3,100,6
         cancel 1                 : 2,3,1,1,100
         new 4 buy 12@100 ioc     : 0,4,0,4,100,12  1,4,100,5,2,4  1,4,100,6,3,4  2,4,0,4,100
     """,
-    "a cancel at the end of a queue loses nobody": """
+    "a cancel at the end of a queue loses no order": """
         new 1 sell 4@100         : 0,0,1,1,100,4
         new 2 sell 5@100         : 0,1,1,2,100,5
         cancel 2                 : 2,2,1,2,100
@@ -58,7 +58,7 @@ EXAMPLES = {
         cancel 3                 : 2,8,0,3,100
         new 7 sell 12@99         : 0,9,1,7,99,12  1,9,100,2,2,7  1,9,100,4,4,7  1,9,100,6,6,7
     """,
-    "first come, first served, whoever fills the rest": """
+    "first come, first served, whatever fills the remainder": """
         new 1 sell 5@100         : 0,0,1,1,100,5
         new 2 sell 5@100         : 0,1,1,2,100,5
         new 3 sell 5@100         : 0,2,1,3,100,5
@@ -251,7 +251,7 @@ Message = tuple[int, int, int, int, int, int]
 
 
 def message_of(text: str) -> Message:
-    """The message that a line of an example tells of."""
+    """The message of a line of an example."""
     kind, order_id, *rest = text.split()
     if kind == "cancel":
         return report_stream.MessageKind.CANCEL, 0, 0, 0, int(order_id), 0
@@ -260,7 +260,7 @@ def message_of(text: str) -> Message:
 
 
 def array_of(messages: list[Message]) -> Any:
-    """Messages as they stand in a file, numbered from 0."""
+    """Messages as in a file, numbered from 0."""
     rows = [
         (k, side, ioc, 0, lots, at, order, price, 0) for at, (k, side, ioc, lots, order, price) in enumerate(messages)
     ]
@@ -273,17 +273,25 @@ def file_of(path: Path, messages: list[Message]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("together", [False, True], ids=["one by one", "together"])
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_example(name: str, together: bool) -> None:
+def example(name: str) -> tuple[list[list[str]], Any]:
+    """The rows of an example, (message, expected reports), and its messages as an array."""
     rows = [line.rsplit(" : ", 1) for line in EXAMPLES[name].strip().splitlines()]
     messages = array_of([message_of(text) for text, _ in rows])
     report_stream.check_messages(messages)
+    return rows, messages
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example_in_one_batch(name: str) -> None:
+    rows, messages = example(name)
+    answers = report_stream.text_of(report_stream.answer(Book(), messages)).decode().split("\n")
+    assert answers == " ".join(expected for _, expected in rows).split()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example_one_by_one(name: str) -> None:
+    rows, messages = example(name)
     book = Book()
-    if together:
-        answers = report_stream.text_of(report_stream.answer(book, messages)).decode().split("\n")
-        assert answers == " ".join(expected for _, expected in rows).split()
-        return
     for at, (text, expected) in enumerate(rows):
         reports = report_stream.answer(book, messages[at : at + 1])
         assert report_stream.text_of(reports).decode().split("\n") == expected.split(), f"{name}: {text}"
@@ -383,7 +391,7 @@ def random_message(randomness: random.Random, book: PlainBook, ids: int, prices:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_random_streams_beside_the_plain_book(seed: int) -> None:
+def test_random_streams_against_the_simple_book(seed: int) -> None:
     """Few ids and prices make queues, sweeps and used ids; many make a broad book."""
     randomness = random.Random(seed)
     ids, prices = randomness.choice([6, 30, 200]), randomness.choice([1, 5, 40, 5_000])
@@ -430,9 +438,9 @@ def test_the_command_tells_counts_and_hash(tmp_path: Path, capsys: pytest.Captur
     expected_hash = hashlib.sha256(SMALL_TEXT).hexdigest()
     assert report_stream.main([str(file), "--expect", expected_hash.upper(), "--output", str(output)]) == 0
     assert output.read_bytes() == SMALL_TEXT
-    told = dict(line.split() for line in capsys.readouterr().out.splitlines())
-    assert float(told.pop("messages/s").replace(",", "")) > 0
-    assert told == {"messages": "5", "reports": "6", "trades": "1", "SHA-256": expected_hash}
+    printed = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert float(printed.pop("messages/s").replace(",", "")) > 0
+    assert printed == {"messages": "5", "reports": "6", "trades": "1", "SHA-256": expected_hash}
 
 
 def test_another_hash_is_an_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from engine.reasons import Reason
 from engine.records import BATCH_HEADER, EVENT_BYTES, Disposition, EventEntry, EventKind
 from engine.reference import Core as ReferenceCore
 from tests.engine.command_flow import CommandFlow
-from tests.engine.questions import check_same_answers
+from tests.engine.query_parity import check_same_answers
 
 SEED = int(os.environ.get("JIBEK_SEED", "20261123"))
 

@@ -1,7 +1,7 @@
-"""The two engines are twins: the same files, the same names in them, so that who reads one finds his way in the other.
+"""The two engines are twins: the same files with the same names in them, so that you find your way from one to the other.
 
-`engine/reference/x.py` says what a rule is, `engine/core/x.pxd`, `x.pxi` or `x.pyx` does it in C. What has no counterpart
-stands in the lists below with the reason, and a reason that holds no more fails.
+`engine/reference/x.py` says what a rule is, `engine/core/x.pxd`, `x.pxi` or `x.pyx` does it in C. The lists below name what
+has no counterpart, with the reason; the tests fail when a reason no longer holds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ REFERENCE_ONLY = {
     # What must be there is compared with what is: a walk may end where it passes that.
     "checks": {"funds_needed": ("core/checks.pxd", "bint can_pay(")},
     # These write the entry's bytes object, which a method of the Core owns.
-    "core": {"carry_out": ("core/core.pyx", "int _carry_out(")},
+    "core": {"execute_command": ("core/core.pyx", "int _execute_command(")},
     "events": {
         "begin_entry": ("core/core.pyx", "int _begin_entry("),
         "finish_entry": ("core/core.pyx", "bytes _finish_entry("),
@@ -40,7 +40,7 @@ REFERENCE_ONLY = {
         "plan_fills": ("book/walk.pxd", "WalkEnd walk_look("),
     },
 }
-"""Functions of the reference by module, and the file of engine/ in which a text stands that does the same."""
+"""Functions of the reference by module, and the file of engine/ with the text that does the same."""
 
 C_ONLY = {
     "accounts": {
@@ -48,8 +48,8 @@ C_ONLY = {
             "add_account_record add_account_market compact_orders reserve_infos reserve_orders set_room shrink_orders"
         ),
         "look-ups: what is an attribute or a dict in the reference": (
-            "account_market account_market_hash account_market_hash_of find_client_id find_holding find_market holdings_of"
-            " known_holding look_up_account_market next_market_of paying_holding spread_of"
+            "account_market_hash account_market_hash_of find_account_market find_client_id find_holding find_market"
+            " holdings_of known_holding look_up_account_market mixed_hash_of next_market_of paying_holding"
         ),
         "the list of an account's orders, which is a dict in the reference": (
             "drop_all_ended drop_ended forget_listed is_open list_with_account listed_orders may_be_open resize_list tidy_list"
@@ -57,29 +57,29 @@ C_ONLY = {
     },
     "administration": {
         "a switch for the table HANDLERS": "administer",
-        "what the reference writes in line, used twice here": "balance_of check_client list_market open_account set_own_fees",
+        "what the reference writes in line, used twice here": "balance_of check_client list_market open_account set_account_fees",
         "a cancel with a blob, which the hot path leaves to Python": "cancel_with_id",
     },
     "agenda": {"the set NEVER_OVERLOADED in the reference": "is_never_overloaded"},
-    "checks": {"stands for funds_needed, and stops a walk that costs more than there is": "can_pay"},
+    "checks": {"in place of funds_needed; it stops a walk that costs more than there is": "can_pay"},
     "core": {"memory: the entry's bytes object grows": "grow_entry"},
-    "events": {"an event is written word by word in place": "clear_terms command_traits next_event write_head"},
+    "events": {"an event is written word by word in place": "clear_terms command_traits next_event write_prefix"},
     "matching": {
         "what the walk calls, a loop over the plan in the reference": (
-            "affordable_lots begin_walk fill_by_quote give_lots spend_cost"
+            "affordable_lots begin_walk fill_by_quote count_sold spend_cost"
         ),
     },
     "money": {"methods of Market and Order in the reference": "hold_of value_of"},
     "orders": {"an order that never rested is no node of the book": "close_placed"},
     "report": {
-        "queries: methods of Core and of Market in the reference": "open_orders_of own_fees_of side_count",
+        "queries: methods of Core and of Market in the reference": "open_orders_of account_fees_of side_count",
         "the dump of the orders of one side in one piece": "dump_orders",
         "loading: accounts list their orders by age, sides arrive by price": "list_loaded_orders load_side",
         "_sums, whose name is a variable's here": "sums_of",
-        "checks of indexes that the reference has not": "check_client_id check_indexes check_own_fees named_orders",
+        "checks of indexes that the reference has not": "check_client_id check_indexes check_account_fees named_orders",
     },
     "state": {
-        "memory: made and given back": "exchange_free exchange_init",
+        "memory: made and freed": "exchange_free exchange_init",
         "what is packed into one word": "order_credit order_traits pack_order with_credit",
     },
 }
@@ -115,11 +115,11 @@ def test_what_the_reference_says_the_core_does_under_the_same_name(module: str) 
     elsewhere = REFERENCE_ONLY.get(module, {})
     assert wanted - functions_of_core(module) == elsewhere.keys()
     for name, (path, text) in elsewhere.items():
-        assert text in (ENGINE / path).read_text(), f"{path} has no longer what stands for {name}"
+        assert text in (ENGINE / path).read_text(), f"{path} no longer has what replaces {name}"
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_what_the_core_has_beside_the_reference_has_a_reason(module: str) -> None:
+def test_what_only_the_core_has_has_a_reason(module: str) -> None:
     """A function that is private in the reference may be the twin of one in C, where nothing is."""
     known = {name.lstrip("_") for name in functions_of_reference(module)}
     has_reason = {name for names in C_ONLY.get(module, {}).values() for name in names.split()}
@@ -133,7 +133,7 @@ def test_both_cores_can_be_asked_the_same() -> None:
 
 @pytest.mark.parametrize("folder", ["reference", "core", "book"])
 def test_no_engine_asks_for_the_type_of_an_order(folder: str) -> None:
-    """What an order may do stands in its flags: a type is a row of engine/order_types.py, and no branch of an engine."""
+    """The flags say what an order may do: a type is a row of engine/order_types.py, and no branch of an engine."""
     paths = [path for suffix in (".py", ".pyi", *TWIN_SUFFIXES) for path in (ENGINE / folder).glob(f"*{suffix}")]
     assert paths
     for path in paths:

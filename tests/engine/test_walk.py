@@ -1,6 +1,6 @@
-"""The walk beside a plain one: takers by quantity and by amount, with few fills left, with no memory for one more fill.
+"""The walk compared with a simple one: takers by quantity and by amount, with few fills left, with no memory for one more fill.
 
-The book asks for less than that, so the walk is compiled here behind a face of its own, with its assertions.
+The book needs less than that, so the walk is compiled here behind a class of its own, with its assertions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from tests.debug_build import ROOT, TOOLS, install_tools
 
 SEED = int(os.environ.get("JIBEK_SEED", "20261126"))
 REPEAT = f"repeat with: JIBEK_SEED={SEED} python -m pytest tests/engine/test_walk.py"
-VALUE_MAX = 2**62 - 1
 SATISFIED, NO_MAKER, FILL_LIMIT, NO_MEMORY = range(4)
 Fill = tuple[int, int, int, int]
 """Order id, price, lots that are filled, lots that the maker had before."""
@@ -28,6 +27,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from engine.book.ladder cimport *
 from engine.book.order_ids cimport *
 from engine.book.walk cimport *
+from engine.records cimport AMOUNT_MAX
 
 cdef enum:
     FILLS_MAX = 64
@@ -72,20 +72,20 @@ cdef class Face:
         arena_free(&self.arena)
         ids_free(&self.ids)
 
-    def rest(self, uint64_t order_id, bint ask, int64_t price_ticks, int64_t lots):
+    def rest(self, uint64_t order_id, bint is_ask, int64_t price_ticks, int64_t lots):
         cdef uint32_t handle
         assert ids_reserve(&self.ids, self.arena.nodes)
-        handle = ladder_rest(&self.arena, &self.ladder, ladder_key(ask, price_ticks), lots, order_id)
+        handle = ladder_rest(&self.arena, &self.ladder, ladder_key(is_ask, price_ticks), lots, order_id)
         assert handle and ids_insert(&self.ids, self.arena.nodes, order_id, handle)
 
-    def walk(self, bint takes, bint sells, price, int64_t lots, int64_t amount, uint64_t fills_left, uint64_t room):
+    def walk(self, bint takes, bint is_ask, price, int64_t lots, int64_t amount, uint64_t fills_left, uint64_t room):
         cdef Taker taker
         cdef Seen seen
         cdef WantedAt wanted_at = affordable if amount else wanted_lots
-        taker.key = ladder_key(sells, price) if price else VALUE_MAX
-        taker.remaining_lots = VALUE_MAX if amount else lots
+        taker.key = ladder_key(is_ask, price) if price else AMOUNT_MAX
+        taker.remaining_lots = AMOUNT_MAX if amount else lots
         taker.fills_left = fills_left
-        taker.sells = sells
+        taker.is_ask = is_ask
         seen.arena, seen.budget, seen.count, seen.room = &self.arena, amount, 0, room
         if takes:
             end = walk_take(&self.ladder, &self.arena, &self.ids, &taker, &seen, wanted_at, see)
@@ -94,11 +94,11 @@ cdef class Face:
         fills = [(seen.order_ids[i], seen.prices[i], seen.lots[i], seen.before[i]) for i in range(seen.count)]
         return end, fills, taker.remaining_lots
 
-    def fills(self, bint sells, int64_t price_ticks, int64_t lots, uint64_t fills_left):
-        return bool(walk_fills(&self.ladder, &self.arena, sells, ladder_key(sells, price_ticks), lots, fills_left))
+    def fills(self, bint is_ask, int64_t price_ticks, int64_t lots, uint64_t fills_left):
+        return bool(walk_fills(&self.ladder, &self.arena, is_ask, ladder_key(is_ask, price_ticks), lots, fills_left))
 
-    def orders(self, bint ask):
-        cdef uint32_t handle = ladder_first(&self.ladder, ask)
+    def orders(self, bint is_ask):
+        cdef uint32_t handle = ladder_first(&self.ladder, is_ask)
         found = []
         while handle:
             node = self.arena.nodes[handle]
@@ -145,14 +145,14 @@ def load(folder: Path) -> Any:
     return walk_face.Face
 
 
-def plain_walk(
-    makers: list[tuple[int, int, int]], sells: bool, price: int, lots: int, amount: int, fills_left: int, room: int
+def simple_walk(
+    makers: list[tuple[int, int, int]], is_ask: bool, price: int, lots: int, amount: int, fills_left: int, room: int
 ) -> tuple[int, list[Fill]]:
-    """How the walk ends and what it fills; each maker is asked anew what the taker wants."""
+    """How the walk ends and what it fills; each maker is asked again what the taker wants."""
     fills: list[Fill] = []
     by_amount = amount > 0
     for order_id, maker_price, there in makers:
-        if price and (maker_price < price if sells else maker_price > price):
+        if price and (maker_price < price if is_ask else maker_price > price):
             break
         wanted = amount // maker_price if by_amount else lots
         if wanted == 0:
@@ -178,33 +178,33 @@ def left_of(makers: list[tuple[int, int, int]], fills: list[Fill]) -> list[tuple
 
 
 @pytest.mark.long
-def test_the_walk_beside_a_plain_one(face_class: Any) -> None:
+def test_the_walk_agrees_with_a_simple_one(face_class: Any) -> None:
     randomness = random.Random(SEED)
     ends = set()
     for _ in range(3_000):
         face = face_class()
-        sells = randomness.random() < 0.5
+        is_ask = randomness.random() < 0.5
         for order_id in range(1, randomness.randint(1, 20)):
-            face.rest(order_id, not sells, randomness.choice((20, 21, 22, 60, 4000)), randomness.randint(1, 9))
-        face.rest(100, sells, 10 if not sells else 5000, 1)
+            face.rest(order_id, not is_ask, randomness.choice((20, 21, 22, 60, 4000)), randomness.randint(1, 9))
+        face.rest(100, is_ask, 10 if not is_ask else 5000, 1)
         for _ in range(4):
-            makers = face.orders(not sells)
+            makers = face.orders(not is_ask)
             amount = randomness.choice((0, randomness.randint(1, 3_000)))
             asked = (
-                sells,
+                is_ask,
                 0 if amount else randomness.choice((0, 20, 22, 60, 5000)),
                 0 if amount else randomness.randint(1, 40),
                 amount,
                 randomness.choice((1, 2, 5, 64)),
                 randomness.choice((0, 1, 3, 64, 64, 64)),
             )
-            expected = plain_walk(makers, *asked)
+            expected = simple_walk(makers, *asked)
             looked = face.walk(False, *asked)
             assert looked[:2] == expected, (REPEAT, asked, makers)
             # Looking changes nothing, and taking does what was seen.
-            assert face.orders(not sells) == makers, REPEAT
+            assert face.orders(not is_ask) == makers, REPEAT
             assert face.walk(True, *asked) == looked, (REPEAT, asked, makers)
-            assert face.orders(not sells) == left_of(makers, expected[1]), (REPEAT, asked, makers)
+            assert face.orders(not is_ask) == left_of(makers, expected[1]), (REPEAT, asked, makers)
             assert face.count() == len(face.orders(False)) + len(face.orders(True))
             ends.add((expected[0], amount > 0, bool(expected[1])))
     # Every end was seen, by quantity and by amount, after fills.

@@ -108,7 +108,7 @@ class TestWire:
         assert [order["orderId"] for order in cancelled] == order_ids
         client.close()
 
-    def test_a_cancel_does_not_overtake_an_order_whose_secret_has_to_be_fetched(self, venue: Venue) -> None:
+    def test_a_cancel_does_not_overtake_an_order_whose_secret_has_to_be_fetched(self, venue: ServiceVenue) -> None:
         account = venue.account(**RICH)
         client = venue.api()
         client.logon(venue.ed25519_key(account))

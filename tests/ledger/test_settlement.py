@@ -308,11 +308,7 @@ def test_three_processes_at_once_give_the_result_of_one(
 
 
 def _stop_at(settlement: Settlement, last: EntryId, stop: StopRequest) -> None:
-<<<<<<< HEAD
     """Has the settlement stop once the ledger is at `last`, by its own work or another's."""
-=======
-    """Has the settlement stop once the ledger is at `last`, by whichever settlement."""
->>>>>>> d4289d96797f60b6f273697b5caa02b9e2cfa979
     step = settlement.step
 
     def step_and_look(block_ms: int) -> int:
@@ -430,16 +426,3 @@ def record_calls(store: LedgerStore) -> list[tuple[Cursor, Cursor, Writes]]:
 
     store.send = send_and_record  # type: ignore[method-assign]
     return calls
-<<<<<<< HEAD
-=======
-
-
-def test_a_settlement_begins_again_as_often_as_it_must(venue: TestVenue, client: Store) -> None:
-    """It does so after each lost connection, and whenever another settlement was first."""
-    settlement = Settlement(open_ledger(client))
-    for _ in range(120):
-        venue.add_account(f"client-{settlement.cursor.sequence}", KZT=100)
-        assert settlement.step(block_ms=None)
-        settlement.store.confirm_all()
-        settlement.resume()
->>>>>>> d4289d96797f60b6f273697b5caa02b9e2cfa979

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """The ledger in the store: a call is refused unless everything about it is right, and is then executed as a whole."""
-=======
-"""The ledger in the store: one call, refused unless everything about it is right, and then executed as a whole."""
->>>>>>> d4289d96797f60b6f273697b5caa02b9e2cfa979
 
 from __future__ import annotations
 

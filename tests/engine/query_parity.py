@@ -1,10 +1,10 @@
-"""What both engines answer to every question about their state, compared."""
+"""Asks both engines every query about their state, and compares the answers."""
 
 from __future__ import annotations
 
 from engine.book import Book
 from engine.core import Core
-from engine.records import NO_CLIENT_ID, Side
+from engine.records import CLIENT_ID_BYTES, NO_CLIENT_ID, Side
 from engine.reference import Core as ReferenceCore
 
 
@@ -14,7 +14,7 @@ def check_same_answers(reference: ReferenceCore, compiled: Core) -> None:
     assert list(compiled.balances()) == list(reference.balances())
     markets = range(1, len(reference.exchange.markets) + 1)
     books = {market: check_same_book(reference, compiled, market) for market in markets}
-    told = 0
+    listed = 0
     for account in reference.exchange.accounts:
         balances = list(compiled.account_balances(account))
         assert balances == reference.account_balances(account)
@@ -32,8 +32,8 @@ def check_same_answers(reference: ReferenceCore, compiled: Core) -> None:
             check_same_order(reference, compiled, account, order)
             order_id, market, side, price_ticks, _, remaining_lots, _ = order
             assert books[market].order(order_id) == (order_id, side, price_ticks, remaining_lots)
-        told += len(orders)
-    assert told == sum(map(len, books.values())) == compiled.open_order_count
+        listed += len(orders)
+    assert listed == sum(map(len, books.values())) == compiled.open_order_count
 
 
 def check_same_book(reference: ReferenceCore, compiled: Core, market: int) -> Book:
@@ -55,7 +55,7 @@ def check_same_order(
 ) -> None:
     """Asserts that an order is found by all its names and by no other."""
     order_id, market, *_, client_id = order
-    other = b"other".ljust(36, b"\0")
+    other = b"other".ljust(CLIENT_ID_BYTES, b"\0")
     for named, expected in (
         ((account, market, order_id, NO_CLIENT_ID), order),
         ((account, market, order_id, client_id), order),
