@@ -1,4 +1,4 @@
-# Every target builds what it needs, in one virtual environment inside this folder. A second run builds nothing again.
+# Every target builds what it needs, in one virtual environment inside this folder. A second run builds nothing.
 #
 #   make demo            the venue with traders on it: a live view, then the proof that the books balance
 #   make demo SECONDS=20
@@ -14,10 +14,12 @@ PYTEST ?=
 TEST_SECONDS_MAX ?= 900
 TEST_LONG_SECONDS_MAX ?= 7200
 
-EXTENSION_SOURCES := setup.py $(wildcard */*.pyx */*.pxd */*/*.pyx */*/*.pxd */*/*.pxi)
+PACKAGES := bench engine gateway jibek ledger
+EXTENSION_SOURCES := $(shell find $(PACKAGES) -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi')
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST_COMMAND := $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: help build demo test test-long kill-test fuzz debug style clean
+.PHONY: help build demo test test-long kill-test fuzz debug style lock clean
 
 help:  ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -45,17 +47,30 @@ debug: build  ## Compiles the engine with assertions and sanitizers, into build/
 style: build  ## Checks style and types.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
+lock: $(VENV)/made.stamp  ## Pins the newest releases that pyproject.toml allows, in requirements.lock.
+	@$(BIN)/python .ci/lock
+
 clean:  ## Removes everything that was built.
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -f */*.c */*.so */*.html */*/*.c */*/*.so */*/*.html
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find $(PACKAGES) \( -name '*.c' -o -name '*.so' -o -name '*.html' \) -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/made.stamp:
 	@python=$$(sh .ci/find-python $(PYTHON)) && echo "making $(VENV) with $$python" && "$$python" -m venv --clear $(VENV)
 	@touch $@
 
-# An editable install: Python sources are used where they stand, so only the extensions are ever built again.
-$(VENV)/built.stamp: $(VENV)/made.stamp pyproject.toml $(EXTENSION_SOURCES)
-	@echo "building Jibek and installing what it needs into $(VENV) (takes a minute or two)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+$(VENV)/installed.stamp: $(VENV)/made.stamp requirements.lock
+	@echo "installing what Jibek needs into $(VENV)"
+	@$(PIP) install --require-hashes --requirement requirements.lock
+	@touch $@
+
+# An editable install: Python sources are used where they are, so only the extensions are ever built again.
+$(VENV)/linked.stamp: $(VENV)/installed.stamp pyproject.toml setup.py
+	@echo "compiling Jibek (takes about a minute)"
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Of the extensions, those whose sources are newer. They lie next to their sources, where pip put them.
+$(VENV)/built.stamp: $(VENV)/linked.stamp $(EXTENSION_SOURCES)
+	@$(BIN)/python setup.py --quiet build_ext --build-lib . >/dev/null
 	@touch $@

@@ -26,6 +26,7 @@ import struct
 from collections.abc import Iterable
 from typing import Any, SupportsIndex
 
+from engine.extras import import_numpy
 from engine.library_questions import EngineQuestions
 from engine.library_values import (
     SAVED_BATCH,
@@ -216,8 +217,7 @@ class Engine(EngineQuestions):
 
         Complexity: O(1) a command and fill; no Python object is made for any of them.
         """
-        import numpy
-
+        numpy = import_numpy()
         if not isinstance(commands, numpy.ndarray) or commands.dtype != command_dtype() or commands.ndim != 1:
             raise ValueError("commands must be an array of one dimension and of engine.library_values.command_dtype()")
         entries: list[bytes] = []

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from engine.decimals import DecimalError
+from engine.extras import import_numpy
 from engine.listing import Asset, Market
 from engine.order_types import one_of
 from engine.reasons import Reason
@@ -123,8 +124,7 @@ class Outcome:
 @cache
 def command_dtype() -> Any:
     """The NumPy dtype of one command, 128 bytes; its fields are those of `records.Command`."""
-    import numpy
-
+    numpy = import_numpy()
     return numpy.dtype([(name, _NUMPY_TYPES[code]) for name, code, _ in COMMAND.fields])
 
 
@@ -137,8 +137,7 @@ def event_dtype() -> Any:
     the event's view shows bytes of other fields. `prevented_lots` and `self_trade_group` are at different places in two
     views: the name alone is the field of the OrderEvent, the other one has the prefix `prevented_event_`.
     """
-    import numpy
-
+    numpy = import_numpy()
     places: dict[str, tuple[str, int]] = {}
     for view in EVENT_VIEWS:
         for name, code, _ in view.fields:

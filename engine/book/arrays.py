@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from engine.book.values import EVENT_FIELDS, OPERATION_FIELDS
+from engine.extras import import_numpy
 
 
 def operation_dtype() -> Any:
@@ -26,8 +27,7 @@ _dtypes: dict[str, Any] = {}
 
 def _dtype(name: str, fields: list[tuple[str, str]]) -> Any:
     if name not in _dtypes:
-        import numpy
-
+        numpy = import_numpy()
         _dtypes[name] = numpy.dtype(fields)
     return _dtypes[name]
 
@@ -38,8 +38,7 @@ assert _OPERATION.size == 40
 
 def records_of(operations: Any) -> Any:
     """The argument of `Book.apply` as a contiguous array of `operation_dtype()`."""
-    import numpy
-
+    numpy = import_numpy()
     dtype = operation_dtype()
     if not isinstance(operations, numpy.ndarray):
         return numpy.frombuffer(_packed(operations), dtype)
@@ -52,8 +51,7 @@ def records_of(operations: Any) -> Any:
 
 def _converted(operations: Any, dtype: Any) -> Any:
     """An array with the same fields in another order, byte order or width."""
-    import numpy
-
+    numpy = import_numpy()
     if sorted(operations.dtype.names or ()) != sorted(dtype.names):
         raise ValueError(f"the fields of operations must be {', '.join(dtype.names)}")
     converted = numpy.empty(len(operations), dtype)

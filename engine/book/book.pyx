@@ -74,6 +74,7 @@ from engine.book.values import (
     QueuePlace,
     RestingOrder,
 )
+from engine.extras import import_numpy
 from engine.reasons import Reason
 from engine.records import Side
 
@@ -384,8 +385,7 @@ cdef class Book:
 
         Complexity: O(1) for each operation and fill; no Python object is made for any of them.
         """
-        import numpy
-
+        numpy = import_numpy()
         return numpy.frombuffer(self.apply_buffer(records_of(operations)), event_dtype())
 
     def apply_buffer(self, operations):

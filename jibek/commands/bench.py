@@ -63,7 +63,7 @@ def add_benchmark(name: str, help_text: str) -> None:
     @bench.command(name, help=help_text, context_settings={"ignore_unknown_options": True, "help_option_names": []})
     @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
     def run(arguments: tuple[str, ...]) -> None:
-        command = [sys.executable, "-m", f"bench.{name.replace('-', '_')}", *arguments]
+        command = [sys.executable, "-P", "-m", f"bench.{name.replace('-', '_')}", *arguments]
         sys.exit(subprocess.run(command, check=False).returncode)
 
 

@@ -33,7 +33,7 @@ class VenueOptions:
 
     def command_line(self) -> list[str]:
         """The command that starts such a venue."""
-        command = [sys.executable, "-m", "jibek", "up", "--data", str(self.data), "--engine", self.engine]
+        command = [sys.executable, "-P", "-m", "jibek", "up", "--data", str(self.data), "--engine", self.engine]
         command += ["--host", self.host, "--port", str(self.port)]
         command += ["--venue", str(self.venue)] if self.venue else []
         command += ["--store", self.store] if self.store else []

@@ -154,7 +154,7 @@ class Supervisor:
 
     def _service_command(self, name: str) -> list[str]:
         module = {"engine": "engine.service", "settlement": "ledger.settlement", "gateway": "gateway.service"}[name]
-        command = [sys.executable, "-m", module, "--data", str(self.folder.path)]
+        command = [sys.executable, "-P", "-m", module, "--data", str(self.folder.path)]
         if name == "engine":
             command += ["--engine", self.options.engine]
         if name == "gateway":
