@@ -28,8 +28,8 @@ from jibek.console.output import (
     print_table,
     store_errors,
 )
+from jibek.console.text import counted
 from jibek.venue.directory import AccountRecord, Directory, KeyRecord, read_directory
-from jibek.words import counted
 from ledger.reports import balances_of, time_text
 from ledger.snapshot import NotSettled
 from ledger.store import LedgerStore

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from websockets.asyncio.client import connect
 
+from jibek.console.text import counted
 from jibek.demo.traders import Game
-from jibek.words import counted
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jibek.console.output import Column, print_table
+from jibek.console.text import counted
 from jibek.load.histogram import Histogram
 from jibek.load.run import Outcome
-from jibek.words import counted
 
 if TYPE_CHECKING:
     from rich.table import Table

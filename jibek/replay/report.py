@@ -13,9 +13,9 @@ import click
 from jibek.commands.ledger import print_reconciliation, reconciliation_json
 from jibek.commands.market import quantity_text
 from jibek.console.output import Column, print_table
+from jibek.console.text import counted
 from jibek.replay.check import Totals
 from jibek.replay.plan import Fate, Plan
-from jibek.words import counted
 from ledger.reconciliation import Reconciliation
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from engine.process import PARENT_FD_VARIABLE
-from jibek.venue.keeper import kept
+from jibek.venue.pdeathsig import kept
 
 LOG_BYTES_MAX = 8 << 20
 """Size at which a log becomes the old log, of which one is kept."""

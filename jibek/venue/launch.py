@@ -13,7 +13,7 @@ from typing import Any
 from engine.process import EXIT_REFUSED
 from jibek.venue.children import CRASHES_MAX
 from jibek.venue.folder import DataFolder
-from jibek.venue.keeper import kept
+from jibek.venue.pdeathsig import kept
 
 
 @dataclass(frozen=True)

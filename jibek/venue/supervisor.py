@@ -6,7 +6,7 @@ One thread waits for whatever comes: output of a child, the end of a child, a si
 started again; after three crashes within a minute (`--crashes-max`) it stays down, and the rest of the venue goes on
 without it: nothing can be lost by that, since each of them only follows the store.
 
-However this process dies, its children end with it (`keeper`), and the data folder stays locked until they have.
+However this process dies, its children end with it (`pdeathsig`), and the data folder stays locked until they have.
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jibek.client.trading import Credentials, TradingClient
-from jibek.commands import replay
 from jibek.commands.account import PERMISSIONS, KeyAdder
 from jibek.commands.market import fetch
 from jibek.commands.venue import urls
+from jibek.replay import venue as replay
 from jibek.replay.plan import Fate, Plan, make_plan
 from jibek.replay.recording import read_order_flow
 from jibek.replay.run import Played, play

@@ -1,6 +1,6 @@
 """Starts a program that ends when its parent ends, however the parent dies.
 
-    python keeper.py PARENT_PID FD PROGRAM ARGUMENT …
+    python pdeathsig.py PARENT_PID FD PROGRAM ARGUMENT …
 
 On Linux the kernel is asked to kill the program at the parent's death, and this process becomes the program: nothing
 stays behind. Elsewhere this process stays beside the program and watches `FD`, the read end of a pipe of which the

@@ -16,7 +16,7 @@ from tests.worlds.venue_process import is_running, wait_until
 # A parent that starts `sleep` through the keeper, prints its process id, and waits.
 PARENT = """
 import os, subprocess, sys
-from jibek.venue.keeper import kept
+from jibek.venue.pdeathsig import kept
 read_fd, write_fd = os.pipe()
 child = subprocess.Popen(kept(read_fd, ["/bin/sleep", "600"]), pass_fds=[read_fd])
 print(child.pid, flush=True)
@@ -26,7 +26,7 @@ child.wait()
 # A keeper that stays beside `sleep`, as it does where the kernel cannot be asked; it prints the id of its child.
 BESIDE = """
 import os, sys, threading
-from jibek.venue import keeper
+from jibek.venue import pdeathsig
 fork = os.fork
 def printing_fork():
     pid = fork()
@@ -34,7 +34,7 @@ def printing_fork():
         print(pid, flush=True)
     return pid
 os.fork = printing_fork
-sys.exit(keeper.stay_beside(int(sys.argv[1]), ["/bin/sleep", "600"]))
+sys.exit(pdeathsig.stay_beside(int(sys.argv[1]), ["/bin/sleep", "600"]))
 """
 
 

@@ -26,13 +26,13 @@ from jibek.commands.ledger import print_reconciliation, print_trial_balance
 from jibek.commands.market import fetch
 from jibek.commands.venue import urls
 from jibek.console.output import fail, find_venue, store_errors
+from jibek.console.text import counted
 from jibek.demo.traders import Game, Maker, Taker, Trader
 from jibek.demo.view import MarketView, Moment, Rate, watch
 from jibek.venue.directory import read_directory
 from jibek.venue.launch import VenueOptions
 from jibek.venue.offsets import read_positions
 from jibek.venue.temporary_venue import free_port, launched_venue, temporary_folder
-from jibek.words import counted
 from ledger.reconciliation import reconcile
 from ledger.reports import trial_balance, trial_totals
 from ledger.snapshot import NotSettled, take_snapshot
