@@ -30,12 +30,12 @@ def run(
         name: the name of its module, with `_` for the `-` of the command.
         has_baseline: whether it can be compared with the yardstick; `measure` then takes its folder.
     """
-    parser = argparse.ArgumentParser(prog=f"bench.{name}", description=question)
+    parser = argparse.ArgumentParser(prog=f"jibek bench {name.replace('_', '-')}", description=question)
     parser.add_argument("--smoke", action="store_true", help="a small size that only shows that everything runs")
     parser.add_argument("--json", action="store_true", help="print JSON")
     if has_baseline:
         parser.add_argument(
-            "--yardstick", type=Path, metavar="FOLDER", help="compare with the yardstick of this folder"
+            "--yardstick", type=Path, metavar="FOLDER", help="compare with the C++ baseline in this folder"
         )
     given = sys.argv[1:] if arguments is None else arguments
     options = vars(parser.parse_args(given))

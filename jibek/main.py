@@ -21,11 +21,11 @@ SUBCOMMANDS = {
     "status": Subcommand("jibek.commands.venue:status", "Show the processes, and how far each has come."),
     "logs": Subcommand("jibek.commands.venue:logs", "Print the logs of the processes."),
     "reset": Subcommand("jibek.commands.venue:reset", "Delete the venue's data."),
-    "demo": Subcommand("jibek.demo.run:demo", "Run a venue with traders on it, and prove that its books balance."),
+    "demo": Subcommand("jibek.commands.demo:demo", "Run a venue with traders on it, and prove that its books balance."),
     "replay": Subcommand(
-        "jibek.replay.venue:replay", "Send recorded order flow through a venue, and compare each trade."
+        "jibek.commands.replay:replay", "Send recorded order flow through a venue, and compare each trade."
     ),
-    "load": Subcommand("jibek.load.request:load", "Load a venue with orders, and tell how it stood that."),
+    "load": Subcommand("jibek.commands.load:load", "Load a venue with orders, and tell how it stood that."),
     "bench": Subcommand("jibek.commands.bench:bench", "Measure a part of the venue, beside what it is compared with."),
     "account": Subcommand("jibek.commands.account:account", "Open, list, freeze accounts; give them API keys."),
     "market": Subcommand("jibek.commands.market:market", "List and show markets; halt and resume them."),

@@ -1,4 +1,7 @@
-"""`jibek demo`: a venue with traders on it, a live view, and at the end the proof that its books balance."""
+"""A demo from the start of its venue to the proof that the books balance.
+
+accounts and keys for the traders → trading, shown live → the ledger catches up → trial balance, reconciliation
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,11 @@ import asyncio
 import contextlib
 import random
 import signal
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import click
@@ -19,239 +21,262 @@ import uvloop
 from websockets.exceptions import WebSocketException
 
 from engine.journal import Store, connect
+from engine.listing import Asset, Market
 from engine.process import EXIT_REFUSED
+from jibek.client.rest import fetch
 from jibek.client.trading import Credentials, TradingClient
-from jibek.commands.account import PERMISSIONS, KeyAdder, open_account
-from jibek.commands.ledger import print_reconciliation, print_trial_balance
-from jibek.commands.market import fetch
-from jibek.commands.venue import urls
-from jibek.console.output import fail, find_venue, store_errors
+from jibek.console.books import print_reconciliation, print_trial_balance, reconciliation_json, trial_balance_json
+from jibek.console.failure import fail, store_errors
+from jibek.console.live import live_view
+from jibek.console.output import print_json
 from jibek.console.text import counted
-from jibek.demo.traders import Game, Maker, Taker, Trader
-from jibek.demo.view import MarketView, Moment, Rate, watch
-from jibek.venue.directory import read_directory
+from jibek.demo.traders import DemoMarket, Maker, Taker, Trader
+from jibek.demo.view import DemoSnapshot, MarketView, Rate, watch
+from jibek.venue.accounts import open_trading_accounts
+from jibek.venue.address import VenueAddress, find_venue
+from jibek.venue.directory import find_market, read_directory
 from jibek.venue.launch import VenueOptions
-from jibek.venue.offsets import read_positions
-from jibek.venue.temporary_venue import free_port, launched_venue, temporary_folder
-from ledger.reconciliation import reconcile
-from ledger.reports import trial_balance, trial_totals
-from ledger.snapshot import NotSettled, take_snapshot
+from jibek.venue.offsets import NotCaughtUp, read_offsets, wait_until_settled
+from jibek.venue.temporary_venue import launched_venue
+from ledger.names import Names
+from ledger.reconciliation import Reconciliation, reconcile
+from ledger.reports import TrialRow, trial_balance, trial_totals
+from ledger.snapshot import NotSettled, Snapshot, take_snapshot
 from ledger.store import LedgerStore
 
-# market     where its price begins   distance of two levels   a typical order
-GAMES = (
-    ("BTCKZT",  "45000000",           "5000",                  "0.002"),
-    ("ETHKZT",  "1600000",            "300",                   "0.05"),
-    ("USDTKZT", "505",                "0.05",                  "200"),
-    ("BTCUSDT", "89000",              "10",                    "0.002"),
+# market     first fair price   distance of two levels   a typical order
+MARKETS = (
+    ("BTCKZT",  "45000000",      "5000",                  "0.002"),
+    ("ETHKZT",  "1600000",       "300",                   "0.05"),
+    ("USDTKZT", "505",           "0.05",                  "200"),
+    ("BTCUSDT", "89000",         "10",                    "0.002"),
 )  # fmt: skip
-MAKERS = 2
-TAKERS = 2
-"""Of each, on each market, with an account and a key of its own."""
+TRADERS: tuple[tuple[type[Trader], int], ...] = ((Maker, 2), (Taker, 2))
+"""How many of each kind trade on each market."""
 FUNDS_ORDERS = 20_000
-"""What an account begins with: enough for so many typical orders on either side."""
-
-DRAWS_PER_S = 4
-LINES_PER_S = 1
-SETTLE_WAIT_S = 60.0
+"""An account begins with the funds of so many typical orders on either side."""
 
 REFUSALS_EXPLAINED = {"Unknown order sent.": "the order had just been filled"}
-"""Why a trader of the demo gets an answer whose text does not say it."""
+"""Why a trader of the demo gets a reply whose text does not explain it."""
 
 
-@click.command()
-@click.option("--seconds", type=click.FloatRange(min=1), help="Stop after so many seconds instead of at Ctrl-C.")
-@click.option(
-    "--data", "data_dir", type=click.Path(file_okay=False, path_type=Path), help="Keep the venue's data here."
-)
-@click.option("--port", type=click.IntRange(1, 65535), help="The port to listen on.  [default: a free one]")
-@click.option("--engine", type=click.Choice(["compiled", "reference"]), default="compiled", show_default=True)
-def demo(seconds: float | None, data_dir: Path | None, port: int | None, engine: str) -> None:
-    """Run a whole venue with traders on it, and prove at the end that its books balance.
+@dataclass
+class Demo:
+    """The markets of a demo, with their traders and what the public streams have shown of them."""
 
-    Market makers and takers trade four markets over WebSockets with accounts and keys of their own. At the end, or on
-    Ctrl-C, the ledger catches up; the trial balance and each check of the reconciliation are printed. The exit code is
-    0 only if every check passed and something was traded.
+    address: VenueAddress
+    client: Store
+    markets: list[DemoMarket]
+    traders: list[Trader]
+    views: dict[str, MarketView]
 
-    \b
-      jibek demo
-      jibek demo --seconds 20
-      jibek demo --data ./demo-data --port 9443
+
+@dataclass(frozen=True)
+class Proof:
+    """What the ledger says once it has caught up."""
+
+    snapshot: Snapshot
+    rows: list[TrialRow]
+    names: Names
+    reconciliation: Reconciliation
+
+    @property
+    def passed(self) -> bool:
+        return self.reconciliation.passed and all(total.is_balanced() for total in trial_totals(self.rows))
+
+
+def run_demo(options: VenueOptions, seconds: float | None, *, as_json: bool) -> None:
+    """Runs a demo and prints its result.
+
+    Args:
+        options: of the venue to start.
+        seconds: how long to trade; None until SIGINT or SIGTERM.
+        as_json: prints the result as one JSON value, and everything else on standard error.
+
+    Raises:
+        Failure: exit code 1 if a check failed, a trader was cut off or nothing was traded; else as `jibek up`.
     """
-    with temporary_folder("demo") if data_dir is None else contextlib.nullcontext(data_dir) as folder:
-        options = VenueOptions(folder, port=port or free_port(), engine=engine)
-        with launched_venue(options):
-            click.echo(f"The venue is up: {urls(options.host, options.port)['ws_api']} ({engine} engine).")
-            client = connect(find_venue(folder).store)
-            games, traders = set_up(options, client)
-            views = {game.symbol: MarketView(game.symbol) for game in games}
-            with store_errors():
-                uvloop.run(play(options, client, games, traders, views, seconds))
-                passed = prove(client)
-        judge(games, views, passed)
+    with launched_venue(options):
+        address = find_venue(options.data)
+        click.echo(f"The venue is up: {address.urls['ws_api']} ({options.engine} engine).", err=as_json)
+        with store_errors():
+            demo = set_up(address)
+            click.echo(f"{len(demo.traders)} traders have accounts, money and keys.", err=as_json)
+            uvloop.run(trade(demo, seconds, stderr=as_json))
+            proof = prove(demo.client)
+    if as_json:
+        print_json(result_json(demo, proof))
+    else:
+        print_result(demo, proof)
+    check_result(demo, proof)
+    if not as_json:
+        click.echo("Every check passed.")
 
 
 # -- accounts, keys and traders
 
 
-def set_up(options: VenueOptions, client: Store) -> tuple[list[Game], list[Trader]]:
+def set_up(address: VenueAddress) -> Demo:
     """The markets with their traders, each with an account, money and a key."""
-    places = urls(options.host, options.port)
-    rules = {market["symbol"]: market for market in fetch(f"{places['http']}/exchangeInfo")["symbols"]}
-    games: list[Game] = []
-    traders: list[Trader] = []
-    for symbol, price, step, quantity in GAMES:
-        game = Game(symbol, Decimal(price), Decimal(step), Decimal(quantity), *tick_and_lot(rules[symbol]))
-        games.append(game)
-        kinds: tuple[tuple[type[Trader], int], ...] = ((Maker, MAKERS), (Taker, TAKERS))
-        for kind, count in kinds:
-            for number in range(1, count + 1):
-                name = f"{kind.__name__.lower()}-{symbol.lower()}-{number}"
-                credentials = open_trading_account(client, options.data, name, game, signs_each=kind is Taker)
-                traders.append(kind(game, TradingClient(places["ws_api"], credentials), seed=name))
-    click.echo(f"{len(traders)} traders have accounts, money and keys.")
-    return games, traders
+    client = connect(address.store)
+    rules = {market["symbol"]: market for market in fetch(f"{address.urls['http']}/exchangeInfo")["symbols"]}
+    demo = Demo(address, client, [], [], {})
+    listing = read_directory(client, address.data_dir).listing
+    for symbol, price, step, quantity in MARKETS:
+        tick, lot = tick_and_lot(rules[symbol])
+        market = DemoMarket(symbol, Decimal(price), Decimal(step), Decimal(quantity), tick, lot)
+        demo.markets.append(market)
+        demo.views[symbol] = MarketView(symbol)
+        for kind, count in TRADERS:
+            demo.traders += make_traders(demo, market, find_market(listing, symbol), kind, count)
+    return demo
 
 
 def tick_and_lot(rules: dict[str, Any]) -> tuple[Decimal, Decimal]:
-    """Tick and lot of a market, from the filters that the venue publishes."""
+    """Tick and lot of a market, from the filters in exchangeInfo."""
     filters = {each["filterType"]: each for each in rules["filters"]}
     return Decimal(filters["PRICE_FILTER"]["tickSize"]), Decimal(filters["LOT_SIZE"]["stepSize"])
 
 
-def open_trading_account(client: Store, data: Path, name: str, game: Game, *, signs_each: bool) -> Credentials:
-    """An account with funds for its market, opened where it is missing, and a new key: hmac where the trader signs each
-    request, else ed25519."""
-    who, why = "demo", "a trader of the demo"
-    directory = read_directory(client, data)
-    if name not in directory.account_by_name:
-        market = directory.listing.market_by_symbol[game.symbol]
-        base = FUNDS_ORDERS * game.quantity
-        funds = ((market.base, base), (market.quote, base * game.price))
-        amounts = [(asset, int(amount.scaleb(asset.scale))) for asset, amount in funds]
-        open_account(client, name, amounts, who=who, why=why)
-        directory = read_directory(client, data)
-    adder = KeyAdder(client, directory.account_by_name[name], PERMISSIONS["trade"], who, why)
-    if signs_each:
-        made = adder.hmac(data)
-        return Credentials.hmac(made["key"], made["secret"])
-    made = adder.ed25519(None)
-    return Credentials.ed25519(made["key"], made["private_key"])
+def make_traders(demo: Demo, market: DemoMarket, listed: Market, kind: type[Trader], count: int) -> list[Trader]:
+    """Traders of one kind on one market. Accounts that exist from an earlier demo on the same data are used again."""
+    names = [f"{kind.__name__.lower()}-{market.symbol.lower()}-{number}" for number in range(1, count + 1)]
+    funds = funds_of(market, listed)
+    keys = open_trading_accounts(
+        demo.client,
+        demo.address.data_dir,
+        dict.fromkeys(names, funds),
+        hmac=kind.signs_each_request,
+        who="demo",
+        why="a trader of the demo",
+    )
+    url = demo.address.urls["ws_api"]
+    clients = [TradingClient(url, Credentials.of_key(key)) for key in keys]
+    return [kind(market, client, seed=name) for name, client in zip(names, clients, strict=True)]
+
+
+def funds_of(market: DemoMarket, listed: Market) -> list[tuple[Asset, int]]:
+    """What a trader begins with, in smallest units of both assets."""
+    base = FUNDS_ORDERS * market.quantity
+    amounts = ((listed.base, base), (listed.quote, base * market.price))
+    return [(asset, int(amount.scaleb(asset.scale))) for asset, amount in amounts]
 
 
 # -- the trading
 
 
-async def play(
-    options: VenueOptions,
-    client: Store,
-    games: list[Game],
-    traders: list[Trader],
-    views: dict[str, MarketView],
-    seconds: float | None,
-) -> None:
+async def trade(demo: Demo, seconds: float | None, *, stderr: bool) -> None:
     """Lets the traders trade and shows it, for so many seconds or until SIGINT or SIGTERM."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    tasks = [asyncio.create_task(follow(urls(options.host, options.port)["stream"], views, games))]
-    tasks += [asyncio.create_task(game.walk(random.Random(game.symbol))) for game in games]
-    trading = [asyncio.create_task(trader.run()) for trader in traders]
+    tasks = [asyncio.create_task(follow(demo))]
+    tasks += [asyncio.create_task(market.walk(random.Random(market.symbol))) for market in demo.markets]
+    trading = [asyncio.create_task(trader.run()) for trader in demo.traders]
     tasks += trading
-    # Traders end by themselves only when they are cut off; without any there is nothing left to show.
+    # A trader ends by itself only if it is cut off; without traders the demo is over.
     asyncio.gather(*trading, return_exceptions=True).add_done_callback(lambda _: stop.set())
     try:
-        with display() as (show, per_s):
-            await show_until(stop, client, games, views, seconds, show, 1 / per_s)
+        with live_view(DemoSnapshot.table, DemoSnapshot.line, stderr=stderr, transient=False) as (show, interval_s):
+            await show_until(stop, demo, seconds, show, interval_s)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def follow(url: str, views: dict[str, MarketView], games: list[Game]) -> None:
-    """Watches the public streams; an end that nobody asked for is noted."""
+async def follow(demo: Demo) -> None:
+    """Follows the public streams; if they end before the demo does, that is an error."""
     try:
-        await watch(url, views)
+        await watch(demo.address.urls["stream"], demo.views)
     except (OSError, WebSocketException) as error:
-        games[0].statistics.errors.append(f"the public streams: {error}")
+        demo.markets[0].statistics.errors.append(f"the public streams: {error}")
 
 
 async def show_until(
-    stop: asyncio.Event,
-    client: Store,
-    games: list[Game],
-    views: dict[str, MarketView],
-    seconds: float | None,
-    show: Callable[[Moment], None],
-    interval_s: float,
+    stop: asyncio.Event, demo: Demo, seconds: float | None, show: Callable[[DemoSnapshot], None], interval_s: float
 ) -> None:
     began_s = time.monotonic()
-    rates = {game.symbol: Rate(began_s) for game in games}
+    rates = {market.symbol: Rate(began_s) for market in demo.markets}
     while not stop.is_set() and (seconds is None or time.monotonic() - began_s < seconds):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), interval_s)
-        ledger = (await asyncio.to_thread(read_positions, client))[-1]
+        ledger = (await asyncio.to_thread(read_offsets, demo.client))[-1]
         now_s = time.monotonic()
-        orders_per_s = {game.symbol: rates[game.symbol].note(now_s, game.statistics.orders) for game in games}
-        show(Moment(now_s - began_s, games, views, orders_per_s, ledger.lag_entries))
-
-
-@contextlib.contextmanager
-def display() -> Iterator[tuple[Callable[[Moment], None], int]]:
-    """How a moment is shown, and how often: drawn in place on a terminal, a line of text elsewhere."""
-    if not sys.stdout.isatty():
-        yield lambda moment: click.echo(moment.line()), LINES_PER_S
-        return
-    from rich.live import Live
-
-    with Live(auto_refresh=False) as live:
-        yield lambda moment: live.update(moment.table(), refresh=True), DRAWS_PER_S
+        orders_per_s = {
+            market.symbol: rates[market.symbol].note(now_s, market.statistics.orders) for market in demo.markets
+        }
+        show(DemoSnapshot(now_s - began_s, demo.markets, demo.views, orders_per_s, ledger.lag_entries))
 
 
 # -- the proof
 
 
-def prove(client: Store) -> bool:
-    """Waits until the ledger has caught up, prints trial balance and reconciliation; says whether all is right."""
-    wait_until_settled(client)
+def prove(client: Store) -> Proof:
+    """Waits until the ledger has caught up, then takes the trial balance and reconciles.
+
+    Raises:
+        Failure: exit code 1 if the ledger does not catch up.
+    """
     store = LedgerStore(client)
     try:
+        wait_until_settled(client)
         snapshot = take_snapshot(store)
-        result = reconcile(store)
+        return Proof(snapshot, trial_balance(snapshot), store.names(()), reconcile(store))
+    except NotCaughtUp as error:
+        fail(EXIT_REFUSED, f"The proof is impossible: {error}.")
     except NotSettled as error:
         fail(EXIT_REFUSED, f"The ledger has not caught up: {error}.")
-    rows = trial_balance(snapshot)
+
+
+def result_json(demo: Demo, proof: Proof) -> dict[str, Any]:
+    """The result as one JSON value."""
+    return {
+        "passed": proof.passed,
+        "orders": orders_of(demo),
+        "trades": trades_of(demo),
+        "refusals": dict(refusals_of(demo).most_common()),
+        "errors": errors_of(demo),
+        "trial_balance": trial_balance_json(proof.snapshot.id, proof.rows, proof.names),
+        "reconciliation": reconciliation_json(proof.reconciliation),
+    }
+
+
+def print_result(demo: Demo, proof: Proof) -> None:
     click.echo()
-    print_trial_balance(snapshot.id, rows, store.names(()))
+    print_trial_balance(proof.snapshot.id, proof.rows, proof.names)
     click.echo()
-    print_reconciliation(result)
-    return result.passed and all(total.is_balanced() for total in trial_totals(rows))
-
-
-def wait_until_settled(client: Store) -> None:
-    """Waits until engine and settlement have done all that stands in the journal."""
-    deadline = time.monotonic() + SETTLE_WAIT_S
-    while any(position.lag_entries for position in read_positions(client)):
-        if time.monotonic() > deadline:
-            fail(EXIT_REFUSED, f"The ledger has not caught up within {SETTLE_WAIT_S:.0f} s.")
-        time.sleep(0.02)
-
-
-def judge(games: list[Game], views: dict[str, MarketView], passed: bool) -> None:
-    """Says what came of it; fails with exit code 1 unless all is well."""
-    orders = sum(game.statistics.orders for game in games)
-    trades = sum(view.trades for view in views.values())
-    refusals = sum((game.statistics.refusals for game in games), Counter[str]())
-    errors = [error for game in games for error in game.statistics.errors]
-    click.echo(f"\n{orders:,} orders were placed and {trades:,} trades made.")
-    for message, count in refusals.most_common():
+    print_reconciliation(proof.reconciliation)
+    click.echo(f"\n{orders_of(demo):,} orders were placed and {trades_of(demo):,} trades made.")
+    for message, count in refusals_of(demo).most_common():
         reason = f" ({REFUSALS_EXPLAINED[message]})" if message in REFUSALS_EXPLAINED else ""
-        click.echo(f"  {counted(count, 'time')} the answer was: {message}{reason}")
-    if errors:
+        click.echo(f"  {counted(count, 'request')} refused: {message}{reason}")
+
+
+def check_result(demo: Demo, proof: Proof) -> None:
+    """
+    Raises:
+        Failure: exit code 1 if a trader was cut off, nothing was traded, or a check failed.
+    """
+    if errors := errors_of(demo):
         fail(EXIT_REFUSED, f"Cut off: {counted(len(errors), 'trader')}; the first: {errors[0]}")
-    if not trades:
+    if not trades_of(demo):
         fail(EXIT_REFUSED, "Nothing was traded.")
-    if not passed:
+    if not proof.passed:
         fail(EXIT_REFUSED, "Not every check passed.")
-    click.echo("Every check passed.")
+
+
+def orders_of(demo: Demo) -> int:
+    return sum(market.statistics.orders for market in demo.markets)
+
+
+def trades_of(demo: Demo) -> int:
+    return sum(view.trades for view in demo.views.values())
+
+
+def refusals_of(demo: Demo) -> Counter[str]:
+    return sum((market.statistics.refusals for market in demo.markets), Counter[str]())
+
+
+def errors_of(demo: Demo) -> list[str]:
+    return [error for market in demo.markets for error in market.statistics.errors]

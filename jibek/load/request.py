@@ -1,201 +1,126 @@
-"""`jibek load`: as many orders as a venue takes, or as many a second as are asked for, over real WebSockets."""
+"""A load test from its request to its report, on the venue of a data folder or on one that only its URL names.
+
+find the market → choose prices and quantities → open accounts (or use the given key) → run → count fills and CPU
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import signal
-from decimal import Decimal, InvalidOperation
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import click
 import uvloop
-from click.core import ParameterSource
 
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
+from jibek.client.rest import fetch
 from jibek.client.trading import Credentials
-from jibek.commands.market import fetch
-from jibek.console.output import data_option, fail, json_option, print_json, store_errors
-from jibek.load.flow import MIXES, REPLIES, Flow, Terms, TermsImpossible, make_terms
-from jibek.load.report import Report, display, print_report, report_json
-from jibek.load.run import Load, LoadClient, LoadFailed, Outcome, run_load
+from jibek.console.failure import fail, store_errors
+from jibek.console.live import live_view
+from jibek.load.flow import Flow, Terms, TermsImpossible, make_terms
+from jibek.load.report import LoadReport, progress_line, progress_table
+from jibek.load.run import Load, LoadClient, LoadFailed, LoadResult, run_load
 from jibek.load.venue import LoadedVenue
-from jibek.venue.temporary_venue import temporary_venue
-
-SECONDS_DEFAULT = 10.0
-IN_FLIGHT_MAX = 8192
-"""More than that a gateway takes from no connection."""
-CLIENTS_MAX = 1000
-FILES_PATH = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command()
-@data_option
-@click.option("--up", "own_venue", is_flag=True, help="Start a venue on a temporary folder, and stop it at the end.")
-@click.option("--url", help="A venue elsewhere, as ws://host:port; give a key of yours with it.")
-@click.option("--key", "key_id", metavar="KEY", help="With --url: the API key.")
-@click.option("--private-key", "private_key_file", type=FILES_PATH, help="With --url: PEM file of an ed25519 key.")
-@click.option("--secret", "secret_file", type=FILES_PATH, help="With --url: file with the secret of an hmac key.")
-@click.option("--market", "symbol", metavar="SYMBOL", help="The market to trade on.  [default: the first one]")
-@click.option("--price", metavar="PRICE", help="About which to trade.  [default: what the book says]")
-@click.option("--clients", type=click.IntRange(1, CLIENTS_MAX), default=8, show_default=True, help="Connections.")
-@click.option(
-    "--in-flight",
-    type=click.IntRange(1, IN_FLIGHT_MAX),
-    default=32,
-    show_default=True,
-    help="Requests of each client on their way at once.",
-)
-@click.option("--orders", type=click.IntRange(1), help="Stop after so many orders.")
-@click.option("--seconds", type=click.FloatRange(min=0.1), help=f"Stop after so long.  [default: {SECONDS_DEFAULT:g}]")
-@click.option("--rate", type=click.FloatRange(min=0.1), help="Requests a second of all clients, whatever comes back.")
-@click.option("--mix", type=click.Choice(MIXES), default="mixed", show_default=True, help="What is sent.")
-@click.option("--reply", type=click.Choice(REPLIES), default="ack", show_default=True, help="What orders ask for.")
-@click.option(
-    "--signature",
-    type=click.Choice(["session", "hmac", "ed25519"]),
-    default="session",
-    show_default=True,
-    help="Log sessions on, or sign each request.",
-)
-@json_option
-@click.pass_context
-def load(
-    context: click.Context,
-    data_dir: Path,
-    own_venue: bool,
-    url: str | None,
-    key_id: str | None,
-    private_key_file: Path | None,
-    secret_file: Path | None,
-    symbol: str | None,
-    price: str | None,
-    clients: int,
-    in_flight: int,
-    orders: int | None,
-    seconds: float | None,
-    rate: float | None,
-    mix: str,
-    reply: str,
-    signature: str,
-    as_json: bool,
-) -> None:
-    """Load a venue with orders, and tell how many it took and how long each waited for its acknowledgement.
+@dataclass(frozen=True)
+class LoadRequest:
+    """What to send, as the command line asks for it."""
 
-    Each client has a connection, an account and a key of its own. In a closed loop it keeps --in-flight requests on their
-    way; with --rate requests leave by a schedule, and a latency counts from when the request was due. What still rests at
-    the end is cancelled. The exit code is 1 where a connection was lost or a request never got a reply.
-
-    \b
-      trade    pairs of orders that fill each other
-      cancel   orders that rest for a while and are cancelled
-      mixed    both
-
-    \b
-      jibek load --up
-      jibek load --clients 16 --in-flight 64 --seconds 30
-      jibek load --rate 5000 --seconds 10 --json
-      jibek load --url ws://venue.example:9443 --key 6f1d… --private-key key.pem --market BTCUSDT
-    """
-    if own_venue and (url or context.get_parameter_source("data_dir") == ParameterSource.COMMANDLINE):
-        raise click.UsageError("--up starts a venue of its own: say one of --up, --data and --url.")
-    wanted = Load(in_flight, orders, SECONDS_DEFAULT if orders is seconds is None else seconds, rate)
-    wish = Wish(symbol, parse_price(price), clients, mix, reply, signature)
-    with temporary_venue("load") if own_venue else contextlib.nullcontext(data_dir) as folder:
-        if url is not None:
-            credentials = given_credentials(key_id, private_key_file, secret_file)
-            report = load_remote(url, credentials, wish, wanted)
-        else:
-            report = load_local(folder, wish, wanted)
-        if as_json:
-            print_json(report_json(report))
-        else:
-            print_report(report)
-        if report.outcome.failures or report.outcome.unknown:
-            fail(
-                EXIT_REFUSED, f"The load was cut off: {', '.join(sorted(set(report.outcome.failures))) or 'no reply'}."
-            )
-
-
-class Wish:
-    """What shall be sent, before the market is known."""
-
-    def __init__(
-        self, symbol: str | None, price: Decimal | None, clients: int, mix: str, reply: str, signature: str
-    ) -> None:
-        self.symbol = symbol
-        self.price = price
-        self.clients = clients
-        self.mix = mix
-        self.reply = reply
-        self.signature = signature
+    amount: Load
+    symbol: str | None
+    """None for the venue's first market."""
+    price: Decimal | None
+    """The price to trade around; None for what the book says."""
+    clients: int
+    mix: str
+    """One of `flow.MIXES`."""
+    reply: str
+    """One of `flow.REPLIES`."""
+    signature: str
+    """`session`, `hmac` or `ed25519`."""
 
     def load_clients(self, terms: Terms, credentials: list[Credentials]) -> list[LoadClient]:
-        """The clients, with a seed each; keys are shared in turn where there are fewer."""
+        """The clients, each with its own seed. If there are fewer keys than clients, they share them in turn."""
         run = secrets.token_hex(3)
         made = []
         for number in range(self.clients):
             key = credentials[number % len(credentials)]
             logs_on = self.signature == "session" and key.can_log_on
-            signs = None if logs_on else key
-            flow = Flow(terms, self.mix, self.reply, f"{run}-{number}-", number, signs)
+            flow = Flow(terms, self.mix, self.reply, f"{run}-{number}-", number, None if logs_on else key)
             made.append(LoadClient(flow, key, logs_on))
         return made
 
+    def report(self, symbol: str, result: LoadResult, fills: int | None, cpu_s: dict[str, float]) -> LoadReport:
+        in_flight = self.amount.in_flight if self.amount.rate is None else None
+        return LoadReport(self.clients, in_flight, self.amount.rate, symbol, result, fills, cpu_s)
 
-def load_local(data_dir: Path, wish: Wish, wanted: Load) -> Report:
-    """Loads the venue that runs on a data folder, with accounts that are opened for it."""
+
+def load_local(data_dir: Path, request: LoadRequest) -> LoadReport:
+    """Loads the venue that runs on a data folder, with accounts that it opens for that.
+
+    Raises:
+        Failure: exit code 1 if there is no such market or the price is impossible, 3 if the venue cannot be reached.
+    """
     with store_errors():
         venue = LoadedVenue.open(data_dir)
-        market = venue.market(wish.symbol)
-        rules = fetch(f"{http_of(venue.ws_api)}/exchangeInfo?symbol={market.symbol}")["symbols"][0]
-        terms = make_terms_or_fail(rules, wish.price or venue.price(market.symbol))
-        credentials = venue.open_accounts(wish.clients, market, terms, hmac=wish.signature == "hmac")
+        market = venue.market(request.symbol)
+        rules = fetch(f"{venue.address.urls['http']}/exchangeInfo", symbol=market.symbol)["symbols"][0]
+        terms = possible_terms(rules, request.price or venue.price(market.symbol))
+        credentials = venue.open_accounts(request.clients, market, terms, hmac=request.signature == "hmac")
         before, cpu_before_s = venue.journal_end(), venue.cpu_seconds()
-        outcome = run(venue.ws_api, wish.load_clients(terms, credentials), wanted, market.symbol)
+        clients = request.load_clients(terms, credentials)
+        result = run_until_stopped(venue.ws_api, clients, request.amount, market.symbol)
         cpu_s = {name: after_s - cpu_before_s.get(name, 0.0) for name, after_s in venue.cpu_seconds().items()}
         fills = venue.trades_between(before, venue.journal_end(), market)
-    return make_report(wish, wanted, market.symbol, outcome, fills, cpu_s)
+    return request.report(market.symbol, result, fills, cpu_s)
 
 
-def load_remote(url: str, credentials: Credentials, wish: Wish, wanted: Load) -> Report:
-    """Loads a venue of which only the URL is known, with a key of the caller's account."""
-    place = url if url.endswith("/ws-api/v3") else f"{url.rstrip('/')}/ws-api/v3"
-    symbols = fetch(f"{http_of(place)}/exchangeInfo")["symbols"]
-    rules = next((each for each in symbols if wish.symbol in (None, each["symbol"])), None)
+def load_remote(url: str, credentials: Credentials, request: LoadRequest) -> LoadReport:
+    """Loads a venue of which only the URL is known, with a key of the caller's account.
+
+    Raises:
+        Failure: as `load_local`.
+    """
+    ws_api = url if url.endswith("/ws-api/v3") else f"{url.rstrip('/')}/ws-api/v3"
+    symbols = fetch(f"{http_of(ws_api)}/exchangeInfo")["symbols"]
+    rules = next((each for each in symbols if request.symbol in (None, each["symbol"])), None)
     if rules is None:
-        fail(EXIT_REFUSED, f"The venue has no market {wish.symbol}.")
-    terms = make_terms_or_fail(rules, wish.price)
-    outcome = run(place, wish.load_clients(terms, [credentials]), wanted, terms.symbol)
-    return make_report(wish, wanted, terms.symbol, outcome, None, {})
+        fail(EXIT_REFUSED, f"No market is named {request.symbol}.")
+    terms = possible_terms(rules, request.price)
+    clients = request.load_clients(terms, [credentials])
+    result = run_until_stopped(ws_api, clients, request.amount, terms.symbol)
+    return request.report(terms.symbol, result, None, {})
 
 
-def run(url: str, clients: list[LoadClient], wanted: Load, symbol: str) -> Outcome:
-    """The load itself; Ctrl-C ends it early. Fails with exit code 3 where it cannot begin."""
+def run_until_stopped(url: str, clients: list[LoadClient], amount: Load, symbol: str) -> LoadResult:
+    """Runs the load and shows how it goes; Ctrl-C ends it early.
 
-    async def until_stopped() -> Outcome:
+    Raises:
+        Failure: exit code 3 if it cannot begin.
+    """
+
+    async def run() -> LoadResult:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        with display() as (show, show_s):
-            return await run_load(url, clients, wanted, symbol, stop=stop, show=show, show_s=show_s)
+        with live_view(progress_table, progress_line, stderr=True, transient=True) as (show, interval_s):
+            return await run_load(url, clients, amount, symbol, stop=stop, show=show, show_s=interval_s)
 
     try:
-        return uvloop.run(until_stopped())
+        return uvloop.run(run())
     except LoadFailed as error:
         fail(EXIT_UNREACHABLE, f"{error}.")
 
 
-def make_report(
-    wish: Wish, wanted: Load, symbol: str, outcome: Outcome, fills: int | None, cpu_s: dict[str, float]
-) -> Report:
-    in_flight = wanted.in_flight if wanted.rate is None else None
-    return Report(wish.clients, in_flight, wanted.rate, symbol, outcome, fills, cpu_s)
-
-
-def make_terms_or_fail(rules: dict[str, Any], price: Decimal | None) -> Terms:
+def possible_terms(rules: dict[str, Any], price: Decimal | None) -> Terms:
+    """
+    Raises:
+        Failure: exit code 1 if the market has no room for the load at this price.
+    """
     try:
         return make_terms(rules, price)
     except TermsImpossible as error:
@@ -208,30 +133,3 @@ def http_of(ws_api: str) -> str:
     'https://venue.example:9443/api/v3'
     """
     return ws_api.replace("ws", "http", 1).replace("/ws-api/v3", "/api/v3")
-
-
-def parse_price(text: str | None) -> Decimal | None:
-    """
-    Raises:
-        click.UsageError: it is no positive number.
-    """
-    try:
-        price = Decimal(text) if text is not None else None
-    except InvalidOperation:
-        price = Decimal(0)
-    if price is not None and not (price.is_finite() and price > 0):
-        raise click.UsageError(f"--price: {text!r} is no positive number.")
-    return price
-
-
-def given_credentials(key_id: str | None, private_key_file: Path | None, secret_file: Path | None) -> Credentials:
-    """
-    Raises:
-        click.UsageError: there is no key, or not exactly one secret for it.
-    """
-    if key_id is None or (private_key_file is None) == (secret_file is None):
-        raise click.UsageError("--url needs --key, and either --private-key or --secret.")
-    if private_key_file is not None:
-        return Credentials.ed25519(key_id, private_key_file.read_text())
-    assert secret_file is not None
-    return Credentials.hmac(key_id, secret_file.read_text().strip())

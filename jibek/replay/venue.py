@@ -1,4 +1,9 @@
-"""`jibek replay`: recorded order flow through a running venue, and the proof that the venue did what a book would do."""
+"""A replay on a venue from its file to its report.
+
+    read the plan → check market and book → open accounts → send the plan, cancel what is open → compare → reconcile
+
+It sends nothing before every check has passed, and leaves no open order behind, however it ends.
+"""
 
 from __future__ import annotations
 
@@ -10,114 +15,71 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import uvloop
-from click.core import ParameterSource
 from websockets.exceptions import WebSocketException
 
 from engine.journal import Store
-from engine.listing import Asset, Market
+from engine.listing import Market
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.records import AMOUNT_MAX, MarketState
+from jibek.client.rest import fetch
 from jibek.client.trading import Credentials, RequestRefused
-from jibek.commands.account import PERMISSIONS, KeyAdder, open_account, open_directory
-from jibek.commands.ledger import progress_shown
-from jibek.commands.market import fetch, find_market
-from jibek.commands.venue import urls
-from jibek.console.output import VenueAddress, data_option, fail, json_option, print_json, store_errors
+from jibek.console.failure import fail, store_errors
+from jibek.console.live import progress_shown
 from jibek.replay.check import UnmatchedFill, first_difference, outcomes_at_venue, outcomes_in_book, totals
 from jibek.replay.plan import Plan, make_plan
 from jibek.replay.recording import OrderFlowError, read_order_flow
-from jibek.replay.report import Report, print_report, report_json
-from jibek.replay.run import Played, cancel_what_rests, play
-from jibek.venue.directory import read_directory
-from jibek.venue.offsets import read_positions
-from jibek.venue.temporary_venue import temporary_venue
+from jibek.replay.report import ReplayReport
+from jibek.replay.run import ReplayResult, cancel_open_orders, run_plan
+from jibek.venue.accounts import open_trading_accounts
+from jibek.venue.address import VenueAddress
+from jibek.venue.directory import find_market, open_directory
+from jibek.venue.offsets import NotCaughtUp, wait_until_settled
 from ledger.reconciliation import Reconciliation, reconcile
 from ledger.snapshot import NotSettled
 from ledger.store import LedgerStore
 
-IN_FLIGHT_DEFAULT = 512
-IN_FLIGHT_MAX = 8192
-"""More than that a gateway takes from no connection."""
-ACCOUNTS_MAX = 1000
-SETTLE_WAIT_S = 60.0
 CLEAN_UP_WAIT_S = 15.0
 CLEAN_UP_RETRY_S = 0.2
 
 VENUE_ERRORS = (OSError, WebSocketException)
-"""The venue is away, or went away; lost connections and timeouts are among them."""
+"""The venue is away or went away; lost connections and timeouts are among them."""
 
 
-@click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--market", "symbol", required=True, metavar="SYMBOL", help="The market to replay it on.")
-@click.option("--up", "own_venue", is_flag=True, help="Start a venue on a temporary folder, and stop it at the end.")
-@click.option("--accounts", type=click.IntRange(1, ACCOUNTS_MAX), default=8, show_default=True, help="Who trades.")
-@click.option(
-    "--in-flight",
-    type=click.IntRange(1, IN_FLIGHT_MAX),
-    default=IN_FLIGHT_DEFAULT,
-    show_default=True,
-    help="Requests on their way at once.",
-)
-@data_option
-@json_option
-@click.pass_context
-def replay(
-    context: click.Context,
-    file: Path,
-    symbol: str,
-    own_venue: bool,
-    accounts: int,
-    in_flight: int,
-    data_dir: Path,
-    as_json: bool,
-) -> None:
-    """Send recorded order flow through a venue, and prove that it did what a book would do.
+def replay_on_venue(file: Path, symbol: str, accounts: int, in_flight: int, data_dir: Path) -> ReplayReport:
+    """Replays a file on the venue that runs on a data folder.
 
-    FILE is a CSV, plain or compressed with xz, in the format of docs/replay.md. Its orders and cancels go over one
-    WebSocket connection in file order, signed by several new accounts. The same commands are then carried out by
-    `engine.Book`; every trade must be the same. At the end what rests is cancelled and the ledger is reconciled.
+    Args:
+        symbol: the market; its book must be empty.
+        accounts: how many new accounts place the orders in turn.
+        in_flight: how many requests may be without a reply.
 
-    The market's book must be empty at the beginning. The exit code is 0 only if every trade and every check is right.
-
-    \b
-      jibek replay examples/order-flow.csv --market BTCUSDT --up
-      jibek replay recording.csv.xz --market BTCUSDT --accounts 20 --json
+    Raises:
+        Failure: exit code 1 if the file or the market is not fit for it, 3 if the venue cannot be reached.
     """
-    if own_venue and context.get_parameter_source("data_dir") == ParameterSource.COMMANDLINE:
-        raise click.UsageError("--up starts a venue of its own: say either --up or --data.")
-    with temporary_venue("replay") if own_venue else contextlib.nullcontext(data_dir) as folder:
-        report = _replay(file, symbol, accounts, in_flight, folder)
-        if as_json:
-            print_json(report_json(report))
-        else:
-            print_report(report)
-        if report.fault:
-            fail(EXIT_REFUSED, report.fault)
-
-
-def _replay(file: Path, symbol: str, accounts: int, in_flight: int, data_dir: Path) -> Report:
     address, client, directory = open_directory(data_dir)
     market = find_market(directory.listing, symbol)
     check_market_is_open(market, directory.listing.venue_state)
     plan = read_plan(file, market, accounts)
-    ws_api = urls(address.host, address.port)["ws_api"]
     check_book_is_empty(address, market)
+    check_funds(plan)
     names = account_names(accounts)
     with store_errors():
         credentials = open_accounts(client, data_dir, plan, names)
     with venue_errors():
-        played = uvloop.run(play_and_clean_up(ws_api, plan, names, credentials, in_flight))
-    return judge(file, plan, names, played, reconcile_ledger(client))
+        result = uvloop.run(run_and_clean_up(address.urls["ws_api"], plan, names, credentials, in_flight))
+    return compare(file, plan, names, result, reconcile_ledger(client))
 
 
 # -- before it
 
 
 def read_plan(file: Path, market: Market, accounts: int) -> Plan:
-    """What the replay will do. Fails with exit code 1 where the file is no recording or holds nothing to do."""
+    """What the replay will do.
+
+    Raises:
+        Failure: exit code 1 if the file is not a recording, or has no order that the market takes.
+    """
     try:
         plan = make_plan(read_order_flow(file), market, accounts)
     except (OrderFlowError, OSError) as error:
@@ -128,47 +90,35 @@ def read_plan(file: Path, market: Market, accounts: int) -> Plan:
 
 
 def check_market_is_open(market: Market, venue_state: MarketState) -> None:
+    """
+    Raises:
+        Failure: exit code 1 if the market or the venue is halted.
+    """
     if MarketState.HALTED in (market.state, venue_state):
         fail(EXIT_REFUSED, f"{market.symbol} is halted: `jibek market resume` lets it trade again.")
 
 
 def check_book_is_empty(address: VenueAddress, market: Market) -> None:
-    """Fails with exit code 1 where somebody's orders rest in the market."""
-    depth = fetch(f"{urls(address.host, address.port)['http']}/depth?symbol={market.symbol}&limit=5000")
+    """
+    Raises:
+        Failure: exit code 1 if the market has open orders.
+    """
+    depth = fetch(f"{address.urls['http']}/depth", symbol=market.symbol, limit="5000")
     bids, asks = len(depth["bids"]), len(depth["asks"])
     if bids or asks:
         fail(
             EXIT_REFUSED,
-            f"The book of {market.symbol} is not empty: it has {bids:,} price levels bid and {asks:,} asked. What other "
-            "people's orders trade cannot be compared with what engine.Book makes of the recording, so nothing was sent; "
-            "replay on an empty market, or with --up.",
+            f"The book of {market.symbol} is not empty: it has {bids:,} price levels bid and {asks:,} asked. With other "
+            "people's orders in it, the trades cannot be compared with engine.Book, so nothing was sent; replay on an "
+            "empty market, or with --up.",
         )
 
 
-def account_names(count: int) -> list[str]:
-    """Names that no earlier replay has used."""
-    run = secrets.token_hex(4)
-    return [f"replay-{run}-{number}" for number in range(1, count + 1)]
-
-
-def open_accounts(client: Store, data_dir: Path, plan: Plan, names: list[str]) -> list[Credentials]:
-    """Opens the accounts, with all that their orders can need paid in, and gives each an hmac key."""
-    who, why = "replay", f"recorded order flow on {plan.market.symbol}"
-    check_funds(plan)
-    for name, funds in zip(names, plan.funds, strict=True):
-        wanted: list[tuple[Asset, int]] = [(plan.market.base, funds.base), (plan.market.quote, funds.quote)]
-        deposits = [(asset, amount) for asset, amount in wanted if amount]
-        open_account(client, name, deposits, who=who, why=why)
-    opened = read_directory(client, data_dir).account_by_name
-    credentials = []
-    for name in names:
-        made = KeyAdder(client, opened[name], PERMISSIONS["trade"], who, why).hmac(data_dir)
-        credentials.append(Credentials.hmac(made["key"], made["secret"]))
-    return credentials
-
-
 def check_funds(plan: Plan) -> None:
-    """Fails with exit code 1 where the venue cannot hold as much money as the orders can need together."""
+    """
+    Raises:
+        Failure: exit code 1 if the venue cannot hold as much money as the orders may need together.
+    """
     for asset, amount in (
         (plan.market.base, sum(funds.base for funds in plan.funds)),
         (plan.market.quote, sum(funds.quote for funds in plan.funds)),
@@ -181,32 +131,53 @@ def check_funds(plan: Plan) -> None:
             )
 
 
+def account_names(count: int) -> list[str]:
+    """Names that no earlier replay has used."""
+    run = secrets.token_hex(4)
+    return [f"replay-{run}-{number}" for number in range(1, count + 1)]
+
+
+def open_accounts(client: Store, data_dir: Path, plan: Plan, names: list[str]) -> list[Credentials]:
+    """Opens the accounts with all the funds that their orders may need, and gives each an hmac key."""
+    deposits = {}
+    for name, funds in zip(names, plan.funds, strict=True):
+        wanted = ((plan.market.base, funds.base), (plan.market.quote, funds.quote))
+        deposits[name] = [(asset, amount) for asset, amount in wanted if amount]
+    why = f"recorded order flow on {plan.market.symbol}"
+    keys = open_trading_accounts(client, data_dir, deposits, hmac=True, who="replay", why=why)
+    return [Credentials.of_key(key) for key in keys]
+
+
 # -- the replay itself
 
 
-async def play_and_clean_up(
+async def run_and_clean_up(
     url: str, plan: Plan, names: list[str], credentials: list[Credentials], in_flight: int
-) -> Played:
-    """Plays the plan; however that ends, nothing of it is left in the book."""
+) -> ReplayResult:
+    """Runs the plan; however that ends, it leaves no open order."""
     try:
         with progress_shown("replaying") as progress:
-            return await play(url, plan, credentials, in_flight, progress)
+            return await run_plan(url, plan, credentials, in_flight, progress)
     finally:
         await clean_up(url, plan.market, names, credentials)
 
 
 async def clean_up(url: str, market: Market, names: list[str], credentials: list[Credentials]) -> None:
-    """Cancels what rests. Where the gateway is away, it is given a while to be started again."""
+    """Cancels the open orders. If the gateway is away, it waits a while for its restart.
+
+    Raises:
+        Failure: exit code 3 if orders may still be open.
+    """
     deadline_s = time.monotonic() + CLEAN_UP_WAIT_S
     while True:
         try:
-            await cancel_what_rests(url, market, credentials)
+            await cancel_open_orders(url, market, credentials)
             return
         except VENUE_ERRORS as error:
             if time.monotonic() > deadline_s:
                 fail(
                     EXIT_UNREACHABLE,
-                    f"Orders of {names[0]} to {names[-1]} may still rest, because they could not be cancelled "
+                    f"Orders of {names[0]} to {names[-1]} may still be open, because they could not be cancelled "
                     f"({error}): `jibek account freeze` cancels those of an account.",
                 )
         await asyncio.sleep(CLEAN_UP_RETRY_S)
@@ -214,7 +185,7 @@ async def clean_up(url: str, market: Market, names: list[str], credentials: list
 
 @contextlib.contextmanager
 def venue_errors() -> Iterator[None]:
-    """Turns what may go wrong on the connection into a failure with one sentence."""
+    """Turns what goes wrong on the connection into a failure with one sentence."""
     try:
         yield
     except RequestRefused as error:
@@ -226,22 +197,24 @@ def venue_errors() -> Iterator[None]:
 # -- after it
 
 
-def judge(file: Path, plan: Plan, names: list[str], played: Played, reconciliation: Reconciliation) -> Report:
-    """Compares the venue with `engine.Book` and says what is wrong, if anything is."""
+def compare(
+    file: Path, plan: Plan, names: list[str], result: ReplayResult, reconciliation: Reconciliation
+) -> ReplayReport:
+    """Compares what the venue did with `engine.Book`."""
     book, resting = outcomes_in_book(plan.commands)
     market = plan.market
     try:
-        venue = outcomes_at_venue(plan.commands, played)
+        venue = outcomes_at_venue(plan.commands, result)
         difference = first_difference(plan, venue, book)
         venue_totals = totals(venue, market)
     except UnmatchedFill as error:
         difference, venue_totals = str(error), None
-    return Report(
+    return ReplayReport(
         file=file,
         plan=plan,
         accounts=names,
-        seconds=played.seconds,
-        refusals=Counter(str(refused) for refused in played.refusals.values()),
+        seconds=result.seconds,
+        refusals=Counter(str(refused) for refused in result.refusals.values()),
         venue=venue_totals,
         book=totals(book, market),
         resting=resting,
@@ -251,20 +224,17 @@ def judge(file: Path, plan: Plan, names: list[str], played: Played, reconciliati
 
 
 def reconcile_ledger(client: Store) -> Reconciliation:
-    """Waits until the ledger has all that happened, and proves that it is right."""
+    """Waits until the ledger has caught up, and reconciles it.
+
+    Raises:
+        Failure: exit code 1 if the ledger does not catch up.
+    """
     with store_errors():
-        wait_until_settled(client)
         try:
+            wait_until_settled(client)
             with progress_shown("reconciling") as progress:
                 return reconcile(LedgerStore(client), progress=progress)
+        except NotCaughtUp as error:
+            fail(EXIT_REFUSED, f"The ledger cannot be reconciled: {error}.")
         except NotSettled as error:
             fail(EXIT_REFUSED, f"The ledger has not caught up: {error}.")
-
-
-def wait_until_settled(client: Store) -> None:
-    """Waits until engine and settlement have done all that stands in the journal."""
-    deadline_s = time.monotonic() + SETTLE_WAIT_S
-    while any(position.lag_entries for position in read_positions(client)):
-        if time.monotonic() > deadline_s:
-            fail(EXIT_REFUSED, f"The ledger has not caught up within {SETTLE_WAIT_S:.0f} s.")
-        time.sleep(0.02)

@@ -1,14 +1,14 @@
-"""Starts a program that ends when its parent ends, however the parent dies.
+"""A wrapper that starts a program and makes it end with its parent, however the parent dies.
 
     python pdeathsig.py PARENT_PID FD PROGRAM ARGUMENT …
 
-On Linux the kernel is asked to kill the program at the parent's death, and this process becomes the program: nothing
-stays behind. Elsewhere this process stays beside the program and watches `FD`, the read end of a pipe of which the
-parent holds the other end; the pipe closes when the parent is gone.
+On Linux the wrapper asks the kernel to kill it at the parent's death (`PR_SET_PDEATHSIG`) and becomes the program:
+nothing else remains. Elsewhere it forks the program and watches `FD`, the read end of a pipe whose other end the parent
+holds; the pipe closes when the parent is gone.
 
-SIGKILL is the right end even for the store: it answers nobody before a write is on disk, so there is nothing to save.
+SIGKILL is the right end even for the store: it replies only after a write is on disk, so there is nothing to save.
 
-The file is run alone, with nothing but the standard library, so that it starts in a few milliseconds.
+The file runs alone, with nothing but the standard library, so that it starts in a few milliseconds.
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ import threading
 
 PR_SET_PDEATHSIG = 1
 EXIT_NO_PARENT = 1
-PASSED_ON = (signal.SIGTERM, signal.SIGINT)
+FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def kept(fd: int, command: list[str]) -> list[str]:
+def wrapped(fd: int, command: list[str]) -> list[str]:
     """The command line that starts `command` so that it ends with the calling process.
 
-    `fd` is the read end of a pipe that the child inherits. On Linux, call it on the main thread: a child dies with the
-    thread that started it.
+    Start it on the main thread: on Linux a child dies with the thread that started it.
+
+    Args:
+        fd: the read end of a pipe, which the child must inherit.
     """
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(fd), *command]
 
 
-def become(parent_pid: int, command: list[str]) -> None:
-    """Asks the kernel for SIGKILL at the parent's death and turns into `command`. Linux only; does not return.
+def exec_with_pdeathsig(parent_pid: int, command: list[str]) -> None:
+    """Asks the kernel for SIGKILL at the parent's death and becomes `command`. Linux only; does not return.
 
     The request survives the exec. If the parent died before it was made, `getppid` has changed.
     """
@@ -46,17 +48,17 @@ def become(parent_pid: int, command: list[str]) -> None:
     os.execv(command[0], command)
 
 
-def stay_beside(fd: int, command: list[str]) -> int:
-    """Runs `command`, kills it once `fd` is at its end, passes signals on; returns its exit code."""
+def run_until_pipe_closes(fd: int, command: list[str]) -> int:
+    """Runs `command`, forwards signals to it, kills it once `fd` is at its end; returns its exit code."""
     # A signal that comes before there is a handler for it waits.
-    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
+    signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
     pid = os.fork()
     if pid == 0:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
         os.execv(command[0], command)
-    for number in PASSED_ON:
+    for number in FORWARDED_SIGNALS:
         signal.signal(number, lambda received, _: os.kill(pid, received))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
     threading.Thread(target=_kill_at_end_of, args=(fd, pid), daemon=True).start()
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
@@ -72,8 +74,8 @@ def _kill_at_end_of(fd: int, pid: int) -> None:
 def main() -> int:
     parent_pid, fd, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     if sys.platform == "linux":
-        become(parent_pid, command)
-    return stay_beside(fd, command)
+        exec_with_pdeathsig(parent_pid, command)
+    return run_until_pipe_closes(fd, command)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from jibek.console.output import Failure, find_venue
+from jibek.console.failure import Failure
 from jibek.venue import temporary_venue as module
+from jibek.venue.address import find_venue
 from jibek.venue.folder import DataFolder
 from jibek.venue.temporary_venue import temporary_venue
 
@@ -24,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_runs_as_long_as_the_block(folder: Path) -> None:
     with temporary_venue("test") as data:
         assert data == folder
-        assert find_venue(data).is_running()
+        assert find_venue(data).is_running
     assert not folder.exists()
 
 
