@@ -286,4 +286,4 @@ def end_to_end(smoke: bool, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    end_to_end()
+    end_to_end(prog_name="jibek bench end-to-end")

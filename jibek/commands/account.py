@@ -46,7 +46,8 @@ def create(name: str, deposits: tuple[str, ...], data_dir: Path, as_json: bool, 
 
     \b
       jibek account create alice
-      jibek account create alice --deposit BTC=10 --deposit KZT=500000000 --why "first client" --json
+      jibek account create alice --deposit BTC=10 --deposit KZT=500000000
+      jibek account create alice --why "first client" --json
     """
     _, client, directory = open_directory(data_dir)
     amounts = [parse_deposit(text, directory.listing) for text in deposits]
@@ -292,7 +293,9 @@ freeze_options = combined(click.argument("name"), data_option, json_option, who_
 @account.command()
 @freeze_options
 def freeze(**given: Any) -> None:
-    """Freeze an account: cancels its open orders, and refuses new ones.
+    """Freeze an account.
+
+    Its open orders are cancelled, and new ones are refused until you unfreeze it.
 
     \b
       jibek account freeze alice --why "court order 17"
@@ -303,7 +306,7 @@ def freeze(**given: Any) -> None:
 @account.command()
 @freeze_options
 def unfreeze(**given: Any) -> None:
-    """Unfreeze an account: it may place orders again.
+    """Unfreeze an account, so that it may place orders again.
 
     \b
       jibek account unfreeze alice --why "order 17 withdrawn"

@@ -25,33 +25,41 @@ class Benchmark(NamedTuple):
 
 
 BENCHMARKS = {
-    "book": Benchmark(True, """The order book, compared with a C++ baseline or a reference book.
+    "book": Benchmark(True, """The order book, compared with a baseline.
 
-    Without --yardstick the baseline is a simple book in Python; with it, a bare book in C++, which needs g++.
+    The baseline is a simple book in Python; with --yardstick, a bare book in C++, which needs g++.
 
     \b
       jibek bench book --smoke
       jibek bench book --yardstick ../shared/yardstick --json
     """),
-    "core": Benchmark(True, """The exchange core, with accounts, holds, fees and events, compared with the same baselines.
+    "core": Benchmark(True, """The exchange core, compared with a baseline.
+
+    It measures the book with accounts, holds, fees and events. The baselines are those of `jibek bench book`.
 
     \b
       jibek bench core --smoke
       jibek bench core --yardstick ../shared/yardstick --json
     """),
-    "growth": Benchmark(True, """How the cost of an operation grows with accounts, markets and orders.
+    "growth": Benchmark(True, """How an operation's cost grows with the venue.
+
+    It measures the core with more and more accounts, markets and orders.
 
     \b
       jibek bench growth --smoke
       jibek bench growth --json
     """),
-    "price-index": Benchmark(True, """The book's price index, compared with alternatives in C++. Needs g++.
+    "price-index": Benchmark(True, """The book's price index, compared with alternatives.
+
+    All of them are in C++ and need g++; with --yardstick the C++ baseline runs as well.
 
     \b
       jibek bench price-index --smoke
       jibek bench price-index --yardstick ../shared/yardstick --json
     """),
-    "end-to-end": Benchmark(False, """An order from socket to socket, compared with a bare WebSocket server.
+    "end-to-end": Benchmark(False, """A whole venue, compared with a bare WebSocket server.
+
+    It measures orders from socket to socket: throughput, CPU and latency.
 
     \b
       jibek bench end-to-end --smoke

@@ -53,10 +53,7 @@ RowT = TypeVar("RowT", BalanceRow, TrialRow)
 
 @click.group()
 def ledger() -> None:
-    """Inspect the ledger, reconcile it, deposit and withdraw.
-
-    Amounts are in the units of the asset; debits equal credits in every asset.
-    """
+    """Inspect the ledger, reconcile it, deposit and withdraw."""
 
 
 @contextmanager
@@ -81,7 +78,9 @@ def opened(data_dir: Path) -> Iterator[LedgerStore]:
 @json_option
 @data_option
 def balances(data_dir: Path, account: str | None, asset_name: str | None, nonzero: bool, as_json: bool) -> None:
-    """Show what each account has: available, held for open orders, and the total.
+    """Show the balances of all accounts, or of one.
+
+    Available is what the account can use, held is set aside for its open orders.
 
     \b
       jibek ledger balances --nonzero
@@ -126,9 +125,10 @@ def _balance_json(row: BalanceRow, names: Names) -> dict[str, str]:
 @json_option
 @data_option
 def trial_balance_command(data_dir: Path, asset_name: str | None, as_json: bool) -> None:
-    """Sum all accounts of each kind, and check that debits equal credits in every asset.
+    """Check that debits equal credits in every asset.
 
-    The exit code is 1 if they differ, or if no account was ever used.
+    It prints the sums over all accounts of each kind. The exit code is 1 if debits and credits differ, or if no account
+    was ever used.
 
     \b
       jibek ledger trial-balance
@@ -158,7 +158,9 @@ def trial_balance_command(data_dir: Path, asset_name: str | None, as_json: bool)
 @json_option
 @data_option
 def journal_command(data_dir: Path, account: str | None, entry_text: str | None, limit: int, as_json: bool) -> None:
-    """Print the transfers, oldest first, in the format of hledger: debits positive, credits negative.
+    """Print the newest transfers, in the format of hledger.
+
+    The oldest of them comes first; debits are positive, credits negative.
 
     \b
       jibek ledger journal --account alice --limit 5
@@ -206,7 +208,7 @@ def _transaction_json(transaction: Transaction, names: Names) -> dict[str, Any]:
 @json_option
 @data_option
 def reconcile_command(data_dir: Path, as_json: bool) -> None:
-    """Compute the ledger again from the events, and compare everything.
+    """Compute the ledger again from the events, and compare.
 
     It prints each check with the number of items it looked at. The exit code is 1 if one fails.
 
@@ -238,7 +240,7 @@ money_options = combined(
 @ledger.command()
 @money_options
 def deposit(**given: Any) -> None:
-    """Deposit: credit AMOUNT of ASSET to ACCOUNT.
+    """Credit AMOUNT of ASSET to ACCOUNT.
 
     \b
       jibek ledger deposit alice 10 BTC --why "transfer 4711"
@@ -249,7 +251,9 @@ def deposit(**given: Any) -> None:
 @ledger.command()
 @money_options
 def withdraw(**given: Any) -> None:
-    """Withdraw: debit AMOUNT of ASSET from what ACCOUNT has available.
+    """Debit AMOUNT of ASSET from ACCOUNT.
+
+    It is refused if the account has less available.
 
     \b
       jibek ledger withdraw alice 2.5 BTC --why "asked for by letter"

@@ -100,7 +100,8 @@ def load(
       jibek load --up
       jibek load --clients 16 --in-flight 64 --seconds 30
       jibek load --rate 5000 --seconds 10 --json
-      jibek load --url ws://venue.example:9443 --key 6f1d… --private-key key.pem --market BTCUSDT
+      jibek load --url ws://venue.example:9443 --key 6f1d… \\
+          --private-key key.pem --market BTCUSDT
     """
     if own_venue and (url or context.get_parameter_source("data_dir") == ParameterSource.COMMANDLINE):
         raise click.UsageError("--up starts a venue of its own: give one of --up, --data and --url.")

@@ -146,7 +146,9 @@ state_options = combined(
 @market.command()
 @state_options
 def halt(**given: Any) -> None:
-    """Halt a market, or the whole venue: it refuses new orders, but orders can be cancelled.
+    """Halt a market, or the whole venue.
+
+    New orders are refused; open orders can be cancelled.
 
     \b
       jibek market halt BTCKZT --why "wrong tick in the feed"

@@ -25,6 +25,7 @@ def data_option(command: CommandT) -> CommandT:
         "data_dir",
         type=click.Path(file_okay=False, path_type=Path),
         default=DEFAULT_DATA_DIR,
+        metavar="DIR",
         show_default=True,
         help="The venue's data folder.",
     )(command)
