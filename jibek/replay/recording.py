@@ -7,7 +7,7 @@ who bring a recording of their own.
     timestamp   when the event was recorded, milliseconds since 1970
     price       the order's price, a plain decimal
     volume      1e-8 of the base asset: the whole order when it is created, else what is left of it
-    action      created, changed (filled in part) or deleted (filled where no volume is left, else cancelled)
+    action      created, changed (filled in part) or deleted (filled if no volume is left, else cancelled)
     direction   bid or ask
 
 Columns may come in any order; others are ignored.
@@ -109,7 +109,7 @@ def read_rows(lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
 
 
 class _Wrong(Exception):
-    """Stays inside this module: what is wrong with a field."""
+    """A field is wrong; the text says how. It does not leave this module."""
 
 
 def _row(order_id: str, time: str, price: str, volume: str, action: str, direction: str) -> Row:

@@ -1,4 +1,4 @@
-"""The data folder of a venue: what is where in it, and the lock that lets one venue at a time use it.
+"""The data folder of a venue: its files, and the lock that lets one venue at a time use it.
 
     jibek-data/
       lock           held by `jibek up` and inherited by every process of the venue
@@ -45,7 +45,7 @@ class DataFolder:
         self.logs = self.path / "logs"
 
     def create(self) -> None:
-        """Makes what is missing of the folder and its parts, for this user alone."""
+        """Makes the folder and its parts, as far as they are missing, for this user alone."""
         for folder in (self.path, self.store, self.logs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 

@@ -363,7 +363,7 @@ def check_port(host: str, port: int) -> None:
 def check_engine(name: str) -> None:
     """
     Raises:
-        StartFailed: the compiled engine is asked for and is not built.
+        StartFailed: it is the compiled engine, and that is not built.
     """
     if name == "compiled" and importlib.util.find_spec("engine.core.core") is None:
         raise StartFailed("The compiled engine is not built: run `make build`, or start with --engine reference.")

@@ -8,7 +8,8 @@ import pytest
 
 from tests.test_imports import imported_modules, module_of, sources
 
-# A floor stands on those above it in this table. Only `main` knows the commands, and imports one when it runs.
+# Each room with those that it may import, from the lowest floor up. Only `main` knows the commands, and imports one when
+# it runs.
 ROOMS: dict[str, set[str]] = {
     "console": set(),
     "client": {"console"},

@@ -11,41 +11,41 @@ from tests.worlds.venue_process import VenueProcess
 
 @pytest.mark.parametrize("signature", ["session", "hmac", "ed25519"])
 def test_a_closed_loop_places_what_was_asked_for(running_venue: VenueProcess, signature: str) -> None:
-    told = running_venue.json(
+    found = running_venue.json(
         "load", "--orders", "300", "--clients", "3", "--in-flight", "8", "--signature", signature, "--market", "ETHKZT"
     )  # fmt: skip
-    assert told["orders"] == 300
-    assert told["cancels"] > 50
-    assert told["fills"] >= 90
-    assert told["refusals"] == {}
-    assert told["unknown"] == 0
-    latency = told["latency"]
+    assert found["orders"] == 300
+    assert found["cancels"] > 50
+    assert found["fills"] >= 90
+    assert found["refusals"] == {}
+    assert found["unknown"] == 0
+    latency = found["latency"]
     assert 0 < latency["p50_us"] <= latency["p99_us"] <= latency["p99.9_us"] <= latency["max_us"]
-    assert {"gateway", "engine", "settlement", "store", "generator"} <= told["cpu_us_per_request"].keys()
+    assert {"gateway", "engine", "settlement", "store", "generator"} <= found["cpu_us_per_request"].keys()
     assert resting_orders(running_venue, "ETHKZT") == 0
 
 
 def test_an_open_loop_keeps_its_schedule(running_venue: VenueProcess) -> None:
-    told = running_venue.json(
+    found = running_venue.json(
         "load", "--rate", "400", "--orders", "200", "--clients", "2", "--mix", "trade", "--market", "ETHKZT"
     )  # fmt: skip
-    assert told["orders"] == 200
+    assert found["orders"] == 200
     # The last of 200 was due after 199 of 400 parts of a second.
-    assert told["seconds"] >= 199 / 400
-    assert told["in_flight"] is None
+    assert found["seconds"] >= 199 / 400
+    assert found["in_flight"] is None
 
 
-def test_refusals_are_told_by_reason(running_venue: VenueProcess) -> None:
+def test_refusals_are_counted_by_reason(running_venue: VenueProcess) -> None:
     halted = running_venue.jibek("market", "halt", "BTCKZT", "--why", "a test")
     assert halted.returncode == 0, halted.stderr
     try:
-        told = running_venue.json("load", "--orders", "40", "--clients", "1", "--mix", "trade", "--market", "BTCKZT")
+        found = running_venue.json("load", "--orders", "40", "--clients", "1", "--mix", "trade", "--market", "BTCKZT")
     finally:
         running_venue.jibek("market", "resume", "BTCKZT", "--why", "a test")
-    (reason,) = told["refusals"]
+    (reason,) = found["refusals"]
     assert reason == "Market is closed. (-2010)"
-    assert told["refusals"][reason] == 40
-    assert told["fills"] == 0
+    assert found["refusals"][reason] == 40
+    assert found["fills"] == 0
 
 
 def test_a_venue_is_loaded_by_its_url_alone(running_venue: VenueProcess) -> None:
@@ -54,12 +54,12 @@ def test_a_venue_is_loaded_by_its_url_alone(running_venue: VenueProcess) -> None
     private_key = running_venue.data / "loader.pem"
     private_key.write_text(key["private_key"])
     facts = running_venue.facts()
-    told = running_venue.json(
+    found = running_venue.json(
         "load", "--url", f"ws://127.0.0.1:{facts['port']}", "--key", key["key"], "--private-key", str(private_key),
         "--orders", "60", "--clients", "2", "--market", "ETHKZT", "--price", "1600000",
     )  # fmt: skip
-    assert (told["orders"], told["refusals"], told["fills"]) == (60, {}, None)
-    assert list(told["cpu_us_per_request"]) == ["generator"]
+    assert (found["orders"], found["refusals"], found["fills"]) == (60, {}, None)
+    assert list(found["cpu_us_per_request"]) == ["generator"]
 
 
 def test_text_for_people(running_venue: VenueProcess) -> None:
@@ -84,6 +84,6 @@ def test_a_missing_venue_and_wrong_options_end_in_one_sentence(running_venue: Ve
 
 
 def resting_orders(venue: VenueProcess, symbol: str) -> int:
-    told = venue.jibek("market", "book", symbol, "--json")
-    book = json.loads(told.stdout)
+    found = venue.jibek("market", "book", symbol, "--json")
+    book = json.loads(found.stdout)
     return len(book["bids"]) + len(book["asks"])

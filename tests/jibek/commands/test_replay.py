@@ -100,7 +100,7 @@ def test_the_example_is_replayed_twice_on_one_venue(venue: VenueProcess) -> None
     assert depth(venue) == (0, 0)
 
 
-def test_the_report_is_told_in_words(venue: VenueProcess) -> None:
+def test_the_report_in_words(venue: VenueProcess) -> None:
     result = venue.jibek("replay", str(EXAMPLE), "--market", MARKET)
     assert (result.returncode, result.stderr) == (0, "")
     plan = example_plan()
@@ -213,7 +213,7 @@ def test_a_file_that_cannot_be_replayed_is_named(venue: VenueProcess, tmp_path: 
     assert len(venue.json("account", "list")) == accounts
 
 
-def test_wrong_usage_is_told(venue: VenueProcess, tmp_path: Path) -> None:
+def test_wrong_usage_is_named(venue: VenueProcess, tmp_path: Path) -> None:
     result = in_process(venue, EXAMPLE, "--up")
     assert (result.exit_code, "give either --up or --data" in result.output) == (2, True)
     result = CliRunner().invoke(replay, [str(EXAMPLE), "--market", "NOPE", "--data", str(venue.data)])

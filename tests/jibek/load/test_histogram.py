@@ -34,5 +34,5 @@ def test_an_endless_latency_is_counted_as_the_largest() -> None:
     assert histogram.quantile_us(1.0) == LATENCY_US_MAX
 
 
-def test_an_empty_histogram_tells_zero() -> None:
+def test_a_quantile_of_an_empty_histogram_is_zero() -> None:
     assert Histogram().quantile_us(0.5) == 0

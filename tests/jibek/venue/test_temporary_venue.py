@@ -1,4 +1,4 @@
-"""A venue for as long as a block: gone at the end, kept for inspection where the block failed."""
+"""A venue for as long as a block: gone at the end, kept for inspection if the block failed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_it_runs_as_long_as_the_block(folder: Path) -> None:
     assert not folder.exists()
 
 
-def test_it_is_kept_where_the_block_failed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_kept_if_the_block_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ZeroDivisionError), temporary_venue("test"):
         raise ZeroDivisionError
     assert not DataFolder(folder).is_locked()
@@ -37,7 +37,7 @@ def test_it_is_kept_where_the_block_failed(folder: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().err == f"The venue's data and logs are kept in {folder}.\n"
 
 
-def test_it_is_deleted_where_somebody_interrupts(folder: Path) -> None:
+def test_it_is_deleted_after_ctrl_c(folder: Path) -> None:
     with pytest.raises(KeyboardInterrupt), temporary_venue("test"):
         raise KeyboardInterrupt
     assert not folder.exists()
