@@ -12,6 +12,8 @@ from typing import Any
 from bench.origin import origin
 from bench.yardstick import BaselineFailed
 
+YARDSTICK_FILES = ("yardstick.cpp", "make_workload.py", "reference_book.py")
+
 
 def run(
     name: str,
@@ -22,20 +24,20 @@ def run(
     *,
     has_baseline: bool = True,
 ) -> int:
-    """Runs the benchmark; the exit code is 1 where the baseline failed or the trades are wrong.
+    """Runs the benchmark; the exit code is 1 if the baseline failed or the trades are wrong.
 
     With --json the report begins with its command, commit and machine.
 
     Args:
         name: the name of its module, with `_` for the `-` of the command.
-        has_baseline: whether it can be compared with the yardstick; `measure` then takes its folder.
+        has_baseline: whether it can be compared with the C++ baseline; `measure` then takes its folder.
     """
-    parser = argparse.ArgumentParser(prog=f"bench.{name}", description=question)
+    parser = argparse.ArgumentParser(prog=f"jibek bench {name.replace('_', '-')}", description=question)
     parser.add_argument("--smoke", action="store_true", help="a small size that only shows that everything runs")
     parser.add_argument("--json", action="store_true", help="print JSON")
     if has_baseline:
         parser.add_argument(
-            "--yardstick", type=Path, metavar="FOLDER", help="compare with the yardstick of this folder"
+            "--yardstick", type=yardstick_folder, metavar="FOLDER", help="compare with the C++ baseline in this folder"
         )
     given = sys.argv[1:] if arguments is None else arguments
     options = vars(parser.parse_args(given))
@@ -50,3 +52,16 @@ def run(
     else:
         print(render(report))
     return 0
+
+
+def yardstick_folder(text: str) -> Path:
+    """The folder of the C++ baseline.
+
+    Raises:
+        argparse.ArgumentTypeError: one of its files is missing there.
+    """
+    folder = Path(text)
+    for name in YARDSTICK_FILES:
+        if not (folder / name).is_file():
+            raise argparse.ArgumentTypeError(f"there is no {name} in {folder}")
+    return folder

@@ -36,20 +36,22 @@ import click
 import uvloop
 
 from bench.origin import origin
+from jibek.client.rest import fetch
 from jibek.client.trading import Credentials
-from jibek.commands.market import fetch
-from jibek.commands.venue import urls
-from jibek.console.output import Column, json_option, print_json, print_table
+from jibek.console.options import json_option
+from jibek.console.output import Column, print_json, print_table
 from jibek.load.flow import Flow, Terms, make_terms
-from jibek.load.run import Load, LoadClient, LoadRun, Outcome, run_load
+from jibek.load.run import Load, LoadClient, LoadResult, LoadRun, run_load
 from jibek.load.venue import LoadedVenue
+from jibek.venue.offsets import wait_until_settled
 from jibek.venue.processes import cpu_seconds
+from jibek.venue.services import PROCESS_NAMES
 from jibek.venue.temporary_venue import temporary_venue
 
 SYMBOL, PRICE = "BTCUSDT", Decimal(89_000)
 WAYS = ("session", "hmac", "ed25519")
-SERVICES = ("store", "engine", "settlement", "gateway")
-SETTLE_WAIT_S = 120.0
+SETTLE_TIMEOUT_S = 120.0
+SETTLE_POLL_S = 0.002
 
 
 class Size(NamedTuple):
@@ -70,7 +72,7 @@ SMOKE = Size(rounds=1, clients=2, in_flight=8, seconds=0.3, lone_orders=20)
 class Part(NamedTuple):
     """One part of a round."""
 
-    outcome: Outcome
+    result: LoadResult
     cpu_s: dict[str, float]
     """Of the echo server, or of each process of the venue."""
     settled_s: float = 0.0
@@ -78,15 +80,15 @@ class Part(NamedTuple):
 
     @property
     def rate(self) -> float:
-        return self.outcome.answered / self.outcome.seconds
+        return self.result.answered / self.result.seconds
 
     @property
     def settled_rate(self) -> float:
-        return self.outcome.answered / self.settled_s
+        return self.result.answered / self.settled_s
 
     def cpu_us(self, name: str) -> float:
         """CPU of a process for each message."""
-        return 1e6 * self.cpu_s[name] / self.outcome.answered
+        return 1e6 * self.cpu_s[name] / self.result.answered
 
 
 # -- what is measured
@@ -109,19 +111,19 @@ def echo_server() -> Iterator[tuple[int, str]]:
 def measure_echo(pid: int, url: str, terms: Terms, size: Size) -> Part:
     """A round of the echo server, with the requests of logged-on sessions."""
 
-    async def run() -> Outcome:
+    async def run() -> LoadResult:
         load = LoadRun(Load(in_flight=size.in_flight, seconds=size.seconds))
         try:
             for number in range(size.clients):
                 await load.add(url, flow(terms, number, None), success=b'"method":')
             await load.run()
-            return load.outcome()
+            return load.result()
         finally:
             load.close()
 
-    before_s = cpu_seconds({"echo": pid})["echo"]
-    outcome = uvloop.run(run())
-    return Part(outcome, {"echo": cpu_seconds({"echo": pid})["echo"] - before_s})
+    before_s = cpu_seconds([pid])[pid]
+    result = uvloop.run(run())
+    return Part(result, {"echo": cpu_seconds([pid])[pid] - before_s})
 
 
 class VenueBench:
@@ -131,8 +133,8 @@ class VenueBench:
         self.venue = LoadedVenue.open(data_dir)
         self.size = size
         market = self.venue.market(SYMBOL)
-        http = urls(self.venue.address.host, self.venue.address.port)["http"]
-        self.terms = make_terms(fetch(f"{http}/exchangeInfo?symbol={SYMBOL}")["symbols"][0], PRICE)
+        rules = fetch(f"{self.venue.address.urls['http']}/exchangeInfo", symbol=SYMBOL)["symbols"][0]
+        self.terms = make_terms(rules, PRICE)
         self.keys = {
             hmac: self.venue.open_accounts(size.clients, market, self.terms, hmac=hmac) for hmac in (False, True)
         }
@@ -153,15 +155,15 @@ class VenueBench:
             os.kill(settlement, signal.SIGSTOP)
         try:
             began_s = time.perf_counter()
-            outcome = uvloop.run(run_load(self.venue.ws_api, self._clients(way, clients), load, SYMBOL))
+            result = uvloop.run(run_load(self.venue.ws_api, self._clients(way, clients), load, SYMBOL))
         finally:
             os.kill(settlement, signal.SIGCONT)
-        assert not outcome.refusals and not outcome.failures, (outcome.refusals, outcome.failures)
+        assert not result.refusals and not result.failures, (result.refusals, result.failures)
         after_s = {} if settles else self.venue.cpu_seconds()
-        self._wait_until_settled()
+        wait_until_settled(self.venue.client, timeout_s=SETTLE_TIMEOUT_S, poll_s=SETTLE_POLL_S)
         settled_s = time.perf_counter() - began_s
         after_s = after_s or self.venue.cpu_seconds()
-        return Part(outcome, {name: after_s[name] - before_s[name] for name in SERVICES}, settled_s)
+        return Part(result, {name: after_s[name] - before_s[name] for name in PROCESS_NAMES}, settled_s)
 
     def _clients(self, way: str, count: int) -> list[LoadClient]:
         keys = self.keys[way == "hmac"][:count]
@@ -170,12 +172,6 @@ class VenueBench:
             LoadClient(flow(self.terms, number, None if logs_on else key), key, logs_on)
             for number, key in enumerate(keys)
         ]
-
-    def _wait_until_settled(self) -> None:
-        deadline_s = time.monotonic() + SETTLE_WAIT_S
-        while self.venue.ledger_lag_entries():
-            assert time.monotonic() < deadline_s, f"the ledger has not caught up within {SETTLE_WAIT_S:.0f} s"
-            time.sleep(0.002)
 
 
 def flow(terms: Terms, number: int, credentials: Credentials | None) -> Flow:
@@ -215,9 +211,9 @@ def result(parts: dict[str, list[Part]], size: Size) -> dict[str, Any]:
             "ratio": middle(part.rate / echo[i].rate for i, part in enumerate(parts[name])),
             "cpu_per_order_us": middle(part.cpu_us("gateway") for part in parts[name]),
             "cpu_ratio": middle(part.cpu_us("gateway") / echo[i].cpu_us("echo") for i, part in enumerate(parts[name])),
-            "p50_us": round(median(part.outcome.latencies.quantile_us(0.5) for part in parts[name])),
-            "p99_us": round(median(part.outcome.latencies.quantile_us(0.99) for part in parts[name])),
-            "cpu_us": {each: middle(part.cpu_us(each) for part in parts[name]) for each in SERVICES},
+            "p50_us": round(median(part.result.latencies.quantile_us(0.5) for part in parts[name])),
+            "p99_us": round(median(part.result.latencies.quantile_us(0.99) for part in parts[name])),
+            "cpu_us": {each: middle(part.cpu_us(each) for part in parts[name]) for each in PROCESS_NAMES},
             "generator_cpu_us": middle(generator_cpu_us(part) for part in parts[name]),
         }
         if name != "unsettled":
@@ -232,7 +228,7 @@ def result(parts: dict[str, list[Part]], size: Size) -> dict[str, Any]:
         "cpu_per_order_us": session["cpu_per_order_us"],
         "echo_cpu_per_message_us": middle(part.cpu_us("echo") for part in echo),
         "cpu_ratio": session["cpu_ratio"],
-        "lone_order_p50_us": round(median(part.outcome.latencies.quantile_us(0.5) for part in parts["lone"])),
+        "lone_order_p50_us": round(median(part.result.latencies.quantile_us(0.5) for part in parts["lone"])),
         "with_settlement": session,
         "without_settlement": way("unsettled"),
         "hmac": way("hmac"),
@@ -245,7 +241,7 @@ def result(parts: dict[str, list[Part]], size: Size) -> dict[str, Any]:
 
 
 def generator_cpu_us(part: Part) -> float:
-    return 1e6 * part.outcome.generator_cpu_s / part.outcome.answered
+    return 1e6 * part.result.generator_cpu_s / part.result.answered
 
 
 def print_result(found: dict[str, Any]) -> None:
@@ -265,7 +261,7 @@ def print_result(found: dict[str, Any]) -> None:
                 f"{way['ratio']:.2f}",
                 f"{way['cpu_per_order_us']:.1f}",
                 f"{way['cpu_ratio']:.2f}",
-                " ".join(f"{each} {way['cpu_us'][each]:.1f}" for each in SERVICES),
+                " ".join(f"{each} {way['cpu_us'][each]:.1f}" for each in PROCESS_NAMES),
             ]
         )
     columns = [
@@ -280,7 +276,7 @@ def print_result(found: dict[str, Any]) -> None:
 @click.option("--smoke", is_flag=True, help="A small size that shows that it works; its figures mean nothing.")
 @json_option
 def end_to_end(smoke: bool, as_json: bool) -> None:
-    """Measure the whole way of an order beside a bare WebSocket server, in the same run."""
+    """Measure an order from socket to socket against a bare WebSocket server, in the same run."""
     size = SMOKE if smoke else FULL
     found = result(run_rounds(size), size)
     if as_json:
@@ -290,4 +286,4 @@ def end_to_end(smoke: bool, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    end_to_end()
+    end_to_end(prog_name="jibek bench end-to-end")

@@ -1,4 +1,4 @@
-"""The `jibek` command. A subcommand is imported when it is used, so that `jibek --help` answers at once."""
+"""The `jibek` command. A subcommand is imported only when it runs, so that `jibek --help` is fast."""
 
 from __future__ import annotations
 
@@ -9,32 +9,39 @@ import click
 
 
 class Subcommand(NamedTuple):
-    """Where a subcommand stands, and its line in the list of commands."""
+    """A subcommand by the place of its function, and its line in the list of commands."""
 
     place: str
+    """`module:function`."""
     help: str
 
 
 SUBCOMMANDS = {
-    "up": Subcommand("jibek.commands.venue:up", "Start the venue and watch it."),
-    "down": Subcommand("jibek.commands.venue:down", "Stop the venue."),
-    "status": Subcommand("jibek.commands.venue:status", "Show the processes, and how far each has come."),
-    "logs": Subcommand("jibek.commands.venue:logs", "Print the logs of the processes."),
-    "reset": Subcommand("jibek.commands.venue:reset", "Delete the venue's data."),
-    "demo": Subcommand("jibek.commands.demo:demo", "Run a venue with traders on it, and prove that its books balance."),
+    "up": Subcommand("jibek.commands.venue:up", "Start a venue, and watch its processes."),
+    "down": Subcommand("jibek.commands.venue:down", "Stop a venue in order."),
+    "status": Subcommand("jibek.commands.venue:status", "Show a venue's processes, progress and memory."),
+    "logs": Subcommand("jibek.commands.venue:logs", "Print the logs of a venue's processes."),
+    "reset": Subcommand("jibek.commands.venue:reset", "Delete a venue's data folder."),
+    "demo": Subcommand(
+        "jibek.commands.demo:demo", "Run a venue with traders on it, then prove that its books balance."
+    ),
     "replay": Subcommand(
         "jibek.commands.replay:replay", "Send recorded order flow through a venue, and compare each trade."
     ),
-    "load": Subcommand("jibek.commands.load:load", "Load a venue with orders, and tell how it stood that."),
-    "bench": Subcommand("jibek.commands.bench:bench", "Measure a part of the venue, beside what it is compared with."),
-    "account": Subcommand("jibek.commands.account:account", "Open, list, freeze accounts; give them API keys."),
-    "market": Subcommand("jibek.commands.market:market", "List and show markets; halt and resume them."),
-    "ledger": Subcommand("jibek.commands.ledger:ledger", "Inspect the ledger; deposit and withdraw; reconcile."),
+    "load": Subcommand("jibek.commands.load:load", "Load-test a venue: throughput, latency, CPU."),
+    "bench": Subcommand("jibek.commands.bench:bench", "Measure one part of the venue against a baseline."),
+    "account": Subcommand(
+        "jibek.commands.account:account", "Open accounts, give them API keys, freeze and unfreeze them."
+    ),
+    "market": Subcommand(
+        "jibek.commands.market:market", "List and show markets, show their books, halt and resume them."
+    ),
+    "ledger": Subcommand("jibek.commands.ledger:ledger", "Inspect the ledger, reconcile it, deposit and withdraw."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands by name and imports one when it is called."""
+    """A group that knows its commands by name, and imports one only when it runs."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(SUBCOMMANDS)

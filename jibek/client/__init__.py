@@ -1,1 +1,1 @@
-"""Clients that trade over WebSockets."""
+"""Clients of a venue, which know it only by its URLs."""

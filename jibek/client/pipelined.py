@@ -1,10 +1,10 @@
 """A connection to the venue's WebSocket API that has many requests on their way at once.
 
-Requests leave in the order in which they are submitted, and the gateway carries commands of one connection out in the
-order in which they come. Each is signed by the credentials given with it, so one connection serves several accounts.
+Requests leave in the order in which you submit them, and the gateway executes commands of one connection in the order in
+which they arrive. Each is signed by the credentials given with it, so one connection serves several accounts.
 
-A connection carries out the first request of a key only when the store has given it the key's secret, which may take
-longer than the request behind it needs. Where order matters, make one request with each key and wait for it first.
+The gateway executes the first request of a key only after it has read the key's secret from the store, which may take
+longer than the request behind it. If the order matters, first make one request with each key and wait for its reply.
 """
 
 from __future__ import annotations
@@ -16,22 +16,17 @@ from types import TracebackType
 from typing import Any
 
 import orjson
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
-from jibek.client.trading import MESSAGE_BYTES_MAX, REPLY_TIMEOUT_S, Credentials, RequestRefused
-
-WINDOW_MS = 60_000
-"""How long a request may take to the engine. The longest that is offered: a slow machine is no reason to refuse orders."""
-
-Reply = dict[str, Any]
+from jibek.client.trading import REPLY_TIMEOUT_S, WINDOW_MS_MAX, Credentials, Reply, open_websocket, result_of
 
 
 class PipelineClient:
     """One connection. Use it as an asynchronous context manager.
 
     Args:
-        in_flight: requests without a reply; one more waits until there is room.
+        in_flight: how many requests may be without a reply; the next one waits.
         on_event: called with each event of the user-data streams.
     """
 
@@ -45,14 +40,12 @@ class PipelineClient:
         self._ids = itertools.count(1)
         self._answered: dict[int, Callable[[Reply], None]] = {}
         self._progress: asyncio.Future[None] | None = None
-        """Somebody waits for the next reply."""
+        """Done at the next reply, if `submit` or `drain` waits for one."""
         self._failure: Exception | None = None
         """Why there will be no more replies."""
 
     async def __aenter__(self) -> PipelineClient:
-        self._connection: ClientConnection = await connect(
-            f"{self.url}?returnRateLimits=false", compression=None, max_size=MESSAGE_BYTES_MAX
-        )
+        self._connection: ClientConnection = await open_websocket(self.url)
         self._reader = asyncio.create_task(self._read())
         return self
 
@@ -68,13 +61,14 @@ class PipelineClient:
         """Sends a request as soon as there is room for one more; `answered` is called with its reply.
 
         Raises:
-            ConnectionError: the connection was lost; what became of requests without a reply is unknown.
+            ConnectionError: the connection was lost; the outcome of requests without a reply is unknown.
             TimeoutError: no reply to any request came for 30 s; likewise.
         """
         await self._wait_until_open(self.in_flight - 1)
         id = next(self._ids)
         self._answered[id] = answered
-        signed = credentials.signed(params | {"recvWindow": str(WINDOW_MS)})
+        # The widest window, so that a slow machine is no reason to refuse an order.
+        signed = credentials.signed(params | {"recvWindow": str(WINDOW_MS_MAX)})
         try:
             await self._connection.send(orjson.dumps({"id": id, "method": method, "params": signed}), text=True)
         except WebSocketException as error:
@@ -88,16 +82,14 @@ class PipelineClient:
         """Sends a request behind all others, waits until all have their replies, and returns its result.
 
         Raises:
-            RequestRefused: the venue said no to this request.
+            RequestRefused: the venue refused this request.
             ConnectionError, TimeoutError: as `submit`.
         """
         replies: list[Reply] = []
         await self.submit(credentials, method, params, replies.append)
         await self.drain()
         (reply,) = replies
-        if refused := refusal_of(reply):
-            raise refused
-        return reply["result"]
+        return result_of(reply)
 
     async def _wait_until_open(self, count: int) -> None:
         """Waits until at most `count` requests are without a reply."""
@@ -119,7 +111,7 @@ class PipelineClient:
         except WebSocketException as error:
             self._failure = ConnectionError(str(error))
         except Exception as error:
-            # Whoever waits for a reply raises it.
+            # `submit` and `drain` raise it.
             self._failure = error
         self._notify()
 
@@ -135,15 +127,3 @@ class PipelineClient:
     def _notify(self) -> None:
         if self._progress is not None and not self._progress.done():
             self._progress.set_result(None)
-
-
-def refusal_of(reply: Reply) -> RequestRefused | None:
-    """What the venue had against a request; None where it was carried out.
-
-    >>> refusal_of({"id": 1, "status": 400, "error": {"code": -2011, "msg": "Unknown order sent."}})
-    RequestRefused('Unknown order sent. (-2011)')
-    >>> refusal_of({"id": 1, "status": 200, "result": {}})
-    """
-    if reply["status"] == 200:
-        return None
-    return RequestRefused(reply["error"]["code"], reply["error"]["msg"])

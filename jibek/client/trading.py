@@ -1,6 +1,6 @@
 """A small trading client of the venue's WebSocket API: requests, replies by id, signatures.
 
-It is what any client would write, and knows the venue only by its URLs.
+Any client could be written like this: it knows the venue only by its URLs.
 """
 
 from __future__ import annotations
@@ -12,21 +12,28 @@ import hashlib
 import hmac
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 REPLY_TIMEOUT_S = 30.0
-"""The venue answers within 10 s, if only that the result is unknown."""
+"""The venue answers within 10 s, even if only to report that the outcome is unknown."""
 MESSAGE_BYTES_MAX = 16 << 20
+WINDOW_MS_MAX = 60_000
+"""The longest recvWindow: how long a request may take to the engine before the venue refuses it."""
 KEY_WAIT_S = 10.0
 KEY_RETRY_S = 0.02
 UNKNOWN_KEY_CODE = -2015
+UNKNOWN_ORDER_CODE = -2011
+"""The order to be cancelled is not open; from `openOrders.cancelAll`: none is."""
+
+Reply = dict[str, Any]
+T = TypeVar("T")
 
 
 class RequestRefused(Exception):
@@ -40,12 +47,19 @@ class RequestRefused(Exception):
 
 @dataclass(frozen=True)
 class Credentials:
-    """An API key with the way in which it signs."""
+    """An API key and how it signs."""
 
     key: str
     sign: Callable[[bytes], str]
     can_log_on: bool
     """An ed25519 key can log a session on; an hmac key signs each request."""
+
+    @classmethod
+    def of_key(cls, made: dict[str, str]) -> Credentials:
+        """The credentials of a key as `jibek account key --json` gives it: `key`, and `secret` or `private_key`."""
+        if "secret" in made:
+            return cls.hmac(made["key"], made["secret"])
+        return cls.ed25519(made["key"], made["private_key"])
 
     @classmethod
     def hmac(cls, key: str, secret: str) -> Credentials:
@@ -68,14 +82,68 @@ class Credentials:
         return cls(key, sign, can_log_on=True)
 
     def signed(self, params: dict[str, str]) -> dict[str, str]:
-        """The parameters with key, time and signature: over all of them, sorted by name, as `name=value` joined by `&`."""
+        """The parameters with key, time and signature.
+
+        The signature is over all of them, sorted by name, as `name=value` joined by `&`.
+        """
         params = params | {"apiKey": self.key, "timestamp": str(time.time_ns() // 1_000_000)}
         payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
         return params | {"signature": self.sign(payload.encode())}
 
 
+async def until_key_is_known(request: Callable[[], Awaitable[T]]) -> T:
+    """Repeats a request until the venue knows its key; of a new key it learns a moment later.
+
+    Args:
+        request: sends the request and waits for its result.
+
+    Raises:
+        RequestRefused: the venue refused it for another reason, or does not know the key after 10 s.
+        Exception: whatever else `request` raises.
+    """
+    deadline_s = time.monotonic() + KEY_WAIT_S
+    while True:
+        try:
+            return await request()
+        except RequestRefused as refused:
+            if refused.code != UNKNOWN_KEY_CODE or time.monotonic() > deadline_s:
+                raise
+        await asyncio.sleep(KEY_RETRY_S)
+
+
+def result_of(reply: Reply) -> Any:
+    """The result in a reply.
+
+    >>> result_of({"id": 1, "status": 200, "result": {"orderId": 7}})
+    {'orderId': 7}
+
+    Raises:
+        RequestRefused: the reply is an error.
+    """
+    if refused := refusal_of(reply):
+        raise refused
+    return reply["result"]
+
+
+def refusal_of(reply: Reply) -> RequestRefused | None:
+    """The error in a reply; None if the request was executed.
+
+    >>> refusal_of({"id": 1, "status": 400, "error": {"code": -2011, "msg": "Unknown order sent."}})
+    RequestRefused('Unknown order sent. (-2011)')
+    >>> refusal_of({"id": 1, "status": 200, "result": {}})
+    """
+    if reply["status"] == 200:
+        return None
+    return RequestRefused(reply["error"]["code"], reply["error"]["msg"])
+
+
+async def open_websocket(url: str) -> ClientConnection:
+    """A connection to the WebSocket API, without rate limits in its replies."""
+    return await connect(f"{url}?returnRateLimits=false", compression=None, max_size=MESSAGE_BYTES_MAX)
+
+
 class TradingClient:
-    """One connection, logged on where the key allows it. Use it as an asynchronous context manager."""
+    """One connection, logged on if the key allows it. Use it as an asynchronous context manager."""
 
     def __init__(self, url: str, credentials: Credentials) -> None:
         self.url = url
@@ -84,25 +152,11 @@ class TradingClient:
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
 
     async def __aenter__(self) -> TradingClient:
-        self._connection: ClientConnection = await connect(
-            f"{self.url}?returnRateLimits=false", compression=None, max_size=MESSAGE_BYTES_MAX
-        )
+        self._connection: ClientConnection = await open_websocket(self.url)
         self._reader = asyncio.create_task(self._read())
-        await self._introduce()
-        return self
-
-    async def _introduce(self) -> None:
-        """Logs on, or else asks for something, until the venue knows the key: of a new one it learns a moment later."""
         method = "session.logon" if self.credentials.can_log_on else "account.status"
-        deadline_s = time.monotonic() + KEY_WAIT_S
-        while True:
-            try:
-                await self._request(method, self.credentials.signed({}))
-                return
-            except RequestRefused as refused:
-                if refused.code != UNKNOWN_KEY_CODE or time.monotonic() > deadline_s:
-                    raise
-            await asyncio.sleep(KEY_RETRY_S)
+        await until_key_is_known(lambda: self._request(method, self.credentials.signed({})))
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -111,12 +165,12 @@ class TradingClient:
         await asyncio.gather(self._reader, return_exceptions=True)
 
     async def call(self, method: str, **params: str) -> Any:
-        """Asks for something that needs the key, and returns the result.
+        """Sends a request that needs the key, and returns its result.
 
         Raises:
-            RequestRefused: the venue said no.
-            ConnectionError, ConnectionClosed: the connection was lost; whether it was carried out is unknown.
-            TimeoutError: no answer came; whether it was carried out is unknown.
+            RequestRefused: the venue refused it.
+            ConnectionError, ConnectionClosed: the connection was lost; whether the request was executed is unknown.
+            TimeoutError: no reply came within 30 s; whether the request was executed is unknown.
         """
         if self.credentials.can_log_on:
             return await self._request(method, params | {"timestamp": str(time.time_ns() // 1_000_000)})
@@ -131,12 +185,10 @@ class TradingClient:
                 reply = await future
         finally:
             del self._waiting[id]
-        if reply["status"] != 200:
-            raise RequestRefused(reply["error"]["code"], reply["error"]["msg"])
-        return reply["result"]
+        return result_of(reply)
 
     async def _read(self) -> None:
-        """Hands each reply to the one who waits for it, until the connection ends."""
+        """Hands each reply to the request that waits for it, until the connection ends."""
         with contextlib.suppress(ConnectionClosed):
             async for message in self._connection:
                 reply = orjson.loads(message)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,51 +10,26 @@ import click
 from engine.decimals import DecimalError
 from engine.journal import EntryId, Store
 from engine.listing import Asset, Listing
-from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
-from engine.records import KEY_DEFINITION, Command, CommandKind, KeyDefinition, KeyType, Permission
-from jibek.commands.venue import running_venue, urls
-from jibek.console.changes import execute, who_and_why
-from jibek.console.output import (
-    Column,
-    Failure,
-    VenueAddress,
-    data_option,
-    fail,
-    json_option,
-    open_store,
-    print_json,
-    print_table,
-    store_errors,
-)
-from jibek.venue.directory import AccountRecord, Directory, KeyRecord, read_directory
-from jibek.words import counted
+from engine.process import EXIT_UNREACHABLE
+from engine.records import Command, CommandKind, KeyType, Permission
+from jibek.console.changes import execute
+from jibek.console.failure import fail, store_errors
+from jibek.console.options import combined, data_option, json_option, who_and_why
+from jibek.console.output import Column, print_json, print_table
+from jibek.console.text import counted
+from jibek.venue.accounts import PERMISSIONS, KeyAdder, open_account, revoke_key
+from jibek.venue.directory import AccountRecord, KeyRecord, find_account, open_directory
 from ledger.reports import balances_of, time_text
 from ledger.snapshot import NotSettled
 from ledger.store import LedgerStore
 
 KEY_TYPES = {"hmac": KeyType.HMAC_SHA256, "ed25519": KeyType.ED25519}
 KEY_TYPE_NAMES = {number: name for name, number in KEY_TYPES.items()}
-PERMISSIONS = {"read": Permission.READ, "trade": Permission.READ | Permission.TRADE}
 
 
 @click.group()
 def account() -> None:
-    """Open, list, freeze accounts; give them API keys."""
-
-
-def open_directory(data_dir: Path) -> tuple[VenueAddress, Store, Directory]:
-    """What every command here begins with."""
-    address = running_venue(data_dir)
-    client = open_store(address)
-    with store_errors():
-        return address, client, read_directory(client, data_dir)
-
-
-def find_account(directory: Directory, name: str) -> AccountRecord:
-    """The account of this name. Fails with exit code 1 where there is none."""
-    if name not in directory.account_by_name:
-        fail(EXIT_REFUSED, f"No account is named {name}. See `jibek account list`.")
-    return directory.account_by_name[name]
+    """Open accounts, give them API keys, freeze and unfreeze them."""
 
 
 # -- create
@@ -64,16 +37,17 @@ def find_account(directory: Directory, name: str) -> AccountRecord:
 
 @account.command()
 @click.argument("name")
-@click.option("--deposit", "deposits", multiple=True, metavar="ASSET=AMOUNT", help="What is paid in. May be repeated.")
+@click.option("--deposit", "deposits", multiple=True, metavar="ASSET=AMOUNT", help="Amount to credit. May be repeated.")
 @data_option
 @json_option
 @who_and_why(why_required=False)
 def create(name: str, deposits: tuple[str, ...], data_dir: Path, as_json: bool, who: str, why: str) -> None:
-    """Open an account, and pay into it.
+    """Open an account, and credit deposits to it.
 
     \b
       jibek account create alice
-      jibek account create alice --deposit BTC=10 --deposit KZT=500000000 --why "first client" --json
+      jibek account create alice --deposit BTC=10 --deposit KZT=500000000
+      jibek account create alice --why "first client" --json
     """
     _, client, directory = open_directory(data_dir)
     amounts = [parse_deposit(text, directory.listing) for text in deposits]
@@ -91,20 +65,11 @@ def create(name: str, deposits: tuple[str, ...], data_dir: Path, as_json: bool, 
         click.echo(f"  {asset.format(amount)} {asset.name} paid in")
 
 
-def open_account(client: Store, name: str, deposits: list[tuple[Asset, int]], *, who: str, why: str) -> int:
-    """Adds an account, pays in the amounts, and returns the account's number."""
-    _, added = execute(client, Command(kind=CommandKind.ACCOUNT_ADD), name.encode(), who=who, why=why)
-    for asset, amount in deposits:
-        command = Command(kind=CommandKind.DEPOSIT, account=added.account, asset=asset.number, amount=amount)
-        execute(client, command, who=who, why=why)
-    return added.account
-
-
 def parse_deposit(text: str, listing: Listing) -> tuple[Asset, int]:
-    """An `ASSET=AMOUNT` in smallest units.
+    """The asset and the amount, in smallest units, of an `ASSET=AMOUNT`.
 
     Raises:
-        click.UsageError: no such asset, or no amount in its scale.
+        click.UsageError: the venue has no such asset, or the amount is no decimal of its scale.
     """
     name, _, amount = text.partition("=")
     asset = listing.asset_by_name.get(name)
@@ -123,7 +88,7 @@ def parse_deposit(text: str, listing: Listing) -> tuple[Asset, int]:
 @data_option
 @json_option
 def list_accounts(data_dir: Path, as_json: bool) -> None:
-    """List all accounts.
+    """List all accounts with their states and keys.
 
     \b
       jibek account list
@@ -144,7 +109,7 @@ def list_accounts(data_dir: Path, as_json: bool) -> None:
 
 
 def summary(record: AccountRecord) -> dict[str, Any]:
-    """An account in one line."""
+    """An account as a row of the list."""
     return {
         "account": record.name,
         "number": record.number,
@@ -196,7 +161,7 @@ def show(name: str, data_dir: Path, as_json: bool) -> None:
 
 
 def _balances(client: Store, listing: Listing, number: int) -> tuple[EntryId, list[dict[str, str]]]:
-    """What the account has of each asset, and after which entry of the journal."""
+    """The account's balances, and the journal entry after which they are read."""
     try:
         settled, rows = balances_of(LedgerStore(client), number, listing.assets)
     except NotSettled as error:
@@ -232,15 +197,17 @@ def permission_names(permissions: int) -> list[str]:
 
 @account.command()
 @click.argument("name")
-@click.option("--type", "type_name", type=click.Choice(list(KEY_TYPES)), help="How the client will sign.")
+@click.option("--type", "type_name", type=click.Choice(list(KEY_TYPES)), help="Type of the new key.")
 @click.option(
     "--public-key",
     "public_key_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="PEM file with the client's own ed25519 public key. Without it a pair of keys is made.",
+    help="PEM file with the client's own ed25519 public key.  [default: make a pair of keys]",
 )
-@click.option("--may", type=click.Choice(list(PERMISSIONS)), default="trade", show_default=True, help="What it allows.")
-@click.option("--revoke", "revoked_id", metavar="KEY", help="Revoke this key instead of making one.")
+@click.option(
+    "--may", type=click.Choice(list(PERMISSIONS)), default="trade", show_default=True, help="What the key permits."
+)
+@click.option("--revoke", "revoked_id", metavar="KEY", help="Revoke this key instead of adding one.")
 @data_option
 @json_option
 @who_and_why(why_required=False)
@@ -255,10 +222,10 @@ def key(
     who: str,
     why: str,
 ) -> None:
-    """Give an account an API key, or revoke one.
+    """Add an API key to an account, or revoke one.
 
-    What is secret, an hmac secret or a private key made here, is shown this once and cannot be shown again. hmac keys
-    sign each request; ed25519 keys may also log on a session.
+    An hmac key signs each request; an ed25519 key may also log a session on. The secret of an hmac key, or the private
+    key if it is made here, is printed only this once: it cannot be shown again.
 
     \b
       jibek account key alice --type hmac --json
@@ -266,21 +233,21 @@ def key(
       jibek account key alice --revoke 6f1d…
     """
     if (type_name is None) == (revoked_id is None):
-        raise click.UsageError("say either --type or --revoke.")
+        raise click.UsageError("give either --type or --revoke.")
     if public_key_file is not None and type_name != "ed25519":
         raise click.UsageError("--public-key goes with --type ed25519.")
     public_key = None if public_key_file is None else read_public_key(public_key_file)
     address, client, directory = open_directory(data_dir)
     record = find_account(directory, name)
     if revoked_id is not None:
-        _revoke_key(client, record, revoked_id, who=who, why=why)
+        revoke_key(client, record, revoked_id, who=who, why=why)
         result: dict[str, Any] = {"account": name, "key": revoked_id, "state": "revoked"}
     else:
         assert type_name is not None
         add = KeyAdder(client, record, PERMISSIONS[may], who, why)
         made = add.hmac(address.data_dir) if type_name == "hmac" else add.ed25519(public_key)
         result = {"account": name, "type": type_name, "permissions": permission_names(PERMISSIONS[may])}
-        result |= made | {"urls": urls(address.host, address.port)}
+        result |= made | {"urls": address.urls}
     if as_json:
         print_json(result)
     else:
@@ -302,7 +269,7 @@ def read_public_key(path: Path) -> bytes:
     """The 32 bytes of an ed25519 public key in a PEM file.
 
     Raises:
-        click.UsageError: the file holds none.
+        click.UsageError: the file holds no such key.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -317,100 +284,34 @@ def read_public_key(path: Path) -> bytes:
     return loaded.public_bytes_raw()
 
 
-def new_key_id() -> str:
-    """A key id of 64 hexadecimal digits, drawn at random."""
-    return secrets.token_hex(32)
-
-
-@dataclass(frozen=True)
-class KeyAdder:
-    """Adds a key to an account and returns what the client must be given."""
-
-    client: Store
-    account: AccountRecord
-    permissions: int
-    who: str
-    why: str
-
-    def hmac(self, data_dir: Path) -> dict[str, str]:
-        """Seals a new secret into the store and then adds the key: a key without its secret could not be used."""
-        from gateway.auth.secrets import SECRETS_KEY, SecretError, load_secret_key, seal
-
-        key_id, secret = new_key_id(), secrets.token_hex(32)
-        try:
-            sealed = seal(load_secret_key(data_dir), key_id, secret.encode())
-        except SecretError as error:
-            fail(EXIT_REFUSED, f"{error}.")
-        with store_errors():
-            self.client.hset(SECRETS_KEY, key_id, sealed)
-        try:
-            self._add(key_id, KeyType.HMAC_SHA256, b"")
-        except Failure as failure:
-            # Where no answer came, the key may have been added after all, and needs its secret.
-            if failure.exit_code == EXIT_REFUSED:
-                self.client.hdel(SECRETS_KEY, key_id)
-            raise
-        return {"key": key_id, "secret": secret}
-
-    def ed25519(self, public_key: bytes | None) -> dict[str, str]:
-        """Adds the client's public key, or that of a pair made here, whose private half is kept nowhere."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-        from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-        key_id = new_key_id()
-        if public_key is not None:
-            self._add(key_id, KeyType.ED25519, public_key)
-            return {"key": key_id}
-        private_key = Ed25519PrivateKey.generate()
-        self._add(key_id, KeyType.ED25519, private_key.public_key().public_bytes_raw())
-        pem = private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        return {"key": key_id, "private_key": pem.decode()}
-
-    def _add(self, key_id: str, key_type: KeyType, public_key: bytes) -> None:
-        definition = KEY_DEFINITION.pack(KeyDefinition(key_type, self.permissions))
-        command = Command(kind=CommandKind.KEY_ADD, account=self.account.number)
-        execute(self.client, command, definition, key_id.encode(), public_key, who=self.who, why=self.why)
-
-
-def _revoke_key(client: Store, record: AccountRecord, key_id: str, *, who: str, why: str) -> None:
-    """Revokes a key, and then deletes its secret where it has one."""
-    from gateway.auth.secrets import SECRETS_KEY
-
-    command = Command(kind=CommandKind.KEY_REVOKE, account=record.number)
-    execute(client, command, key_id.encode(), who=who, why=why)
-    with store_errors():
-        client.hdel(SECRETS_KEY, key_id)
-
-
 # -- freeze and unfreeze
 
 
+freeze_options = combined(click.argument("name"), data_option, json_option, who_and_why(why_required=False))
+
+
 @account.command()
-@click.argument("name")
-@data_option
-@json_option
-@who_and_why(why_required=False)
-def freeze(name: str, data_dir: Path, as_json: bool, who: str, why: str) -> None:
-    """Freeze an account: its open orders are cancelled, and it can place none.
+@freeze_options
+def freeze(**given: Any) -> None:
+    """Freeze an account.
+
+    Its open orders are cancelled, and new ones are refused until you unfreeze it.
 
     \b
       jibek account freeze alice --why "court order 17"
     """
-    _set_frozen(CommandKind.ACCOUNT_FREEZE, name, data_dir, as_json, who, why)
+    _set_frozen(CommandKind.ACCOUNT_FREEZE, **given)
 
 
 @account.command()
-@click.argument("name")
-@data_option
-@json_option
-@who_and_why(why_required=False)
-def unfreeze(name: str, data_dir: Path, as_json: bool, who: str, why: str) -> None:
-    """Lift the freeze of an account.
+@freeze_options
+def unfreeze(**given: Any) -> None:
+    """Unfreeze an account, so that it may place orders again.
 
     \b
       jibek account unfreeze alice --why "order 17 withdrawn"
     """
-    _set_frozen(CommandKind.ACCOUNT_UNFREEZE, name, data_dir, as_json, who, why)
+    _set_frozen(CommandKind.ACCOUNT_UNFREEZE, **given)
 
 
 def _set_frozen(kind: CommandKind, name: str, data_dir: Path, as_json: bool, who: str, why: str) -> None:

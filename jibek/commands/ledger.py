@@ -1,12 +1,11 @@
-"""The `jibek ledger …` commands: what the books say, the proof that they are right, and money in and out.
+"""`jibek ledger …`: balances and transfers, the proof that they are right, deposits and withdrawals.
 
-The commands find a running venue by its data folder. Reports read the ledger in the store and change nothing; `deposit`
-and `withdraw` are commands in the journal, which names who gave them and why.
+Reports read the ledger in the store of a running venue and change nothing. `deposit` and `withdraw` are commands in the
+journal, which records the operator and the reason.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,21 +18,15 @@ from engine.journal import EntryId
 from engine.listing import Asset
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from engine.records import AMOUNT_MAX, Command, CommandKind
-from jibek.console.changes import execute, who_and_why
-from jibek.console.output import (
-    Column,
-    data_option,
-    fail,
-    find_venue,
-    json_option,
-    open_store,
-    print_json,
-    print_table,
-    store_errors,
-)
-from ledger.accounts import AccountKind
+from jibek.console.books import print_reconciliation, print_trial_balance, reconciliation_json, trial_balance_json
+from jibek.console.changes import execute
+from jibek.console.failure import fail, store_errors
+from jibek.console.live import progress_shown
+from jibek.console.options import combined, data_option, json_option, who_and_why
+from jibek.console.output import Column, print_json, print_table
+from jibek.venue.address import find_venue, open_store
 from ledger.names import Names
-from ledger.reconciliation import Progress, Reconciliation, reconcile
+from ledger.reconciliation import reconcile
 from ledger.reports import (
     BalanceRow,
     Transaction,
@@ -55,26 +48,17 @@ from ledger.store import LedgerBroken, LedgerStore
 
 JOURNAL_LIMIT = 20
 JOURNAL_LIMIT_MAX = 100_000
-KIND_TITLES = {
-    AccountKind.CLIENT: "clients: available",
-    AccountKind.HOLD: "held for open orders",
-    AccountKind.FEE: "house: fees",
-    AccountKind.CUSTODY: "custody",
-    AccountKind.CLEARING: "clearing",
-}
-
-
 RowT = TypeVar("RowT", BalanceRow, TrialRow)
 
 
 @click.group()
 def ledger() -> None:
-    """What the books say, and the proof that they are right."""
+    """Inspect the ledger, reconcile it, deposit and withdraw."""
 
 
 @contextmanager
 def opened(data_dir: Path) -> Iterator[LedgerStore]:
-    """The ledger of a venue; what goes wrong with it inside the block ends the command with one sentence."""
+    """The ledger of a venue. Errors of the store and of the ledger inside the block end the command with one sentence."""
     client = open_store(find_venue(data_dir))
     try:
         with store_errors():
@@ -88,13 +72,15 @@ def opened(data_dir: Path) -> Iterator[LedgerStore]:
 
 
 @ledger.command()
-@click.option("--account", metavar="NAME", help="Only this account; `house` is the venue's own.")
+@click.option("--account", metavar="NAME", help="Only this account. The venue's own is `house`.")
 @click.option("--asset", "asset_name", metavar="ASSET", help="Only this asset.")
-@click.option("--nonzero", is_flag=True, help="Leave out accounts that have nothing.")
+@click.option("--nonzero", is_flag=True, help="Leave out balances of zero.")
 @json_option
 @data_option
 def balances(data_dir: Path, account: str | None, asset_name: str | None, nonzero: bool, as_json: bool) -> None:
-    """What each account has: available, held for open orders, and both together.
+    """Show the balances of all accounts, or of one.
+
+    Available is what the account can use, held is set aside for its open orders.
 
     \b
       jibek ledger balances --nonzero
@@ -139,7 +125,10 @@ def _balance_json(row: BalanceRow, names: Names) -> dict[str, str]:
 @json_option
 @data_option
 def trial_balance_command(data_dir: Path, asset_name: str | None, as_json: bool) -> None:
-    """The sum of all accounts of each kind; debits equal credits in every asset.
+    """Check that debits equal credits in every asset.
+
+    It prints the sums over all accounts of each kind. The exit code is 1 if debits and credits differ, or if no account
+    was ever used.
 
     \b
       jibek ledger trial-balance
@@ -154,47 +143,9 @@ def trial_balance_command(data_dir: Path, asset_name: str | None, as_json: bool)
     else:
         print_trial_balance(snapshot.id, rows, names)
     if not rows:
-        fail(EXIT_REFUSED, "No account was ever touched: there is nothing to balance.")
+        fail(EXIT_REFUSED, "No account was ever used: there is nothing to balance.")
     if unbalanced := [names.asset(total.asset).name for total in trial_totals(rows) if not total.is_balanced()]:
         fail(EXIT_REFUSED, f"Debits and credits differ in {', '.join(unbalanced)}: run `jibek ledger reconcile`.")
-
-
-def print_trial_balance(id: EntryId, rows: list[TrialRow], names: Names) -> None:
-    """Prints the trial balance with a total and a difference for each asset."""
-    lines = []
-    for total in trial_totals(rows):
-        asset = names.asset(total.asset)
-        for row in rows:
-            if row.asset == total.asset:
-                debit, credit = (asset.format(amount) if amount else "" for amount in (row.debit, row.credit))
-                lines.append([asset.name, KIND_TITLES[row.kind], f"{row.accounts:,}", debit, credit])
-        lines.append([asset.name, "total", "", asset.format(total.debit), asset.format(total.credit)])
-        lines.append([asset.name, "difference", "", "", asset.format(total.debit - total.credit)])
-    titles = [
-        Column("asset"),
-        Column("accounts"),
-        *(Column(title, right=True) for title in ("number", "debit", "credit")),
-    ]
-    print_table(titles, lines, title="Trial balance", footer=f"after entry {id}")
-
-
-def trial_balance_json(id: EntryId, rows: list[TrialRow], names: Names) -> dict[str, Any]:
-    """The trial balance as JSON."""
-    totals = trial_totals(rows)
-    return {
-        "id": str(id),
-        "balanced": bool(totals) and all(total.is_balanced() for total in totals),
-        "rows": [
-            {
-                "asset": names.asset(row.asset).name,
-                "kind": row.kind.name.lower(),
-                "accounts": row.accounts,
-                "debit": names.asset(row.asset).format(row.debit),
-                "credit": names.asset(row.asset).format(row.credit),
-            }
-            for row in rows
-        ],
-    }
 
 
 @ledger.command("journal")
@@ -202,12 +153,14 @@ def trial_balance_json(id: EntryId, rows: list[TrialRow], names: Names) -> dict[
 @click.option("--entry", "entry_text", metavar="ID", help="Only this entry, such as 1-20.")
 @click.option(
     "--limit", type=click.IntRange(1, JOURNAL_LIMIT_MAX), default=JOURNAL_LIMIT, show_default=True,
-    help="The newest so many transactions.",
+    help="Number of transactions, the newest.",
 )  # fmt: skip
 @json_option
 @data_option
 def journal_command(data_dir: Path, account: str | None, entry_text: str | None, limit: int, as_json: bool) -> None:
-    """The transfers, oldest first, in the form that hledger reads: debits positive, credits negative.
+    """Print the newest transfers, in the format of hledger.
+
+    The oldest of them comes first; debits are positive, credits negative.
 
     \b
       jibek ledger journal --account alice --limit 5
@@ -255,13 +208,15 @@ def _transaction_json(transaction: Transaction, names: Names) -> dict[str, Any]:
 @json_option
 @data_option
 def reconcile_command(data_dir: Path, as_json: bool) -> None:
-    """Computes the books again from the events and compares everything; exit code 0 only if every check passed.
+    """Compute the ledger again from the events, and compare.
+
+    It prints each check with the number of items it looked at. The exit code is 1 if one fails.
 
     \b
       jibek ledger reconcile
       jibek ledger reconcile --json
     """
-    with opened(data_dir) as store, progress_shown("walking through the events") as progress:
+    with opened(data_dir) as store, progress_shown("reading the events") as progress:
         result = reconcile(store, progress=progress)
     if as_json:
         print_json(reconciliation_json(result))
@@ -272,96 +227,56 @@ def reconcile_command(data_dir: Path, as_json: bool) -> None:
         fail(EXIT_REFUSED, f"{failed} of {len(result.checks)} checks failed.")
 
 
-def print_reconciliation(result: Reconciliation) -> None:
-    """Prints each check with how many items it looked at."""
-    columns = [Column("check"), Column("looked at", right=True), Column("result"), Column("")]
-    rows = [
-        [check.name, f"{check.looked_at:,}", "pass" if check.passed else "FAIL", check.detail]
-        for check in result.checks
-    ]
-    print_table(columns, rows, title="Reconciliation", footer=f"after entry {result.id}")
-
-
-def reconciliation_json(result: Reconciliation) -> dict[str, Any]:
-    """The reconciliation as JSON."""
-    return {
-        "id": str(result.id),
-        "passed": result.passed,
-        "checks": [
-            {"name": check.name, "looked_at": check.looked_at, "passed": check.passed, "detail": check.detail}
-            for check in result.checks
-        ],
-    }
-
-
-@contextmanager
-def progress_shown(text: str) -> Iterator[Progress]:
-    """A progress bar on standard error while it is a terminal; nothing otherwise."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as ProgressBar
-
-    with ProgressBar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(text)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+money_options = combined(
+    click.argument("account"),
+    click.argument("amount"),
+    click.argument("asset"),
+    who_and_why(why_required=True),
+    json_option,
+    data_option,
+)
 
 
 @ledger.command()
-@click.argument("account")
-@click.argument("amount")
-@click.argument("asset")
-@who_and_why(why_required=True)
-@json_option
-@data_option
-def deposit(data_dir: Path, account: str, amount: str, asset: str, who: str, why: str, as_json: bool) -> None:
-    """Credits AMOUNT of ASSET to ACCOUNT.
+@money_options
+def deposit(**given: Any) -> None:
+    """Credit AMOUNT of ASSET to ACCOUNT.
 
     \b
       jibek ledger deposit alice 10 BTC --why "transfer 4711"
     """
-    _move_money(CommandKind.DEPOSIT, data_dir, account, amount, asset, who, why, as_json)
+    _move_money(CommandKind.DEPOSIT, **given)
 
 
 @ledger.command()
-@click.argument("account")
-@click.argument("amount")
-@click.argument("asset")
-@who_and_why(why_required=True)
-@json_option
-@data_option
-def withdraw(data_dir: Path, account: str, amount: str, asset: str, who: str, why: str, as_json: bool) -> None:
-    """Takes AMOUNT of ASSET from what ACCOUNT has available.
+@money_options
+def withdraw(**given: Any) -> None:
+    """Debit AMOUNT of ASSET from ACCOUNT.
+
+    It is refused if the account has less available.
 
     \b
       jibek ledger withdraw alice 2.5 BTC --why "asked for by letter"
     """
-    _move_money(CommandKind.WITHDRAW, data_dir, account, amount, asset, who, why, as_json)
+    _move_money(CommandKind.WITHDRAW, **given)
 
 
 def _move_money(
-    kind: CommandKind,
-    data_dir: Path,
-    account_name: str,
-    amount_text: str,
-    asset_name: str,
-    who: str,
-    why: str,
-    as_json: bool,
+    kind: CommandKind, account: str, amount: str, asset: str, who: str, why: str, data_dir: Path, as_json: bool
 ) -> None:
-    """Gives the command, waits for its event, and says what came of it."""
+    """Sends the command, waits for its event, and prints the result."""
     with opened(data_dir) as store:
-        account = _account(store, account_name)
-        asset = _asset(store.names(()), asset_name)
-        amount = _amount(asset, amount_text)
-        command = Command(kind=kind, account=account, asset=asset.number, amount=amount)
+        number = _account(store, account)
+        listed = _asset(store.names(()), asset)
+        units = _amount(listed, amount)
+        command = Command(kind=kind, account=number, asset=listed.number, amount=units)
         id, _ = execute(store.client, command, who=who, why=why)
+    text = listed.format(units)
     if as_json:
-        print_json({"id": str(id), "account": account_name, "asset": asset.name, "amount": asset.format(amount)})
+        print_json({"id": str(id), "account": account, "asset": listed.name, "amount": text})
         return
     what = "Deposited {} {} to {}" if kind == CommandKind.DEPOSIT else "Withdrew {} {} from {}"
-    click.echo(f"{what.format(asset.format(amount), asset.name, account_name)} in entry {id}.")
+    click.echo(f"{what.format(text, listed.name, account)} in entry {id}.")
 
 
 # -- what the options name
@@ -384,7 +299,7 @@ def _asset(names: Names, name: str) -> Asset:
 
 
 def _of_asset(rows: list[RowT], names: Names, name: str | None) -> list[RowT]:
-    """The rows of one asset; all of them where none is named."""
+    """The rows of one asset, or all rows if none is named."""
     if name is None:
         return rows
     number = _asset(names, name).number

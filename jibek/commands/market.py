@@ -1,38 +1,26 @@
-"""`jibek market …`: what is traded, the books, halts."""
+"""`jibek market …`: list and show markets, show their books, halt and resume them."""
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.parse
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import click
 
-from engine.decimals import format_decimal
-from engine.listing import Listing, Market
-from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
-from engine.records import PRICE_SCALE, Command, CommandKind, MarketState
-from jibek.commands.account import open_directory
-from jibek.commands.venue import running_venue, urls
-from jibek.console.changes import execute, who_and_why
-from jibek.console.output import Column, data_option, fail, json_option, print_json, print_table
-
-HTTP_TIMEOUT_S = 10.0
+from engine.listing import Market
+from engine.records import Command, CommandKind, MarketState
+from jibek.client.rest import fetch
+from jibek.console.changes import execute
+from jibek.console.options import combined, data_option, json_option, who_and_why
+from jibek.console.output import Column, print_json, print_table
+from jibek.console.text import percent_text, price_text, quantity_text
+from jibek.venue.address import running_venue
+from jibek.venue.directory import find_market, open_directory
 
 
 @click.group()
 def market() -> None:
-    """List and show markets; halt and resume them."""
-
-
-def find_market(listing: Listing, symbol: str) -> Market:
-    """The market of this symbol. Fails with exit code 1 where there is none."""
-    if symbol not in listing.market_by_symbol:
-        fail(EXIT_REFUSED, f"No market is named {symbol}; there are {', '.join(listing.market_by_symbol)}.")
-    return listing.market_by_symbol[symbol]
+    """List and show markets, show their books, halt and resume them."""
 
 
 # -- list and show
@@ -42,7 +30,7 @@ def find_market(listing: Listing, symbol: str) -> Market:
 @data_option
 @json_option
 def list_markets(data_dir: Path, as_json: bool) -> None:
-    """List all markets.
+    """List all markets with their ticks, lots and fees.
 
     \b
       jibek market list
@@ -60,7 +48,7 @@ def list_markets(data_dir: Path, as_json: bool) -> None:
     rows = [
         [
             each["market"], each["base"], each["quote"], each["tick"], each["lot"],
-            percent(each["maker_fee_ppm"]), percent(each["taker_fee_ppm"]), each["state"],
+            percent_text(each["maker_fee_ppm"]), percent_text(each["taker_fee_ppm"]), each["state"],
         ]
         for each in found
     ]  # fmt: skip
@@ -72,7 +60,7 @@ def list_markets(data_dir: Path, as_json: bool) -> None:
 @data_option
 @json_option
 def show(symbol: str, data_dir: Path, as_json: bool) -> None:
-    """Show a market: tick, lot, fees and limits.
+    """Show one market: tick, lot, fees and limits.
 
     \b
       jibek market show BTCKZT
@@ -87,7 +75,7 @@ def show(symbol: str, data_dir: Path, as_json: bool) -> None:
 
 
 def summary(market: Market) -> dict[str, Any]:
-    """A market in one line. Prices are in the quote asset, the lot in the base asset."""
+    """A market as a row of the list. Prices are in the quote asset, the lot in the base asset."""
     return {
         "market": market.symbol,
         "base": market.base.name,
@@ -114,32 +102,6 @@ def details(market: Market) -> dict[str, Any]:
     }
 
 
-def price_text(market: Market, ticks: int) -> str:
-    """A price as a decimal without zeros at its end."""
-    return _without_end_zeros(format_decimal(ticks * market.definition.tick_e8, PRICE_SCALE))
-
-
-def quantity_text(market: Market, lots: int) -> str:
-    """A quantity as a decimal without zeros at its end."""
-    return _without_end_zeros(market.base.format(lots * market.definition.lot_units))
-
-
-def _without_end_zeros(text: str) -> str:
-    """
-    >>> _without_end_zeros("1000.00000000"), _without_end_zeros("0.00001000"), _without_end_zeros("100")
-    ('1000', '0.00001', '100')
-    """
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def percent(ppm: int) -> str:
-    """
-    >>> percent(1500)
-    '0.15%'
-    """
-    return _without_end_zeros(format_decimal(ppm, 4)) + "%"
-
-
 # -- book
 
 
@@ -149,15 +111,13 @@ def percent(ppm: int) -> str:
 @data_option
 @json_option
 def book(symbol: str, limit: int, data_dir: Path, as_json: bool) -> None:
-    """Show the best price levels of a market, as the gateway gives them to clients.
+    """Show the best price levels of a market, as clients see them.
 
     \b
       jibek market book BTCKZT
       jibek market book BTCKZT --limit 100 --json
     """
-    address = running_venue(data_dir)
-    query = urllib.parse.urlencode({"symbol": symbol, "limit": limit})
-    depth = fetch(f"{urls(address.host, address.port)['http']}/depth?{query}")
+    depth = fetch(f"{running_venue(data_dir).urls['http']}/depth", symbol=symbol, limit=str(limit))
     if as_json:
         print_json(depth)
         return
@@ -171,68 +131,51 @@ def book(symbol: str, limit: int, data_dir: Path, as_json: bool) -> None:
     print_table(columns, rows, title=symbol, footer=f"update {depth['lastUpdateId']}")
 
 
-def fetch(url: str) -> Any:
-    """The JSON at a URL of the gateway. Fails with exit code 1 where it is refused, 3 where no gateway answers."""
-    try:
-        with urllib.request.urlopen(url, timeout=HTTP_TIMEOUT_S) as response:
-            return json.load(response)
-    except urllib.error.HTTPError as error:
-        fail(EXIT_REFUSED, _message_of(error))
-    except (OSError, ValueError) as error:
-        fail(EXIT_UNREACHABLE, f"The gateway does not answer ({error}): see `jibek status`.")
-
-
-def _message_of(error: urllib.error.HTTPError) -> str:
-    try:
-        return str(json.load(error)["msg"])
-    except (ValueError, KeyError, TypeError):
-        return str(error)
-
-
 # -- halt and resume
 
 
-def target_options(command: Any) -> Any:
-    """A symbol, or --all for the whole venue."""
-    whole = click.option("--all", "whole_venue", is_flag=True, help="The whole venue instead of one market.")
-    return click.argument("symbol", required=False)(whole(command))
+state_options = combined(
+    click.argument("symbol", required=False),
+    click.option("--all", "whole_venue", is_flag=True, help="The whole venue instead of one market."),
+    data_option,
+    json_option,
+    who_and_why(why_required=False),
+)
 
 
 @market.command()
-@target_options
-@data_option
-@json_option
-@who_and_why(why_required=False)
-def halt(symbol: str | None, whole_venue: bool, data_dir: Path, as_json: bool, who: str, why: str) -> None:
-    """Halt a market, or the whole venue: no order can be placed, orders can still be cancelled.
+@state_options
+def halt(**given: Any) -> None:
+    """Halt a market, or the whole venue.
+
+    New orders are refused; open orders can be cancelled.
 
     \b
       jibek market halt BTCKZT --why "wrong tick in the feed"
       jibek market halt --all --why "evacuation drill"
     """
-    _set_state(MarketState.HALTED, symbol, whole_venue, data_dir, as_json, who, why)
+    _set_state(MarketState.HALTED, **given)
 
 
 @market.command()
-@target_options
-@data_option
-@json_option
-@who_and_why(why_required=False)
-def resume(symbol: str | None, whole_venue: bool, data_dir: Path, as_json: bool, who: str, why: str) -> None:
-    """Resume a market, or the whole venue. A market that was halted by itself stays so when the venue is resumed.
+@state_options
+def resume(**given: Any) -> None:
+    """Resume a market, or the whole venue.
+
+    A market that you halted by its symbol stays halted when you resume the whole venue.
 
     \b
       jibek market resume BTCKZT --why "feed is right again"
       jibek market resume --all
     """
-    _set_state(MarketState.TRADING, symbol, whole_venue, data_dir, as_json, who, why)
+    _set_state(MarketState.TRADING, **given)
 
 
 def _set_state(
     state: MarketState, symbol: str | None, whole_venue: bool, data_dir: Path, as_json: bool, who: str, why: str
 ) -> None:
     if (symbol is None) != whole_venue:
-        raise click.UsageError("name a market, or say --all for the whole venue.")
+        raise click.UsageError("name a market, or give --all for the whole venue.")
     _, client, directory = open_directory(data_dir)
     number = 0 if symbol is None else find_market(directory.listing, symbol).number
     execute(client, Command(kind=CommandKind.MARKET_STATE_SET, market=number, state=state), who=who, why=why)

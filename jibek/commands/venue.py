@@ -1,4 +1,4 @@
-"""`jibek up`, `down`, `status`, `logs` and `reset`: the life of a venue."""
+"""`jibek up`, `down`, `status`, `logs` and `reset`: starting, stopping and watching a venue."""
 
 from __future__ import annotations
 
@@ -16,48 +16,17 @@ from typing import Any, TextIO
 import click
 
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, STORE_VARIABLE
-from jibek.console.output import (
-    Column,
-    VenueAddress,
-    data_option,
-    fail,
-    find_venue,
-    json_option,
-    open_store,
-    print_json,
-    print_table,
-    store_errors,
-)
+from jibek.console.failure import fail, store_errors
+from jibek.console.options import data_option, json_option
+from jibek.console.output import Column, print_json, print_table
+from jibek.venue.address import open_store, running_venue, urls
 from jibek.venue.children import CRASHES_MAX
 from jibek.venue.folder import DataFolder
 from jibek.venue.launch import LaunchFailed, VenueOptions, launch
+from jibek.venue.services import LOG_NAMES
 
 STOP_WAIT_S = 60.0
 FOLLOW_INTERVAL_S = 0.2
-SERVICES = ("store", "engine", "settlement", "gateway")
-
-
-def urls(host: str, port: int) -> dict[str, str]:
-    """Where clients find a venue.
-
-    >>> urls("127.0.0.1", 9443)["ws_api"]
-    'ws://127.0.0.1:9443/ws-api/v3'
-    """
-    place = f"{f'[{host}]' if ':' in host else host}:{port}"
-    return {
-        "ws_api": f"ws://{place}/ws-api/v3",
-        "ws": f"ws://{place}/ws",
-        "stream": f"ws://{place}/stream",
-        "http": f"http://{place}/api/v3",
-    }
-
-
-def running_venue(data_dir: Path) -> VenueAddress:
-    """The venue that runs on the data folder. Fails with exit code 3 where none does."""
-    address = find_venue(data_dir)
-    if not address.is_running():
-        fail(EXIT_UNREACHABLE, f"The venue on {data_dir} has died: `jibek up` starts it again and recovers.")
-    return address
 
 
 # -- up
@@ -65,23 +34,30 @@ def running_venue(data_dir: Path) -> VenueAddress:
 
 @click.command()
 @data_option
-@click.option("--venue", type=click.Path(dir_okay=False, path_type=Path), help="A venue.toml for a new venue.")
+@click.option(
+    "--venue",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The venue.toml of a new venue.  [default: the built-in markets]",
+)
 @click.option(
     "--store",
     metavar="URL",
     envvar=STORE_VARIABLE,
     show_envvar=True,
-    help="A Valkey or Redis of your own instead of the embedded one.",
+    help="Your own Valkey or Redis instead of the embedded one.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=9443, show_default=True, help="The port to listen on.")
-@click.option("--engine", type=click.Choice(["compiled", "reference"]), default="compiled", show_default=True)
+@click.option(
+    "--engine", type=click.Choice(["compiled", "reference"]), default="compiled", show_default=True,
+    help="The Cython engine, or its specification in Python: same events, slower.",
+)  # fmt: skip
 @click.option(
     "--crashes-max",
     type=click.IntRange(2),
     default=CRASHES_MAX,
     show_default=True,
-    help="Crashes of one process within a minute after which it stays down.",
+    help="Crashes of one process within a minute before it stays down.",
 )
 @click.option("--detach", is_flag=True, help="Return when the venue is ready, and leave it running.")
 @click.option("--ready-fd", type=int, hidden=True)
@@ -96,10 +72,13 @@ def up(
     detach: bool,
     ready_fd: int | None,
 ) -> None:
-    """Start the venue and watch its processes until Ctrl-C or `jibek down`.
+    """Start the venue, and watch its processes until Ctrl-C or `jibek down`.
 
-    A new data folder gets the markets of --venue, else the default ones; after that they change by command only. What
-    has crashed is started again; what crashes too often stays down, and the exit code is then 1.
+    A new data folder gets the markets of --venue; later they change only by command. A process that crashes is
+    restarted; one that crashes too often stays down.
+
+    Exit codes: 0 stopped in order, 1 could not start or a process stayed down, 2 wrong usage, 3 the store cannot be
+    reached.
 
     \b
       jibek up
@@ -108,7 +87,7 @@ def up(
     """
     options = VenueOptions(data_dir, venue, store, host, port, engine, crashes_max)
     if detach:
-        _start_in_background(options)
+        _start_detached(options)
         return
     from engine.venue_file import VenueError
     from jibek.venue.folder import FolderLocked
@@ -119,13 +98,13 @@ def up(
 
     def when_ready() -> None:
         _say(_welcome(options))
-        _tell(ready_fd, {"ready": True})
+        _answer(ready_fd, {"ready": True})
 
     try:
         code = supervisor.run(when_ready)
     except (FolderLocked, StartFailed, StoreUnavailable, VenueError, OSError) as error:
         exit_code = error.exit_code if isinstance(error, StartFailed) else EXIT_REFUSED
-        _tell(ready_fd, {"error": str(error), "exit_code": exit_code})
+        _answer(ready_fd, {"error": str(error), "exit_code": exit_code})
         fail(exit_code, str(error))
     sys.exit(code)
 
@@ -144,15 +123,15 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _tell(ready_fd: int | None, message: dict[str, Any]) -> None:
-    """Answers the `jibek up --detach` that waits at the other end, where there is one."""
+def _answer(ready_fd: int | None, message: dict[str, Any]) -> None:
+    """Answers the process that waits at the other end of the pipe, if `--ready-fd` names one."""
     if ready_fd is not None:
         with contextlib.suppress(BrokenPipeError):
             os.write(ready_fd, json.dumps(message).encode() + b"\n")
         os.close(ready_fd)
 
 
-def _start_in_background(options: VenueOptions) -> None:
+def _start_detached(options: VenueOptions) -> None:
     try:
         launch(options, tied=False).wait_until_ready()
     except LaunchFailed as failed:
@@ -166,7 +145,9 @@ def _start_in_background(options: VenueOptions) -> None:
 @click.command()
 @data_option
 def down(data_dir: Path) -> None:
-    """Stop the venue, in order, and wait until all its processes have ended.
+    """Stop the venue in order, and wait until all its processes have ended.
+
+    Exit codes: 0 stopped, 1 not stopped within 60 s, 3 no venue runs there.
 
     \b
       jibek down
@@ -177,7 +158,7 @@ def down(data_dir: Path) -> None:
         fail(EXIT_UNREACHABLE, f"No venue runs on {data_dir}.")
     holder = folder.holder()
     if holder is not None:
-        # Where it has died, its processes are on their way out and only have to be waited for.
+        # If it has died, its processes are about to end, and this only waits for them.
         with contextlib.suppress(ProcessLookupError):
             os.kill(holder, signal.SIGTERM)
     deadline = time.monotonic() + STOP_WAIT_S
@@ -195,9 +176,9 @@ def down(data_dir: Path) -> None:
 @data_option
 @json_option
 def status(data_dir: Path, as_json: bool) -> None:
-    """Show the processes of the venue, how far each part has come, and the memory in use.
+    """Show the venue's processes, how far each part has come, and its memory.
 
-    The exit code is 1 where a process is not ready.
+    Exit codes: 0 every process is ready, 1 one is not, 3 no venue runs there.
 
     \b
       jibek status
@@ -227,7 +208,7 @@ def _print_status(found: dict[str, Any]) -> None:
     ]
     print_table(columns, rows, title=f"Venue on {found['data']}, {found['engine']} engine, {found['urls']['ws_api']}")
     click.echo()
-    columns = [Column("part"), Column("stands at", right=True), Column("entries behind", right=True)]
+    columns = [Column("part"), Column("last entry", right=True), Column("entries behind", right=True)]
     rows = [[each["name"], each["id"], str(each["lag_entries"])] for each in found["positions"]]
     store = found["store"]
     footer = f"The store holds {_megabytes(store['memory_bytes'])} of {_megabytes(store['memory_bytes_max'])}."
@@ -243,9 +224,11 @@ def _megabytes(size: int | None) -> str:
 
 @click.command()
 @data_option
-@click.argument("service", type=click.Choice([*SERVICES, "up"]), required=False)
-@click.option("-f", "--follow", is_flag=True, help="Go on printing what is added, until Ctrl-C.")
-@click.option("-n", "--lines", type=click.IntRange(0), default=20, show_default=True, help="Lines of each log.")
+@click.argument("service", type=click.Choice(LOG_NAMES), required=False)
+@click.option("-f", "--follow", is_flag=True, help="Print new lines as they come, until Ctrl-C.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(0), default=20, show_default=True, help="Number of lines of each log."
+)
 def logs(data_dir: Path, service: str | None, follow: bool, lines: int) -> None:
     """Print the last lines of the logs, of one process or of all.
 
@@ -255,7 +238,7 @@ def logs(data_dir: Path, service: str | None, follow: bool, lines: int) -> None:
       jibek logs -f engine
     """
     folder = DataFolder(data_dir)
-    names = [service] if service else [name for name in (*SERVICES, "up") if (folder.logs / f"{name}.log").exists()]
+    names = [service] if service else [name for name in LOG_NAMES if (folder.logs / f"{name}.log").exists()]
     files = {name: folder.logs / f"{name}.log" for name in names}
     missing = [str(path) for path in files.values() if not path.exists()]
     if missing or not files:
@@ -287,7 +270,7 @@ def _follow(files: dict[str, Path]) -> None:
 
 
 def _new_lines(open_files: dict[str, TextIO], name: str, path: Path) -> Iterator[str]:
-    """What was added to a log since last time, also when a new file has taken its place."""
+    """What was added to a log since the last call, also if a new file has replaced it."""
     while line := open_files[name].readline():
         yield line.rstrip("\n")
     with contextlib.suppress(FileNotFoundError):
@@ -301,11 +284,11 @@ def _new_lines(open_files: dict[str, TextIO], name: str, path: Path) -> Iterator
 
 @click.command()
 @data_option
-@click.option("--yes", is_flag=True, help="Do it: accounts, orders and balances of this venue are gone after it.")
+@click.option("--yes", is_flag=True, help="Confirm: permanently deletes all accounts, orders and balances.")
 def reset(data_dir: Path, yes: bool) -> None:
-    """Delete the venue's data folder. There is no way back, so it asks for --yes, and the venue must be down.
+    """Delete the venue's data folder. You cannot undo this, so it needs --yes, and the venue must be down.
 
-    The content of a store of your own (`jibek up --store URL`) is not touched.
+    The content of your own store (`jibek up --store URL`) is not touched.
 
     \b
       jibek down && jibek reset --yes
@@ -314,7 +297,7 @@ def reset(data_dir: Path, yes: bool) -> None:
     if not folder.lock_file.exists():
         fail(EXIT_UNREACHABLE, f"{data_dir} is not the data folder of a venue.")
     if not yes:
-        raise click.UsageError(f"this deletes {folder.path}: say --yes.")
+        raise click.UsageError(f"this deletes {folder.path}: confirm with --yes.")
     if folder.is_locked():
         fail(EXIT_REFUSED, f"A venue runs on {data_dir}: stop it with `jibek down` first.")
     shutil.rmtree(folder.path)

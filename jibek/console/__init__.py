@@ -1,1 +1,1 @@
-"""What commands share: options, output, failures."""
+"""What all commands share: failures, options, output, changes."""

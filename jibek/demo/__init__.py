@@ -1,1 +1,1 @@
-"""The demonstration: traders and their view."""
+"""The demo: bots that trade on a venue, what it shows, and its proof."""

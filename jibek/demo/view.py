@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: the markets as the public streams tell them, and how far the ledger is behind."""
+"""What the demo shows while it runs: the markets, from the public streams, and how far the ledger lags behind."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from websockets.asyncio.client import connect
 
-from jibek.demo.traders import Game
-from jibek.words import counted
+from jibek.console.text import counted, without_trailing_zeros
+from jibek.demo.traders import DemoMarket
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -43,7 +43,7 @@ class MarketView:
 
 
 async def watch(url: str, views: dict[str, MarketView]) -> None:
-    """Keeps the views current, until it is cancelled."""
+    """Keeps the views up to date, until it is cancelled."""
     streams = "/".join(f"{symbol.lower()}@{name}" for symbol in views for name in ("bookTicker", "trade"))
     async with connect(f"{url}?streams={streams}", compression=None) as connection:
         async for message in connection:
@@ -52,7 +52,7 @@ async def watch(url: str, views: dict[str, MarketView]) -> None:
 
 
 class Rate:
-    """How fast a count grows, over the last few seconds; it begins at zero."""
+    """How fast a count grows, over the last few seconds; the count begins at zero."""
 
     def __init__(self, now_s: float) -> None:
         self._samples: deque[tuple[float, int]] = deque([(now_s, 0)])
@@ -67,31 +67,31 @@ class Rate:
 
 
 @dataclass
-class Moment:
+class DemoSnapshot:
     """Everything that is shown at once."""
 
     seconds: float
-    games: list[Game]
+    markets: list[DemoMarket]
     views: dict[str, MarketView]
     orders_per_s: dict[str, float]
     ledger_lag_entries: int
 
     @property
     def summary(self) -> str:
-        orders = sum(game.statistics.orders for game in self.games)
+        orders = sum(market.statistics.orders for market in self.markets)
         trades = sum(view.trades for view in self.views.values())
         return (
             f"{self.seconds:.0f} s: {counted(orders, 'order')}, {sum(self.orders_per_s.values()):,.0f} a second; {counted(trades, 'trade')}; "
-            f"answer in {median_ms(self.games):.1f} ms; ledger {counted(self.ledger_lag_entries, 'entry')} behind"
+            f"reply in {median_ms(self.markets):.1f} ms; ledger {counted(self.ledger_lag_entries, 'entry')} behind"
         )
 
     def line(self) -> str:
-        """The moment as one line of plain text."""
+        """The snapshot as one line of plain text."""
         markets = (f"{view.symbol} {short(view.bid)} / {short(view.ask)}" for view in self.views.values())
         return f"{self.summary} | {' | '.join(markets)}"
 
     def table(self) -> Table:
-        """The moment as it is drawn on a terminal."""
+        """The snapshot as it is drawn on a terminal."""
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
         from rich.text import Text
@@ -111,19 +111,18 @@ class Moment:
         return table
 
 
-def median_ms(games: Iterable[Game]) -> float:
+def median_ms(markets: Iterable[DemoMarket]) -> float:
     """The median of the last round trips of all traders."""
-    return 1000 * median([seconds for game in games for seconds in game.statistics.round_trips_s] or [0.0])
+    return 1000 * median([seconds for market in markets for seconds in market.statistics.round_trips_s] or [0.0])
 
 
 def short(price: str) -> str:
-    """A price for people: without the zeros at its end, with separators. There is none where a side is empty.
+    """A price for people: without trailing zeros, with separators between thousands; a dash if a side is empty.
 
     >>> short("45000000.00000000"), short("505.10000000"), short("0.00000000"), short("")
     ('45,000,000', '505.1', '-', '-')
     """
     if not price.strip("0."):
         return "-"
-    whole, _, fraction = price.partition(".")
-    fraction = fraction.rstrip("0")
+    whole, _, fraction = without_trailing_zeros(price).partition(".")
     return f"{int(whole):,}" + (f".{fraction}" if fraction else "")

@@ -1,7 +1,7 @@
-"""One connection of the load generator: few objects a request, so that the venue and not this is what is measured.
+"""One connection of the load generator. It makes few objects a request, so that the venue is measured and not the generator.
 
-`websockets.client.ClientProtocol` shakes hands; from then on frames are made and taken apart right here. Requests that are
-due together leave in one write. A reply is known by its id, which stands first; only a refusal is read as JSON.
+`websockets.client.ClientProtocol` shakes hands; from then on this module makes and reads frames itself. Requests that are
+due together leave in one write. A reply is found by its id, which comes first; only a refusal is read as JSON.
 
 Cost: about 3 µs of CPU for a request and its reply.
 """
@@ -21,6 +21,7 @@ from websockets.client import ClientProtocol
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from jibek.client.trading import MESSAGE_BYTES_MAX, REPLY_TIMEOUT_S
 from jibek.load.histogram import Histogram
 
 try:
@@ -28,11 +29,10 @@ try:
 except ImportError:
     from websockets.utils import apply_mask
 
-MESSAGE_BYTES_MAX = 16 << 20
 _WHOLE_TEXT, _PING, _CLOSE = 0x81, 0x89, 0x88
 _ID_START = len('{"id":')
 
-Request = Callable[[int, int], bytes]
+MakeRequest = Callable[[int, int], bytes]
 """Makes the request of a number, from 1, as it is sent at a time in milliseconds."""
 
 
@@ -41,7 +41,7 @@ def now_us() -> int:
     return time.perf_counter_ns() // 1000
 
 
-class Statistics:
+class LoadStatistics:
     """What all connections of a run have seen together."""
 
     def __init__(self) -> None:
@@ -51,29 +51,29 @@ class Statistics:
 
 
 class LoadConnection(asyncio.Protocol):
-    """A connection that keeps requests on their way.
+    """A connection that keeps requests in flight.
 
     Args:
         request: makes the requests.
-        success: what follows the comma behind the id in the reply to a request that was carried out.
+        success: what follows the comma after the id in the reply to a request that was executed.
     """
 
     def __init__(
         self,
         url: str,
-        request: Request,
-        statistics: Statistics,
+        request: MakeRequest,
+        statistics: LoadStatistics,
         *,
         success: bytes = b'"status":200,',
     ) -> None:
         self.requests = 0
-        """How many have left; the last one's number."""
+        """How many have left; also the number of the last one."""
         self.requests_max: int = sys.maxsize
-        """After so many no further one leaves."""
+        """The number of the last one that may leave."""
         self.failure: str = ""
         """Why the connection has ended; empty while it lives."""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Every request that is to leave has its reply, or the connection has ended."""
+        """Done when every request has its reply, or the connection has ended."""
         self._handshake = ClientProtocol(parse_uri(url), max_size=MESSAGE_BYTES_MAX)
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.WriteTransport | None = None
@@ -107,14 +107,14 @@ class LoadConnection(asyncio.Protocol):
         await self._opened
 
     async def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Sends a request that belongs to no load, and returns its reply. Only while no load is on the connection."""
+        """Sends one request outside the load, and returns its reply. Call it only before or after the load."""
         assert self._asked is None and not self._sent_us
         if self.failure:
             raise ConnectionError(self.failure)
         self._asked = asyncio.get_running_loop().create_future()
         try:
             self._write(self._frame(orjson.dumps({"id": 0, "method": method, "params": params})))
-            return await asyncio.wait_for(self._asked, timeout=30.0)
+            return await asyncio.wait_for(self._asked, timeout=REPLY_TIMEOUT_S)
         finally:
             self._asked = None
 
@@ -130,7 +130,7 @@ class LoadConnection(asyncio.Protocol):
         self._next_due_us, self._interval_us = first_due_us, interval_us
 
     def send_due(self, time_us: int) -> None:
-        """Sends what is due by now. While the network takes nothing, it waits and its time runs."""
+        """Sends what is due by now. While the network takes nothing, requests wait, and their latency counts."""
         if self._is_paused or self._next_due_us > time_us:
             return
         time_ms = time.time_ns() // 1_000_000
@@ -152,7 +152,7 @@ class LoadConnection(asyncio.Protocol):
             self.done.set_result(None)
 
     def _send(self, count: int) -> None:
-        """Sends so many requests in one write, or as many as still may leave."""
+        """Sends so many requests in one write, or as many as are left."""
         number, sent_us, time_us, time_ms = self.requests, self._sent_us, now_us(), time.time_ns() // 1_000_000
         request, mask = self._request, self._mask
         pieces: list[bytes] = []
@@ -170,7 +170,7 @@ class LoadConnection(asyncio.Protocol):
             self._write(b"".join(pieces))
 
     def _frame(self, payload: bytes, first_byte: int = _WHOLE_TEXT) -> bytes:
-        """The payload as a client's frame."""
+        """The payload as a masked WebSocket frame."""
         length = len(payload)
         if length < 126:
             head = bytes((first_byte, 0x80 | length))
@@ -216,7 +216,7 @@ class LoadConnection(asyncio.Protocol):
             self._note_done()
 
     def _take_unusual(self, first_byte: int, payload: bytes, time_us: int) -> int:
-        """Anything but a success; how many requests it answers."""
+        """Handles anything but a success; returns how many requests it answers."""
         if first_byte == _PING:
             self._write(self._frame(payload, 0x8A))
         elif first_byte == _CLOSE:
@@ -248,7 +248,7 @@ class LoadConnection(asyncio.Protocol):
         if self._handshake.handshake_exc is not None:
             self._end(f"no WebSocket: {self._handshake.handshake_exc}")
         elif self._handshake.state is State.OPEN:
-            # A venue says nothing before it is asked, so nothing stands behind the handshake.
+            # A venue sends nothing before the first request, so no data follows the handshake.
             self._is_websocket = True
             self._opened.set_result(None)
 

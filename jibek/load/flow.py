@@ -1,15 +1,15 @@
 """What a load client sends: an endless flow of orders and cancels that leaves the book as small as it found it.
 
 A flow repeats a cycle of requests whose texts are made once. Only the id, the time, the name of an order and the
-signature are filled in when a request leaves, so that a client costs little and the venue is what is measured.
+signature are filled in when a request leaves, so that the client costs little and the venue is measured.
 
-| mix | a block of requests | what becomes of them |
+| mix | a block of requests | what happens to them |
 | --- | --- | --- |
 | trade | buy at a price, sell at the same price | each order is filled, one trade for two orders |
-| cancel | an order away from the market, the cancel of one of the last | every order rests for a while and is cancelled |
+| cancel | an order away from the market, the cancel of an earlier one | every order rests for a while and is cancelled |
 | mixed | both blocks | three orders and a cancel for each trade |
 
-No request depends on an answer: an order that will be cancelled never trades, and is named by its client id.
+No request depends on a reply: an order that will be cancelled never trades, and its client id names it.
 """
 
 from __future__ import annotations
@@ -19,18 +19,17 @@ from collections.abc import Iterator
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from typing import Any, NamedTuple
 
-from jibek.client.trading import Credentials
+from jibek.client.trading import WINDOW_MS_MAX, Credentials
+from jibek.console.text import without_trailing_zeros
 
 MIXES = ("trade", "cancel", "mixed")
 REPLIES = ("ack", "result", "full")
 BLOCKS = 128
 """Blocks of a cycle, each with a price of its own draw."""
 PRICES = 64
-"""Neighbouring prices at which is traded; orders that are to be cancelled rest as many ticks away from them."""
+"""Neighbouring prices at which orders trade; orders to be cancelled rest as many ticks away from them."""
 RESTING_BLOCKS = 8
 """For how many blocks an order rests before it is cancelled."""
-WINDOW_MS = 60_000
-"""How long a request may take to the engine. The longest that is offered: a venue under load is no reason to refuse."""
 
 
 class Terms(NamedTuple):
@@ -38,7 +37,7 @@ class Terms(NamedTuple):
 
     symbol: str
     price: Decimal
-    """The middle of the prices at which is traded."""
+    """The middle of the prices at which orders trade."""
     tick: Decimal
     quantity: Decimal
     """Of each order, in the base asset."""
@@ -80,12 +79,12 @@ class Step(NamedTuple):
     """One request of a cycle, as formats for `%`."""
 
     frame: bytes
-    """To be filled with the request's number, the number in the order's name where it has one, the time in
-    milliseconds, and the signature where it carries one."""
+    """Takes the request's number, the number in the order's name if it has one, the time in milliseconds, and the
+    signature if the request is signed."""
     payload: bytes
-    """What is signed, without the request's number and the signature; empty where nothing is signed."""
+    """What is signed, as a format without the request's number and the signature; empty if nothing is signed."""
     back: int | None
-    """How many requests back the order was placed that this one names: 0 for a placing; None where nothing is named."""
+    """How many requests ago the order was placed that this one names: 0 if it places one; None if it names none."""
     is_order: bool
 
 
@@ -93,21 +92,21 @@ class Flow:
     """The requests of one client.
 
     Args:
-        name: stands in front of the client ids, so it must be the client's own.
+        name: the prefix of its client order ids, different for each client.
         seed: draws the prices; the same seed gives the same requests.
-        credentials: sign every request; None on a session that is logged on.
+        credentials: sign every request; None for a session that is logged on.
     """
 
     def __init__(
         self, terms: Terms, mix: str, reply: str, name: str, seed: int, credentials: Credentials | None = None
     ) -> None:
         self.orders = 0
-        """How many orders were asked for."""
+        """How many orders were requested."""
         self._sign = credentials.sign if credentials is not None else None
         self._steps = list(_cycle(terms, mix, reply, name, random.Random(seed), credentials))
 
     def request(self, number: int, time_ms: int) -> bytes:
-        """The request of this number as it is sent at this time. To be asked for in order, from 1."""
+        """The request of this number, to be sent at this time. Call it for 1, 2, 3, … in order."""
         step = self._step(number)
         self.orders += step.is_order
         if step.back is None:
@@ -129,7 +128,7 @@ class Flow:
         steps = self._steps
         step = steps[(number - 1) % len(steps)]
         if step.back and number <= step.back:
-            # The order that it would cancel was before the beginning: in its place one more is placed.
+            # The order that it would cancel was never placed, so it places one more instead.
             step = steps[(number - 2) % len(steps)]
         return step
 
@@ -145,7 +144,7 @@ def _cycle(
     block_length = {"trade": 2, "cancel": 2, "mixed": 4}[mix]
     placing = {"symbol": terms.symbol, "type": "LIMIT", "timeInForce": "GTC", "newOrderRespType": reply.upper()}
     placing["quantity"] = _text(terms.quantity)
-    # A signature is taken once only, so signed orders must differ: they have names.
+    # The venue takes a signature only once, so signed orders must differ: they have names.
     trading_back = None if credentials is None else 0
     for block in range(BLOCKS):
         ticks = draw.randrange(-PRICES // 2, PRICES // 2)
@@ -161,17 +160,17 @@ def _cycle(
 
 
 def _step(method: str, params: dict[str, str], name: str, back: int | None, credentials: Credentials | None) -> Step:
-    """A request as formats. No text of a request has a percent sign."""
+    """A request as formats. No text in it has a percent sign."""
     named = {"order.place": "newClientOrderId", "order.cancel": "origClientOrderId"}[method]
     names: list[tuple[str, str]] = [] if back is None else [(named, f"{name}%d")]
     if credentials is None:
         texts = {**params, **dict(names)}
         signature = payload = ""
     else:
-        texts = {**params, **dict(names), "apiKey": credentials.key, "recvWindow": str(WINDOW_MS)}
+        texts = {**params, **dict(names), "apiKey": credentials.key, "recvWindow": str(WINDOW_MS_MAX)}
         payload = "&".join(f"{each}={text}" for each, text in sorted([*texts.items(), ("timestamp", "%d")]))
         signature = ',"signature":"%s"'
-    # The name stands first and the time last, in the order in which they are filled in; so they do when they are sorted.
+    # The name comes first and the time last, as they are filled in; sorted for the signature, they keep that order.
     texts = dict(names) | texts
     body = ",".join(f'"{each}":"{text}"' for each, text in texts.items())
     frame = f'{{"id":%d,"method":"{method}","params":{{{body},"timestamp":%d{signature}}}}}'
@@ -183,5 +182,4 @@ def _text(number: Decimal) -> str:
     >>> _text(Decimal("89000.0100"))
     '89000.01'
     """
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return without_trailing_zeros(f"{number:f}")

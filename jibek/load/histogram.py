@@ -1,7 +1,7 @@
 """A histogram of latencies in constant memory.
 
 Up to 256 µs each microsecond has a bucket of its own; from there on each doubling of the latency has 128 buckets of equal
-width. So what is read from it is never too small, and at most 1/128 (0.8 %) too large. Latencies beyond 2^32 µs (71
+width. So a quantile is never too small, and at most 1/128 (0.8 %) too large. Latencies beyond 2^32 µs (71
 minutes) count as that. It has 3,328 buckets whatever is recorded; recording costs about 0.2 µs.
 """
 
@@ -38,7 +38,7 @@ class Histogram:
         self.count += 1
 
     def quantile_us(self, share: float) -> int:
-        """The latency that this share of all do not exceed, at most 0.8 % too large; 0 where none was recorded."""
+        """The latency that this share of all do not exceed, at most 0.8 % too large; 0 if none was recorded."""
         wanted = max(1, math.ceil(share * self.count))
         seen = 0
         for bucket, count in enumerate(self._counts):

@@ -1,11 +1,11 @@
-"""Carries out a load: opens the connections, keeps them busy, and counts what comes back.
+"""Runs a load: opens the connections, keeps them busy, and counts the replies.
 
-Closed loop: each client has so many requests on their way, and sends one more for each reply. So it shows how much the
-venue takes, and the latency at that.
+Closed loop: each client keeps so many requests in flight, and sends one more for each reply. It shows how much the venue
+takes, and the latency at that load.
 
-Open loop: requests leave by a schedule, whatever the venue does. The latency counts from the moment at which a request was
-due, so that one which had to wait behind others is counted with its wait (no coordinated omission). The schedule is looked
-at once a millisecond; that much of a latency may be this generator's own.
+Open loop: requests leave on schedule, whatever the venue does. The latency counts from the moment at which a request was
+due, so a request that waited behind others counts with its wait (no coordinated omission). The generator looks at the
+schedule once a millisecond; that much of a latency may be its own.
 """
 
 from __future__ import annotations
@@ -20,15 +20,21 @@ from typing import Any, NamedTuple
 
 from websockets.uri import parse_uri
 
-from jibek.client.trading import KEY_RETRY_S, KEY_WAIT_S, UNKNOWN_KEY_CODE, Credentials
-from jibek.load.connection import LoadConnection, Statistics, now_us
+from jibek.client.trading import (
+    UNKNOWN_ORDER_CODE,
+    Credentials,
+    RequestRefused,
+    refusal_of,
+    result_of,
+    until_key_is_known,
+)
+from jibek.load.connection import LoadConnection, LoadStatistics, now_us
 from jibek.load.flow import Flow
 from jibek.load.histogram import Histogram
 
 SCHEDULE_STEP_S = 0.001
 DRAIN_S = 15.0
-"""How long the last replies are waited for; the venue answers within 10 s, if only that the outcome is unknown."""
-NOTHING_OPEN_CODE = -2011
+"""How long to wait for the last replies; the venue answers within 10 s, even if only that the outcome is unknown."""
 
 
 class LoadFailed(Exception):
@@ -37,7 +43,7 @@ class LoadFailed(Exception):
 
 @dataclass(frozen=True)
 class Load:
-    """How much, and for how long. Without an end it goes on until it is stopped."""
+    """How much to send, and for how long. Without a limit it goes on until it is stopped."""
 
     in_flight: int = 32
     """Of each client, in a closed loop."""
@@ -48,7 +54,7 @@ class Load:
 
 
 class LoadClient(NamedTuple):
-    """One connection to be, with what it sends."""
+    """A connection to open, with the requests that it sends."""
 
     flow: Flow
     credentials: Credentials
@@ -56,8 +62,8 @@ class LoadClient(NamedTuple):
 
 
 @dataclass
-class Outcome:
-    """What became of a load."""
+class LoadResult:
+    """What a load has done, so far or in the end."""
 
     seconds: float = 0.0
     """From the first request to the last reply."""
@@ -76,7 +82,7 @@ class Outcome:
         return self.latencies.count
 
 
-Show = Callable[[Outcome], None]
+Show = Callable[[LoadResult], None]
 
 
 async def run_load(
@@ -86,16 +92,16 @@ async def run_load(
     symbol: str,
     *,
     stop: asyncio.Event | None = None,
-    show: Show = lambda outcome: None,
+    show: Show = lambda result: None,
     show_s: float = 1.0,
-) -> Outcome:
-    """Opens a connection for each client, loads, and at the end cancels what rests.
+) -> LoadResult:
+    """Opens a connection for each client, loads, and at the end cancels the orders that are still open.
 
     Args:
         url: of the WebSocket API.
-        symbol: the market in which orders may rest at the end.
+        symbol: the market in which orders may be open at the end.
         stop: ends the load early.
-        show: called every `show_s` seconds with how it stands.
+        show: called every `show_s` seconds with the result so far.
 
     Raises:
         LoadFailed: a connection could not be opened or logged on.
@@ -104,16 +110,18 @@ async def run_load(
     try:
         for client in clients:
             connection = await run.add(url, client.flow)
-            await introduce(connection, client)
+            await log_on(connection, client)
         await run.run(stop, show, show_s)
-        outcome = run.outcome()
+        result = run.result()
         for client, connection in zip(clients, run.connections, strict=True):
-            await cancel_what_rests(connection, client, symbol)
+            await cancel_orders_of(connection, client, symbol)
     except (OSError, TimeoutError) as error:
         raise LoadFailed(f"{url}: {error}") from None
+    except RequestRefused as refused:
+        raise LoadFailed(f"{refused}") from None
     finally:
         run.close()
-    return outcome
+    return result
 
 
 class LoadRun:
@@ -123,7 +131,7 @@ class LoadRun:
         self.load = load
         self.connections: list[LoadConnection] = []
         self._flows: list[Flow] = []
-        self._statistics = Statistics()
+        self._statistics = LoadStatistics()
         self._began_us = 0
         self._cpu_s = 0.0
 
@@ -131,7 +139,7 @@ class LoadRun:
         """Opens a connection that will send this flow. `options` are those of `LoadConnection`.
 
         Raises:
-            OSError: nobody answers, or not as a WebSocket.
+            OSError: the server does not answer, or not as a WebSocket.
         """
         place = f"{url}?returnRateLimits=false"
         uri = parse_uri(place)
@@ -147,9 +155,9 @@ class LoadRun:
         return connection
 
     async def run(
-        self, stop: asyncio.Event | None = None, show: Show = lambda outcome: None, show_s: float = 1.0
+        self, stop: asyncio.Event | None = None, show: Show = lambda result: None, show_s: float = 1.0
     ) -> None:
-        """Loads until it is enough or `stop` is set, and waits for the last replies."""
+        """Sends until a limit of the load is reached or `stop` is set, and waits for the last replies."""
         stop = stop or asyncio.Event()
         self._began_us, self._cpu_s = now_us(), -time.process_time()
         if self.load.orders is not None:
@@ -161,7 +169,7 @@ class LoadRun:
         try:
             while not done.done() and not stopped.done() and (left_s := self._left_s()) > 0:
                 await asyncio.wait({done, stopped}, timeout=min(show_s, left_s), return_when=asyncio.FIRST_COMPLETED)
-                show(self.outcome())
+                show(self.result())
             for connection in self.connections:
                 connection.stop()
             await asyncio.wait({done}, timeout=DRAIN_S)
@@ -171,12 +179,12 @@ class LoadRun:
                 schedule.cancel()
         self._cpu_s += time.process_time()
 
-    def outcome(self) -> Outcome:
-        """How it stands, or what became of it."""
+    def result(self) -> LoadResult:
+        """The result so far, or in the end."""
         requests = sum(connection.requests for connection in self.connections)
         orders = sum(flow.orders for flow in self._flows)
         cpu_s = self._cpu_s if self._cpu_s >= 0 else self._cpu_s + time.process_time()
-        return Outcome(
+        return LoadResult(
             seconds=max(0, self._statistics.last_reply_us - self._began_us) / 1e6,
             generator_cpu_s=cpu_s,
             orders=orders,
@@ -197,13 +205,13 @@ class LoadRun:
         return [(count + clients - 1 - number) // clients for number in range(clients)]
 
     def _left_s(self) -> float:
-        """How long the load still goes on, as far as the time decides it."""
+        """How long the load still goes on, if a time limit is set."""
         if self.load.seconds is None:
             return math.inf
         return self.load.seconds - (now_us() - self._began_us) / 1e6
 
     def _begin(self) -> asyncio.Task[None] | None:
-        """Sends the first requests; in an open loop what sends the others."""
+        """Sends the first requests; in an open loop, returns the task that sends the others."""
         if self.load.rate is None:
             for connection in self.connections:
                 connection.keep_in_flight(self.load.in_flight)
@@ -221,29 +229,26 @@ class LoadRun:
             await asyncio.sleep(SCHEDULE_STEP_S)
 
 
-async def introduce(connection: LoadConnection, client: LoadClient) -> None:
-    """Logs on, or else asks for something, until the venue knows the key: of a new one it learns a moment later.
+async def log_on(connection: LoadConnection, client: LoadClient) -> None:
+    """Logs the session on, or sends one signed request, and returns as soon as the venue knows the key.
 
     Raises:
-        LoadFailed: the venue said no.
-        ConnectionError, TimeoutError: it does not answer.
+        RequestRefused: the venue refuses it.
+        ConnectionError, TimeoutError: the venue does not answer.
     """
     method = "session.logon" if client.logs_on else "account.status"
-    deadline_s = time.monotonic() + KEY_WAIT_S
-    while True:
-        reply = await connection.ask(method, client.credentials.signed({}))
-        if reply["status"] == 200:
-            return
-        error = reply["error"]
-        if error["code"] != UNKNOWN_KEY_CODE or time.monotonic() > deadline_s:
-            raise LoadFailed(f"{error['msg']} ({error['code']})")
-        await asyncio.sleep(KEY_RETRY_S)
+
+    async def request() -> None:
+        result_of(await connection.ask(method, client.credentials.signed({})))
+
+    await until_key_is_known(request)
 
 
-async def cancel_what_rests(connection: LoadConnection, client: LoadClient, symbol: str) -> None:
-    """Takes the client's orders out of the book, as far as the venue still answers."""
+async def cancel_orders_of(connection: LoadConnection, client: LoadClient, symbol: str) -> None:
+    """Cancels the client's open orders, if the venue still answers."""
     if connection.failure or connection.open_requests:
         return
     reply = await connection.ask("openOrders.cancelAll", client.credentials.signed({"symbol": symbol}))
-    if reply["status"] != 200 and reply["error"]["code"] != NOTHING_OPEN_CODE:
-        raise LoadFailed(f"orders may still rest: {reply['error']['msg']}")
+    refused = refusal_of(reply)
+    if refused is not None and refused.code != UNKNOWN_ORDER_CODE:
+        raise LoadFailed(f"orders may still be open: {refused.message}")

@@ -1,8 +1,8 @@
-"""The same commands in `engine.Book`, in process, and where the venue has done something else.
+"""Executes the same commands in `engine.Book`, in process, and finds where the venue did something else.
 
-Both sides are brought into one form, a list of outcomes: of each command whether it was refused, and its trades in the
-order in which they were made. Two equal lists mean the same trades, one for one, between the same orders, caused by the
-same commands. Of two different lists the first different outcome is told, because what follows it may follow from it.
+Both sides become a list of outcomes: for each command whether it was refused, and its trades in order. Two equal lists
+mean the same trades, one for one, between the same orders, caused by the same commands. Of two different lists only the
+first different outcome is reported, because the others may follow from it.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from engine import Book
 from engine.book import BookEventKind
 from engine.listing import Market
 from engine.records import Side
-from jibek.commands.market import price_text, quantity_text
+from jibek.console.text import price_text, quantity_text
 from jibek.replay.plan import PlaceOrder, Plan, ReplayCommand
-from jibek.replay.run import Fill, Played
+from jibek.replay.run import Fill, ReplayResult
 
 
 class Trade(NamedTuple):
     """One trade between two orders of the replay."""
 
     number: int
-    """Counted from 1 in the order in which they were made."""
+    """Counted from 1 in the order of the trades."""
     price_ticks: int
     quantity_lots: int
     taker_order_id: int
     maker_order_id: int
 
 
-class Outcome(NamedTuple):
-    """What came of one command."""
+class CommandOutcome(NamedTuple):
+    """What one command did."""
 
     refusal: str
-    """Why it was refused; empty where it was carried out. Venue and book have different words for the same."""
+    """Why it was refused; empty if it was executed. Venue and book word the same reason differently."""
     trades: tuple[Trade, ...] = ()
 
 
@@ -55,8 +55,8 @@ class UnmatchedFill(Exception):
 # -- the two sides
 
 
-def outcomes_in_book(commands: Iterable[ReplayCommand]) -> tuple[list[Outcome], int]:
-    """What `engine.Book` makes of the commands, and how many orders rest in it at the end. Cost: about 5 µs a command."""
+def outcomes_in_book(commands: Iterable[ReplayCommand]) -> tuple[list[CommandOutcome], int]:
+    """What `engine.Book` does with the commands, and how many orders rest in it at the end. Cost: about 5 µs a command."""
     book = Book()
     outcomes = []
     count = 0
@@ -74,24 +74,24 @@ def outcomes_in_book(commands: Iterable[ReplayCommand]) -> tuple[list[Outcome], 
                 trades.append(
                     Trade(count, event.price_ticks, event.quantity_lots, event.order_id, event.maker_order_id)
                 )
-        outcomes.append(Outcome(refusal, tuple(trades)))
+        outcomes.append(CommandOutcome(refusal, tuple(trades)))
     return outcomes, len(book)
 
 
-def outcomes_at_venue(commands: Iterable[ReplayCommand], played: Played) -> list[Outcome]:
-    """What the venue made of the commands.
+def outcomes_at_venue(commands: Iterable[ReplayCommand], result: ReplayResult) -> list[CommandOutcome]:
+    """What the venue did with the commands.
 
     Raises:
         UnmatchedFill: see `pair_fills`.
     """
     trades_of: dict[int, list[Trade]] = {}
-    for trade in pair_fills(played.fills):
+    for trade in pair_fills(result.fills):
         trades_of.setdefault(trade.taker_order_id, []).append(trade)
     outcomes = []
     for index, command in enumerate(commands):
-        refused = played.refusals.get(index)
+        refused = result.refusals.get(index)
         trades = trades_of.get(command.order_id, ()) if isinstance(command, PlaceOrder) else ()
-        outcomes.append(Outcome("" if refused is None else str(refused), tuple(trades)))
+        outcomes.append(CommandOutcome("" if refused is None else str(refused), tuple(trades)))
     return outcomes
 
 
@@ -99,7 +99,7 @@ def pair_fills(fills: Iterable[Fill]) -> list[Trade]:
     """The trades, in the order of their ids, from the reports to both sides of each.
 
     Raises:
-        UnmatchedFill: a trade lacks a side, or its sides disagree: somebody else traded in the market, or reports are
+        UnmatchedFill: a trade lacks a side, or its sides disagree: another client traded in the market, or reports are
             missing.
     """
     trades: list[Trade] = []
@@ -110,7 +110,7 @@ def pair_fills(fills: Iterable[Fill]) -> list[Trade]:
             orders = ", ".join(str(fill.order_id) for fill in sides)
             raise UnmatchedFill(
                 f"trade {trade_id} was reported to order {orders} and not once to a taker and once to a maker: "
-                "did somebody else trade in this market?"
+                "did another client trade in this market?"
             )
         taker, maker = sides
         if taker[3:] != maker[3:]:
@@ -125,7 +125,7 @@ def pair_fills(fills: Iterable[Fill]) -> list[Trade]:
 # -- the comparison
 
 
-def totals(outcomes: Iterable[Outcome], market: Market) -> Totals:
+def totals(outcomes: Iterable[CommandOutcome], market: Market) -> Totals:
     trades = [trade for outcome in outcomes for trade in outcome.trades]
     return Totals(
         len(trades),
@@ -134,8 +134,8 @@ def totals(outcomes: Iterable[Outcome], market: Market) -> Totals:
     )
 
 
-def first_difference(plan: Plan, venue: list[Outcome], book: list[Outcome]) -> str:
-    """The first command of which the venue and the book made different things, in words; empty where there is none."""
+def first_difference(plan: Plan, venue: list[CommandOutcome], book: list[CommandOutcome]) -> str:
+    """The first command with different outcomes at the venue and in the book, in words; empty if there is none."""
     assert len(plan.commands) == len(venue) == len(book)
     for index, command in enumerate(plan.commands):
         if bool(venue[index].refusal) != bool(book[index].refusal) or venue[index].trades != book[index].trades:
@@ -154,7 +154,7 @@ def command_text(command: ReplayCommand, market: Market) -> str:
     return f"order {command.order_id} to {Side(command.side).name.lower()} {quantity} at {price}"
 
 
-def outcome_text(outcome: Outcome, market: Market) -> str:
+def outcome_text(outcome: CommandOutcome, market: Market) -> str:
     if outcome.refusal:
         return f"refused it ({outcome.refusal})"
     if not outcome.trades:

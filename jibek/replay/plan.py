@@ -1,8 +1,8 @@
-"""What a replay will do: each row of a recording becomes an order, a cancel, or nothing, and is counted as what it became.
+"""What a replay will do: each row of a recording becomes an order, a cancel, or nothing, and is counted as such.
 
-A fill of the recorded exchange becomes nothing, whether it left something of the order or not: our engine decides fills
-itself, from the orders. An order that was filled there and not here (its other side came before the recording began)
-stays in our book; nobody cancelled it.
+A fill of the recorded exchange becomes nothing, whether it was partial or not: our engine decides fills itself, from the
+orders. An order that was filled there but not here, because its other side came before the recording began, stays in our
+book: the recording never cancels it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from jibek.replay.recording import Action, Row
 VOLUME_SCALE = 8
 
 
-class Fate(Enum):
-    """What became of a row; the value says it to people."""
+class RowDisposition(Enum):
+    """What a row becomes; the value is the text for people."""
 
     ORDER = "placed as orders"
     CANCEL = "sent as cancels"
@@ -51,7 +51,7 @@ class PlaceOrder(NamedTuple):
 
 
 class CancelOrder(NamedTuple):
-    """The owner takes back what is left of an order."""
+    """The owner cancels what remains of an order."""
 
     order_id: int
     account: int
@@ -62,7 +62,7 @@ ReplayCommand = PlaceOrder | CancelOrder
 
 @dataclass
 class Funds:
-    """What an account must own so that none of its orders can be refused for want of it, in smallest units."""
+    """What an account needs so that no order of it can be refused for lack of funds, in smallest units."""
 
     base: int = 0
     quote: int = 0
@@ -70,12 +70,12 @@ class Funds:
 
 @dataclass
 class Plan:
-    """The commands of a replay in file order, and what became of the rows. Memory: about 400 bytes an order."""
+    """The commands of a replay in file order, and what the rows became. Memory: about 400 bytes an order."""
 
     market: Market
     commands: list[ReplayCommand] = field(default_factory=list)
-    fates: Counter[Fate] = field(default_factory=Counter)
-    """Sums up to the rows of the recording."""
+    dispositions: Counter[RowDisposition] = field(default_factory=Counter)
+    """Their sum is the number of rows."""
     rounded: int = 0
     """Orders whose volume was no whole number of lots and was rounded down."""
     funds: list[Funds] = field(default_factory=list)
@@ -85,15 +85,15 @@ class Plan:
 
     @property
     def rows(self) -> int:
-        return self.fates.total()
+        return self.dispositions.total()
 
     @property
     def orders(self) -> int:
-        return self.fates[Fate.ORDER]
+        return self.dispositions[RowDisposition.ORDER]
 
     @property
     def cancels(self) -> int:
-        return self.fates[Fate.CANCEL]
+        return self.dispositions[RowDisposition.CANCEL]
 
     @property
     def recorded_s(self) -> float:
@@ -114,48 +114,48 @@ class _Planner:
         assert accounts > 0
         self.plan = Plan(market, funds=[Funds() for _ in range(accounts)])
         self._account_of: dict[int, int | None] = {}
-        """Of each created order: the account that placed it, or None where it was dropped."""
+        """Order id -> the account that placed it; None if it was dropped."""
 
     def take(self, row: Row) -> None:
         plan = self.plan
         plan.first_ms = min(plan.first_ms or row.time_ms, row.time_ms)
         plan.last_ms = max(plan.last_ms, row.time_ms)
-        fate = self._create(row) if row.action == Action.CREATED else self._follow(row)
-        plan.fates[fate] += 1
+        disposition = self._create(row) if row.action == Action.CREATED else self._follow(row)
+        plan.dispositions[disposition] += 1
 
-    def _create(self, row: Row) -> Fate:
+    def _create(self, row: Row) -> RowDisposition:
         plan = self.plan
         if row.order_id in self._account_of:
-            return Fate.USED_ID
-        lots, rest_e8 = divmod(row.volume_e8, lot_e8(plan.market))
+            return RowDisposition.USED_ID
+        lots, remainder_e8 = divmod(row.volume_e8, lot_e8(plan.market))
         ticks, off_tick = divmod(row.price_e8, plan.market.definition.tick_e8)
-        fate = Fate.PRICE_OFF_TICK if off_tick else judge_order(plan.market, ticks, lots)
-        if fate != Fate.ORDER:
+        disposition = RowDisposition.PRICE_OFF_TICK if off_tick else check_order(plan.market, ticks, lots)
+        if disposition != RowDisposition.ORDER:
             self._account_of[row.order_id] = None
-            return fate
+            return disposition
         account = plan.orders % len(plan.funds)
         self._account_of[row.order_id] = account
-        plan.rounded += rest_e8 > 0
+        plan.rounded += remainder_e8 > 0
         plan.commands.append(PlaceOrder(row.order_id, account, row.side, ticks, lots))
         if row.side == Side.BUY:
             plan.funds[account].quote += ticks * lots * plan.market.lot_value_units
         else:
             plan.funds[account].base += lots * plan.market.definition.lot_units
-        return fate
+        return disposition
 
-    def _follow(self, row: Row) -> Fate:
+    def _follow(self, row: Row) -> RowDisposition:
         """A row about an order that should exist."""
         if row.order_id not in self._account_of:
-            return Fate.UNKNOWN_ORDER
+            return RowDisposition.UNKNOWN_ORDER
         account = self._account_of[row.order_id]
         if account is None:
-            return Fate.DROPPED_ORDER
+            return RowDisposition.DROPPED_ORDER
         if row.action == Action.CHANGED:
-            return Fate.RECORDED_PART_FILL
+            return RowDisposition.RECORDED_PART_FILL
         if row.volume_e8 == 0:
-            return Fate.RECORDED_FILL
+            return RowDisposition.RECORDED_FILL
         self.plan.commands.append(CancelOrder(row.order_id, account))
-        return Fate.CANCEL
+        return RowDisposition.CANCEL
 
 
 def lot_e8(market: Market) -> int:
@@ -163,16 +163,16 @@ def lot_e8(market: Market) -> int:
     return int(market.definition.lot_units * 10 ** (VOLUME_SCALE - market.base.scale))
 
 
-def judge_order(market: Market, price_ticks: int, quantity_lots: int) -> Fate:
-    """Whether the market's limits allow the order, and if not which one it breaks first."""
+def check_order(market: Market, price_ticks: int, quantity_lots: int) -> RowDisposition:
+    """ORDER if the market's limits allow the order, else the first limit that it breaks."""
     limits = market.definition
     if not limits.price_min_ticks <= price_ticks <= limits.price_max_ticks:
-        return Fate.PRICE_OUTSIDE_LIMITS
+        return RowDisposition.PRICE_OUTSIDE_LIMITS
     if quantity_lots == 0:
-        return Fate.ROUNDED_TO_NOTHING
+        return RowDisposition.ROUNDED_TO_NOTHING
     if not limits.quantity_min_lots <= quantity_lots <= limits.quantity_max_lots:
-        return Fate.QUANTITY_OUTSIDE_LIMITS
+        return RowDisposition.QUANTITY_OUTSIDE_LIMITS
     notional = price_ticks * quantity_lots * market.lot_value_units
     if notional < limits.notional_min:
-        return Fate.NOTIONAL_TOO_SMALL
-    return Fate.NOTIONAL_TOO_LARGE if notional > limits.notional_max else Fate.ORDER
+        return RowDisposition.NOTIONAL_TOO_SMALL
+    return RowDisposition.NOTIONAL_TOO_LARGE if notional > limits.notional_max else RowDisposition.ORDER

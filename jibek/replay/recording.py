@@ -7,10 +7,10 @@ who bring a recording of their own.
     timestamp   when the event was recorded, milliseconds since 1970
     price       the order's price, a plain decimal
     volume      1e-8 of the base asset: the whole order when it is created, else what is left of it
-    action      created, changed (filled in part) or deleted (filled where no volume is left, else cancelled)
+    action      created, changed (filled in part) or deleted (filled if no volume is left, else cancelled)
     direction   bid or ask
 
-Columns may stand in any order; others are passed over.
+Columns may come in any order; others are ignored.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def read_order_flow(path: Path) -> Iterator[Row]:
 
 
 def _open(path: Path) -> IO[str]:
-    """The text of the file, without the mark that some programs put at the beginning of UTF-8."""
+    """The text of the file, without the byte order mark that some programs put at the beginning of UTF-8."""
     if path.suffix == ".xz":
         return lzma.open(path, "rt", encoding="utf-8-sig", newline="")
     return path.open(encoding="utf-8-sig", newline="")
@@ -91,7 +91,7 @@ def read_rows(lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
     [(2, Row(order_id=7, time_ms=1430438404518, price_e8=23647000000, volume_e8=200000000, action=<Action.CREATED: 'created'>, side=<Side.BUY: 1>))]
 
     Raises:
-        OrderFlowError: a line is not what it must be.
+        OrderFlowError: a line has another form.
     """
     reader = csv.reader(lines)
     heading = next(reader, [])
@@ -109,7 +109,7 @@ def read_rows(lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
 
 
 class _Wrong(Exception):
-    """Stays inside this module: what is wrong with a field."""
+    """A field is wrong; the text says how. It does not leave this module."""
 
 
 def _row(order_id: str, time: str, price: str, volume: str, action: str, direction: str) -> Row:

@@ -1,4 +1,4 @@
-"""What a replay has found, for people and as JSON."""
+"""The result of a replay, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from typing import Any
 
 import click
 
-from jibek.commands.ledger import print_reconciliation, reconciliation_json
-from jibek.commands.market import quantity_text
+from jibek.console.books import print_reconciliation, reconciliation_json
 from jibek.console.output import Column, print_table
+from jibek.console.text import counted, quantity_text
 from jibek.replay.check import Totals
-from jibek.replay.plan import Fate, Plan
-from jibek.words import counted
+from jibek.replay.plan import Plan, RowDisposition
 from ledger.reconciliation import Reconciliation
 
 
 @dataclass(frozen=True)
-class Report:
-    """The whole of it."""
+class ReplayReport:
+    """The result of a replay."""
 
     file: Path
     plan: Plan
@@ -29,14 +28,14 @@ class Report:
     seconds: float
     """From the first command to the last reply."""
     refusals: Counter[str]
-    """By what the venue answered."""
+    """The venue's error -> how often it came."""
     venue: Totals | None
-    """None where the venue's trades could not be put together; `difference` then says why."""
+    """None if the venue's trades could not be paired; `difference` then says why."""
     book: Totals
     resting: int
-    """Orders that were open when all commands were done."""
+    """Orders that were open after the last command."""
     difference: str
-    """The first thing that the venue and `engine.Book` did not do alike; empty where there is none."""
+    """The first difference between the venue and `engine.Book`; empty if there is none."""
     reconciliation: Reconciliation
 
     @property
@@ -49,7 +48,7 @@ class Report:
 
     @property
     def fault(self) -> str:
-        """What is wrong, in one sentence; empty where all is right."""
+        """What is wrong, in one sentence; empty if nothing is."""
         if self.difference:
             return f"The venue and engine.Book differ: {self.difference}."
         if not self.book.trades:
@@ -60,7 +59,7 @@ class Report:
         return ""
 
 
-def report_json(report: Report) -> dict[str, Any]:
+def replay_report_json(report: ReplayReport) -> dict[str, Any]:
     """The report as JSON; amounts are decimal strings."""
     plan = report.plan
     return {
@@ -69,7 +68,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "accounts": report.accounts,
         "passed": not report.fault,
         "rows": plan.rows,
-        "became": {fate.name.lower(): plan.fates[fate] for fate in Fate},
+        "became": {disposition.name.lower(): plan.dispositions[disposition] for disposition in RowDisposition},
         "rounded": plan.rounded,
         "recorded_s": plan.recorded_s,
         "seconds": round(report.seconds, 3),
@@ -94,14 +93,14 @@ def totals_json(totals: Totals, plan: Plan) -> dict[str, Any]:
     }
 
 
-def print_report(report: Report) -> None:
+def print_replay_report(report: ReplayReport) -> None:
     """Prints everything but the fault."""
     plan = report.plan
     recorded = timedelta(seconds=round(plan.recorded_s))
     click.echo(f"{report.file}: {counted(plan.rows, 'row')}, recorded in {recorded}")
-    for fate in Fate:
-        if plan.fates[fate]:
-            click.echo(f"{plan.fates[fate]:10,}  {fate.value}")
+    for disposition in RowDisposition:
+        if plan.dispositions[disposition]:
+            click.echo(f"{plan.dispositions[disposition]:10,}  {disposition.value}")
     click.echo(f"{plan.rounded:10,}  of the orders had a volume that was rounded down to the lot")
     click.echo()
     click.echo(
@@ -120,7 +119,7 @@ def print_report(report: Report) -> None:
         click.echo(f"\nThe venue made the same {report.book.trades:,} trades as engine.Book; every check passed.")
 
 
-def print_totals(report: Report) -> None:
+def print_totals(report: ReplayReport) -> None:
     market = report.plan.market
     columns = [
         Column("made by"), Column("trades", right=True), Column(f"volume in {market.base.name}", right=True),

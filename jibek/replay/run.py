@@ -1,14 +1,13 @@
-"""Carries a plan out on the venue: its commands over one WebSocket connection, and what the venue made of each.
+"""Runs a plan on the venue: sends its commands over one WebSocket connection, and collects what the venue did with each.
 
-The trades come from the user-data streams of the replay's accounts on the same connection. A FULL reply would name the
-fills of the taker only; the streams report each trade once to either side, so both orders of it are known, and a trade
-with a stranger shows as one without its other side. Events and replies share the connection, so when a request that was
-sent last is answered, every event before it has come.
+The trades come from the user-data streams of the replay's accounts on the same connection. A FULL reply names only the
+fills of the taker; the streams report each trade once to either side, so both its orders are known, and a trade with
+another client's order shows as one that lacks a side. Events and replies share the connection, so the reply to the last
+request comes after every event.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,18 +16,24 @@ from typing import Any, NamedTuple
 from engine.decimals import parse_decimal
 from engine.listing import Market
 from engine.records import PRICE_SCALE, Side
-from jibek.client.pipelined import PipelineClient, Reply, refusal_of
-from jibek.client.trading import KEY_RETRY_S, KEY_WAIT_S, UNKNOWN_KEY_CODE, Credentials, RequestRefused
-from jibek.commands.market import price_text, quantity_text
+from jibek.client.pipelined import PipelineClient
+from jibek.client.trading import (
+    UNKNOWN_ORDER_CODE,
+    Credentials,
+    Reply,
+    RequestRefused,
+    refusal_of,
+    until_key_is_known,
+)
+from jibek.console.text import price_text, quantity_text
 from jibek.replay.plan import PlaceOrder, Plan, ReplayCommand, lot_e8
 
-CANCEL_REFUSED_CODE = -2011
 SIDES = {Side.BUY: "BUY", Side.SELL: "SELL"}
 REPLIES_PER_PROGRESS = 100
 
 
 class Fill(NamedTuple):
-    """One side of a trade, as its owner is told."""
+    """One side of a trade, as the venue reports it to its owner."""
 
     trade_id: int
     order_id: int
@@ -39,62 +44,54 @@ class Fill(NamedTuple):
 
 
 @dataclass
-class Played:
-    """What the venue made of a plan."""
+class ReplayResult:
+    """What the venue did with a plan."""
 
     refusals: dict[int, RequestRefused] = field(default_factory=dict)
-    """By the command's place in the plan."""
+    """By the command's index in the plan."""
     fills: list[Fill] = field(default_factory=list)
     seconds: float = 0.0
     """From the first command to the last reply."""
 
 
-async def play(
+async def run_plan(
     url: str, plan: Plan, credentials: list[Credentials], in_flight: int, progress: Callable[[int, int], None]
-) -> Played:
-    """Sends the commands in their order, at most `in_flight` of them without a reply, and waits for all that follows.
+) -> ReplayResult:
+    """Sends the commands in order, at most `in_flight` of them without a reply, and waits for all replies and events.
 
     Args:
-        credentials: one of each account.
-        progress: called now and then with how many commands are answered and how many there are.
+        credentials: one for each account.
+        progress: called every 100 replies with how many commands are answered and how many there are.
 
     Raises:
-        RequestRefused: an account cannot follow its events.
-        ConnectionError, TimeoutError: the venue went away; what became of the last commands is unknown.
+        RequestRefused: an account cannot subscribe to its events.
+        ConnectionError, TimeoutError: the venue went away; the outcome of the last commands is unknown.
     """
-    played = Played()
-    player = _Player(plan, played, progress)
-    async with PipelineClient(url, in_flight, player.take_event) as client:
+    result = ReplayResult()
+    collector = _Collector(plan, result, progress)
+    async with PipelineClient(url, in_flight, collector.take_event) as client:
         for each in credentials:
             await follow_account(client, each)
         began_s = time.monotonic()
         for index, command in enumerate(plan.commands):
             method, params = request_of(command, plan.market)
-            await client.submit(credentials[command.account], method, params, player.answer_to(index))
+            await client.submit(credentials[command.account], method, params, collector.answer_to(index))
         await client.drain()
-        played.seconds = time.monotonic() - began_s
+        result.seconds = time.monotonic() - began_s
         await client.request(credentials[0], "userDataStream.unsubscribe")
-    return played
+    return result
 
 
 async def follow_account(client: PipelineClient, credentials: Credentials) -> None:
     """Subscribes to the events of an account, as soon as the venue knows its key. Then the gateway has its secret, too."""
-    deadline_s = time.monotonic() + KEY_WAIT_S
-    while True:
-        try:
-            await client.request(credentials, "userDataStream.subscribe.signature")
-            return
-        except RequestRefused as refused:
-            if refused.code != UNKNOWN_KEY_CODE or time.monotonic() > deadline_s:
-                raise
-        await asyncio.sleep(KEY_RETRY_S)
+    await until_key_is_known(lambda: client.request(credentials, "userDataStream.subscribe.signature"))
 
 
-async def cancel_what_rests(url: str, market: Market, credentials: list[Credentials]) -> None:
-    """Takes the replay's orders out of the book, over a connection of its own: the other one may be lost.
+async def cancel_open_orders(url: str, market: Market, credentials: list[Credentials]) -> None:
+    """Cancels the replay's orders, over a connection of its own: the other one may be lost.
 
     Raises:
-        RequestRefused, ConnectionError, TimeoutError, OSError: orders may still rest.
+        RequestRefused, ConnectionError, TimeoutError, OSError: orders may still be open.
     """
     async with PipelineClient(url, 1) as client:
         for each in credentials:
@@ -102,13 +99,13 @@ async def cancel_what_rests(url: str, market: Market, credentials: list[Credenti
                 await client.request(each, "openOrders.cancelAll", symbol=market.symbol)
             except RequestRefused as refused:
                 # Nothing was open.
-                if refused.code != CANCEL_REFUSED_CODE:
+                if refused.code != UNKNOWN_ORDER_CODE:
                     raise
 
 
 def request_of(command: ReplayCommand, market: Market) -> tuple[str, dict[str, str]]:
-    """Method and parameters of a command. The recorded id is the client's id of the order, so a cancel can name it
-    before its placing is answered."""
+    """Method and parameters of a command. The recorded id is the client's id of the order, so a cancel can name an order
+    whose reply has not come."""
     if not isinstance(command, PlaceOrder):
         return "order.cancel", {"symbol": market.symbol, "origClientOrderId": str(command.order_id)}
     return "order.place", {
@@ -123,11 +120,11 @@ def request_of(command: ReplayCommand, market: Market) -> tuple[str, dict[str, s
     }
 
 
-class _Player:
-    """Takes in replies and events."""
+class _Collector:
+    """Collects replies and events into a result."""
 
-    def __init__(self, plan: Plan, played: Played, progress: Callable[[int, int], None]) -> None:
-        self._played = played
+    def __init__(self, plan: Plan, result: ReplayResult, progress: Callable[[int, int], None]) -> None:
+        self._result = result
         self._progress = progress
         self._total = len(plan.commands)
         self._answered = 0
@@ -136,11 +133,11 @@ class _Player:
         self._lot_e8 = lot_e8(plan.market)
 
     def answer_to(self, index: int) -> Callable[[Reply], None]:
-        """What takes the reply to the command with this place in the plan."""
+        """A function that takes the reply to the command with this index in the plan."""
 
         def answered(reply: Reply) -> None:
             if refused := refusal_of(reply):
-                self._played.refusals[index] = refused
+                self._result.refusals[index] = refused
             self._answered += 1
             if self._answered % REPLIES_PER_PROGRESS == 0 or self._answered == self._total:
                 self._progress(self._answered, self._total)
@@ -148,10 +145,10 @@ class _Player:
         return answered
 
     def take_event(self, event: dict[str, Any]) -> None:
-        """Notes one side of a trade; other events say nothing that is compared."""
+        """Records one side of a trade; other events do not matter for the comparison."""
         if event["e"] == "executionReport" and event["x"] == "TRADE" and event["s"] == self._symbol:
             price_e8 = parse_decimal(event["L"], PRICE_SCALE)
             quantity_e8 = parse_decimal(event["l"], PRICE_SCALE)
-            self._played.fills.append(
+            self._result.fills.append(
                 Fill(event["t"], int(event["c"]), event["m"], price_e8 // self._tick_e8, quantity_e8 // self._lot_e8)
             )

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from engine.process import PARENT_FD_VARIABLE
-from jibek.venue.keeper import kept
+from jibek.venue.pdeathsig import wrapped
 
 LOG_BYTES_MAX = 8 << 20
 """Size at which a log becomes the old log, of which one is kept."""
 READY_LINE_BYTES_MAX = 64 << 10
 CRASHES_MAX = 3
-"""A child that crashes so often within `CRASH_WINDOW_S` stays down, unless `jibek up` is told another number."""
+"""A child that crashes so often within `CRASH_WINDOW_S` stays down; `jibek up --crashes-max` sets another number."""
 CRASH_WINDOW_S = 60.0
 LAST_LINES = 3
 
@@ -57,24 +57,28 @@ class LogFile:
 
 
 @dataclass(frozen=True)
-class Lifeline:
-    """What a child inherits so that it ends with its parent, and so that the folder stays locked until it has ended."""
+class InheritedFds:
+    """The file descriptors that tie a child to its parent.
+
+    A child inherits the read end of the pipe, whose end tells it that its parent is gone, and the lock, which keeps the
+    data folder locked until the last child has ended. The parent alone holds the write end.
+    """
 
     pipe_read_fd: int
     pipe_write_fd: int
     lock_fd: int
 
     @classmethod
-    def create(cls, lock_fd: int) -> Lifeline:
+    def create(cls, lock_fd: int) -> InheritedFds:
         read_fd, write_fd = os.pipe()
         return cls(read_fd, write_fd, lock_fd)
 
 
 class Child:
-    """One process, and the one after it when it has crashed.
+    """One process, and its successor after a crash.
 
     States: not started (`process` is None, `down` is empty), running, ready (`ready` holds what it reported), down
-    (`down` says why, and it is not started again).
+    (`down` says why, and it is not restarted).
     """
 
     def __init__(self, name: str, command: Sequence[str], log: Path, crashes_max: int = CRASHES_MAX) -> None:
@@ -86,7 +90,7 @@ class Child:
         self.down = ""
         self.restarts = 0
         self.started_s = 0.0
-        """When it was started last, by the monotonic clock."""
+        """Time of its last start, by the monotonic clock."""
         self._crash_times_s: deque[float] = deque(maxlen=crashes_max)
         self._output = bytearray()
 
@@ -99,19 +103,19 @@ class Child:
     def is_running(self) -> bool:
         return self.process is not None
 
-    def start(self, lifeline: Lifeline, environment: Mapping[str, str] | None = None) -> None:
-        """Starts the process, with these variables beside the supervisor's own. Call it on the main thread."""
+    def start(self, fds: InheritedFds, environment: Mapping[str, str] | None = None) -> None:
+        """Starts the process with these variables added to the supervisor's own. Call it on the main thread."""
         assert self.process is None
         self.ready = None
         self.started_s = time.monotonic()
         self._output.clear()
         self.process = subprocess.Popen(
-            kept(lifeline.pipe_read_fd, self.command),
+            wrapped(fds.pipe_read_fd, self.command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            pass_fds=(lifeline.pipe_read_fd, lifeline.lock_fd),
-            env={**os.environ, **(environment or {}), PARENT_FD_VARIABLE: str(lifeline.pipe_read_fd)},
+            pass_fds=(fds.pipe_read_fd, fds.lock_fd),
+            env={**os.environ, **(environment or {}), PARENT_FD_VARIABLE: str(fds.pipe_read_fd)},
             start_new_session=True,
         )
 
@@ -129,8 +133,8 @@ class Child:
         return bool(data)
 
     def _look_for_ready(self, data: bytes) -> None:
-        *lines, rest = bytes(self._output + data).split(b"\n")
-        self._output[:] = rest[-READY_LINE_BYTES_MAX:]
+        *lines, remainder = bytes(self._output + data).split(b"\n")
+        self._output[:] = remainder[-READY_LINE_BYTES_MAX:]
         for line in lines:
             try:
                 facts = json.loads(line)
@@ -140,14 +144,14 @@ class Child:
                 self.ready = facts
 
     def poll(self) -> int | None:
-        """The exit code once the process has ended; None while it runs. `bury` it then."""
+        """The exit code once the process has ended; None while it runs. Call `reap` then."""
         assert self.process is not None
         return self.process.poll()
 
-    def bury(self) -> None:
-        """Takes the last output of the ended process and ends what it left behind."""
+    def reap(self) -> None:
+        """Takes the last output of the ended process and kills what remains of its process group."""
         assert self.process is not None and self.process.returncode is not None
-        self._sweep()
+        self._kill_group()
         for pipe in self.pipes:
             os.set_blocking(pipe.fileno(), False)
             # A blocking error means that a grandchild which is about to end still holds the other end.
@@ -158,15 +162,15 @@ class Child:
         self.process = None
         self.ready = None
 
-    def _sweep(self) -> None:
-        """Ends what is left of the process group, such as a store that is rewriting its log."""
+    def _kill_group(self) -> None:
+        """Kills what remains of the process group, such as a store that is rewriting its log."""
         assert self.process is not None
-        # Nothing is left: Linux says so by ESRCH, macOS by EPERM.
+        # Linux reports an empty group by ESRCH, macOS by EPERM.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def note_crash(self, now_s: float, text: str) -> bool:
-        """Remembers a crash; says whether the child may be started again. If not, `down` says why."""
+        """Records a crash; returns whether the child may be restarted. If not, `down` says why."""
         self._crash_times_s.append(now_s)
         crashes_max = self._crash_times_s.maxlen
         too_often = len(self._crash_times_s) == crashes_max and now_s - self._crash_times_s[0] <= CRASH_WINDOW_S

@@ -11,19 +11,19 @@ from engine.listing import Listing
 from engine.records import EventKind
 from engine.venue_file import VenueDefinition
 from jibek.console.changes import reason_text
-from jibek.console.output import operator_name
+from jibek.console.options import operator_name
 from jibek.venue.directory import read_directory
 
 
 class DefinitionRefused(Exception):
-    """The engine refused a part of a venue.toml that was thought to be right; the text says which and why."""
+    """The engine refused a part of a venue.toml that passed its own checks; the text says why."""
 
 
 def define_venue(client: Store, data: Path, definition: VenueDefinition) -> None:
-    """Defines the venue where it is empty.
+    """Defines the venue if it is empty.
 
-    A start that died on the way has left a beginning of the definition. To open the producer keeps out what that start
-    may still have on its way; what stands in the journal by then is waited for, and the rest is sent.
+    A start that died half way has left the first parts of the definition. Opening the producer shuts out any batch of
+    that start that has not reached the journal; this waits for those that have, and sends the remaining parts.
 
     Raises:
         DefinitionRefused: the engine refuses a part.
@@ -37,10 +37,10 @@ def define_venue(client: Store, data: Path, definition: VenueDefinition) -> None
     listing = read_directory(client, data).listing
     if not is_beginning_of(definition, listing):
         return
-    rest = replace(
+    remainder = replace(
         definition, assets=definition.assets[len(listing.assets) :], markets=definition.markets[len(listing.markets) :]
     )
-    for batch in rest.batches(operator_name()):
+    for batch in remainder.batches(operator_name()):
         _, answer = producer.execute(batch)
         for event in answer:
             if event.kind == EventKind.REJECTED:
@@ -59,9 +59,9 @@ def is_beginning_of(definition: VenueDefinition, listing: Listing) -> bool:
 
 
 def differences(definition: VenueDefinition, listing: Listing) -> Iterator[str]:
-    """One sentence for each thing that the file says otherwise than the venue. The venue is right.
+    """One sentence for each difference between the file and the venue. The venue is right.
 
-    Names are compared, not numbers: the file numbers by its own order.
+    It compares names, not numbers: the file numbers by its own order.
     """
     for asset in definition.assets:
         listed = listing.asset_by_name.get(asset.name)

@@ -1,12 +1,12 @@
-"""What the venue knows: its markets, accounts and API keys, as the events define them.
+"""The directory of a venue: its markets, accounts and API keys, as the events define them.
 
 A `Directory` is a projection of the events. Few entries define anything, so those are copied into a file of the data
 folder, and a command reads from the store only what is newer than the file:
 
     directory.cache   records of  id (2 × 64 bits) · head (32 bytes) · length, CRC (32 bits each) · event entry
 
-A record without an event entry says how far the events have been looked through. The file is only ever appended to. It
-may be deleted at any time, and is deleted when it is damaged or when its end is not in the chain of the store.
+A record without an event entry says how far the events have been read. The file is only ever appended to. You may delete
+it at any time; a command deletes it when it is damaged or when its end is not in the chain of the store.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from engine.journal import (
     parse_events,
     read_events,
 )
-from engine.listing import Listing
+from engine.listing import Listing, Market
+from engine.process import EXIT_REFUSED
 from engine.records import (
     EVENT_BYTES,
     EVENT_HEADER,
@@ -39,13 +40,15 @@ from engine.records import (
     EventKind,
     KeyType,
 )
+from jibek.console.failure import fail, store_errors
+from jibek.venue.address import VenueAddress, open_store, running_venue
 
 CACHE_FILE = "directory.cache"
 ENTRIES_PER_READ = 256
 
 _RECORD = struct.Struct("<QQ32sII")
 _NO_DIGEST = bytes(32)
-"""Of an entry from the cache: it was verified when it was read from the store, and leaves out those before it."""
+"""Of an entry from the cache: it was verified when it was read from the store, and the entries before it are left out."""
 _DEFINING = frozenset(
     {
         EventKind.ASSET_ADDED,
@@ -153,6 +156,43 @@ def read_directory(client: Store, data: Path) -> Directory:
     return directory
 
 
+def open_directory(data_dir: Path) -> tuple[VenueAddress, Store, Directory]:
+    """The venue that runs on a data folder, a connection to its store, and its directory: how most commands begin.
+
+    Raises:
+        Failure: exit code 3 if no venue runs there or its store is away, 1 if the events are not an unbroken chain.
+    """
+    address = running_venue(data_dir)
+    client = open_store(address)
+    with store_errors():
+        return address, client, read_directory(client, data_dir)
+
+
+def find_account(directory: Directory, name: str) -> AccountRecord:
+    """The account of this name.
+
+    Raises:
+        Failure: exit code 1 if there is none.
+    """
+    if name not in directory.account_by_name:
+        fail(EXIT_REFUSED, f"No account is named {name}. See `jibek account list`.")
+    return directory.account_by_name[name]
+
+
+def find_market(listing: Listing, symbol: str) -> Market:
+    """The market of this symbol.
+
+    Raises:
+        Failure: exit code 1 if there is none.
+    """
+    if symbol not in listing.market_by_symbol:
+        fail(EXIT_REFUSED, f"No market is named {symbol}; there are {', '.join(listing.market_by_symbol) or 'none'}.")
+    return listing.market_by_symbol[symbol]
+
+
+# -- the cache
+
+
 class _CacheUnusable(Exception):
     """The cache is damaged, or belongs to another store."""
 
@@ -170,7 +210,7 @@ def _from_cache(client: Store, cache: Path) -> Directory:
 
 
 def _read_cache(cache: Path) -> Iterator[PublishedEntry]:
-    """The records in ascending order of ids. One that repeats an id, or comes late, is left out: two commands at once
+    """The records in ascending order of ids. It leaves out a record that repeats an id or comes late: two commands at once
     add the same entries."""
     try:
         data = cache.read_bytes()
@@ -195,7 +235,7 @@ def _read_cache(cache: Path) -> Iterator[PublishedEntry]:
 
 
 def _append(cache: Path, entries: list[PublishedEntry]) -> None:
-    """Adds those entries that define something, and how far they reach, in one write."""
+    """Adds the entries that define something, and how far the entries reach, in one write."""
     records = [_record(published) for published in entries if defines_something(published.data)]
     if not defines_something(entries[-1].data):
         records.append(_record(entries[-1]._replace(data=b"")))

@@ -1,8 +1,8 @@
-"""The data folder of a venue: what stands where in it, and the lock that lets one venue at a time use it.
+"""The data folder of a venue: its files, and the lock that lets one venue at a time use it.
 
     jibek-data/
       lock           held by `jibek up` and inherited by every process of the venue
-      venue.json     how commands find the running venue (mode 0600); absent when none runs
+      venue.json     how commands find the running venue (mode 0600); absent if none runs
       secret.key     seals the HMAC secrets
       store/         the files of the embedded store
       logs/          one log per process
@@ -21,6 +21,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jibek.venue.processes import is_alive
+
+VENUE_FILE = "venue.json"
 DYING_VENUE_WAIT_S = 10.0
 """How long a start waits for the last processes of a venue whose `jibek up` is gone."""
 
@@ -28,7 +31,7 @@ _RETRY_S = 0.05
 
 
 class FolderLocked(Exception):
-    """Another venue uses the folder; the text says who."""
+    """Another venue uses the folder; the text names its process."""
 
 
 class DataFolder:
@@ -37,19 +40,19 @@ class DataFolder:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self.lock_file = self.path / "lock"
-        self.venue_file = self.path / "venue.json"
+        self.venue_file = self.path / VENUE_FILE
         self.store = self.path / "store"
         self.logs = self.path / "logs"
 
     def create(self) -> None:
-        """Makes the folder and its parts where they are missing, for this user alone."""
+        """Makes the folder and its parts, as far as they are missing, for this user alone."""
         for folder in (self.path, self.store, self.logs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def lock(self, *, wait_s: float = DYING_VENUE_WAIT_S) -> int:
-        """Takes the lock and returns its file descriptor; whoever inherits the descriptor holds the lock, too.
+        """Takes the lock and returns its file descriptor; every process that inherits the descriptor holds the lock, too.
 
-        Waits up to `wait_s` where the `jibek up` that took it is gone, since its processes are about to follow.
+        If the `jibek up` that took the lock is gone, it waits up to `wait_s` for its processes to end as well.
 
         Raises:
             FolderLocked: a venue is running in the folder, or processes of a dead one do not end.
@@ -81,7 +84,7 @@ class DataFolder:
             os.close(fd)
 
     def holder(self) -> int | None:
-        """The process id of the `jibek up` that took the lock last; None where the file does not say."""
+        """The process id of the `jibek up` that took the lock last; None if the file does not say."""
         try:
             return int(json.loads(self.lock_file.read_text())["pid"])
         except (OSError, ValueError, KeyError):
@@ -97,16 +100,6 @@ class DataFolder:
 
     def forget_venue(self) -> None:
         self.venue_file.unlink(missing_ok=True)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _try_lock(fd: int) -> bool:

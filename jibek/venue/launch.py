@@ -1,4 +1,4 @@
-"""Starting `jibek up` from another process: in the background for good, or tied to the life of the one who starts it."""
+"""Starting `jibek up` from another process: in the background for good, or tied to the life of that process."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 from engine.process import EXIT_REFUSED
 from jibek.venue.children import CRASHES_MAX
 from jibek.venue.folder import DataFolder
-from jibek.venue.keeper import kept
+from jibek.venue.pdeathsig import wrapped
 
 
 @dataclass(frozen=True)
 class VenueOptions:
-    """What `jibek up` is asked for."""
+    """The options of `jibek up`."""
 
     data: Path
     venue: Path | None = None
@@ -56,8 +56,8 @@ class Launched:
     process: subprocess.Popen[bytes]
     log: Path
     _answer_fd: int
-    _lifeline_fd: int | None
-    """While it is open, and this process lives, a tied venue lives."""
+    _parent_fd: int | None
+    """A tied venue lives as long as this is open and this process lives."""
 
     def wait_until_ready(self) -> None:
         """
@@ -73,27 +73,27 @@ class Launched:
             raise LaunchFailed(message["error"], message["exit_code"])
 
     def stop(self) -> int:
-        """Ends the venue in order, waits, and returns the exit code of its `jibek up`."""
+        """Stops the venue in order, waits, and returns the exit code of its `jibek up`."""
         self.process.terminate()
         return self.process.wait()
 
 
 def launch(options: VenueOptions, *, tied: bool) -> Launched:
-    """Starts `jibek up`; `wait_until_ready` comes next. What it says goes to logs/up.log in the data folder.
+    """Starts `jibek up`; call `wait_until_ready` next. Its output goes to logs/up.log in the data folder.
 
     Args:
-        tied: the venue is killed when this process ends, however it ends. Call it on the main thread then.
+        tied: whether the venue is killed when this process ends, however it ends. If so, call it on the main thread.
     """
     folder = DataFolder(options.data)
     folder.create()
     log = folder.logs / "up.log"
-    answer_fd, word_fd = os.pipe()
-    command = [*options.command_line(), "--ready-fd", str(word_fd)]
-    inherited = [word_fd]
-    lifeline_fd = None
+    answer_fd, ready_fd = os.pipe()
+    command = [*options.command_line(), "--ready-fd", str(ready_fd)]
+    inherited = [ready_fd]
+    parent_fd = None
     if tied:
-        watched_fd, lifeline_fd = os.pipe()
-        command = kept(watched_fd, command)
+        watched_fd, parent_fd = os.pipe()
+        command = wrapped(watched_fd, command)
         inherited.append(watched_fd)
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -106,4 +106,4 @@ def launch(options: VenueOptions, *, tied: bool) -> Launched:
         )
     for fd in inherited:
         os.close(fd)
-    return Launched(process, log, answer_fd, lifeline_fd)
+    return Launched(process, log, answer_fd, parent_fd)

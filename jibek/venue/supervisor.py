@@ -1,12 +1,12 @@
-"""`jibek up`: starts the processes of a venue, watches them, starts them again, and ends them.
+"""`jibek up`: starts the processes of a venue, watches them, restarts those that crash, and stops them.
 
-    store → engine → (the venue's definition, once) → settlement and gateway        stopped the other way round
+    store → engine → (the venue's definition, once) → settlement and gateway        `services` has the order of the stop
 
-One thread waits for whatever comes: output of a child, the end of a child, a signal. A child that ends unasked is
-started again; after three crashes within a minute (`--crashes-max`) it stays down, and the rest of the venue goes on
-without it: nothing can be lost by that, since each of them only follows the store.
+One thread waits for the next of three things: output of a child, the end of a child, a signal. A child that ends without
+being asked is restarted; after three crashes within a minute (`--crashes-max`) it stays down, and the rest of the venue
+goes on without it. That loses nothing, since each of them only follows the store.
 
-However this process dies, its children end with it (`keeper`), and the data folder stays locked until they have.
+However this process dies, its children end with it (`pdeathsig`), and the data folder stays locked until they have.
 """
 
 from __future__ import annotations
@@ -16,32 +16,30 @@ import os
 import selectors
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import redis
 
-from engine.journal import FIRST_GATEWAY, StoreRefused, StoreTimeout, connect, prepare_store, start_venue
+from engine.journal import StoreRefused, StoreTimeout, connect, prepare_store, start_venue
 from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, STORE_VARIABLE
 from engine.venue_file import VenueDefinition, load_venue
 from gateway.auth.secrets import SecretError, create_secret_key
 from jibek.venue import store_server
-from jibek.venue.children import Child, Lifeline, exit_text
+from jibek.venue.children import Child, InheritedFds, exit_text
 from jibek.venue.definition import DefinitionRefused, define_venue, differences
 from jibek.venue.directory import read_directory
 from jibek.venue.folder import DataFolder
 from jibek.venue.launch import VenueOptions
+from jibek.venue.services import SERVICES, STOP_ORDER, STORE, Service
 
 STOP_WAIT_S = 10.0
-"""How long a child may take for an orderly end before it is killed."""
+"""How long a child may take to stop before it is killed."""
 RESTART_DELAY_S = 0.1
 STORE_RETRY_S = 0.02
 LONG_START_S = 5.0
-"""After so long the supervisor says what it waits for: a replay takes its time."""
-
-STOP_ORDER = ("gateway", "engine", "settlement", "store")
+"""After so long the supervisor says what it waits for: a long journal takes long to replay."""
 
 
 class StartFailed(Exception):
@@ -52,8 +50,8 @@ class StartFailed(Exception):
         self.exit_code = exit_code
 
 
-class StopAsked(Exception):
-    """A signal asked for the end while something was being waited for."""
+class StopRequested(Exception):
+    """A signal asked for the end while the supervisor waited for something."""
 
 
 class Supervisor:
@@ -61,7 +59,7 @@ class Supervisor:
 
     Args:
         options: what to start.
-        say: receives each line that a person should see.
+        say: receives each line for the operator.
     """
 
     def __init__(self, options: VenueOptions, say: Callable[[str], None]) -> None:
@@ -74,7 +72,7 @@ class Supervisor:
         self._socket: Path | None = None
         self._signals = 0
         self._serving = False
-        self._revive_at_s = 0.0
+        self._restart_at_s = 0.0
 
     def run(self, when_ready: Callable[[], None] = lambda: None) -> int:
         """Starts the venue and watches it until SIGTERM, SIGINT or SIGHUP; returns the exit code of `jibek up`.
@@ -85,7 +83,7 @@ class Supervisor:
         definition = load_venue(self.options.venue)
         check_engine(self.options.engine)
         self.folder.create()
-        self._lifeline = Lifeline.create(self.folder.lock())
+        self._fds = InheritedFds.create(self.folder.lock())
         self.folder.forget_venue()
         self._listen_for_signals()
         try:
@@ -95,7 +93,7 @@ class Supervisor:
             self._write_venue()
             when_ready()
             self._watch()
-        except StopAsked:
+        except StopRequested:
             pass
         finally:
             self._stop()
@@ -114,12 +112,12 @@ class Supervisor:
         try:
             prepare_store(client)
             start_venue(client)
-            self._start_services("engine")
+            self._start_services(*(service for service in SERVICES if not service.needs_definition))
             define_venue(client, self.folder.path, definition)
             if self.options.venue is not None:
                 for line in differences(definition, read_directory(client, self.folder.path).listing):
                     self.say(line)
-            self._start_services("settlement", "gateway")
+            self._start_services(*(service for service in SERVICES if service.needs_definition))
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise StartFailed(f"The store went away: {error}", EXIT_UNREACHABLE) from None
         except (StoreRefused, StoreTimeout, DefinitionRefused) as error:
@@ -135,43 +133,36 @@ class Supervisor:
             return
         self._socket = store_server.runtime_folder(self.folder.path) / store_server.SOCKET_NAME
         self.store_url = store_server.socket_url(self._socket)
-        store = self._add("store", store_server.command_line(self.folder.store, self._socket))
+        store = self._add(STORE, store_server.command_line(self.folder.store, self._socket))
         self._launch(store)
         self._wait_until("the store", self._store_is_ready, STORE_RETRY_S)
 
     def _store_is_ready(self) -> bool:
-        """Whether the embedded store serves. It says so by answering, not by a line on its standard output."""
-        store = self.children["store"]
+        """Whether the embedded store serves. It shows that by answering, not by a line on its standard output."""
+        store = self.children[STORE]
         if store.is_running and store.ready is None and store_server.is_serving(self.store_url):
             store.ready = {"ready": True}
         return store.ready is not None
 
-    def _start_services(self, *names: str) -> None:
-        children = [self._add(name, self._service_command(name)) for name in names]
+    def _start_services(self, *services: Service) -> None:
+        children = [self._add(service.name, service.command_line(self.options)) for service in services]
         for child in children:
             self._launch(child)
-        self._wait_until(" and ".join(names), lambda: all(child.ready for child in children), 1.0)
-
-    def _service_command(self, name: str) -> list[str]:
-        module = {"engine": "engine.service", "settlement": "ledger.settlement", "gateway": "gateway.service"}[name]
-        command = [sys.executable, "-P", "-m", module, "--data", str(self.folder.path)]
-        if name == "engine":
-            command += ["--engine", self.options.engine]
-        if name == "gateway":
-            command += ["--host", self.options.host, "--port", str(self.options.port), "--gateway", str(FIRST_GATEWAY)]
-        return command
+        self._wait_until(
+            " and ".join(child.name for child in children), lambda: all(child.ready for child in children), 1.0
+        )
 
     def _add(self, name: str, command: Sequence[str]) -> Child:
         self.children[name] = Child(name, command, self.folder.logs / f"{name}.log", self.options.crashes_max)
         return self.children[name]
 
     def _launch(self, child: Child) -> None:
-        child.start(self._lifeline, {STORE_VARIABLE: self.store_url})
+        child.start(self._fds, {STORE_VARIABLE: self.store_url})
         for pipe in child.pipes:
             self._selector.register(pipe, selectors.EVENT_READ, child)
 
     def _wait_until(self, what: str, is_done: Callable[[], bool], poll_s: float) -> None:
-        """Waits without a limit of time: a long journal takes long to replay. A child that ends, ends the start."""
+        """Waits without a time limit: a long journal takes long to replay. If a child ends, the start fails."""
         began_s = time.monotonic()
         said = False
         while not is_done():
@@ -185,9 +176,9 @@ class Supervisor:
     def _watch(self) -> None:
         was_ready = self._ready_names()
         while True:
-            standing = all(child.down or child.ready for child in self.children.values())
-            self._pump(1.0 if standing else RESTART_DELAY_S)
-            self._revive()
+            is_settled = all(child.down or child.ready for child in self.children.values())
+            self._pump(1.0 if is_settled else RESTART_DELAY_S)
+            self._restart_crashed()
             is_ready = self._ready_names()
             for name in is_ready - was_ready:
                 self.say(f"The {name} is back (process {self.children[name].pid}).")
@@ -196,15 +187,15 @@ class Supervisor:
             was_ready = is_ready
 
     def _ready_names(self) -> set[str]:
-        if "store" in self.children:
+        if STORE in self.children:
             self._store_is_ready()
         return {name for name, child in self.children.items() if child.ready}
 
     def _pump(self, timeout_s: float) -> None:
-        """Waits for one round of output, ends and signals, and takes them in.
+        """Waits for one round of output, ended children and signals, and handles them.
 
         Raises:
-            StopAsked: SIGTERM, SIGINT or SIGHUP came.
+            StopRequested: SIGTERM, SIGINT or SIGHUP came.
             StartFailed: a child ended while the venue was starting.
         """
         for key, _ in self._selector.select(timeout_s):
@@ -215,10 +206,10 @@ class Supervisor:
         for child in self.children.values():
             if child.is_running and (code := child.poll()) is not None:
                 self._forget_pipes(child)
-                child.bury()
+                child.reap()
                 self._child_ended(child, code)
         if self._signals:
-            raise StopAsked
+            raise StopRequested
 
     def _take_output(self, key: selectors.SelectorKey) -> None:
         child, pipe = key.data, key.fileobj
@@ -231,40 +222,40 @@ class Supervisor:
         if not self._serving:
             raise StartFailed(f"The venue did not start: {text}. Its log says:\n{child.log.last_lines()}")
         if code == EXIT_UNREACHABLE and self._lost_its_store(child):
-            return  # That is no crash; it is started again once the store is back.
+            return  # That is no crash; `_restart_crashed` restarts it once the store is back.
         if child.note_crash(time.monotonic(), text):
-            self.say(f"T{text[1:]}: it is started again.")
+            self.say(f"T{text[1:]}: it is restarted.")
         else:
             self.say(f"T{child.down[1:]}. Its log, {child.log.path}, ends:\n{child.log.last_lines()}")
-        self._revive_at_s = time.monotonic() + RESTART_DELAY_S
+        self._restart_at_s = time.monotonic() + RESTART_DELAY_S
         self._write_venue()
 
     def _lost_its_store(self, child: Child) -> bool:
         """Whether the store is away, or was away at some time since the child was started."""
-        store = self.children.get("store")
+        store = self.children.get(STORE)
         is_newer = store is not None and store.started_s > child.started_s
         return is_newer or not store_server.is_serving(self.store_url)
 
-    def _revive(self) -> None:
-        """Starts again what has crashed: the store first, the others once it serves."""
-        fallen = [child for child in self.children.values() if not child.is_running and not child.down]
-        if not fallen or time.monotonic() < self._revive_at_s:
+    def _restart_crashed(self) -> None:
+        """Restarts the children that have ended: the store first, the others once it serves."""
+        crashed = [child for child in self.children.values() if not child.is_running and not child.down]
+        if not crashed or time.monotonic() < self._restart_at_s:
             return
-        store = self.children.get("store")
-        if store in fallen:
-            fallen = [store]
+        store = self.children.get(STORE)
+        if store in crashed:
+            crashed = [store]
             store_server.runtime_folder(self.folder.path)
         elif not store_server.is_serving(self.store_url):
             self._end_store_without_socket()
             return
-        for child in fallen:
+        for child in crashed:
             self._launch(child)
         self._write_venue()
 
     def _end_store_without_socket(self) -> None:
-        """Kills a store whose socket somebody has removed, as what cleans a temporary folder may do: who is connected
-        goes on, but nobody new would ever reach it. It is then started again, with a socket."""
-        store = self.children.get("store")
+        """Kills a store whose socket was removed, as a program that cleans temporary folders may do. Open connections
+        would go on, but no new one could be made. The store is then restarted, with a new socket."""
+        store = self.children.get(STORE)
         if store is not None and store.ready and self._socket is not None and not self._socket.exists():
             self.say("The socket of the store was removed.")
             store.signal(signal.SIGKILL)
@@ -291,7 +282,7 @@ class Supervisor:
     # -- ending
 
     def _stop(self) -> None:
-        """Ends the children one after the other: first what takes orders in, last what keeps them."""
+        """Stops the children one after the other: first the gateway, which takes orders in, last the store, which keeps them."""
         self._signals = 0
         for name in STOP_ORDER:
             child = self.children.get(name)
@@ -304,7 +295,7 @@ class Supervisor:
         child.signal(signal.SIGTERM)
         deadline = time.monotonic() + STOP_WAIT_S
         while child.is_running:
-            # A second Ctrl-C does not wait: what has been acknowledged is on disk anyhow.
+            # A second Ctrl-C does not wait: what was acknowledged is on disk anyway.
             if self._signals or time.monotonic() > deadline:
                 child.signal(signal.SIGKILL)
             for key, _ in self._selector.select(0.05):
@@ -312,7 +303,7 @@ class Supervisor:
                     self._take_output(key)
             if child.poll() is not None:
                 self._forget_pipes(child)
-                child.bury()
+                child.reap()
 
     def _forget_pipes(self, child: Child) -> None:
         for pipe in child.pipes:
@@ -339,7 +330,7 @@ class Supervisor:
 def check_store_answers(url: str) -> None:
     """
     Raises:
-        StartFailed: the URL is none, or no store answers there. A password in it is not repeated.
+        StartFailed: it is no URL, or no store answers there. The text leaves out a password.
     """
     place = url.rpartition("@")[2]
     try:
@@ -372,7 +363,7 @@ def check_port(host: str, port: int) -> None:
 def check_engine(name: str) -> None:
     """
     Raises:
-        StartFailed: the compiled engine is asked for and is not built.
+        StartFailed: it is the compiled engine, and that is not built.
     """
     if name == "compiled" and importlib.util.find_spec("engine.core.core") is None:
         raise StartFailed("The compiled engine is not built: run `make build`, or start with --engine reference.")

@@ -1,4 +1,4 @@
-"""A venue for as long as a command needs it, on a folder of its own where none is given."""
+"""A venue that runs as long as a command needs it, on a temporary folder or on a given one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from jibek.console.output import fail
+from jibek.console.failure import fail
 from jibek.venue.launch import LaunchFailed, VenueOptions, launch
 
 
@@ -24,9 +24,10 @@ def temporary_venue(purpose: str) -> Iterator[Path]:
 
 @contextmanager
 def launched_venue(options: VenueOptions) -> Iterator[None]:
-    """A venue that runs as long as the block. It ends with this process, too, however that ends.
+    """A venue that runs as long as the block. It also ends with this process, however that ends.
 
-    Fails with the exit code of `jibek up` where that fails.
+    Raises:
+        Failure: `jibek up` failed; the exit code is its own.
     """
     launched = launch(options, tied=True)
     try:
@@ -40,7 +41,7 @@ def launched_venue(options: VenueOptions) -> Iterator[None]:
 
 @contextmanager
 def temporary_folder(purpose: str) -> Iterator[Path]:
-    """A new folder that is deleted at the end, unless the block failed: then it is said on standard error where it is."""
+    """A new folder that is deleted at the end; if the block fails it is kept, and standard error says where it is."""
     folder = Path(tempfile.mkdtemp(prefix=f"jibek-{purpose}-"))
     try:
         yield folder
@@ -54,7 +55,7 @@ def temporary_folder(purpose: str) -> Iterator[Path]:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on at the moment."""
+    """A port of this machine on which no process listens at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -33,8 +33,8 @@ from typing import Any, NamedTuple
 from engine.journal import ChainReader, EntryId, Producer, StoreSource, first_event
 from engine.records import STATE_REPORT, BatchBuilder, Command, CommandKind, StateReport
 from jibek.client.trading import Credentials
-from jibek.commands.account import PERMISSIONS, KeyAdder, open_account
-from jibek.commands.venue import urls
+from jibek.venue.accounts import PERMISSIONS, KeyAdder, open_account
+from jibek.venue.address import urls
 from jibek.venue.directory import read_directory
 from jibek.venue.launch import LaunchFailed
 from ledger.reconciliation import Check, reconcile

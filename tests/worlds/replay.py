@@ -9,7 +9,8 @@ from jibek.client.trading import RequestRefused
 from jibek.replay.check import outcomes_in_book
 from jibek.replay.plan import Plan
 from jibek.replay.recording import ACTIONS, SIDES, Row
-from jibek.replay.run import Fill, Played
+from jibek.replay.run import Fill
+from jibek.replay.run import ReplayResult as Played
 
 
 def default_market(symbol: str = "BTCUSDT") -> Market:

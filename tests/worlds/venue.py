@@ -16,7 +16,7 @@ from typing import Any
 from engine.journal import Store, connect
 from jibek.venue.folder import DataFolder
 from jibek.venue.launch import Launched, VenueOptions, launch
-from jibek.venue.offsets import read_positions
+from jibek.venue.offsets import read_offsets as read_positions
 from jibek.venue.temporary_venue import free_port
 from tests.worlds.processes import WAIT_S, wait_until
 

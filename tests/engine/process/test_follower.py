@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import redis
-from tests.worlds.venue_process import wait_until
 
 from engine.core import Core
 from engine.journal import (
@@ -51,6 +50,7 @@ from engine.process.follower import (
 from engine.records import BatchBuilder, MalformedRecord
 from engine.service.engine import EngineService
 from tests.worlds.store import StoreProcess
+from tests.worlds.venue import wait_until
 
 LOG = logging.getLogger("follower under test")
 

@@ -120,7 +120,7 @@ def test_a_refusal_is_raised_and_the_connection_goes_on() -> None:
 
 
 @pytest.mark.parametrize("ending", ["closed", "dropped", "nonsense"])
-def test_whoever_waits_hears_that_there_will_be_no_reply(ending: str) -> None:
+def test_waiting_requests_fail_when_the_connection_ends(ending: str) -> None:
     async def end(connection: ServerConnection) -> None:
         await connection.recv()
         if ending == "closed":

@@ -159,7 +159,7 @@ def test_a_reconciliation_that_fails_names_the_check(run: Run, client: Store) ->
     assert result.stderr == "1 of 13 checks failed.\n"
 
 
-def test_money_in_and_out_stands_in_the_journal_with_who_and_why(run: Run, client: Store) -> None:
+def test_money_in_and_out_is_in_the_journal_with_who_and_why(run: Run, client: Store) -> None:
     text = good(run("deposit", "alice", "1.5", "btc", "--why", "wire 77", "--who", "aigerim"))
     assert text.startswith("Deposited 1.50000000 BTC to alice in entry 1-")
     [(_, fields)] = client.xrevrange(EVENTS_KEY, count=1)

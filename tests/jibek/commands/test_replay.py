@@ -16,14 +16,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from jibek.client.rest import fetch
 from jibek.client.trading import Credentials, TradingClient
-from jibek.commands import replay
-from jibek.commands.account import PERMISSIONS, KeyAdder
-from jibek.commands.market import fetch
-from jibek.commands.venue import urls
-from jibek.replay.plan import Fate, Plan, make_plan
+from jibek.commands.replay import replay
+from jibek.replay import venue as replay_venue
+from jibek.replay.plan import Plan, RowDisposition, make_plan
 from jibek.replay.recording import read_order_flow
-from jibek.replay.run import Played, play
+from jibek.replay.run import ReplayResult, run_plan
+from jibek.venue.accounts import PERMISSIONS, KeyAdder
+from jibek.venue.address import urls
 from jibek.venue.directory import read_directory
 from tests.worlds.processes import WAIT_S, wait_until
 from tests.worlds.replay import default_market
@@ -47,7 +48,7 @@ def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VenueProcess]:
 
 def in_process(venue: VenueProcess, file: Path, *options: str) -> Result:
     """`jibek replay` in this process, so that a test can take a part's place."""
-    return CliRunner().invoke(replay.replay, [str(file), "--market", MARKET, "--data", str(venue.data), *options])
+    return CliRunner().invoke(replay, [str(file), "--market", MARKET, "--data", str(venue.data), *options])
 
 
 def depth(venue: VenueProcess) -> tuple[int, int]:
@@ -73,8 +74,8 @@ def test_the_example_is_what_its_generator_makes() -> None:
 
 def test_the_example_shows_every_kind_of_row() -> None:
     plan = example_plan()
-    missing = set(Fate) - plan.fates.keys()
-    assert missing == {Fate.USED_ID, Fate.PRICE_OUTSIDE_LIMITS, Fate.NOTIONAL_TOO_LARGE}
+    missing = set(RowDisposition) - plan.dispositions.keys()
+    assert missing == {RowDisposition.USED_ID, RowDisposition.PRICE_OUTSIDE_LIMITS, RowDisposition.NOTIONAL_TOO_LARGE}
     assert plan.rounded > 0
 
 
@@ -85,7 +86,9 @@ def test_the_example_is_replayed_twice_on_one_venue(venue: VenueProcess) -> None
     for found in (first, second):
         assert found["passed"] is True
         assert found["difference"] is None
-        assert found["became"] == {fate.name.lower(): plan.fates[fate] for fate in Fate}
+        assert found["became"] == {
+            disposition.name.lower(): plan.dispositions[disposition] for disposition in RowDisposition
+        }
         assert sum(found["became"].values()) == found["rows"] == len(EXAMPLE.read_text().splitlines()) - 1
         assert (found["orders"], found["cancels"], found["rounded"]) == (plan.orders, plan.cancels, plan.rounded)
         assert found["venue"] == found["book"]
@@ -98,13 +101,13 @@ def test_the_example_is_replayed_twice_on_one_venue(venue: VenueProcess) -> None
     assert depth(venue) == (0, 0)
 
 
-def test_the_report_is_told_in_words(venue: VenueProcess) -> None:
+def test_the_report_in_words(venue: VenueProcess) -> None:
     result = venue.jibek("replay", str(EXAMPLE), "--market", MARKET)
     assert (result.returncode, result.stderr) == (0, "")
     plan = example_plan()
     for text in (
         f"{EXAMPLE}: {plan.rows:,} rows, recorded in 0:",
-        f"{plan.fates[Fate.UNKNOWN_ORDER]}  about orders that the recording had not created, not sent",
+        f"{plan.dispositions[RowDisposition.UNKNOWN_ORDER]}  about orders that the recording had not created, not sent",
         "1  orders dropped: less than a lot",
         f"{plan.rounded}  of the orders had a volume that was rounded down to the lot",
         "times as fast as recorded",
@@ -118,7 +121,7 @@ def test_the_report_is_told_in_words(venue: VenueProcess) -> None:
 def test_a_venue_of_its_own_is_started_and_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "data"
     monkeypatch.setattr(tempfile, "mkdtemp", lambda prefix: str(folder))
-    result = CliRunner().invoke(replay.replay, [str(EXAMPLE), "--market", MARKET, "--up", "--json"])
+    result = CliRunner().invoke(replay, [str(EXAMPLE), "--market", MARKET, "--up", "--json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["passed"] is True
     assert not folder.exists()
@@ -127,19 +130,19 @@ def test_a_venue_of_its_own_is_started_and_stopped(tmp_path: Path, monkeypatch: 
 # -- the comparison
 
 
-def drop_a_trade(played: Played) -> None:
-    played.fills = [fill for fill in played.fills if fill.trade_id != played.fills[20].trade_id]
+def drop_a_trade(result: ReplayResult) -> None:
+    result.fills = [fill for fill in result.fills if fill.trade_id != result.fills[20].trade_id]
 
 
-def drop_a_side(played: Played) -> None:
-    del played.fills[20]
+def drop_a_side(result: ReplayResult) -> None:
+    del result.fills[20]
 
 
-def change_a_quantity(played: Played) -> None:
-    trade_id = played.fills[20].trade_id
-    for index, fill in enumerate(played.fills):
+def change_a_quantity(result: ReplayResult) -> None:
+    trade_id = result.fills[20].trade_id
+    for index, fill in enumerate(result.fills):
         if fill.trade_id == trade_id:
-            played.fills[index] = fill._replace(quantity_lots=fill.quantity_lots + 1)
+            result.fills[index] = fill._replace(quantity_lots=fill.quantity_lots + 1)
 
 
 @pytest.mark.parametrize(
@@ -153,12 +156,12 @@ def change_a_quantity(played: Played) -> None:
 def test_a_tampered_list_of_trades_fails(
     venue: VenueProcess, monkeypatch: pytest.MonkeyPatch, tamper: Any, said: str
 ) -> None:
-    async def tampered(*arguments: Any) -> Played:
-        played = await play(*arguments)
-        tamper(played)
-        return played
+    async def tampered(*arguments: Any) -> ReplayResult:
+        result = await run_plan(*arguments)
+        tamper(result)
+        return result
 
-    monkeypatch.setattr(replay, "play", tampered)
+    monkeypatch.setattr(replay_venue, "run_plan", tampered)
     result = in_process(venue, EXAMPLE)
     assert result.exit_code == 1
     assert said in result.output
@@ -168,7 +171,7 @@ def test_a_tampered_list_of_trades_fails(
 
 def test_a_refused_order_is_the_first_difference(venue: VenueProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """The accounts get too little money, so the venue refuses what the book takes."""
-    make = replay.make_plan
+    make = replay_venue.make_plan
 
     def with_little_money(*arguments: Any) -> Plan:
         plan = make(*arguments)
@@ -176,7 +179,7 @@ def test_a_refused_order_is_the_first_difference(venue: VenueProcess, monkeypatc
             funds.base, funds.quote = funds.base // 50, funds.quote // 50
         return plan
 
-    monkeypatch.setattr(replay, "make_plan", with_little_money)
+    monkeypatch.setattr(replay_venue, "make_plan", with_little_money)
     result = in_process(venue, EXAMPLE)
     assert result.exit_code == 1
     assert "times the answer was: Account has insufficient balance for requested action. (-2010)" in result.output
@@ -211,12 +214,12 @@ def test_a_file_that_cannot_be_replayed_is_named(venue: VenueProcess, tmp_path: 
     assert len(venue.json("account", "list")) == accounts
 
 
-def test_wrong_usage_is_told(venue: VenueProcess, tmp_path: Path) -> None:
+def test_wrong_usage_is_named(venue: VenueProcess, tmp_path: Path) -> None:
     result = in_process(venue, EXAMPLE, "--up")
-    assert (result.exit_code, "say either --up or --data" in result.output) == (2, True)
-    result = CliRunner().invoke(replay.replay, [str(EXAMPLE), "--market", "NOPE", "--data", str(venue.data)])
+    assert (result.exit_code, "give either --up or --data" in result.output) == (2, True)
+    result = CliRunner().invoke(replay, [str(EXAMPLE), "--market", "NOPE", "--data", str(venue.data)])
     assert (result.exit_code, "No market is named NOPE" in result.output) == (1, True)
-    result = CliRunner().invoke(replay.replay, [str(EXAMPLE), "--market", MARKET, "--data", str(tmp_path)])
+    result = CliRunner().invoke(replay, [str(EXAMPLE), "--market", MARKET, "--data", str(tmp_path)])
     assert (result.exit_code, "No venue runs" in result.output) == (3, True)
 
 

@@ -120,8 +120,8 @@ def test_it_comes_back_with_the_same_state_after_any_death(new_venue: NewVenue) 
     reconcile(venue)
 
 
-def test_the_reference_engine_carries_a_venue_on(new_venue: NewVenue) -> None:
-    """A journal that the compiled engine began is gone on with by the reference, which compares every event."""
+def test_the_reference_engine_continues_a_venue(new_venue: NewVenue) -> None:
+    """The reference continues a journal of the compiled engine, and compares every event."""
     venue = new_venue(engine="compiled").start()
     trade_a_little(venue)
     before = state(venue)
@@ -203,7 +203,7 @@ def own_store() -> Iterator[StoreProcess]:
     store.remove()
 
 
-def test_a_store_of_ones_own_carries_a_venue(new_venue: NewVenue, own_store: StoreProcess) -> None:
+def test_a_venue_runs_on_a_store_of_the_operator(new_venue: NewVenue, own_store: StoreProcess) -> None:
     venue = new_venue(store=own_store.url).start()
     assert list(venue.pids()) == ["engine", "settlement", "gateway"]
     trade_a_little(venue)
@@ -215,7 +215,7 @@ def test_a_store_of_ones_own_carries_a_venue(new_venue: NewVenue, own_store: Sto
     assert own_store.client().ping()
 
 
-def test_a_store_of_ones_own_with_unsafe_settings_is_refused(new_venue: NewVenue, own_store: StoreProcess) -> None:
+def test_an_own_store_with_unsafe_settings_is_refused(new_venue: NewVenue, own_store: StoreProcess) -> None:
     own_store.client().config_set("appendfsync", "everysec")
     venue = new_venue()
     result = venue.jibek("up", "--port", str(venue.options.port), "--store", own_store.url)

@@ -20,7 +20,7 @@ from jibek.replay.check import (
     totals,
 )
 from jibek.replay.plan import CancelOrder, PlaceOrder, Plan, ReplayCommand
-from jibek.replay.run import Fill, Played
+from jibek.replay.run import Fill, ReplayResult
 from tests.worlds.replay import default_market, played_like_the_book
 
 MARKET = default_market()
@@ -41,15 +41,15 @@ PLAN = Plan(
 """Three trades; trade 1 is the first two fills of `played_like_the_book`, and so on."""
 
 
-def difference(played: Played, plan: Plan = PLAN) -> str:
+def difference(result: ReplayResult, plan: Plan = PLAN) -> str:
     book, _ = outcomes_in_book(plan.commands)
-    return first_difference(plan, outcomes_at_venue(plan.commands, played), book)
+    return first_difference(plan, outcomes_at_venue(plan.commands, result), book)
 
 
 def test_a_venue_that_does_what_the_book_does_passes() -> None:
-    played = played_like_the_book(PLAN)
-    assert len(played.fills) == 6
-    assert difference(played) == ""
+    result = played_like_the_book(PLAN)
+    assert len(result.fills) == 6
+    assert difference(result) == ""
 
 
 def test_volume_and_value_are_added_up() -> None:
@@ -59,39 +59,39 @@ def test_volume_and_value_are_added_up() -> None:
     assert resting == 1
 
 
-def change_fill(trade: int, **changes: int) -> Callable[[Played], None]:
+def change_fill(trade: int, **changes: int) -> Callable[[ReplayResult], None]:
     """Both sides of a trade as something else."""
 
-    def change(played: Played) -> None:
+    def change(result: ReplayResult) -> None:
         for index in (2 * trade - 2, 2 * trade - 1):
-            played.fills[index] = played.fills[index]._replace(**changes)
+            result.fills[index] = result.fills[index]._replace(**changes)
 
     return change
 
 
-def change_order(trade: int, order_id: int, *, is_maker: bool) -> Callable[[Played], None]:
-    def change(played: Played) -> None:
+def change_order(trade: int, order_id: int, *, is_maker: bool) -> Callable[[ReplayResult], None]:
+    def change(result: ReplayResult) -> None:
         index = 2 * trade - 2 if is_maker else 2 * trade - 1
-        played.fills[index] = played.fills[index]._replace(order_id=order_id)
+        result.fills[index] = result.fills[index]._replace(order_id=order_id)
 
     return change
 
 
-def drop_trade(trade: int) -> Callable[[Played], None]:
-    def change(played: Played) -> None:
-        del played.fills[2 * trade - 2 : 2 * trade]
+def drop_trade(trade: int) -> Callable[[ReplayResult], None]:
+    def change(result: ReplayResult) -> None:
+        del result.fills[2 * trade - 2 : 2 * trade]
 
     return change
 
 
-def swap_trades(played: Played) -> None:
-    first, second = played.fills[0].trade_id, played.fills[2].trade_id
-    change_fill(1, trade_id=second)(played)
-    change_fill(2, trade_id=first)(played)
+def swap_trades(result: ReplayResult) -> None:
+    first, second = result.fills[0].trade_id, result.fills[2].trade_id
+    change_fill(1, trade_id=second)(result)
+    change_fill(2, trade_id=first)(result)
 
 
-def add_trade(played: Played) -> None:
-    played.fills.extend([Fill(104, 12, True, 23651, 1), Fill(104, 14, False, 23651, 1)])
+def add_trade(result: ReplayResult) -> None:
+    result.fills.extend([Fill(104, 12, True, 23651, 1), Fill(104, 14, False, 23651, 1)])
 
 
 # what was tampered with                                                      what is said
@@ -105,23 +105,23 @@ TAMPERED = (
     (drop_trade(3),                                                            "the venue took it and made no trade; engine.Book made trade 3 of 0.5 at 236.51 with order 14"),
     (swap_trades,                                                              "command 3 of 7"),
     (add_trade,                                                                "command 6 of 7, order 14 to buy 1 at 236.51: the venue made trade 4"),
-    (lambda played: played.refusals.pop(3),                                    "command 4 of 7, cancel order 11: the venue took it and made no trade; engine.Book refused it"),
-    (lambda played: played.refusals.update({4: REFUSED}),                      "command 5 of 7, cancel order 12: the venue refused it (Unknown order sent. (-2011)); engine.Book took it"),
-    (lambda played: played.refusals.update({0: REFUSED}),                      "command 1 of 7, order 11 to sell 2 at 236.5: the venue refused it"),
+    (lambda result: result.refusals.pop(3),                                    "command 4 of 7, cancel order 11: the venue took it and made no trade; engine.Book refused it"),
+    (lambda result: result.refusals.update({4: REFUSED}),                      "command 5 of 7, cancel order 12: the venue refused it (Unknown order sent. (-2011)); engine.Book took it"),
+    (lambda result: result.refusals.update({0: REFUSED}),                      "command 1 of 7, order 11 to sell 2 at 236.5: the venue refused it"),
 )  # fmt: skip
 
 
 @pytest.mark.parametrize(("tamper", "said"), TAMPERED)
-def test_whatever_is_tampered_with_is_found(tamper: Callable[[Played], None], said: str) -> None:
-    played = played_like_the_book(PLAN)
-    tamper(played)
-    assert said in difference(played)
+def test_whatever_is_tampered_with_is_found(tamper: Callable[[ReplayResult], None], said: str) -> None:
+    result = played_like_the_book(PLAN)
+    tamper(result)
+    assert said in difference(result)
 
 
 # fills                                                                 what is said
 UNMATCHED = (
     ([Fill(7, 1, False, 5, 5)],                                          "trade 7 was reported to order 1 and not once"),
-    ([Fill(7, 1, True, 5, 5)],                                           "did somebody else trade in this market"),
+    ([Fill(7, 1, True, 5, 5)],                                           "did another client trade in this market"),
     ([Fill(7, 1, True, 5, 5), Fill(7, 2, True, 5, 5)],                   "trade 7 was reported to order 1, 2 and not once"),
     ([Fill(7, 1, True, 5, 5), Fill(7, 2, False, 5, 5)] * 2,              "and not once to a taker and once to a maker"),
     ([Fill(7, 1, True, 5, 5), Fill(7, 2, False, 6, 5)],                  "trade 7 was reported differently to its two sides"),
@@ -156,11 +156,11 @@ def test_equal_is_equal_whatever_the_flow(plan: Plan) -> None:
 
 @given(plans(), st.data())
 def test_one_lot_or_tick_anywhere_is_found(plan: Plan, data: st.DataObject) -> None:
-    played = played_like_the_book(plan)
-    if not played.fills:
+    result = played_like_the_book(plan)
+    if not result.fills:
         return
-    trade = data.draw(st.integers(1, len(played.fills) // 2))
+    trade = data.draw(st.integers(1, len(result.fills) // 2))
     field = data.draw(st.sampled_from(["price_ticks", "quantity_lots"]))
-    value = getattr(played.fills[2 * trade - 2], field)
-    change_fill(trade, **{field: value + 1})(played)
-    assert difference(played, plan)
+    value = getattr(result.fills[2 * trade - 2], field)
+    change_fill(trade, **{field: value + 1})(result)
+    assert difference(result, plan)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.records import Side
-from jibek.replay.plan import CancelOrder, Fate, Funds, PlaceOrder, make_plan
+from jibek.replay.plan import CancelOrder, Funds, PlaceOrder, RowDisposition, make_plan
 from jibek.replay.recording import Action, Row
 from tests.worlds.replay import default_market, row
 
@@ -16,52 +16,54 @@ MARKET = default_market()
 
 # BTCUSDT                                        what becomes of it           why
 ORDERS = (
-    ("1 created bid  200000000      236.47",      Fate.ORDER,                  "whole lots"),
-    ("1 created ask  178855669      236.47",      Fate.ORDER,                  "rounded down"),
-    ("1 created ask  100            1000000",     Fate.ORDER,                  "one lot, worth just the minimum"),
-    ("1 created bid  100000000000   10",          Fate.ORDER,                  "the largest quantity"),
-    ("1 created bid  100000000      10000000",    Fate.ORDER,                  "the highest price"),
-    ("1 created bid  10000000000    10000000",    Fate.ORDER,                  "the largest notional"),
-    ("1 created bid  200000000      236.475",     Fate.PRICE_OFF_TICK,         "half a tick"),
-    ("1 created bid  200000000      0.00000001",  Fate.PRICE_OFF_TICK,         "less than a tick"),
-    ("1 created bid  200000000      10000000.01", Fate.PRICE_OUTSIDE_LIMITS,   "a tick too high"),
-    ("1 created bid  99             236.47",      Fate.ROUNDED_TO_NOTHING,     "nearly a lot"),
-    ("1 created bid  0              236.47",      Fate.ROUNDED_TO_NOTHING,     "no volume at all"),
-    ("1 created bid  100000000100   10",          Fate.QUANTITY_OUTSIDE_LIMITS,"a lot too many"),
-    ("1 created bid  9999           10000",       Fate.NOTIONAL_TOO_SMALL,     "worth 0.99, after rounding"),
-    ("1 created bid  10000000100    10000000",    Fate.NOTIONAL_TOO_LARGE,     "a lot too many for its price"),
+    ("1 created bid  200000000      236.47",      RowDisposition.ORDER,                  "whole lots"),
+    ("1 created ask  178855669      236.47",      RowDisposition.ORDER,                  "rounded down"),
+    ("1 created ask  100            1000000",     RowDisposition.ORDER,                  "one lot, worth just the minimum"),
+    ("1 created bid  100000000000   10",          RowDisposition.ORDER,                  "the largest quantity"),
+    ("1 created bid  100000000      10000000",    RowDisposition.ORDER,                  "the highest price"),
+    ("1 created bid  10000000000    10000000",    RowDisposition.ORDER,                  "the largest notional"),
+    ("1 created bid  200000000      236.475",     RowDisposition.PRICE_OFF_TICK,         "half a tick"),
+    ("1 created bid  200000000      0.00000001",  RowDisposition.PRICE_OFF_TICK,         "less than a tick"),
+    ("1 created bid  200000000      10000000.01", RowDisposition.PRICE_OUTSIDE_LIMITS,   "a tick too high"),
+    ("1 created bid  99             236.47",      RowDisposition.ROUNDED_TO_NOTHING,     "nearly a lot"),
+    ("1 created bid  0              236.47",      RowDisposition.ROUNDED_TO_NOTHING,     "no volume at all"),
+    ("1 created bid  100000000100   10",          RowDisposition.QUANTITY_OUTSIDE_LIMITS,"a lot too many"),
+    ("1 created bid  9999           10000",       RowDisposition.NOTIONAL_TOO_SMALL,     "worth 0.99, after rounding"),
+    ("1 created bid  10000000100    10000000",    RowDisposition.NOTIONAL_TOO_LARGE,     "a lot too many for its price"),
 )  # fmt: skip
 
 # rows                                                 what becomes of the last one
 LIVES = (
-    (["1 created bid 200 5000000", "1 changed bid 100 5000000"],                                   Fate.RECORDED_PART_FILL),
-    (["1 created bid 200 5000000", "1 deleted bid 0 5000000"],                                     Fate.RECORDED_FILL),
-    (["1 created bid 200 5000000", "1 deleted bid 200 5000000"],                                   Fate.CANCEL),
-    (["1 created bid 200 5000000", "1 changed bid 0 5000000"],                                     Fate.RECORDED_PART_FILL),
-    (["1 created bid 200 5000000", "1 deleted bid 0 5000000", "1 deleted bid 50 5000000"],         Fate.CANCEL),
-    (["1 created bid 200 5000000", "1 created ask 200 5000000"],                                   Fate.USED_ID),
-    (["1 created bid 200 5000000", "1 deleted bid 200 5000000", "1 created bid 200 5000000"],      Fate.USED_ID),
-    (["1 created bid 99 5000000", "1 created bid 200 5000000"],                                    Fate.USED_ID),
-    (["1 created bid 99 5000000", "1 deleted bid 99 5000000"],                                     Fate.DROPPED_ORDER),
-    (["1 created bid 99 5000000", "1 changed bid 50 5000000"],                                     Fate.DROPPED_ORDER),
-    (["1 deleted bid 200 5000000"],                                                                Fate.UNKNOWN_ORDER),
-    (["1 changed bid 200 5000000"],                                                                Fate.UNKNOWN_ORDER),
-    (["1 created bid 200 5000000", "2 deleted bid 0 5000000"],                                     Fate.UNKNOWN_ORDER),
+    (["1 created bid 200 5000000", "1 changed bid 100 5000000"],                                   RowDisposition.RECORDED_PART_FILL),
+    (["1 created bid 200 5000000", "1 deleted bid 0 5000000"],                                     RowDisposition.RECORDED_FILL),
+    (["1 created bid 200 5000000", "1 deleted bid 200 5000000"],                                   RowDisposition.CANCEL),
+    (["1 created bid 200 5000000", "1 changed bid 0 5000000"],                                     RowDisposition.RECORDED_PART_FILL),
+    (["1 created bid 200 5000000", "1 deleted bid 0 5000000", "1 deleted bid 50 5000000"],         RowDisposition.CANCEL),
+    (["1 created bid 200 5000000", "1 created ask 200 5000000"],                                   RowDisposition.USED_ID),
+    (["1 created bid 200 5000000", "1 deleted bid 200 5000000", "1 created bid 200 5000000"],      RowDisposition.USED_ID),
+    (["1 created bid 99 5000000", "1 created bid 200 5000000"],                                    RowDisposition.USED_ID),
+    (["1 created bid 99 5000000", "1 deleted bid 99 5000000"],                                     RowDisposition.DROPPED_ORDER),
+    (["1 created bid 99 5000000", "1 changed bid 50 5000000"],                                     RowDisposition.DROPPED_ORDER),
+    (["1 deleted bid 200 5000000"],                                                                RowDisposition.UNKNOWN_ORDER),
+    (["1 changed bid 200 5000000"],                                                                RowDisposition.UNKNOWN_ORDER),
+    (["1 created bid 200 5000000", "2 deleted bid 0 5000000"],                                     RowDisposition.UNKNOWN_ORDER),
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "fate"), [pytest.param(text, fate, id=why) for text, fate, why in ORDERS])
-def test_an_order_is_placed_or_dropped_for_one_reason(text: str, fate: Fate) -> None:
+@pytest.mark.parametrize(
+    ("text", "disposition"), [pytest.param(text, disposition, id=why) for text, disposition, why in ORDERS]
+)
+def test_an_order_is_placed_or_dropped_for_one_reason(text: str, disposition: RowDisposition) -> None:
     plan = make_plan([row(text)], MARKET, 1)
-    assert plan.fates == {fate: 1}
-    assert len(plan.commands) == (fate == Fate.ORDER)
+    assert plan.dispositions == {disposition: 1}
+    assert len(plan.commands) == (disposition == RowDisposition.ORDER)
 
 
-@pytest.mark.parametrize(("texts", "fate"), LIVES)
-def test_later_rows_of_an_order_are_cancels_or_nothing(texts: list[str], fate: Fate) -> None:
+@pytest.mark.parametrize(("texts", "disposition"), LIVES)
+def test_later_rows_of_an_order_are_cancels_or_nothing(texts: list[str], disposition: RowDisposition) -> None:
     before, plan = make_plan(map(row, texts[:-1]), MARKET, 1), make_plan(map(row, texts), MARKET, 1)
-    assert plan.fates - before.fates == {fate: 1}
-    sent = [CancelOrder(1, 0)] if fate == Fate.CANCEL else []
+    assert plan.dispositions - before.dispositions == {disposition: 1}
+    sent = [CancelOrder(1, 0)] if disposition == RowDisposition.CANCEL else []
     assert plan.commands == before.commands + sent
 
 
@@ -112,7 +114,7 @@ ROWS = st.builds(
 
 
 @given(st.lists(ROWS, max_size=60), st.integers(1, 5))
-def test_every_row_has_one_fate_and_every_order_is_paid_for(rows: list[Row], accounts: int) -> None:
+def test_every_row_has_one_disposition_and_every_order_is_paid_for(rows: list[Row], accounts: int) -> None:
     plan = make_plan(rows, MARKET, accounts)
     orders = [command for command in plan.commands if isinstance(command, PlaceOrder)]
     assert plan.rows == len(rows)

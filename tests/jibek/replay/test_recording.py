@@ -102,7 +102,7 @@ def test_an_empty_file_has_no_heading(tmp_path: Path) -> None:
         list(read_order_flow(write(tmp_path)))
 
 
-def test_a_damaged_file_is_told_from_a_malformed_one(tmp_path: Path) -> None:
+def test_a_damaged_file_is_distinguished_from_a_malformed_one(tmp_path: Path) -> None:
     path = tmp_path / "flow.csv.xz"
     compressed = lzma.compress("\n".join([HEADING, *[GOOD] * 1000]).encode())
     for content in (b"no xz at all", compressed[: len(compressed) // 2]):

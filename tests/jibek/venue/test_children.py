@@ -9,22 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from jibek.venue.children import CRASH_WINDOW_S, Child, Lifeline, LogFile
-from tests.worlds.processes import wait_until
+from jibek.venue.children import CRASH_WINDOW_S, Child, InheritedFds, LogFile
+from tests.worlds.venue import wait_until
 
 
 @pytest.fixture
-def lifeline(tmp_path: Path) -> Iterator[Lifeline]:
-    lifeline = Lifeline.create(os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR))
-    yield lifeline
-    for fd in (lifeline.pipe_read_fd, lifeline.pipe_write_fd, lifeline.lock_fd):
+def fds(tmp_path: Path) -> Iterator[InheritedFds]:
+    fds = InheritedFds.create(os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR))
+    yield fds
+    for fd in (fds.pipe_read_fd, fds.pipe_write_fd, fds.lock_fd):
         os.close(fd)
 
 
-def run(tmp_path: Path, lifeline: Lifeline, code: str) -> Child:
+def run(tmp_path: Path, fds: InheritedFds, code: str) -> Child:
     """Starts a child that runs `code`."""
     child = Child("probe", [sys.executable, "-c", code], tmp_path / "probe.log")
-    child.start(lifeline)
+    child.start(fds)
     return child
 
 
@@ -39,23 +39,23 @@ def test_a_log_is_bounded_and_keeps_the_newest(tmp_path: Path) -> None:
     log.close()
 
 
-def test_ready_is_one_line_of_json_among_others(tmp_path: Path, lifeline: Lifeline) -> None:
-    child = run(tmp_path, lifeline, "print('hello'); print('{\"ready\": true, \"port\": 5}'); print('more')")
+def test_ready_is_one_line_of_json_among_others(tmp_path: Path, fds: InheritedFds) -> None:
+    child = run(tmp_path, fds, "print('hello'); print('{\"ready\": true, \"port\": 5}'); print('more')")
     wait_until(lambda: child.poll() is not None, "the child has ended")
     for pipe in child.pipes:
         while child.take_output(pipe):
             pass
     assert child.ready == {"ready": True, "port": 5}
-    child.bury()
+    child.reap()
     assert child.log.path.read_text().splitlines() == ["hello", '{"ready": true, "port": 5}', "more"]
     assert not child.is_running
 
 
-def test_burying_ends_what_the_child_left_behind(tmp_path: Path, lifeline: Lifeline) -> None:
-    child = run(tmp_path, lifeline, "import subprocess; subprocess.Popen(['/bin/sleep', '600'])")
+def test_reaping_ends_what_the_child_left_behind(tmp_path: Path, fds: InheritedFds) -> None:
+    child = run(tmp_path, fds, "import subprocess; subprocess.Popen(['/bin/sleep', '600'])")
     group = child.pid
     wait_until(lambda: child.poll() is not None, "the child has ended")
-    child.bury()
+    child.reap()
 
     def group_is_gone() -> bool:
         try:

@@ -35,7 +35,7 @@ def leave_a_child(folder: DataFolder, seconds: float) -> int:
     return int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout)
 
 
-def test_a_second_venue_is_told_who_holds_the_folder(folder: DataFolder) -> None:
+def test_a_second_venue_learns_who_holds_the_folder(folder: DataFolder) -> None:
     fd = folder.lock()
     with pytest.raises(FolderLocked, match=f"process {os.getpid()}.*jibek down"):
         folder.lock()

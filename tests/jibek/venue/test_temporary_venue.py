@@ -1,4 +1,4 @@
-"""A venue for as long as a block: gone at the end, kept for inspection where the block failed."""
+"""A venue for as long as a block: gone at the end, kept for inspection if the block failed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from jibek.console.output import Failure, find_venue
+from jibek.console.failure import Failure
 from jibek.venue import temporary_venue as module
+from jibek.venue.address import find_venue
 from jibek.venue.folder import DataFolder
 from jibek.venue.temporary_venue import temporary_venue
 
@@ -24,11 +25,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_runs_as_long_as_the_block(folder: Path) -> None:
     with temporary_venue("test") as data:
         assert data == folder
-        assert find_venue(data).is_running()
+        assert find_venue(data).is_running
     assert not folder.exists()
 
 
-def test_it_is_kept_where_the_block_failed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_kept_if_the_block_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ZeroDivisionError), temporary_venue("test"):
         raise ZeroDivisionError
     assert not DataFolder(folder).is_locked()
@@ -36,7 +37,7 @@ def test_it_is_kept_where_the_block_failed(folder: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().err == f"The venue's data and logs are kept in {folder}.\n"
 
 
-def test_it_is_deleted_where_somebody_interrupts(folder: Path) -> None:
+def test_it_is_deleted_after_ctrl_c(folder: Path) -> None:
     with pytest.raises(KeyboardInterrupt), temporary_venue("test"):
         raise KeyboardInterrupt
     assert not folder.exists()

@@ -1,4 +1,4 @@
-"""A kept program ends with its parent, however the parent dies, in both ways that the keeper has."""
+"""A wrapped program ends with its parent, however the parent dies, both by PDEATHSIG and by the pipe."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import pytest
 
 from tests.worlds.processes import is_running, wait_until
 
-# A parent that starts `sleep` through the keeper, prints its process id, and waits.
+# A parent that starts `sleep` through the wrapper, prints its process id, and waits.
 PARENT = """
 import os, subprocess, sys
-from jibek.venue.keeper import kept
+from jibek.venue.pdeathsig import wrapped
 read_fd, write_fd = os.pipe()
-child = subprocess.Popen(kept(read_fd, ["/bin/sleep", "600"]), pass_fds=[read_fd])
+child = subprocess.Popen(wrapped(read_fd, ["/bin/sleep", "600"]), pass_fds=[read_fd])
 print(child.pid, flush=True)
 child.wait()
 """
 
-# A keeper that stays beside `sleep`, as it does where the kernel cannot be asked; it prints the id of its child.
-BESIDE = """
+# A wrapper that watches the pipe, as it does on systems without PDEATHSIG; it prints the id of its child.
+WATCHING = """
 import os, sys, threading
-from jibek.venue import keeper
+from jibek.venue import pdeathsig
 fork = os.fork
 def printing_fork():
     pid = fork()
@@ -34,7 +34,7 @@ def printing_fork():
         print(pid, flush=True)
     return pid
 os.fork = printing_fork
-sys.exit(keeper.stay_beside(int(sys.argv[1]), ["/bin/sleep", "600"]))
+sys.exit(pdeathsig.run_until_pipe_closes(int(sys.argv[1]), ["/bin/sleep", "600"]))
 """
 
 
@@ -47,12 +47,12 @@ def pipe() -> Iterator[tuple[int, int]]:
             os.close(fd)
 
 
-def beside(read_fd: int) -> tuple[subprocess.Popen[str], int]:
-    keeper = subprocess.Popen(
-        [sys.executable, "-c", BESIDE, str(read_fd)], stdout=subprocess.PIPE, text=True, pass_fds=[read_fd]
+def watching(read_fd: int) -> tuple[subprocess.Popen[str], int]:
+    wrapper = subprocess.Popen(
+        [sys.executable, "-c", WATCHING, str(read_fd)], stdout=subprocess.PIPE, text=True, pass_fds=[read_fd]
     )
-    assert keeper.stdout is not None
-    return keeper, int(keeper.stdout.readline())
+    assert wrapper.stdout is not None
+    return wrapper, int(wrapper.stdout.readline())
 
 
 def test_sigkill_of_the_parent_ends_the_program() -> None:
@@ -66,15 +66,15 @@ def test_sigkill_of_the_parent_ends_the_program() -> None:
 
 
 def test_the_end_of_the_pipe_ends_the_program(pipe: tuple[int, int]) -> None:
-    keeper, pid = beside(pipe[0])
+    wrapper, pid = watching(pipe[0])
     assert is_running(pid)
     os.close(pipe[1])
-    assert keeper.wait(30) == 128 + signal.SIGKILL
+    assert wrapper.wait(30) == 128 + signal.SIGKILL
     assert not is_running(pid)
 
 
-def test_sigterm_is_passed_on(pipe: tuple[int, int]) -> None:
-    keeper, pid = beside(pipe[0])
-    keeper.terminate()
-    assert keeper.wait(30) == 128 + signal.SIGTERM
+def test_sigterm_is_forwarded(pipe: tuple[int, int]) -> None:
+    wrapper, pid = watching(pipe[0])
+    wrapper.terminate()
+    assert wrapper.wait(30) == 128 + signal.SIGTERM
     assert not is_running(pid)

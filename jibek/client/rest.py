@@ -1,0 +1,38 @@
+"""Public GET requests to the venue's HTTP API."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any
+
+from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
+from jibek.console.failure import fail
+
+HTTP_TIMEOUT_S = 10.0
+
+
+def fetch(url: str, **query: str) -> Any:
+    """The JSON at a URL of the gateway.
+
+    Raises:
+        Failure: exit code 1 if the gateway refuses the request, 3 if none answers within 10 s.
+    """
+    if query:
+        url = f"{url}?{urllib.parse.urlencode(query)}"
+    try:
+        with urllib.request.urlopen(url, timeout=HTTP_TIMEOUT_S) as response:
+            return json.load(response)
+    except urllib.error.HTTPError as error:
+        fail(EXIT_REFUSED, _message_of(error))
+    except (OSError, ValueError) as error:
+        fail(EXIT_UNREACHABLE, f"The gateway does not answer ({error}): see `jibek status`.")
+
+
+def _message_of(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.load(error)["msg"])
+    except (ValueError, KeyError, TypeError):
+        return str(error)

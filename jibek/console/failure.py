@@ -1,0 +1,59 @@
+"""How a command fails: one sentence on standard error, and an exit code.
+
+Exit codes are those of `engine.process`: 0 good, 1 a check failed or something was refused, 2 wrong usage, 3 the venue or
+its store cannot be reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import click
+import redis
+
+from engine.journal import ChainBroken, Diverged, StaleEpoch, StoreRefused, StoreTimeout
+from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
+
+
+class Failure(click.ClickException):
+    """Ends the command with one sentence on standard error and an exit code."""
+
+    def __init__(self, exit_code: int, text: str) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code  # type: ignore[misc]
+
+    def show(self, file: Any = None) -> None:
+        click.echo(self.format_message(), err=True)
+
+
+def fail(exit_code: int, text: str) -> NoReturn:
+    """Ends the command.
+
+    Args:
+        text: one sentence that says what is wrong and what to do.
+
+    Raises:
+        Failure: always.
+    """
+    raise Failure(exit_code, text)
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turns what the store and the journal raise inside the block into a failure with one sentence.
+
+    Raises:
+        Failure: exit code 3 if the store is away or does not answer in time, 1 if it refuses or its content is broken.
+    """
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        fail(EXIT_UNREACHABLE, f"The store went away ({error}): see `jibek status`.")
+    except StoreTimeout as error:
+        fail(EXIT_UNREACHABLE, f"{error}")
+    except (ChainBroken, Diverged, StaleEpoch, StoreRefused) as error:
+        fail(EXIT_REFUSED, f"{type(error).__name__}: {error}")
+    except redis.ResponseError as error:
+        fail(EXIT_REFUSED, f"The store refused: {error}")

@@ -1,0 +1,125 @@
+"""How a command finds the venue on a data folder: its supervisor, its store, its URLs.
+
+`jibek up` writes all of it into `venue.json` in the folder, and removes the file when it stops. A file that is left over
+belongs to a venue whose supervisor was killed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import redis
+
+from engine.journal import Store, connect
+from engine.process import EXIT_UNREACHABLE
+from jibek.console.failure import fail
+from jibek.venue.folder import VENUE_FILE
+from jibek.venue.processes import is_alive
+
+STORE_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True)
+class VenueAddress:
+    """A venue as its supervisor has written it into `venue.json`."""
+
+    data_dir: Path
+    pid: int
+    """Process id of `jibek up`."""
+    store: str
+    """URL of the store."""
+    host: str
+    port: int
+    engine: str
+    """`compiled` or `reference`."""
+    services: dict[str, int]
+    """Name -> process id, of the processes that run."""
+    states: dict[str, str] = field(default_factory=dict)
+    """Name -> `ready`, `starting`, or `down: …`."""
+    restarts: dict[str, int] = field(default_factory=dict)
+    """Name -> how many times it was restarted."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the supervisor is alive; a store of the operator's own may be up without it."""
+        return is_alive(self.pid)
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The URLs for clients, as `urls` gives them."""
+        return urls(self.host, self.port)
+
+
+def urls(host: str, port: int) -> dict[str, str]:
+    """The URLs at which clients reach a venue.
+
+    >>> urls("127.0.0.1", 9443)["ws_api"], urls("::1", 9443)["http"]
+    ('ws://127.0.0.1:9443/ws-api/v3', 'http://[::1]:9443/api/v3')
+    """
+    place = f"{f'[{host}]' if ':' in host else host}:{port}"
+    return {
+        "ws_api": f"ws://{place}/ws-api/v3",
+        "ws": f"ws://{place}/ws",
+        "stream": f"ws://{place}/stream",
+        "http": f"http://{place}/api/v3",
+    }
+
+
+def find_venue(data_dir: Path) -> VenueAddress:
+    """The venue of a data folder, whether its supervisor is alive or not.
+
+    Raises:
+        Failure: exit code 3 if the folder has no readable `venue.json`.
+    """
+    path = data_dir / VENUE_FILE
+    try:
+        content = json.loads(path.read_text())
+        return VenueAddress(
+            data_dir=data_dir,
+            pid=int(content["pid"]),
+            store=str(content["store"]),
+            host=str(content.get("host", "127.0.0.1")),
+            port=int(content.get("port", 0)),
+            engine=str(content.get("engine", "")),
+            services={str(name): int(pid) for name, pid in content.get("services", {}).items()},
+            states={str(name): str(state) for name, state in content.get("states", {}).items()},
+            restarts={str(name): int(count) for name, count in content.get("restarts", {}).items()},
+        )
+    except FileNotFoundError:
+        fail(
+            EXIT_UNREACHABLE,
+            f"No venue runs on {data_dir}: start one with `jibek up`, or name its folder with --data.",
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        fail(EXIT_UNREACHABLE, f"{path} cannot be read ({error}): start the venue again with `jibek up`.")
+
+
+def running_venue(data_dir: Path) -> VenueAddress:
+    """The venue that runs on a data folder.
+
+    Raises:
+        Failure: exit code 3 if none does.
+    """
+    address = find_venue(data_dir)
+    if not address.is_running:
+        fail(EXIT_UNREACHABLE, f"The venue on {data_dir} has died: `jibek up` starts it again and recovers.")
+    return address
+
+
+def open_store(address: VenueAddress, *, timeout_s: float = STORE_TIMEOUT_S) -> Store:
+    """A connection to the venue's store that has answered once.
+
+    Raises:
+        Failure: exit code 3 if the store does not answer within the timeout.
+    """
+    client = connect(address.store, timeout_s=timeout_s)
+    try:
+        client.ping()
+    except (redis.ConnectionError, redis.TimeoutError, OSError):
+        fail(
+            EXIT_UNREACHABLE,
+            f"The store of the venue on {address.data_dir} does not answer: is the venue up? See `jibek status`.",
+        )
+    return client

@@ -1,0 +1,41 @@
+"""A change goes through the journal: the operator and the reason with it, a refusal back as one sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.journal import EVENTS_KEY, Store
+from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
+from engine.records import Command, CommandKind, EventEntry, EventKind
+from jibek.console.changes import execute
+from jibek.console.failure import Failure
+from tests.worlds.ledger import EngineThread, TestVenue
+from tests.worlds.store import StoreProcess
+
+ADD = Command(kind=CommandKind.ACCOUNT_ADD)
+
+
+def test_it_returns_the_entry_and_the_event(venue: TestVenue, server: StoreProcess, client: Store) -> None:
+    with EngineThread(venue, server.url):
+        id, event = execute(client, ADD, b"alice", who="aigerim", why="first client")
+    [(last, fields)] = client.xrevrange(EVENTS_KEY, count=1)
+    assert (last.decode(), event.kind) == (str(id), EventKind.ACCOUNT_ADDED)
+    entry = EventEntry(fields[b"b"])
+    assert entry.parts(next(iter(entry))) == [b"alice", b"aigerim", b"first client"]
+
+
+def test_a_refusal_is_a_failure_with_its_sentence(venue: TestVenue, server: StoreProcess, client: Store) -> None:
+    with EngineThread(venue, server.url):
+        execute(client, ADD, b"alice", who="", why="")
+        with pytest.raises(Failure, match="exists already") as failure:
+            execute(client, ADD, b"alice", who="", why="")
+    assert failure.value.exit_code == EXIT_REFUSED
+
+
+def test_a_store_that_is_away_is_a_failure() -> None:
+    store = StoreProcess()
+    client = store.client()
+    store.remove()
+    with pytest.raises(Failure, match="see `jibek status`") as failure:
+        execute(client, ADD, b"alice", who="", why="")
+    assert failure.value.exit_code == EXIT_UNREACHABLE

@@ -1,0 +1,50 @@
+"""The options that commands share."""
+
+from __future__ import annotations
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from jibek.console.options import TEXT_BYTES_MAX, combined, data_option, json_option, operator_name, who_and_why
+
+
+def test_the_operator_is_named_by_the_environment_or_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JIBEK_OPERATOR", "aigerim")
+    assert operator_name() == "aigerim"
+    monkeypatch.delenv("JIBEK_OPERATOR")
+    assert operator_name()
+
+
+def test_the_operator_has_a_name_on_a_system_without_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_user() -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.delenv("JIBEK_OPERATOR", raising=False)
+    monkeypatch.setattr("getpass.getuser", no_user)
+    assert operator_name() == "operator"
+
+
+@click.command()
+@combined(click.argument("name"), data_option, json_option, who_and_why(why_required=True))
+def command(**given: object) -> None:
+    click.echo(" ".join(f"{key}={given[key]}" for key in sorted(given)))
+
+
+def test_combined_options_arrive_like_single_ones() -> None:
+    result = CliRunner().invoke(command, ["alice", "--data", "folder", "--json", "--who", "aigerim", "--why", "a test"])
+    assert result.output == "as_json=True data_dir=folder name=alice who=aigerim why=a test\n"
+
+
+def test_combined_options_keep_their_order_in_the_help() -> None:
+    text = CliRunner().invoke(command, ["--help"]).output
+    places = [text.index(option) for option in ("NAME", "--data", "--json", "--who", "--why")]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("option", ["--who", "--why"])
+def test_a_text_has_a_bound_in_bytes(option: str) -> None:
+    fits, other = "ж" * (TEXT_BYTES_MAX // 2), {"--who": "--why", "--why": "--who"}[option]
+    assert CliRunner().invoke(command, ["alice", option, fits, other, "x"]).exit_code == 0
+    result = CliRunner().invoke(command, ["alice", option, fits + "x", other, "x"])
+    assert (result.exit_code, "at most 500 bytes" in result.output) == (2, True)

@@ -1,0 +1,71 @@
+"""Accounts with keys, on a running venue: opened once, and no secret stays behind without its key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from engine.journal import Store
+from engine.process import EXIT_REFUSED
+from engine.records import KeyType
+from gateway.auth.secrets import SECRETS_KEY
+from jibek.console.failure import Failure
+from jibek.venue.accounts import PERMISSIONS, KeyAdder, open_account, open_trading_accounts, revoke_key
+from jibek.venue.directory import AccountRecord, read_directory
+from tests.worlds.venue import VenueProcess
+
+
+@pytest.fixture
+def client(running_venue: VenueProcess) -> Iterator[Store]:
+    client = running_venue.store()
+    yield client
+    client.close()
+
+
+def account(venue: VenueProcess, client: Store, name: str) -> AccountRecord:
+    return read_directory(client, venue.data).account_by_name[name]
+
+
+@pytest.mark.parametrize(("hmac", "secret"), [(True, "secret"), (False, "private_key")])
+def test_trading_accounts_are_opened_once_and_get_a_new_key_each_time(
+    running_venue: VenueProcess, client: Store, hmac: bool, secret: str
+) -> None:
+    asset = read_directory(client, running_venue.data).listing.asset_by_name["BTC"]
+    names = [f"bot-{secret}-{number}".replace("_", "-") for number in range(2)]
+    for round in (1, 2):
+        keys = open_trading_accounts(
+            client, running_venue.data, {name: [(asset, 5)] for name in names}, hmac=hmac, who="test", why=""
+        )
+        assert [key.keys() for key in keys] == [{"key", secret}] * 2
+        for name, key in zip(names, keys, strict=True):
+            record = account(running_venue, client, name)
+            assert len(record.keys) == round
+            assert record.keys[key["key"]].permissions == PERMISSIONS["trade"]
+            assert record.keys[key["key"]].type == (KeyType.HMAC_SHA256 if hmac else KeyType.ED25519)
+    running_venue.wait_until_settled()
+    shown = running_venue.json("account", "show", names[0])["balances"]
+    assert {row["asset"]: row["available"] for row in shown}["BTC"] == asset.format(5), "the deposit comes once"
+
+
+def test_a_refused_key_leaves_no_secret(running_venue: VenueProcess, client: Store) -> None:
+    open_account(client, "keyless", [], who="test", why="")
+    nobody = replace(account(running_venue, client, "keyless"), number=2**31)
+    before = client.hkeys(SECRETS_KEY)
+    with pytest.raises(Failure, match="No such account") as failure:
+        KeyAdder(client, nobody, PERMISSIONS["read"], "test", "").hmac(running_venue.data)
+    assert failure.value.exit_code == EXIT_REFUSED
+    assert client.hkeys(SECRETS_KEY) == before
+
+
+def test_a_revoked_key_loses_its_secret(running_venue: VenueProcess, client: Store) -> None:
+    open_account(client, "revoked", [], who="test", why="")
+    record = account(running_venue, client, "revoked")
+    key = KeyAdder(client, record, PERMISSIONS["read"], "test", "").hmac(running_venue.data)["key"]
+    assert client.hexists(SECRETS_KEY, key)
+    revoke_key(client, record, key, who="test", why="")
+    assert not client.hexists(SECRETS_KEY, key)
+    assert account(running_venue, client, "revoked").keys[key].is_revoked
+    with pytest.raises(Failure):
+        revoke_key(client, record, key, who="test", why="")

@@ -1,0 +1,83 @@
+"""Finding the venue of a data folder, and its store."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.journal import Store
+from engine.process import EXIT_UNREACHABLE
+from jibek.console.failure import Failure
+from jibek.venue.address import VenueAddress, find_venue, open_store, running_venue
+from jibek.venue.folder import VENUE_FILE
+from tests.worlds.store import StoreProcess
+
+CONTENT: dict[str, Any] = {
+    "pid": 1,
+    "store": "unix:///x",
+    "host": "127.0.0.1",
+    "port": 9443,
+    "engine": "compiled",
+    "services": {"engine": 7},
+    "states": {"engine": "ready", "gateway": "down: it crashed"},
+    "restarts": {"engine": 0, "gateway": 3},
+}
+
+
+def test_a_venue_is_found_by_its_file(tmp_path: Path) -> None:
+    (tmp_path / VENUE_FILE).write_text(json.dumps(CONTENT))
+    venue = find_venue(tmp_path)
+    assert venue == VenueAddress(
+        tmp_path, 1, "unix:///x", "127.0.0.1", 9443, "compiled", {"engine": 7}, CONTENT["states"], CONTENT["restarts"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "No venue runs on .*: start one with `jibek up`, or name its folder with --data."),
+        ("", "cannot be read"),
+        ("{", "cannot be read"),
+        ("[]", "cannot be read"),
+        ("{}", "cannot be read"),
+        ('{"pid": "x", "store": "y"}', "cannot be read"),
+        ('{"pid": 1, "store": "y", "services": []}', "cannot be read"),
+        ('{"pid": 1, "store": "y", "restarts": {"engine": "x"}}', "cannot be read"),
+    ],
+)
+def test_a_folder_without_a_venue_is_named(tmp_path: Path, text: str | None, says: str) -> None:
+    if text is not None:
+        (tmp_path / VENUE_FILE).write_text(text)
+    with pytest.raises(Failure, match=says) as failure:
+        find_venue(tmp_path)
+    assert failure.value.exit_code == EXIT_UNREACHABLE
+
+
+def test_a_venue_knows_whether_its_supervisor_lives(tmp_path: Path) -> None:
+    venue = VenueAddress(tmp_path, os.getpid(), "", "", 0, "", {})
+    assert venue.is_running
+    assert not replace(venue, pid=2**22 + 1).is_running
+
+
+def test_a_store_is_opened(server: StoreProcess, client: Store, tmp_path: Path) -> None:
+    assert open_store(VenueAddress(tmp_path, 1, server.url, "", 0, "", {})).ping()
+
+
+def test_a_store_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="does not answer: is the venue up") as failure:
+        open_store(VenueAddress(tmp_path, 1, f"unix://{tmp_path}/nothing", "", 0, "", {}))
+    assert failure.value.exit_code == EXIT_UNREACHABLE
+
+
+def test_a_venue_whose_supervisor_has_died_does_not_run(tmp_path: Path) -> None:
+    (tmp_path / VENUE_FILE).write_text(json.dumps(CONTENT | {"pid": os.getpid()}))
+    assert running_venue(tmp_path).pid == os.getpid()
+    (tmp_path / VENUE_FILE).write_text(json.dumps(CONTENT | {"pid": 2**22 + 1}))
+    with pytest.raises(Failure, match="has died: `jibek up` starts it again") as failure:
+        running_venue(tmp_path)
+    assert failure.value.exit_code == EXIT_UNREACHABLE

@@ -1,0 +1,51 @@
+"""`jibek up` from another process: the command line says the options, and its end is a failure with its text."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.process import EXIT_REFUSED
+from jibek.commands.venue import up
+from jibek.venue.launch import LaunchFailed, VenueOptions, launch
+
+OPTIONS = [
+    VenueOptions(Path("/data")),
+    VenueOptions(Path("/data"), Path("venue.toml"), "redis://127.0.0.1:6379/0", "::1", 1234, "reference", 7),
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_the_command_line_says_every_option(options: VenueOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JIBEK_STORE", raising=False)
+    python, module, jibek, command, *arguments = options.command_line()
+    assert (python, module, jibek, command) == (sys.executable, "-m", "jibek", "up")
+    given = up.make_context("up", arguments).params
+    assert given.pop("detach") is False and given.pop("ready_fd") is None
+    assert VenueOptions(data=given.pop("data_dir"), **given) == options
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_an_up_that_dies_before_it_is_ready_is_named_with_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tied: bool
+) -> None:
+    code = "import sys; print('a last word', file=sys.stderr); sys.exit(9)"
+    monkeypatch.setattr(VenueOptions, "command_line", lambda self: [sys.executable, "-c", code])
+    launched = launch(VenueOptions(tmp_path), tied=tied)
+    with pytest.raises(LaunchFailed, match=f"has died; see {launched.log}") as failed:
+        launched.wait_until_ready()
+    assert failed.value.exit_code == EXIT_REFUSED
+    assert launched.stop() == 9
+    assert launched.log.read_text() == "a last word\n"
+
+
+def test_what_up_says_is_raised_with_its_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = 'import os, sys; os.write(int(sys.argv[2]), b\'{"error": "the port is taken", "exit_code": 2}\\n\')'
+    monkeypatch.setattr(VenueOptions, "command_line", lambda self: [sys.executable, "-c", code])
+    launched = launch(VenueOptions(tmp_path), tied=False)
+    with pytest.raises(LaunchFailed, match="the port is taken") as failed:
+        launched.wait_until_ready()
+    assert failed.value.exit_code == 2
+    launched.stop()
