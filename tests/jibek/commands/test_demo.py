@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.test_readme import assert_readme_shows_demo
 from tests.worlds.venue_process import WAIT_S
 
 
@@ -28,4 +29,5 @@ def test_it_trades_and_every_check_passes(tmp_path: Path) -> None:
         assert re.search(rf"{symbol} [\d,.]+ / [\d,.]+", result.stdout), f"no prices of {symbol} were shown"
     for words in ("Trial balance", "Reconciliation", "Every check passed."):
         assert words in result.stdout
+    assert_readme_shows_demo(result.stdout)
     assert list(tmp_path.iterdir()) == []
