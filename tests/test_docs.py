@@ -1,9 +1,11 @@
-"""The examples in docs/ are run as they stand, what docs/invariants.md names exists, and the README names every method."""
+"""The pages say what is: their examples run, what docs/invariants.md names exists, the README names every method, and
+ARCHITECTURE.md every dependency."""
 
 from __future__ import annotations
 
 import doctest
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [path for path in sorted(DOCS.glob("*.md")) if ">>>" in path.read_text()]
+
+METHOD_TABLE = ROOT / "gateway" / "handlers" / "methods.py"
+METHOD = re.compile(r'^ {12}"([\w.]+)": \(\d+, self\._\w+\),$', re.MULTILINE)
+"""Where the methods that a client may call are listed, and what a row of that table is like."""
 
 INVARIANTS = (DOCS / "invariants.md").read_text()
 ROWS = re.findall(r"^\| I(\d+) \| (.+?) \| (.+?) \| (.+?) \|$", INVARIANTS, re.MULTILINE)
@@ -34,14 +40,21 @@ def defines(path: Path, name: str) -> bool:
 
 def test_the_readme_names_every_method_that_a_client_may_call() -> None:
     readme = (ROOT / "README.md").read_text()
-    told = re.search(r"^What clients may send: `([^`]+)` on `/ws-api/v3`", readme, re.MULTILINE)
-    assert told is not None
-    offered = re.findall(
-        r'^ {12}"([\w.]+)": \(\d+, self\._\w+\),$',
-        (ROOT / "gateway" / "handlers" / "methods.py").read_text(),
-        re.MULTILINE,
-    )
-    assert sorted(told[1].split()) == sorted(offered)
+    named = re.search(r"^What clients may send: `([^`]+)` on `/ws-api/v3`", readme, re.MULTILINE)
+    assert named is not None
+    offered = METHOD.findall(METHOD_TABLE.read_text())
+    assert len(offered) > 10, f"METHOD does not match the rows of {METHOD_TABLE}"
+    assert sorted(named[1].split()) == sorted(offered)
+
+
+def test_the_architecture_gives_a_reason_for_every_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    lists = [project["build-system"]["requires"], project["project"]["dependencies"]]
+    lists += project["project"]["optional-dependencies"].values()
+    packages = {re.split(r"[^\w-]", requirement)[0] for requirements in lists for requirement in requirements}
+    table = (ROOT / "ARCHITECTURE.md").read_text().partition("\n## Dependencies\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([\w-]+)`", "".join(re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE))))
+    assert packages - {"jibek"} <= named
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"I{row[0]}")
