@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,14 +27,25 @@ WORN = (
     "carries out", "yardstick",
 )  # fmt: skip
 
-ALLOWED = {}
+ALLOWED = {
+    "pages": 0,
+    "help": 20,
+    "reasons": 0,
+    "bench": 32,
+    "engine": 103,
+    "examples": 3,
+    "gateway": 55,
+    "jibek": 37,
+    "ledger": 12,
+    "tests": 101,
+}
 
 STYLE_PAGE = ROOT / "docs" / "style.md"
 """It names the worn words, so it is not counted."""
 
 WORN_WORDS = re.compile(r"\b(?:" + "|".join(phrase.replace(" ", r"\s+") for phrase in WORN) + r")\b", re.IGNORECASE)
-CODE = re.compile(r"^```.*?^```|^ {4}[^\n]*|`[^`\n]*`", re.MULTILINE | re.DOTALL)
-"""What is code in a page of Markdown: fenced blocks, indented lines, spans."""
+CODE = re.compile(r"^```.*?^```|(?<=\n\n)(?: {4}[^\n]*\n)+|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+"""What is code in a page of Markdown: fenced blocks, indented blocks, spans."""
 
 COMMENT_OR_STRING = re.compile(
     r"""(?P<comment>\#[^\n]*(?:\n[ \t]*\#[^\n]*)*)  # lines of comment without code between them are one text
@@ -115,7 +127,7 @@ GROUPS: dict[str, Callable[[], Iterator[Text]]] = {
     "pages": pages,
     "help": help_texts,
     "reasons": reasons,
-    **{package: lambda package=package: source_of(package) for package in PACKAGES},
+    **{package: partial(source_of, package) for package in PACKAGES},
 }
 
 
@@ -179,5 +191,6 @@ def test_what_counts_in_source(source: str, found: list[str]) -> None:
 
 
 def test_what_counts_on_a_page() -> None:
-    page = "told `told`\n\n```sh\ntold\n```\n\n    told\n\ncarries\nout\n"
-    assert list(worn_in(Text("page", CODE.sub(_blank, page), 1))) == ["page:1 told", "page:9 carries out"]
+    page = "told `told`\n\n```sh\ntold\n```\n\n    told\n\n10. A\n    told\ncarries\nout\n"
+    found = list(worn_in(Text("page", CODE.sub(_blank, page), 1)))
+    assert found == ["page:1 told", "page:10 told", "page:11 carries out"]
