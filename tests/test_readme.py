@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worlds.venue_process import free_port
+from jibek.venue.temporary_venue import free_port
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
