@@ -29,11 +29,11 @@ WORN = (
 
 ALLOWED = {
     "pages": 0,
-    "help": 20,
+    "help": 17,
     "reasons": 0,
-    "bench": 32,
+    "bench": 8,
     "engine": 103,
-    "examples": 3,
+    "examples": 0,
     "gateway": 55,
     "jibek": 37,
     "ledger": 12,
@@ -43,7 +43,9 @@ ALLOWED = {
 STYLE_PAGE = ROOT / "docs" / "style.md"
 """It names the worn words, so it is not counted."""
 
-WORN_WORDS = re.compile(r"\b(?:" + "|".join(phrase.replace(" ", r"\s+") for phrase in WORN) + r")\b", re.IGNORECASE)
+WORN_WORDS = re.compile(
+    r"(?<!--)\b(?:" + "|".join(phrase.replace(" ", r"\s+") for phrase in WORN) + r")\b", re.IGNORECASE
+)
 CODE = re.compile(r"^```.*?^```|(?<=\n\n)(?: {4}[^\n]*\n)+|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 """What is code in a page of Markdown: fenced blocks, indented blocks, spans."""
 
@@ -183,7 +185,7 @@ def test_every_group_is_read() -> None:
         ('a = "nobody"  # "told"\n', ["x:1 told"]),
         ('call(\n    "nobody",\n    "told",\n)\n', []),
         ("a = '# told'\n", []),
-        ("carry_out(untold)\n", []),
+        ("# carry_out(untold) --yardstick\n", []),
     ],
 )
 def test_what_counts_in_source(source: str, found: list[str]) -> None:
