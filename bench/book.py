@@ -1,8 +1,8 @@
-"""How fast is the book, in a batch and in one Python call an order, and what does it need for that?
+"""How fast is the book, in a batch and in one Python call an order, and what does that cost?
 
-Baseline: the yardstick where its folder is given, else the reference book on sortedcontainers. They run in alternating
-rounds, so a machine that is busy for a while slows both; the figures are medians. Not counted: reading the file and making the
-operations. Counted: every event written out.
+Baseline: a bare book in C++ if you name its folder, else the reference book on sortedcontainers. Both run in alternating
+rounds, so a machine that is busy for a while slows both; the figures are medians. The time includes writing out every event, but
+not reading the file and making the operations.
 
     python -m bench.book [--smoke] [--json] [--yardstick FOLDER]
 """
@@ -39,7 +39,7 @@ def measure(*, smoke: bool = False, yardstick: Path | None = None) -> dict[str, 
 
     Args:
         smoke: a small size that ends within seconds and shows only that everything runs.
-        yardstick: the folder of the yardstick.
+        yardstick: the folder of the C++ baseline; None for the reference book.
 
     Raises:
         BaselineFailed: the baseline cannot be built, or it and the book disagree about the trades.
@@ -91,7 +91,7 @@ def compare(workload: Workload, baseline: Callable[[Workload], float], rounds: i
 
 
 def rates(workload: Workload, count: int, seconds: list[float], baseline_seconds: list[float]) -> dict[str, Any]:
-    """What is told of a workload: the rates of `count` operations and of the baseline's, by the medians of the rounds."""
+    """The result of a workload: the rates of `count` operations and of the baseline's, by the medians of the rounds."""
     rate = count / statistics.median(seconds)
     baseline_rate = len(workload.operations) / statistics.median(baseline_seconds)
     return {

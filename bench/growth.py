@@ -107,13 +107,13 @@ class Venue:
             yield seal_batch(header, part.tobytes())
 
     def execute(self, batches: Iterable[bytes]) -> list[float]:
-        """Carries out batches; the processor time of a command in each, in nanoseconds.
+        """Executes batches; returns the processor time of a command in each, in nanoseconds.
 
-        Batches that are all made before the first is carried out leave the processor's cache to the core.
+        Make all batches before the first is executed: then the core has the processor's cache to itself.
         """
         taken = []
         for batch in batches:
-            # In a venue an entry has just been received when the core gets it. The copy stands for that, and is not counted.
+            # In a venue the core gets an entry that has just been received. The copy does the same, and is not counted.
             received = bytes(bytearray(batch))
             began = time.process_time_ns()
             self._execute(received)

@@ -1,8 +1,8 @@
 """Which index of prices suits an order book?
 
 bench/price_index.cpp is one matching book that is compiled with each index in turn: orders, ids and events are the same, so
-only the index differs. They run in alternating rounds, with the yardstick where its folder is given; the figures are
-medians. Trades and checksum are compared in every run. Not counted: reading the file and the preload.
+only the index differs. They run in alternating rounds, with the C++ baseline if you name its folder; the figures are
+medians. Every run compares trades and checksum. The time excludes reading the file and the preload.
 
     python -m bench.price_index [--smoke] [--json] [--yardstick FOLDER]
 """
@@ -48,7 +48,7 @@ def measure(*, smoke: bool = False, yardstick: Path | None = None) -> dict[str, 
 
     Args:
         smoke: a small size that ends within seconds and shows only that everything runs.
-        yardstick: the folder of the yardstick, which then runs too and makes W1 and W2.
+        yardstick: the folder of the C++ baseline, which then runs too and makes W1 and W2.
 
     Raises:
         BaselineFailed: a program cannot be built, or its trades are not those of the workload.
@@ -73,7 +73,7 @@ def measure(*, smoke: bool = False, yardstick: Path | None = None) -> dict[str, 
 
 
 def make_contenders(yardstick: Path | None, cache: Path, runs: int) -> dict[str, Contender]:
-    """The indexes by name, and the yardstick after them."""
+    """The indexes by name, and after them the C++ baseline."""
     program = compile_program(SOURCE, cache)
     contenders: dict[str, Contender] = {index: partial(run_index, program, index, runs) for index in INDEXES}
     if yardstick is not None:
@@ -123,7 +123,7 @@ def run_index(program: Path, index: str, runs: int, workload: Workload) -> float
 
 
 def run_bare_book(program: Path, workload: Workload) -> float | None:
-    """Nanoseconds an operation of the yardstick, whose window has W1 and W2 alone."""
+    """Nanoseconds an operation of the C++ baseline, whose window fits only W1 and W2."""
     if workload.name == "wide":
         return None
     return run_yardstick(program, workload) / len(workload.operations) * 1e9

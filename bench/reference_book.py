@@ -1,4 +1,4 @@
-"""The baseline where no yardstick is given: a price-time book as one would write it in Python on sortedcontainers."""
+"""The baseline if there is none in C++: a price-time book as one would write it in Python on sortedcontainers."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Does an operation cost the same whatever the shape of the book?
 
 Each shape rests its orders, then cancels a random one and places another like it, over and over; the crash lets market
-orders sweep the bids down to one tick and fills them up again. Beside each stands how many times an ordinary operation
-it costs, one of W1.
+orders sweep the bids down to one tick and fills them up again. Each is compared with an ordinary
+operation, one of W1.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The workloads of the benchmarks: W1, like a market; W2, the same on a deep book; wide, with a level for each order.
 
-The yardstick's folder brings its own generator of W1 and W2, whose files every book must answer with the same trades.
+The folder of the C++ baseline has its own generator of W1 and W2, whose files every book must answer with the same trades.
 Without that folder the generator below makes flow of the same kind: 48 % limit orders near the touch of which a sixth
 cross, 45 % cancels of a random live order, 5 % market orders, 2 % replaces, around a middle price that wanders.
 
@@ -45,7 +45,7 @@ FILE_FIELDS = [
     ("lots", "<i4"),
 ]
 FILE_KINDS = (OperationKind.PLACE, OperationKind.CANCEL, OperationKind.MARKET, OperationKind.REPLACE)
-"""The kinds of operation by their number in a yardstick file."""
+"""The kinds of operation by their number in a file of the C++ baseline."""
 
 Operation = tuple[int, int, int, int, int, int, int, int, int]
 """One operation with the fields of `operation_dtype()`."""
@@ -66,7 +66,7 @@ class Workload:
 
 
 def yardstick_workload(name: str, folder: Path, cache: Path, operations: int = OPERATIONS) -> Workload:
-    """A workload made by the yardstick's own generator, kept in `cache`."""
+    """A workload made by the C++ baseline's own generator, kept in `cache`."""
     file = cache / f"{name}.bin"
     if not file.exists():
         cache.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def yardstick_workload(name: str, folder: Path, cache: Path, operations: int = O
 
 
 def operations_of_file(records: Any) -> Any:
-    """The operations of a yardstick file as the book takes them."""
+    """The operations of a file of the C++ baseline, as the book takes them."""
     operations = numpy.zeros(len(records), operation_dtype())
     operations["kind"] = numpy.array(FILE_KINDS, "u1")[records["kind"]]
     operations["side"] = records["side"] + Side.BUY

@@ -1,6 +1,6 @@
-"""The yardstick: a bare book in C++ that is a ceiling to measure against. Its folder is named by the user.
+"""The C++ baseline: a bare book that is a ceiling to measure against. You name its folder with `--yardstick`.
 
-Programs in C++ are compiled when they are needed, by the function that is here.
+`compile_program` compiles a program in C++ when a benchmark needs it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class BaselineFailed(Exception):
 
 
 def compile_yardstick(folder: Path, cache: Path) -> Path:
-    """The yardstick's program, compiled into `cache`.
+    """The C++ baseline, compiled into `cache`.
 
     Raises:
         BaselineFailed: there is no g++ or no source, or it does not compile.
@@ -30,7 +30,7 @@ def compile_yardstick(folder: Path, cache: Path) -> Path:
 
 
 def compile_program(source: Path, cache: Path, *, otherwise: str = "") -> Path:
-    """A program in C++, compiled into `cache` as the yardstick's README says.
+    """A program in C++, compiled into `cache` as the baseline's README says.
 
     Args:
         otherwise: how the sentence about a missing compiler ends.
@@ -52,7 +52,7 @@ def compile_program(source: Path, cache: Path, *, otherwise: str = "") -> Path:
 
 
 def run_yardstick(program: Path, workload: Workload) -> float:
-    """Seconds that the yardstick takes for a workload: the median of three runs in one process.
+    """Seconds that the C++ baseline takes for a workload: the median of three runs in one process.
 
     Raises:
         BaselineFailed: its trades are not those of the workload.
@@ -62,5 +62,5 @@ def run_yardstick(program: Path, workload: Workload) -> float:
     rounds = [json.loads(line) for line in lines]
     for told in rounds:
         if (told["trades"], told["csum"]) != (workload.trades, workload.checksum):
-            raise BaselineFailed(f"the yardstick's trades on {workload.name} are not the workload's")
+            raise BaselineFailed(f"the baseline's trades on {workload.name} are not the workload's")
     return float(statistics.median(len(workload.operations) / told["ops_s"] for told in rounds))

@@ -3,7 +3,7 @@
 A refusal is data: what leaves an engine is an event with one of these reasons. Inside the reference it travels as the
 exception `engine.definitions.Rejected`, on the compiled hot path as a return value. The number goes into the 16-bit
 `reason` field of an event, so it is never reused and never changes; the name is what people see in logs and JSON; the
-text tells a person what to do.
+text says what happened, and then what to do.
 
 The numbers come in families:
 
@@ -12,7 +12,7 @@ The numbers come in families:
     3xx  accounts, keys, money
     4xx  placing an order
     5xx  cancelling an order
-    6xx  why an order ended       not refusals: they stand in ORDER_CLOSED events
+    6xx  why an order ended       not refusals: ORDER_CLOSED events carry them
     7xx  the gateway              refused before anything reached the journal
 """
 
@@ -52,7 +52,7 @@ class Reason(IntEnum):
         member.text = text
         return member
 
-    NONE = 0, "No reason: the command was carried out."
+    NONE = 0, "No reason: the command was executed."
 
     # -- 1xx: the record itself
     MALFORMED_COMMAND = (
@@ -62,12 +62,12 @@ class Reason(IntEnum):
     UNKNOWN_COMMAND = 102, "No command of this kind exists in this version. Send a kind that this version knows."
 
     # -- 2xx: assets and markets
-    UNKNOWN_ASSET = 201, "No such asset. See `jibek market list` for the assets that are traded."
-    UNKNOWN_MARKET = 202, "No such market. See `jibek market list`."
-    ASSET_EXISTS = 203, "An asset of this name exists already; scale never changes once listed. Choose another name."
+    UNKNOWN_ASSET = 201, "No such asset. `jibek market list` shows the assets you can trade."
+    UNKNOWN_MARKET = 202, "No such market. `jibek market list` shows all markets."
+    ASSET_EXISTS = 203, "An asset of this name already exists, and its scale never changes. Choose another name."
     MARKET_EXISTS = (
         204,
-        "A market of this symbol exists already; tick and lot never change once listed. Choose another symbol.",
+        "A market of this symbol already exists, and its tick and lot never change. Choose another symbol.",
     )
     INVALID_ASSET_DEFINITION = (
         205,
@@ -83,24 +83,24 @@ class Reason(IntEnum):
     )
     INVALID_FEES = 207, "Fees are whole parts per million from 0 to 100,000. Give a number in that range."
     INVALID_STATE = 208, "A market is either trading (1) or halted (2). Send one of the two."
-    MARKET_HALTED = 209, "The market is halted: orders can be cancelled, not placed. Wait until it is resumed."
-    VENUE_HALTED = 210, "The venue is halted: orders can be cancelled, not placed. Wait until it is resumed."
+    MARKET_HALTED = 209, "The market is halted: you can cancel orders but not place any. Wait until it is resumed."
+    VENUE_HALTED = 210, "The venue is halted: you can cancel orders but not place any. Wait until it is resumed."
     TOO_MANY_DEFINITIONS = (
         211,
-        "The venue holds as many assets or markets as a record can number. List new ones in a venue of their own.",
+        "The venue lists as many assets or markets as a record can number. List new ones on another venue.",
     )
 
     # -- 3xx: accounts, keys, money
-    UNKNOWN_ACCOUNT = 301, "No such account. See `jibek account list`."
-    ACCOUNT_EXISTS = 302, "An account of this name exists already. Choose another name."
+    UNKNOWN_ACCOUNT = 301, "No such account. `jibek account list` shows all accounts."
+    ACCOUNT_EXISTS = 302, "An account of this name already exists. Choose another name."
     INVALID_ACCOUNT_NAME = (
         303,
-        "An account name has 1 to 32 characters a-z 0-9 . _ - and begins with a letter or digit. Choose such a name.",
+        "An account name has 1 to 32 characters a-z 0-9 . _ - and begins with a letter or digit. Correct the name.",
     )
-    ACCOUNT_FROZEN = 304, "The account is frozen. Ask the operator; `jibek account unfreeze` lifts it."
+    ACCOUNT_FROZEN = 304, "The account is frozen. Ask the operator, who can lift it with `jibek account unfreeze`."
     ACCOUNT_NOT_FROZEN = 305, "The account is not frozen: there is nothing to unfreeze. No action is needed."
-    KEY_EXISTS = 306, "An API key of this id exists already. Create a new one."
-    UNKNOWN_KEY = 307, "No such API key for this account. See `jibek account show`."
+    KEY_EXISTS = 306, "An API key of this id already exists. Create one with another id."
+    UNKNOWN_KEY = 307, "The account has no such API key. `jibek account show` lists its keys."
     INVALID_KEY = (
         308,
         (
@@ -108,15 +108,18 @@ class Reason(IntEnum):
             "Correct the key."
         ),
     )
-    TOO_MANY_KEYS = 309, "The account holds as many API keys as are allowed. Revoke one first."
+    TOO_MANY_KEYS = 309, "The account has as many API keys as it may have. Revoke one first."
     INVALID_AMOUNT = (
         310,
         (
-            "The amount must be positive, and all that is held of an asset must stay below 2^62 smallest units. Give "
-            "such an amount."
+            "The amount must be positive, and all accounts together must stay below 2^62 smallest units of an asset. "
+            "Send another amount."
         ),
     )
-    INSUFFICIENT_FUNDS = 311, "The account has not enough available funds. Deposit, cancel an order, or ask for less."
+    INSUFFICIENT_FUNDS = (
+        311,
+        "The account has not enough available funds. Deposit, cancel an order, or send a smaller amount.",
+    )
 
     # -- 4xx: placing an order
     INVALID_SIDE = 401, "The side must be buy or sell. Send BUY or SELL."
@@ -127,78 +130,93 @@ class Reason(IntEnum):
     INVALID_TIME_IN_FORCE = (
         403,
         (
-            f"The time in force is not one of this order type: {_times_in_force()}. Send one that the type takes, or leave "
-            "it out where it takes none."
+            f"The order type does not take this time in force: {_times_in_force()}. Send one that it takes, or leave it "
+            "out if it takes none."
         ),
     )
-    INVALID_SELF_TRADE_MODE = 404, "Self-trade prevention is not offered on this market. Leave it out or ask for NONE."
-    INVALID_PRICE = 405, "The price is outside the limits of the market. See `jibek market show`."
-    INVALID_QUANTITY = 406, "The quantity is outside the limits of the market. See `jibek market show`."
+    INVALID_SELF_TRADE_MODE = 404, "This market offers no self-trade prevention. Leave the mode out, or send NONE."
+    INVALID_PRICE = 405, "The price is outside the limits of the market. `jibek market show` lists them."
+    INVALID_QUANTITY = 406, "The quantity is outside the limits of the market. `jibek market show` lists them."
     INVALID_QUOTE_AMOUNT = (
         407,
         (
-            "The quote amount does not fit the order. Give either a quantity or a positive quote amount, and a quote "
+            "The quote amount does not fit the order. Send either a quantity or a positive quote amount, and a quote "
             f"amount only with {one_of([order_type.name for order_type in OrderType if order_type.terms.by_quote])}."
         ),
     )
-    NOTIONAL_TOO_SMALL = 408, "The value of the order is below the minimum of the market. See `jibek market show`."
-    NOTIONAL_TOO_LARGE = 409, "The value of the order is above the maximum of the market. See `jibek market show`."
-    INVALID_CLIENT_ID = 410, "A client order id has at most 36 bytes and no zero byte inside. Choose such an id."
-    DUPLICATE_CLIENT_ID = 411, "An open order of this account has this client order id. Choose another one."
-    TOO_MANY_OPEN_ORDERS = 412, "The account has as many open orders in this market as are allowed. Cancel one first."
-    ORDER_ID_IN_USE = 414, "A resting order of this book has this order id. Choose another one."
-    WOULD_TAKE = 413, "An order that only rests would match at once. Choose a price that rests."
+    NOTIONAL_TOO_SMALL = (
+        408,
+        "The notional of the order is below the minimum of the market. `jibek market show` lists it.",
+    )
+    NOTIONAL_TOO_LARGE = (
+        409,
+        "The notional of the order is above the maximum of the market. `jibek market show` lists it.",
+    )
+    INVALID_CLIENT_ID = 410, "A client order id has at most 36 bytes and no zero byte inside. Choose another one."
+    DUPLICATE_CLIENT_ID = 411, "An open order of this account already has this client order id. Choose another one."
+    TOO_MANY_OPEN_ORDERS = 412, "The account has as many open orders in this market as it may have. Cancel one first."
+    ORDER_ID_IN_USE = 414, "A resting order of this book already has this order id. Choose another one."
+    WOULD_TAKE = (
+        413,
+        "The order may only rest, and at this price it would trade at once. Choose a price that does not cross the book.",
+    )
 
     # -- 5xx: cancelling an order
     UNKNOWN_ORDER = (
         501,
         (
-            "No open order of this account has this id: it was filled, cancelled, or never existed. Ask order.status "
-            "what became of it."
+            "No open order of this account has this id: it was filled or cancelled, or it never "
+            "existed. Send order.status to find out."
         ),
     )
     NO_OPEN_ORDERS = 502, "The account has no open order to cancel. No action is needed."
 
     # -- 6xx: why an order ended
     CANCELLED_BY_OWNER = 601, "Cancelled at the owner's request. No action is needed."
-    CANCELLED_BY_FREEZE = 602, "Cancelled because the account was frozen. Ask the operator."
-    IOC_REMAINDER_EXPIRED = 603, "IOC: what could not be filled at once expired. Send GTC for an order that may wait."
+    CANCELLED_BY_FREEZE = 602, "Cancelled because the operator froze the account. Ask the operator."
+    IOC_REMAINDER_EXPIRED = 603, "IOC: what could not be filled at once expired. Send GTC to let it wait in the book."
     FILL_OR_KILL_EXPIRED = (
         604,
-        "FOK: the whole quantity could not be filled at once, so nothing was. Send IOC to take what there is.",
+        "FOK: the whole quantity could not be filled at once, so nothing was. Send IOC to fill what is there.",
     )
     MARKET_REMAINDER_EXPIRED = (
         605,
-        "MARKET: no more could be filled, so the rest expired. Send a LIMIT order to wait for more.",
+        "MARKET: the book had no more to fill it with, so the remainder expired. Send a LIMIT order to wait for more.",
     )
 
     FILL_LIMIT = (
         606,
-        "The order had as many fills as an order may have at once, so the rest expired. Send a new order for the rest.",
+        "The order had as many fills as an order may have at once, so the remainder expired. Send a new order for it.",
     )
 
     # -- 7xx: the gateway
-    INVALID_JSON = 701, "The frame is not one JSON object with the fields id, method and params. Send such a frame."
+    INVALID_JSON = 701, "The frame is not a JSON object with the fields id, method and params. Send one object a frame."
     UNKNOWN_METHOD = (
         702,
-        "No such method or path is offered here. Check its name; exchangeInfo and the README say what is offered.",
+        "The venue has no such method or path. Check its name; the README lists all of them.",
     )
-    MISSING_PARAMETER = 703, "A parameter that is needed was not sent, or is empty. Send it; the message names it."
-    ILLEGAL_CHARACTERS = 704, "A parameter has characters that it may not have. Send numbers as plain decimals."
+    MISSING_PARAMETER = 703, "A mandatory parameter is missing or empty. Send it; the message names it."
+    ILLEGAL_CHARACTERS = (
+        704,
+        "A parameter has characters that it may not have. The message shows which it may; send numbers as plain decimals.",
+    )
     TOO_PRECISE = 705, "A number has more decimals than the venue keeps. Round it before sending."
     NUMBER_TOO_LARGE = 706, "A number is larger than the venue can keep. Send a smaller one."
     PARAMETER_NOT_REQUIRED = (
         707,
-        "A parameter was sent that does not belong to this kind of order. Leave it out; the message names it.",
+        "This kind of order does not take this parameter. Leave it out; the message names it.",
     )
     INVALID_PARAMETER = (
         708,
-        "A parameter has a value that is not offered. Send one that is; the message names the parameter.",
+        "A parameter has a value that the venue does not know. Send another; the message names the parameter.",
     )
-    EMPTY_PARAMETER = 709, "A parameter was sent empty. Leave it out or give it a value."
-    DUPLICATE_PARAMETER = 710, "A name stands twice in a request, so what is meant is not clear. Send each name once."
-    UNSUPPORTED_FEATURE = 711, "This kind of order is not offered on this market. See exchangeInfo for what is."
-    UNKNOWN_SYMBOL = 712, "No market has this symbol. Send one that exchangeInfo lists."
+    EMPTY_PARAMETER = 709, "A parameter is empty. Leave it out or give it a value."
+    DUPLICATE_PARAMETER = (
+        710,
+        "A request has the same name twice, and only one of its values can be meant. Send each name once.",
+    )
+    UNSUPPORTED_FEATURE = 711, "This market does not offer this kind of order. exchangeInfo lists those it offers."
+    UNKNOWN_SYMBOL = 712, "No market has this symbol. exchangeInfo lists all symbols."
     PRICE_NOT_ON_TICK = (
         713,
         "The price is not positive or not a multiple of the market's tick. Round it to `tickSize` of exchangeInfo.",
@@ -210,13 +228,13 @@ class Reason(IntEnum):
     ORDER_NOT_FOUND = (
         715,
         (
-            "No order of this account has this id among those the gateway remembers. Check the id and the symbol; "
-            "older orders stand in the journal."
+            "The gateway remembers no order of this account with this id. Check the id and the symbol; the journal has "
+            "older orders."
         ),
     )
-    CLIENT_ID_MISMATCH = 716, "The order id and the client order id name two different orders. Send one of the two."
-    INVALID_TIME_UNIT = 717, "The time unit is MILLISECOND or MICROSECOND. Send one of the two, or leave it out."
-    INVALID_API_KEY_FORMAT = 720, "An API key has 1 to 64 letters or digits. Check the key that is sent."
+    CLIENT_ID_MISMATCH = 716, "The order id and the client order id name different orders. Send only one of them."
+    INVALID_TIME_UNIT = 717, "The time unit must be MILLISECOND or MICROSECOND. Send one of them, or leave it out."
+    INVALID_API_KEY_FORMAT = 720, "An API key has 1 to 64 letters or digits. Check the key you send."
     UNAUTHORIZED = (
         721,
         (
@@ -224,45 +242,54 @@ class Reason(IntEnum):
             "account show`."
         ),
     )
-    LOGON_REQUIRED = 722, "The session is not logged on. Log on first, or sign the request."
+    LOGON_REQUIRED = 722, "The session is not logged on. Send session.logon first, or sign the request."
     INVALID_SIGNATURE = (
         723,
         (
-            "The signature is not that of these parameters under this API key. Sign all parameters but the signature, "
-            "sorted by name, as they are sent."
+            "The signature does not belong to these parameters and this API key. Sign all parameters but the "
+            "signature, sorted by name, exactly as you send them."
         ),
     )
-    OUTSIDE_WINDOW = 724, "The timestamp is older than recvWindow allows. Check the clock; ask `time` for the venue's."
+    OUTSIDE_WINDOW = 724, "The timestamp is older than recvWindow allows. Check your clock; `time` gives the venue's."
     AHEAD_OF_TIME = (
         725,
-        (
-            "The timestamp lies more than a second ahead of the venue's clock. Check the clock; ask `time` for the "
-            "venue's."
-        ),
+        ("The timestamp is more than a second ahead of the venue's clock. Check your clock; `time` gives the venue's."),
     )
-    WINDOW_TOO_LARGE = 726, "recvWindow is at most 60,000 milliseconds. Send a smaller one, or none."
+    WINDOW_TOO_LARGE = 726, "recvWindow is longer than 60,000 milliseconds. Send a shorter one, or none."
     LOGON_NEEDS_ED25519 = 727, "Only an Ed25519 key can log a session on. With an HMAC key, sign each request."
-    REPLAYED_REQUEST = 728, "This very signed request was received before. A new request needs a new timestamp."
+    REPLAYED_REQUEST = (
+        728,
+        "The venue has already received this signed request. Send a new request with a new timestamp.",
+    )
     SUBSCRIPTION_ACTIVE = (
         730,
-        "The account's events are subscribed on this connection already. Use the one that is active.",
+        "This connection is already subscribed to the account's events. Use that subscription.",
     )
     SUBSCRIPTION_NOT_ACTIVE = (
         731,
-        "No such subscription is active on this connection. Ask session.subscriptions which are.",
+        "This connection has no such subscription. Send session.subscriptions to see those it has.",
     )
-    TOO_MANY_SUBSCRIPTIONS = 732, "The connection has had as many subscriptions as are allowed. Open a new one."
-    UNKNOWN_STREAM = 733, "No such stream is offered. Check its name; streams are written in lower case."
-    INVALID_STREAM_REQUEST = 734, "A stream request has a method, a list of params, and an id. Send such a request."
-    TOO_MANY_REQUESTS = 740, "The request weight of this minute is used up. Wait, and use streams instead of polling."
-    TOO_MANY_NEW_ORDERS = 741, "The account has placed as many orders as are allowed in this interval. Wait."
-    TOO_MANY_CONNECTIONS = 742, "The address has opened as many connections as are allowed in five minutes. Wait."
+    TOO_MANY_SUBSCRIPTIONS = 732, "This connection has made as many subscriptions as it may. Open a new connection."
+    UNKNOWN_STREAM = 733, "The venue has no such stream. Check its name; names of streams are in lower case."
+    INVALID_STREAM_REQUEST = (
+        734,
+        "The request is not one that stream connections take. Send a method, a list of params, and an id.",
+    )
+    TOO_MANY_REQUESTS = (
+        740,
+        "Your address has used up its request weight of this minute. Wait, and use streams instead of polling.",
+    )
+    TOO_MANY_NEW_ORDERS = (
+        741,
+        "The account has placed as many orders as it may in this interval. Wait for the next one.",
+    )
+    TOO_MANY_CONNECTIONS = (
+        742,
+        "Your address has opened as many connections as it may in five minutes. Wait, and keep connections open.",
+    )
     OVERLOADED = (
         750,
-        (
-            "The venue has as much to do as it may queue, or the store is nearly full; nothing was done. Try again "
-            "later."
-        ),
+        "The venue has more work than it may queue, or its store is nearly full; it did nothing. Try again later.",
     )
-    OUTCOME_UNKNOWN = 751, "No answer came in time. The order may have been carried out: ask order.status."
-    UNAVAILABLE = 752, "The request cannot be served at the moment; nothing was done. Try again."
+    OUTCOME_UNKNOWN = 751, "No answer came in time. The request may have been executed: send order.status to find out."
+    UNAVAILABLE = 752, "The venue cannot serve the request at the moment and did nothing with it. Try again."

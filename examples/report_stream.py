@@ -157,7 +157,7 @@ REPORT_KINDS = report_kinds()
 
 
 def answer(book: Book, messages: Any) -> Any:
-    """Carries out messages that are valid and returns their reports in canonical order, an array of REPORT.
+    """Executes messages that are valid and returns their reports in canonical order, an array of REPORT.
 
     A modify keeps the side of its order, whichever it names.
 
@@ -238,7 +238,7 @@ def numbers_after(separator: str, numbers: Any) -> Any:
     """Numbers in decimal, each after the separator.
 
     Returns:
-        A uint8 array, shape (numbers, 1 + digits of the largest), of characters; 0 stands for no character.
+        A uint8 array, shape (numbers, 1 + digits of the largest), of characters; 0 means no character.
     """
     left = numbers.astype("u8")
     width = len(str(left.max()))
@@ -288,7 +288,7 @@ def answer_all(messages: Any, output: BinaryIO | None = None, batch_messages: in
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; the exit code is 1 where the hash is not the expected one, 2 where there is none."""
+    """Runs the command; the exit code is 1 if the hash is not the expected one, 2 if there is no answer to the file."""
     parser = argparse.ArgumentParser(description="Answers order messages with their canonical report stream.")
     parser.add_argument("file", type=Path, help="the message file")
     parser.add_argument("--expect", metavar="HASH", help="the SHA-256 that the report stream must have")

@@ -1,9 +1,11 @@
-"""The examples in docs/ are run as they stand, what docs/invariants.md names exists, and the README names every method."""
+"""The pages say what is: their examples run, what docs/invariants.md names exists, the README names every method, and
+ARCHITECTURE.md every dependency."""
 
 from __future__ import annotations
 
 import doctest
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -36,9 +38,19 @@ def defines(path: Path, name: str) -> bool:
 
 def test_the_readme_names_every_method_that_a_client_may_call() -> None:
     readme = (ROOT / "README.md").read_text()
-    told = re.search(r"^What clients may send: `([^`]+)` on `/ws-api/v3`", readme, re.MULTILINE)
-    assert told is not None
-    assert sorted(told[1].split()) == sorted(ROUTES)
+    named = re.search(r"^What clients may send: `([^`]+)` on `/ws-api/v3`", readme, re.MULTILINE)
+    assert named is not None
+    assert sorted(named[1].split()) == sorted(ROUTES)
+
+
+def test_the_architecture_gives_a_reason_for_every_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    lists = [project["build-system"]["requires"], project["project"]["dependencies"]]
+    lists += project["project"]["optional-dependencies"].values()
+    packages = {re.split(r"[^\w-]", requirement)[0] for requirements in lists for requirement in requirements}
+    table = (ROOT / "ARCHITECTURE.md").read_text().partition("\n## Dependencies\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([\w-]+)`", "".join(re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE))))
+    assert packages - {"jibek"} <= named
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"I{row[0]}")

@@ -1,4 +1,4 @@
-"""What the README shows is what happens: its session is run, its Python is run, its client is the one in examples/."""
+"""What README.md and docs/session.md show is what happens: their commands, their Python and their client are run."""
 
 from __future__ import annotations
 
@@ -16,21 +16,40 @@ from jibek.venue.temporary_venue import free_port
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+SESSION = (ROOT / "docs" / "session.md").read_text()
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d(T[\d:.]+Z)?")
+NUMBER = re.compile(r" *\d[\d,.]*")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
-def session() -> list[tuple[str, str]]:
+def session(page: str) -> list[tuple[str, str]]:
     """(command, expected output) of every console block, in order."""
     steps = []
-    for block in blocks("console"):
+    for block in blocks(page, "console"):
         for step in block.split("$ ")[1:]:
             command, _, output = step.partition("\n")
             steps.append((command.partition("  #")[0].strip(), output.strip()))
     return steps
+
+
+def same(expected: str, actual: str) -> bool:
+    """Equal, where `...` in what is expected matches anything and moments do not count."""
+    normal = [
+        MOMENT.sub("MOMENT", "\n".join(line.rstrip() for line in text.strip().splitlines()))
+        for text in (expected, actual)
+    ]
+    return doctest.OutputChecker().check_output(normal[0], normal[1], doctest.ELLIPSIS)
+
+
+def assert_readme_shows_demo(output: str) -> None:
+    """The output of `jibek demo` is the one in the README but for its numbers. The test of the demo calls this, so that
+    the demo runs once."""
+    [shown] = blocks(README, "text")
+    expected, actual = (NUMBER.sub(" N", text) for text in (shown, output))
+    assert same("...\n" + expected, "\n" + actual), f"README.md shows\n{shown}\nand the demo prints\n{output}"
 
 
 def run(command: str, folder: Path, environment: dict[str, str]) -> str:
@@ -45,22 +64,13 @@ def run(command: str, folder: Path, environment: dict[str, str]) -> str:
     return done.stdout + done.stderr
 
 
-def same(expected: str, actual: str) -> bool:
-    """Equal, where `...` stands for anything and moments are of no account."""
-    normal = [
-        MOMENT.sub("MOMENT", "\n".join(line.rstrip() for line in text.strip().splitlines()))
-        for text in (expected, actual)
-    ]
-    return doctest.OutputChecker().check_output(normal[0], normal[1], doctest.ELLIPSIS)
-
-
 def test_the_session(tmp_path: Path) -> None:
     port = str(free_port())
     url = f"ws://127.0.0.1:{port}/ws-api/v3"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "JIBEK_URL": url}
     compared = 0
     try:
-        for command, expected in session():
+        for command, expected in session(SESSION):
             if command.startswith((".", "export")):
                 continue
             if command.startswith("jibek account key"):
@@ -74,21 +84,48 @@ def test_the_session(tmp_path: Path) -> None:
                 compared += 1
     finally:
         subprocess.run([sys.executable, "-m", "jibek", "down"], cwd=tmp_path, env=environment, check=False)
-    assert compared >= 3, "the README shows what its commands print"
+    assert compared >= 5, "the page shows what its commands print"
+
+
+def test_the_readme_shows_a_part_of_that_session() -> None:
+    whole = iter(session(SESSION))
+    assert session(README)
+    for command, expected in session(README):
+        output = next((output for each, output in whole if each == command), None)
+        assert output is not None, f"$ {command} is not in docs/session.md, or stands in another place"
+        assert same(expected, output) or not expected, f"$ {command}\n{output}\ninstead of\n{expected}"
 
 
 def test_the_client_is_the_one_in_examples() -> None:
-    assert (ROOT / "examples" / "place_order.py").read_text() in blocks("python")
+    assert (ROOT / "examples" / "place_order.py").read_text() in blocks(SESSION, "python")
 
 
-@pytest.mark.parametrize("block", [block for block in blocks("python") if block.startswith("from engine")])
+@pytest.mark.parametrize("block", blocks(README, "python"))
 def test_the_python_runs(block: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(block, "README.md", "exec"), {})
     assert "TRADE" in capsys.readouterr().out
 
 
-def test_the_links_lead_somewhere() -> None:
-    targets = re.findall(r"\]\((?!http)([^)#]+)\)", README)
-    assert targets
-    for target in targets:
-        assert (ROOT / target).exists(), target
+def test_its_counts_are_right() -> None:
+    [checks] = re.findall(r"(\d+) checks in `jibek ledger reconcile`", README)
+    assert len(re.findall(r" \d+  pass$", SESSION, re.MULTILINE)) == int(checks)
+    [lines] = re.findall(r"The rules are ([\d,]+) lines of plain Python", README)
+    count = sum(len(path.read_text().splitlines()) for path in (ROOT / "engine" / "reference").glob("*.py"))
+    assert abs(count - int(lines.replace(",", ""))) < 100, f"engine/reference has {count} lines"
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "ARCHITECTURE.md", *(f"docs/{path.name}" for path in sorted(ROOT.glob("docs/*.md")))]
+)
+def test_the_links_lead_somewhere(page: str) -> None:
+    path = ROOT / page
+    for target, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]*))?\)", path.read_text()):
+        file = path.parent / target if target else path
+        assert file.exists(), f"{page} links to {target}"
+        assert not anchor or anchor in anchors(file.read_text()), f"{page} links to #{anchor} of {file.name}"
+
+
+def anchors(page: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}

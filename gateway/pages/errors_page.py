@@ -1,4 +1,4 @@
-"""Writes docs/errors.md from the enum of refusals and the words that clients get.
+"""Writes docs/errors.md from the enum of reasons and the words that clients get.
 
     python -m gateway.pages.errors_page
 
@@ -21,24 +21,23 @@ HEAD = """\
 Written by `python -m gateway.pages.errors_page` from `engine/reasons.py` and `gateway/dialect/rejects.py`; a test keeps it current. Do
 not edit.
 
-A request that is refused changes nothing. Its reply carries a status, as in HTTP, and an error code with a text, word for
-word those of the dialect:
+A refused request changes nothing. The reply has an HTTP status, an error code and a text, word for word as the dialect defines them:
 
     {"id": 7, "status": 400, "error": {"code": -1121, "msg": "Invalid symbol."}}
 
-`{}` stands for what the text names, mostly a parameter. Stream connections wrap the same code and text as
-`{"error": …, "id": …}`, plain HTTP answers them with the status in its head. A refused cancel has code -2011 where a
-refused order has -2010. The number and the name are those of the venue itself: they stand in its events, in the output of
-`jibek` and in its logs.
+In the tables `{}` is where the text names something, mostly a parameter. Stream connections wrap the same code and text as
+`{"error": …, "id": …}`. Plain HTTP answers with them and puts the status in its first line. A refused cancel has code -2011 where a
+refused order has -2010. The number and the name are the venue's own: you find them in its events, in the output of `jibek`
+and in its logs.
 
-The connection stays open after each of these. It is closed only where the WebSocket protocol itself is broken or its
-bounds are passed:
+The connection stays open after each of these. The venue closes it only if you break the WebSocket protocol or pass one of its
+bounds:
 
 | close code | when |
 |---|---|
-| 1000 | the client closed it |
-| 1001 | the venue shuts down, which it says before in `serverShutdown`; or the connection is 24 hours old |
-| 1002 | a frame breaks the protocol: not masked, an unknown opcode, a fragment of nothing, a control frame of over 125 bytes |
+| 1000 | you closed it |
+| 1001 | the venue shuts down, after it has said so in `serverShutdown`; or the connection is 24 hours old |
+| 1002 | a frame breaks the protocol: it is not masked, has an unknown opcode, continues no message, or is a control frame of over 125 bytes |
 | 1003 | a binary message: each request is one text message |
 | 1007 | a text message that is not UTF-8 |
 | 1008 | too many fragments, too many requests a second on a stream connection, or a reader that is too slow |
@@ -56,15 +55,15 @@ FAMILIES = {
     700: "Refused by the gateway",
 }
 NOTES = {
-    100: "Only those who write to the journal themselves can meet these; the gateway and `jibek` send none.",
-    600: "These are not refusals: they stand in the event that ends an order, and clients see its status, CANCELED or EXPIRED.",
-    700: "Nothing of these requests has reached the journal, except for OUTCOME_UNKNOWN, which says that this is not known.",
+    100: "You meet these only if you write to the journal yourself; the gateway and `jibek` send no such commands.",
+    600: "These are not refusals: the event that ends an order has one of them, and clients see its status, CANCELED or EXPIRED.",
+    700: "These requests never reached the journal, except for OUTCOME_UNKNOWN: there the gateway does not know.",
 }
 
 
 def meaning_and_advice(reason: Reason) -> tuple[str, str]:
     """The first sentence of the reason's text says what it means, the rest what to do."""
-    meaning, *advice = re.split(r"(?<=\.) (?=[A-Z])", reason.text, maxsplit=1)
+    meaning, *advice = re.split(r"(?<=[\w)]\.) (?=[A-Za-z`])", reason.text, maxsplit=1)
     return meaning, "".join(advice)
 
 
@@ -75,7 +74,7 @@ def _row(reason: Reason) -> str:
 
 
 def _words(reason: Reason) -> tuple[str, str, str]:
-    """Status, code and text on the wire; dashes for what no client can meet."""
+    """Status, code and text on the wire; dashes for a reason that no client can get."""
     if reason not in WORDINGS:
         return "–", "–", "–"
     status, code, message = wording(Reject(reason))

@@ -1,4 +1,4 @@
-"""Writes docs/limits.md: every bound of the gateway, from the constants that set it, and the answer when it is reached.
+"""Writes docs/limits.md: every bound of the gateway, from the constants that set it, and what happens when it is reached.
 
     python -m gateway.pages.limits_page
 
@@ -29,9 +29,9 @@ HEAD = """\
 
 Written by `python -m gateway.pages.limits_page` from the constants in the code; a test keeps it current. Do not edit.
 
-Every queue, cache and buffer of the gateway has a bound, and so has what the engine does at once; every bound has an answer.
-What stands here is the default. The options are those of `python -m gateway.service`; `jibek up` starts it with the defaults
-and passes none of them on. Codes are those of [errors.md](errors.md).
+Every queue, cache and buffer of the gateway is bounded, and so is what the engine does at once. This page gives each bound and what
+happens when you reach it. Bounds are defaults; the options are those of `python -m gateway.service`. `jibek up` starts the gateway
+with the defaults and passes no options on. [errors.md](errors.md) explains the codes.
 """
 
 
@@ -48,7 +48,7 @@ def _bounds() -> dict[str, list[Bound]]:
         "Connections": [
             Bound("open connections", f"{limits.CONNECTIONS_MAX:,}", "HTTP 503 with -1008, then closed", "--connections-max"),
             Bound(
-                "new connections of an address in 5 minutes",
+                "new connections from an address in 5 minutes",
                 f"{rates.connections_per_5_min:,}",
                 "HTTP 429 with -1034, then closed",
                 "--connections-per-5-min",
@@ -56,13 +56,13 @@ def _bounds() -> dict[str, list[Bound]]:
             Bound("time to the first request", f"{wire.open_timeout_s:.0f} s", "closed"),
             Bound("time between HTTP requests", f"{wire.idle_timeout_s:.0f} s", "closed"),
             Bound("time between a ping and its pong", f"{wire.pong_timeout_s:.0f} s", "closed with 1011"),
-            Bound("time to answer a close frame", f"{wire.close_timeout_s:.0f} s", "dropped"),
-            Bound("life of a WebSocket", f"{wire.life_s / 3600:.0f} h", "closed with 1001"),
+            Bound("time to answer a close frame", f"{wire.close_timeout_s:.0f} s", "the connection is dropped"),
+            Bound("age of a WebSocket", f"{wire.life_s / 3600:.0f} h", "closed with 1001"),
         ],
         "What a client sends": [
             Bound("head of an HTTP request", f"{wire.head_bytes_max:,} bytes", "HTTP 431, closed"),
             Bound("body of an HTTP request", f"{wire.body_bytes_max:,} bytes", "HTTP 413, closed"),
-            Bound("a message, its fragments together", f"{wire.message_bytes_max:,} bytes", "closed with 1009"),
+            Bound("a message, all fragments together", f"{wire.message_bytes_max:,} bytes", "closed with 1009"),
             Bound("fragments of a message", f"{limits.FRAGMENTS_MAX:,}", "closed with 1008"),
             Bound("nesting of JSON", "about 1,000 levels", "-1135"),
             Bound("digits before and after the point of a number", f"{constants.WHOLE_DIGITS_MAX}", "-1100"),
@@ -73,85 +73,85 @@ def _bounds() -> dict[str, list[Bound]]:
             Bound("an API key", f"{limits.API_KEY_CHARACTERS_MAX} characters", "-2014"),
             Bound("recvWindow", f"{constants.WINDOW_MS_MAX:,} ms", "-1131"),
         ],
-        "How much a client asks": [
-            Bound("request weight of an address in a minute", f"{rates.weight_per_minute:,}", "429 with -1003", "--weight-per-minute"),
-            Bound("new orders of an account, not filled, in 10 s", f"{rates.orders_per_10_s:,}", "429 with -1015", "--orders-per-10-s"),
-            Bound("new orders of an account, not filled, in a day", f"{rates.orders_per_day:,}", "429 with -1015", "--orders-per-day"),
+        "How much a client may ask": [
+            Bound("request weight of an address a minute", f"{rates.weight_per_minute:,}", "429 with -1003", "--weight-per-minute"),
+            Bound("new unfilled orders of an account in 10 s", f"{rates.orders_per_10_s:,}", "429 with -1015", "--orders-per-10-s"),
+            Bound("new unfilled orders of an account in a day", f"{rates.orders_per_day:,}", "429 with -1015", "--orders-per-day"),
             Bound(
-                "requests on a stream connection in a second",
+                "requests on a stream connection a second",
                 f"{rates.stream_messages_per_s:,}",
                 "closed with 1008",
                 "--stream-messages-per-s",
             ),
-            Bound("streams of a connection", f"{limits.STREAMS_PER_SESSION_MAX:,}", "code 2, nothing is subscribed"),
+            Bound("streams of a connection", f"{limits.STREAMS_PER_SESSION_MAX:,}", "code 2; no stream is added"),
             Bound("user data subscriptions of a connection", f"{limits.SUBSCRIPTIONS_PER_SESSION_MAX:,}", "-2042"),
-            Bound("subscription ids in the life of a connection", f"{limits.SUBSCRIPTION_IDS_MAX:,}", "-2042"),
+            Bound("subscriptions that a connection ever makes", f"{limits.SUBSCRIPTION_IDS_MAX:,}", "-2042"),
         ],
-        "What is on its way": [
+        "What is in flight": [
             Bound(
-                "commands of a connection without an answer",
+                "unanswered commands of a connection",
                 f"{pipeline.commands_per_session_max:,}",
-                "-1008, nothing was done",
+                "-1008, the command is dropped",
                 "--commands-per-session-max",
             ),
-            Bound("commands of the gateway without an answer", f"{pipeline.commands_max:,}", "-1008, nothing was done", "--commands-max"),
-            Bound("batches of the gateway not confirmed by the store", "1", "commands gather for the next one"),
-            Bound("commands of a batch", f"{BATCH_COMMANDS_MAX}", "the rest goes into the next one"),
+            Bound("unanswered commands of the gateway", f"{pipeline.commands_max:,}", "-1008, the command is dropped", "--commands-max"),
+            Bound("batches of the gateway that the store has not confirmed", "1", "commands wait for the next batch"),
+            Bound("commands of a batch", f"{BATCH_COMMANDS_MAX}", "the others go into the next batch"),
             Bound(
-                "time a command waits to leave",
+                "time a command waits to be sent",
                 f"{pipeline.answer_timeout_s:.0f} s",
-                "-1008, nothing was done; -1021 where its recvWindow ended before",
+                "-1008, the command is dropped; -1021 if its recvWindow ended first",
                 "--answer-timeout-s",
             ),
             Bound(
-                "time a command that left waits for its event",
+                "time a sent command waits for its event",
                 f"{pipeline.answer_timeout_s:.0f} s",
-                "-1007, the outcome is unknown; while that lasts new orders get -1008 and cancels are taken",
+                "-1007, the outcome is unknown; until it is known, new orders get -1008 and cancels are taken",
                 "--answer-timeout-s",
             ),
             Bound(
                 "memory of the store",
                 f"{limits.STORE_FULL_PERCENT} % of maxmemory",
-                "new orders get -1008, cancels are taken; the gateway checks it every second",
+                "new orders get -1008, cancels are taken; the gateway checks the memory every second",
             ),
-            Bound("connections that wait for the secret of a key; each reads no more meanwhile", f"{limits.WAITING_FOR_SECRET_MAX}", "-1008"),
-            Bound("connections with an unknown key that wait for newer events; each reads no more meanwhile", f"{limits.WAITING_FOR_EVENTS_MAX:,}", "-2015, by what is known"),
-            Bound("signed orders remembered against replay", f"{limits.REPLAYS_MAX:,}", "-1008 for signed orders"),
+            Bound("connections that wait for the secret of a key; each is read no further meanwhile", f"{limits.WAITING_FOR_SECRET_MAX}", "-1008"),
+            Bound("connections with an unknown key that wait while the gateway catches up; each is read no further meanwhile", f"{limits.WAITING_FOR_EVENTS_MAX:,}", "-2015 at once"),
+            Bound("signed orders remembered to detect replays", f"{limits.REPLAYS_MAX:,}", "-1008 for signed orders"),
         ],
         "What the engine does at once": [
-            Bound("fills of an order in the command that places it", f"{FILLS_MAX:,}", "what is left expires"),
+            Bound("fills of an order in the command that places it", f"{FILLS_MAX:,}", "the remainder expires"),
             Bound(
                 "events of an entry before a command begins",
                 f"{EVENTS_BEGIN_MAX:,}",
-                "-1008, nothing was done; the cancel of one order, halts, freezes and key revocations are taken",
+                "-1008, the command changes nothing; the cancel of one order, halts, freezes and key revocations are still taken",
             ),
             Bound(
-                "orders closed by one cancel of all, or by a freeze, in an entry",
+                "orders that a cancel of all, or a freeze, closes in an entry",
                 f"{EVENTS_BEGIN_MAX:,}",
-                "the reply lists these; the next entries close the others, before any other command",
+                "the reply lists these; the next entries close the others before any other command",
             ),
-            Bound("events of an entry", f"{EVENTS_MAX:,}", "never reached, because of the bounds above"),
+            Bound("events of an entry", f"{EVENTS_MAX:,}", "never reached, thanks to the bounds above"),
         ],
         "What waits for a slow reader": [
             Bound(
                 "depth updates of a stream",
                 "1",
-                "while anything waits for the reader, all that it misses becomes one update without a gap",
+                "while data waits for the reader, all updates that it misses become one, without a gap",
             ),
-            Bound("levels in that update", f"{limits.LEVELS_MISSED_MAX:,}", "closed with 1008"),
+            Bound("levels in that one update", f"{limits.LEVELS_MISSED_MAX:,}", "closed with 1008"),
             Bound(
-                "bytes of everything else",
+                "bytes of all other data",
                 f"{wire.output_bytes_max:,}",
-                "what waits is dropped, closed with 1008",
+                "waiting data is dropped, closed with 1008",
                 "--output-bytes-max",
             ),
         ],
         "What is remembered": [
             Bound("closed orders of an account", f"{limits.CLOSED_ORDERS_MAX:,}", "-2013 for older ones"),
             Bound("trades of an account", f"{limits.TRADES_MAX:,}", "older ones are not shown"),
-            Bound("depth snapshots of a market, encoded", f"{limits.SNAPSHOTS_CACHED_MAX}", "encoded again"),
-            Bound("number texts of a market", f"{limits.NUMBER_TEXTS_MAX:,}", "read again"),
-            Bound("addresses whose usage is counted", f"{limits.ADDRESSES_MAX:,}", "those of past intervals are forgotten; further ones share one count"),
+            Bound("depth snapshots of a market, encoded", f"{limits.SNAPSHOTS_CACHED_MAX}", "any further ones are encoded each time"),
+            Bound("parsed numbers of a market", f"{limits.NUMBER_TEXTS_MAX:,}", "the cache is emptied, and numbers are parsed again"),
+            Bound("addresses with counted usage", f"{limits.ADDRESSES_MAX:,}", "addresses of past intervals are forgotten; any further ones share one count"),
         ],
     }  # fmt: skip
 

@@ -18,10 +18,10 @@ HEAD = """\
 
 Written by `python -m gateway.pages.order_types_page` from `engine/order_types.py`; a test keeps it current. Do not edit.
 
-The parameters are those of `order.place`. Every order has `symbol`, `side` and `type`; optional with every type are
-`newClientOrderId`, and `newOrderRespType` (ACK, RESULT or FULL) for another answer than the type's default. A parameter of
-this page that the type may not have is refused by name (PARAMETER_NOT_REQUIRED, see [errors.md](errors.md)), never ignored.
-`exchangeInfo` lists the same types.
+The parameters are those of `order.place`. Send `symbol`, `side` and `type` with every order. With every type you may also send
+`newClientOrderId`, and `newOrderRespType` (ACK, RESULT or FULL) to get another answer than the type's default. If you send a
+parameter of this page that the type does not take, the order is refused and the error names the parameter
+(PARAMETER_NOT_REQUIRED, see [errors.md](errors.md)). `exchangeInfo` lists the same types.
 
 | type | what it does | mandatory parameters | times in force | default answer |
 |---|---|---|---|---|
@@ -30,15 +30,15 @@ TIMES = """
 | time in force | the order works |
 |---|---|
 """
-TIMES_TOLD = {
-    TimeInForce.GTC: "until it is filled or cancelled",
-    TimeInForce.IOC: "at once; what is not filled expires",
+TIME_TEXTS = {
+    TimeInForce.GTC: "until it is filled or you cancel it",
+    TimeInForce.IOC: "at once; the remainder expires",
     TimeInForce.FOK: "at once and whole, or not at all",
 }
 
 
 def mandatory_parameters(order_type: OrderType) -> list[str]:
-    """What an order of this type cannot do without, beyond symbol, side and type."""
+    """What an order of this type must have besides symbol, side and type."""
     terms = order_type.terms
     wanted = {
         "timeInForce": terms.times_in_force != (TimeInForce.NONE,),
@@ -69,7 +69,7 @@ def _row(order_type: OrderType) -> str:
 
 def page() -> str:
     """The text of docs/order-types.md."""
-    times = [f"| {time.name} | {TIMES_TOLD[time]} |\n" for time in TimeInForce if time != TimeInForce.NONE]
+    times = [f"| {time.name} | {TIME_TEXTS[time]} |\n" for time in TimeInForce if time != TimeInForce.NONE]
     return "".join([HEAD, *map(_row, OrderType), TIMES, *times])
 
 

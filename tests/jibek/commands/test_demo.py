@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.test_readme import assert_readme_shows_demo
 from tests.worlds.processes import WAIT_S
 
 
@@ -36,6 +37,7 @@ def test_it_trades_and_every_check_passes(tmp_path: Path) -> None:
         assert re.search(rf"{symbol} [\d,.]+ / [\d,.]+", result.stdout), f"no prices of {symbol} were shown"
     for words in ("Trial balance", "Reconciliation", "Every check passed."):
         assert words in result.stdout
+    assert_readme_shows_demo(result.stdout)
     assert list(tmp_path.iterdir()) == []
 
 
