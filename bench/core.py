@@ -184,7 +184,7 @@ def run_core(flow: Flow, *, keep: bool = False, account_fees: bool = False) -> t
         core.execute(time_us, batch)
     for batch in batches_of(flow.commands, len(preload) + 1):
         time_us += 1
-        # In a venue an entry has just been received when the core gets it. The copy stands for that, and is not counted.
+        # In a venue an entry has just been received when the core gets it. The copy represents that, and is not counted.
         received = bytes(bytearray(batch))
         start = time.perf_counter()
         entry = core.execute(time_us, received)

@@ -8,11 +8,11 @@ In each round the same load generator sends the same requests over the same numb
     session               to a venue, on sessions that are logged on (Ed25519), with settlement
     session, no ledger    the same while the settlement process is stopped
     hmac, ed25519         to the venue, each request signed on its own
-    lone                  to the venue, one order at a time: the latency when nobody else is there
+    lone                  to the venue, one order at a time: the latency without other clients
 
 one after the other, so that whatever else the machine does meets all of them. The figures are medians over the rounds.
 The requests are pairs of orders that fill each other: one trade for two orders; ACK replies. A round of the venue with
-settlement ends only for the next one when the ledger has caught up, and the rate up to that moment is told, too.
+settlement ends only for the next one when the ledger has caught up, and the rate up to that moment is reported too.
 
 Not included: TLS, a network, more than one market. Everything runs on one machine, the generator, too.
 """

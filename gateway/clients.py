@@ -90,7 +90,7 @@ class Clients:
         """Closes all connections, and leaves the last frames a moment to go out.
 
         Args:
-            with_words: whether clients are told of the planned end; not after a broken promise.
+            with_words: whether clients get a message about the planned end; not after a broken promise.
         """
         time_us = self._state.clock.now_us()
         for client in list(self._clients):

@@ -63,7 +63,7 @@ class Prepared(NamedTuple):
     view: VenueView
     rate_limits: RateLimits
     reader: EventReader
-    """Stands where the view stands."""
+    """Its cursor is the view's."""
     epoch: int
 
 

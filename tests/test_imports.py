@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -40,22 +40,6 @@ LIBRARIES = {
 COMMANDS = "jibek.commands"
 COMMAND_USERS = ("jibek.main", "tests.jibek", "tests.bench")
 """Who may import the commands: the command line, and their tests."""
-KNOWN_COMMAND_USERS = {
-    "bench.end_to_end",
-    "jibek.load.venue",
-    "jibek.replay.check",
-    "jibek.replay.report",
-    "jibek.replay.run",
-    "jibek.venue.status",
-    "tests.faults.kills",
-}
-"""Modules that still break this rule. Take out what is mended; add nothing."""
-
-KNOWN_CIRCLES = [
-    {"jibek.commands.venue", "jibek.venue.status"},
-]
-"""Circles that are still to be opened. Take out what is open; add nothing."""
-
 CORES = {"engine.book.book", "engine.core.core"}
 POSTINGS = "ledger.fast_postings"
 AUDITS = {
@@ -111,7 +95,7 @@ def library_faults(graph: ImportGraph) -> list[str]:
     ]
 
 
-def command_faults(graph: ImportGraph, known: Collection[str] = ()) -> list[str]:
+def command_faults(graph: ImportGraph) -> list[str]:
     """Commands are the top: what two of them share is in a module below them."""
     users = {
         module
@@ -119,15 +103,12 @@ def command_faults(graph: ImportGraph, known: Collection[str] = ()) -> list[str]
         if any(is_in(imported, COMMANDS) for imported in everything)
         and not any(is_in(module, user) for user in (COMMANDS, *COMMAND_USERS))
     }
-    new = [f"{module} imports {COMMANDS}" for module in sorted(users - set(known))]
-    return new + [f"{module} is mended: take it out of KNOWN_COMMAND_USERS" for module in sorted(set(known) - users)]
+    return [f"{module} imports {COMMANDS}" for module in sorted(users)]
 
 
-def circle_faults(graph: ImportGraph, known: Collection[Collection[str]] = ()) -> list[str]:
+def circle_faults(graph: ImportGraph) -> list[str]:
     """No module can be read, tested or replaced only together with others."""
-    found, listed = set(circles(graph.inner)), set(map(frozenset, known))
-    new = [f"a circle: {', '.join(sorted(circle))}" for circle in found - listed]
-    return new + [f"open by now: {', '.join(sorted(circle))}. Correct KNOWN_CIRCLES." for circle in listed - found]
+    return [f"a circle: {', '.join(sorted(circle))}" for circle in circles(graph.inner)]
 
 
 def audit_faults(graph: ImportGraph) -> list[str]:
@@ -161,12 +142,12 @@ def test_rule(graph: ImportGraph, rule: Rule) -> None:
 
 
 def test_only_the_command_line_imports_commands(graph: ImportGraph) -> None:
-    faults = command_faults(graph, KNOWN_COMMAND_USERS)
+    faults = command_faults(graph)
     assert not faults, "\n".join(faults)
 
 
 def test_nothing_is_imported_in_a_circle(graph: ImportGraph) -> None:
-    faults = circle_faults(graph, KNOWN_CIRCLES)
+    faults = circle_faults(graph)
     assert not faults, "\n".join(faults)
 
 
@@ -207,8 +188,6 @@ BROKEN: list[tuple[str, Rule, dict[str, str], str]] = [
     ("a circle of three", circle_faults,
      {"engine/a.py": "import engine.b", "engine/b.py": "import jibek.c", "jibek/c.py": "import engine.a"},
      "a circle: engine.a, engine.b, jibek.c"),
-    ("a known circle that is open", lambda graph: circle_faults(graph, [{"engine.a", "engine.b"}]),
-     {"engine/a.py": "import engine.b", "engine/b.py": ""}, "open by now: engine.a, engine.b. Correct KNOWN_CIRCLES."),
     ("an engine that knows the ledger", package_faults, {"engine/a.py": "import ledger.b"}, "engine.a imports ledger.b"),
     ("a ledger that knows the gateway", package_faults,
      {"ledger/a.pyx": "from gateway.b cimport x"}, "ledger.a imports gateway.b"),
@@ -222,8 +201,6 @@ BROKEN: list[tuple[str, Rule, dict[str, str], str]] = [
      {"engine/a.py": "def f():\n    from orjson import loads"}, "engine.a imports orjson"),
     ("a command that others use", command_faults,
      {"jibek/load/a.py": "from jibek.commands.b import x"}, "jibek.load.a imports jibek.commands"),
-    ("a user of commands that is mended", lambda graph: command_faults(graph, ["bench.a"]),
-     {"bench/a.py": ""}, "bench.a is mended: take it out of KNOWN_COMMAND_USERS"),
     ("an audit that uses what it judges", audit_faults,
      {"ledger/reconciliation.py": "from ledger.names import x", "ledger/names.py": "def f():\n    import ledger.fast_postings"},
      "ledger.reconciliation imports ledger.names imports ledger.fast_postings"),

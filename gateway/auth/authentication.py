@@ -34,7 +34,7 @@ def authenticate(session_key: Key | None, request: Request, keys: Keys, now_ms: 
         now_ms: the venue's clock.
 
     Raises:
-        Rejected: nobody has sent it who may; `UnknownKey` where it might be too early to say so.
+        Rejected: its sender may not; `UnknownKey` if it may be too early to say so.
         NeedsSecret: its key's secret has to be fetched first.
     """
     params = request.params

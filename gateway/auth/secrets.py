@@ -27,13 +27,13 @@ class SecretError(Exception):
 
 
 def create_secret_key(data_dir: Path) -> bytes:
-    """The secret key of `data_dir`; creates it (mode 0600) where there is none. Safe against a second creator.
+    """The secret key of `data_dir`; creates it (mode 0600) if it is missing. Safe against a second creator.
 
     Raises:
         SecretError: a file is there that is not a secret key, or is readable by others.
     """
     path = data_dir / SECRET_KEY_FILE
-    # The file appears under its name only when it is complete, and only if nobody else was first.
+    # The file appears under its name only when it is complete, and only if no other process was first.
     draft = data_dir / f"{SECRET_KEY_FILE}.{os.getpid()}"
     if not path.exists():
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

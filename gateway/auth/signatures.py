@@ -52,7 +52,7 @@ def is_signed_by(key: Key, params: Mapping[str, Any]) -> bool:
     """Whether the parameters carry the key's signature.
 
     Some clients sign a number or a truth value in another form than they send. That form is tried second; it is keyed
-    all the same, so nobody without the key gains by it.
+    all the same, so it is of no use without the key.
     """
     signature = params.get("signature")
     if not isinstance(signature, str):

@@ -36,7 +36,7 @@ def rate_limit_templates(settings: RateLimitSettings) -> tuple[str, str]:
 
 
 def symbol_info(market: MarketNumbers, venue_state: MarketState) -> dict[str, Any]:
-    """One market of exchangeInfo. PRICE_FILTER stands first, because some clients read it there."""
+    """One market of exchangeInfo. PRICE_FILTER comes first, because some clients read it there."""
     listed: Market = market.market
     definition = listed.definition
     is_trading = listed.state == MarketState.TRADING and venue_state == MarketState.TRADING

@@ -174,7 +174,7 @@ cdef bint _read(
     pending.blob = b""
     pending.caller = session
     pending.shows_rate_limits = session.shows_rate_limits
-    # A text stands with its quotes.
+    # A text keeps its quotes.
     pending.id_text = PyUnicode_DecodeASCII(id.text - id.is_text, id.length + 2 * id.is_text, NULL)
     return True
 
@@ -242,7 +242,7 @@ cdef str _place(Placing *placing, MarketScale market, Command *command):
 
 
 cdef uint8_t _order_type(const Token *token) noexcept:
-    """The order type of this name, 0 where there is none."""
+    """The order type of this name, 0 for none."""
     cdef uint8_t number
     for number in range(1, ORDER_TYPE_MAX + 1):
         if _is(token, ORDER_TYPE_NAMES[number], ORDER_TYPE_LENGTHS[number]):
@@ -536,7 +536,7 @@ def ack_frame(str id_text not None, Order order not None, int64_t time, str rate
     _add(&text, b"}", 1)
     if text.is_cut:
         return None
-    # The head of a frame stands in the four bytes before the text: two for a short one.
+    # The header of the frame goes into the four bytes before the text: two of them for a short one.
     cdef Py_ssize_t length = text.length - 4
     if length < 126:
         buffer[2], buffer[3] = <char>0x81, <char>length

@@ -42,7 +42,7 @@ def format_e8(number_e8 not None):
 cdef class MarketScale:
     """What the hot path needs to know of a market: its number and symbol, tick and lot in 1e-8.
 
-    A tick or lot of 2^62 or more stands as 0: such a market goes the long way.
+    A tick or lot of 2^62 or more is kept as 0: its orders take the slow path.
     """
 
     def __init__(self, uint32_t number, str symbol not None, tick_e8, lot_e8):

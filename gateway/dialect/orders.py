@@ -121,7 +121,7 @@ def _price_ticks(request: Request, market: MarketNumbers) -> int:
 
 
 def _quote_amount(request: Request, market: MarketNumbers) -> int:
-    """`quoteOrderQty`, which stands instead of a quantity, in smallest units."""
+    """`quoteOrderQty`, which replaces a quantity, in smallest units."""
     if request.params.get("quantity") is not None:
         raise Rejected(Reason.PARAMETER_NOT_REQUIRED, "quantity")
     amount_e8 = _amount_of(request, "quoteOrderQty", 1, StepTexts(), Reason.INVALID_QUOTE_AMOUNT)

@@ -28,7 +28,7 @@ class Reject(NamedTuple):
 
 
 class Rejected(Exception):
-    """A request is refused. Whoever judges one raises this; the router alone answers it.
+    """A request is refused. Every check raises this; only the router answers it.
 
     Args:
         reason: why.

@@ -64,7 +64,7 @@ def session_status(
     *,
     has_subscriptions: bool,
 ) -> str:
-    """session.logon, session.status and session.logout; nulls where nobody is logged on."""
+    """session.logon, session.status and session.logout; nulls if no key is logged on."""
     milliseconds = MILLISECONDS // unit
     return dump_text(
         {

@@ -1,4 +1,4 @@
-"""What a session is told about its account without asking: execution reports, positions, balance updates; and endings."""
+"""User data events: execution reports, positions, balance updates; and the messages that end a stream."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def execution_report(
     original_client: str,
     trade: OwnTrade | None,
 ) -> str:
-    """An `executionReport`: what happened to the order just now (`execution`), and how it stands."""
+    """An `executionReport`: what happened to the order just now (`execution`), and its state."""
     market = order.market
     if trade is None:
         last_quantity = last_price = last_quote = commission = ZERO

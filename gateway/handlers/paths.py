@@ -19,7 +19,7 @@ def session_for(
 ) -> tuple[Session, list[str]]:
     """The session of an upgrade and the streams that its URL names.
 
-    `/ws/<anything>` is a raw stream connection, whatever stands there: some clients number their connections.
+    `/ws/<anything>` is a raw stream connection for any name: some clients number their connections.
 
     Raises:
         Rejected: nothing is at the path, or its query is malformed.

@@ -70,7 +70,7 @@ def subscribe_signed(call: Call) -> Result:
 
 
 def unsubscribe(call: Call) -> Result:
-    """Ends one subscription, or all. Needs no signature: whoever holds the connection may stop listening."""
+    """Ends one subscription, or all. Needs no signature: the holder of the connection may stop listening."""
     subscriptions = _session(call).subscriptions
     id = integer_of(call.params, "subscriptionId")
     if id is not None and id not in subscriptions:

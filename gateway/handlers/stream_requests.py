@@ -17,7 +17,7 @@ from gateway.wire.frames import encode_text
 
 
 def handle(state: GatewayState, session: Session, message: bytes) -> None:
-    """Carries out one request and answers it; closes a session that sends too many."""
+    """Executes one request and answers it; closes a session that sends too many."""
     if not session.is_alive:
         return
     if not state.rate_limits.may_control(session.control, state.now_ms):

@@ -19,7 +19,7 @@ class EventsLink:
     """Reads the events in their order, and gives each entry to the intake.
 
     Args:
-        reader: verifies them; begins where the view stands.
+        reader: verifies them; begins at the view's cursor.
         taken: called after the entries of a read were taken in.
         broken: called with what ends the process: going on would break a promise.
     """

@@ -74,7 +74,7 @@ class KeptLink:
                 return
 
     def _link_lost(self, link: StoreLink) -> None:
-        """Tells all who wait for an answer, and connects again. A link that was lost while it was being made is `connect`'s."""
+        """Answers all who wait with an error, and connects again. `connect` handles a link that was lost while it was made."""
         if link is not self._link:
             return
         self._link = None

@@ -5,13 +5,13 @@
 All commands of one turn of the event loop go into one batch; while a batch is not confirmed, those that come gather for
 the next. Nothing here does I/O: the service sends what `next_batch` gives and reports what became of it.
 
-Where the connection is lost, the gateway opens anew before it sends anything else, and the store says how far the old
-incarnation came (`opened`). A batch up to there stands in the journal, and its events are waited for. One beyond never
+If the connection is lost, the gateway opens again before it sends anything else, and the store says how far the old
+incarnation came (`opened`). A batch up to there is in the journal, and its events are waited for. One beyond never
 will: its commands go back to the head of the queue, are judged again and leave under the new incarnation. So the store,
 not a guess, decides what is sent twice, and nothing is (promises P1 and P8).
 
-Whoever waits longer than `answer_timeout_s` for a batch that left is told that the outcome is unknown, never that it
-failed; commands that did not leave in time are taken back and told so.
+A caller that waits longer than `answer_timeout_s` for a batch that left gets "outcome unknown", never "failed";
+commands that did not leave in time are taken back and refused.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Pipeline:
         self._confirmed_number = 0
         """The last batch of this incarnation that the store has confirmed."""
         self._last_id: EntryId = BEGINNING
-        """Where this gateway's last batch stands, as the store has told."""
+        """The id of this gateway's last batch, as the store gave it."""
         self._queue: deque[PendingCommand] = deque()
         self._sending: Batch | None = None
         self._waiting: dict[tuple[int, int], Batch] = {}
@@ -157,7 +157,7 @@ class Pipeline:
     # -- what became of the batch that was sent
 
     def confirmed(self, id: EntryId) -> None:
-        """The batch stands in the journal, as entry `id`."""
+        """The batch is in the journal, as entry `id`."""
         batch = self._sending
         assert batch is not None, "only one batch is on its way"
         batch.data = b""
@@ -184,7 +184,7 @@ class Pipeline:
         return self._send(reducing, now_s, reduces=True)
 
     def lost(self) -> None:
-        """The connection is lost: nothing leaves before the gateway has opened anew."""
+        """The connection is lost: nothing leaves before the gateway has opened again."""
         self._is_open = False
 
     def opened(self, opening: Opening) -> None:
@@ -217,15 +217,15 @@ class Pipeline:
             raise ChainBroken(f"the store ends before the batch at {self._last_id}, which it had confirmed")
 
     def _is_added(self, batch: Batch, opening: Opening) -> bool:
-        """Whether a batch whose confirmation was lost stands in the journal."""
+        """Whether a batch whose confirmation was lost is in the journal."""
         if opening.old_incarnation == batch.incarnation:
             return batch.number <= opening.last_number
         # The answer to an opening was lost, too, and with it the number. Only this batch was on its way.
         return opening.last_id != self._last_id
 
     def _take_back(self, batch: Batch) -> None:
-        """Puts the commands of a batch that was not added at the head of the queue. Those who were told that the outcome
-        is unknown are not among them any more: they would not expect it to be carried out now."""
+        """Puts the commands of a batch that was not added at the head of the queue. Commands whose
+        outcome was reported as unknown are no longer among them: their callers would not expect them to be executed now."""
         del self._waiting[batch.incarnation, batch.number]
         self._queue.extendleft(reversed(batch.commands))
 
@@ -244,7 +244,7 @@ class Pipeline:
         """The store refused the batch because `incarnation` is the one in force.
 
         Raises:
-            Superseded: it is that of another process. Else the gateway has to open anew.
+            Superseded: it is that of another process. Else the gateway has to open again.
         """
         if self.is_superseded_by(incarnation):
             raise Superseded(self._superseded(incarnation))

@@ -1,4 +1,4 @@
-"""The link by which the gateway writes: one batch at a time to the journal, and small questions beside it."""
+"""The link by which the gateway writes: one batch at a time to the journal, and small questions."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class JournalWriter:
         elif code == "STALE":
             self._judge_stale(int(detail))
         elif code == "GAP" or is_not_ready(text):
-            # With a gap the store is not what it was: opening again tells.
+            # After a gap the store is not what it was; opening again shows what it is.
             self.link.drop()
         else:
             self._broken(StoreRefused(f"append: {text}"))

@@ -25,7 +25,7 @@ cdef class BookLevels:
     def __init__(self):
         self._bids = {}
         self._asks = {}
-        # Minus price on the bid side, so that the best level stands first on both.
+        # Minus price on the bid side, so that the best level comes first on both.
         self._sorted_bids = SortedList()
         self._sorted_asks = SortedList()
         self._moved_bids = set()

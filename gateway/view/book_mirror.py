@@ -16,7 +16,7 @@ class BookMirror(BookLevels):
     """The price levels of one market as the events tell them.
 
     `depths` are the depth streams that somebody follows, by interval in milliseconds; `ticker` the best levels as last sent
-    to the followers of @bookTicker, None where there is none; `snapshots` the texts of this moment, by limit.
+    to the followers of @bookTicker, None if it has none; `snapshots` the texts of this moment, by limit.
     """
 
     def __init__(self, market: MarketNumbers) -> None:

@@ -22,7 +22,7 @@ from gateway.view.streams.user_data import UserData
 
 
 class StreamKind(Protocol):
-    """One kind of stream, of all markets. `name` is what stands behind the symbol."""
+    """One kind of stream, of all markets. `name` is what follows the symbol and `@`."""
 
     @property
     def names(self) -> tuple[str, ...]: ...

@@ -82,7 +82,7 @@ cdef class OrderEvents:
         """Takes in the events of one entry.
 
         Events that answer no command of the entry (NO_COMMAND) are work that an earlier entry could not take any more:
-        they are applied and reported like all others, and nobody is answered.
+        they are applied and reported like all others, and no caller is answered.
 
         Args:
             answer: called once per command with its index, its events and the entry, after they are applied; or None.
@@ -132,7 +132,7 @@ cdef class OrderEvents:
             self._reports.administer(_unpacked(entry.data, event), entry)
 
     cdef _end_command(self, uint32_t index, entry, answer, const Event *first, const Event *stop):
-        """A command's events are complete: what is left of its order rests, and then everybody is told."""
+        """A command's events are complete: the remainder of its order rests, and then the answer and the reports go out."""
         cdef Order order = self._resting
         cdef CommandEvents events
         if order is not None:
@@ -185,7 +185,7 @@ cdef class OrderEvents:
             self._resting = order
         self._execution_id += 1
         if account.subscriptions:
-            # At this moment the order works; whether it comes to rest is told by what follows.
+            # At this moment the order works; what follows shows whether it comes to rest.
             order.rests = self._resting is order
             self._reports.report(order, "NEW", self._execution_id)
             order.rests = False

@@ -33,7 +33,7 @@ Answer = Callable[[int, CommandEvents, EventEntry], None]
 
 
 class KeyEvents(Protocol):
-    """What the projection tells about API keys; `gateway.auth.keys.Keys` takes it."""
+    """Where the projection reports API keys; `gateway.auth.keys.Keys` is one."""
 
     def key_added(self, key_id: str, account: Account, definition: KeyDefinition, public_key: bytes) -> None: ...
 

@@ -32,7 +32,7 @@ class Application(Interface):
 
 
 class Outbox:
-    """The clients for which frames are queued. Whoever has queued some calls `flush` once, at the end of its turn."""
+    """The clients for which frames are queued. Code that has queued some calls `flush` once, at the end of its turn."""
 
     def __init__(self) -> None:
         self._clients: list[Client] = []

@@ -1,6 +1,6 @@
 """One client connection without I/O: HTTP first, WebSocket after an upgrade, on one port.
 
-Nothing here knows a socket, a clock or a thread. Whoever drives it
+Nothing here knows a socket, a clock or a thread. Its driver
 
     1. calls `receive_data(data, now_s)` with what came from the network and handles the events it returns,
     2. answers with `respond`, `accept`, `send` or `close`,
@@ -12,8 +12,8 @@ opening and closing handshakes and judges frames. The rest is done here: joining
 pongs, timeouts, and a bound on what waits for a slow reader.
 
 Nearly every frame is a whole text message. Such frames are unmasked right here, which costs a fifth of a pass through
-ServerProtocol; all others (control frames, fragments, whatever breaks a rule) go to it, always whole, so that it stands
-at the beginning of a frame whenever a plain one is taken past it.
+ServerProtocol; all others (control frames, fragments, whatever breaks a rule) go to it, always whole, so that it is
+at the beginning of a frame whenever a plain one passes it by.
 
     state       ends by
     HTTP        upgrade · an error answer · open or idle timeout
@@ -320,7 +320,7 @@ class Connection:
                     break
                 length = int.from_bytes(data[position + 2 : start - 4], "big")
             if data[position + 1] < 128 or length > self.limits.message_bytes_max:
-                # Not masked, or too large: that is told at once, without waiting for the rest.
+                # Not masked, or too large: the answer does not wait for the rest of the frame.
                 if data[position + 1] >= 128:
                     self._fail(CloseCode.MESSAGE_TOO_BIG, f"over {self.limits.message_bytes_max} bytes")
                 else:
@@ -384,7 +384,7 @@ class Connection:
         return True
 
     def _receive_pong(self, payload: bytes) -> None:
-        """A pong answers its ping and all before it. A pong that nobody asked for proves nothing."""
+        """A pong answers its ping and all before it. An unsolicited pong proves nothing."""
         if payload in self._pings:
             for ping in list(self._pings):
                 del self._pings[ping]

@@ -60,7 +60,7 @@ class LogFile:
 class InheritedFds:
     """The file descriptors that tie a child to its parent.
 
-    A child inherits the read end of the pipe, whose end tells it that its parent is gone, and the lock, which keeps the
+    A child inherits the read end of the pipe, whose end shows that its parent is gone, and the lock, which keeps the
     data folder locked until the last child has ended. The parent alone holds the write end.
     """
 

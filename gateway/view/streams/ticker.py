@@ -32,7 +32,7 @@ class TickerStream:
         self._touched.add(book)
 
     def end_entry(self) -> None:
-        """All events of an entry are in: tells the followers where a best level moved."""
+        """All events of an entry are in: sends the best levels that moved."""
         for book in self._touched:
             best = book.best()
             if best != book.ticker:
