@@ -62,12 +62,12 @@ class Reason(IntEnum):
     UNKNOWN_COMMAND = 102, "No command of this kind exists in this version. Send a kind that this version knows."
 
     # -- 2xx: assets and markets
-    UNKNOWN_ASSET = 201, "No such asset. `jibek market list` shows the assets you can trade."
-    UNKNOWN_MARKET = 202, "No such market. `jibek market list` shows all markets."
-    ASSET_EXISTS = 203, "An asset of this name already exists, and its scale never changes. Choose another name."
+    UNKNOWN_ASSET = 201, "No such asset. See `jibek market list` for the assets you can trade."
+    UNKNOWN_MARKET = 202, "No such market. See `jibek market list`."
+    ASSET_EXISTS = 203, "An asset of this name exists already, and its scale never changes. Choose another name."
     MARKET_EXISTS = (
         204,
-        "A market of this symbol already exists, and its tick and lot never change. Choose another symbol.",
+        "A market of this symbol exists already, and its tick and lot never change. Choose another symbol.",
     )
     INVALID_ASSET_DEFINITION = (
         205,
@@ -91,16 +91,16 @@ class Reason(IntEnum):
     )
 
     # -- 3xx: accounts, keys, money
-    UNKNOWN_ACCOUNT = 301, "No such account. `jibek account list` shows all accounts."
-    ACCOUNT_EXISTS = 302, "An account of this name already exists. Choose another name."
+    UNKNOWN_ACCOUNT = 301, "No such account. See `jibek account list`."
+    ACCOUNT_EXISTS = 302, "An account of this name exists already. Choose another name."
     INVALID_ACCOUNT_NAME = (
         303,
         "An account name has 1 to 32 characters a-z 0-9 . _ - and begins with a letter or digit. Correct the name.",
     )
     ACCOUNT_FROZEN = 304, "The account is frozen. Ask the operator, who can lift it with `jibek account unfreeze`."
     ACCOUNT_NOT_FROZEN = 305, "The account is not frozen: there is nothing to unfreeze. No action is needed."
-    KEY_EXISTS = 306, "An API key of this id already exists. Create one with another id."
-    UNKNOWN_KEY = 307, "The account has no such API key. `jibek account show` lists its keys."
+    KEY_EXISTS = 306, "An API key of this id exists already. Create one with another id."
+    UNKNOWN_KEY = 307, "No such API key for this account. See `jibek account show`."
     INVALID_KEY = (
         308,
         (
@@ -135,8 +135,8 @@ class Reason(IntEnum):
         ),
     )
     INVALID_SELF_TRADE_MODE = 404, "This market offers no self-trade prevention. Leave the mode out, or send NONE."
-    INVALID_PRICE = 405, "The price is outside the limits of the market. `jibek market show` lists them."
-    INVALID_QUANTITY = 406, "The quantity is outside the limits of the market. `jibek market show` lists them."
+    INVALID_PRICE = 405, "The price is outside the limits of the market. See `jibek market show`."
+    INVALID_QUANTITY = 406, "The quantity is outside the limits of the market. See `jibek market show`."
     INVALID_QUOTE_AMOUNT = (
         407,
         (
@@ -146,11 +146,11 @@ class Reason(IntEnum):
     )
     NOTIONAL_TOO_SMALL = (
         408,
-        "The notional of the order is below the minimum of the market. `jibek market show` lists it.",
+        "The notional of the order is below the minimum of the market. See `jibek market show`.",
     )
     NOTIONAL_TOO_LARGE = (
         409,
-        "The notional of the order is above the maximum of the market. `jibek market show` lists it.",
+        "The notional of the order is above the maximum of the market. See `jibek market show`.",
     )
     INVALID_CLIENT_ID = 410, "A client order id has at most 36 bytes and no zero byte inside. Choose another one."
     DUPLICATE_CLIENT_ID = 411, "An open order of this account already has this client order id. Choose another one."
@@ -215,8 +215,8 @@ class Reason(IntEnum):
         710,
         "A request has the same name twice, and only one of its values can be meant. Send each name once.",
     )
-    UNSUPPORTED_FEATURE = 711, "This market does not offer this kind of order. exchangeInfo lists those it offers."
-    UNKNOWN_SYMBOL = 712, "No market has this symbol. exchangeInfo lists all symbols."
+    UNSUPPORTED_FEATURE = 711, "This market does not offer this kind of order. See exchangeInfo for those it offers."
+    UNKNOWN_SYMBOL = 712, "No market has this symbol. See exchangeInfo for all symbols."
     PRICE_NOT_ON_TICK = (
         713,
         "The price is not positive or not a multiple of the market's tick. Round it to `tickSize` of exchangeInfo.",

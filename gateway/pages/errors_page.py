@@ -63,7 +63,7 @@ NOTES = {
 
 def meaning_and_advice(reason: Reason) -> tuple[str, str]:
     """The first sentence of the reason's text says what it means, the rest what to do."""
-    meaning, *advice = re.split(r"(?<=[\w)]\.) (?=[A-Za-z`])", reason.text, maxsplit=1)
+    meaning, *advice = re.split(r"(?<=[\w)]\.) (?=[A-Z])", reason.text, maxsplit=1)
     return meaning, "".join(advice)
 
 
