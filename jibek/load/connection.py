@@ -124,10 +124,12 @@ class LoadConnection(asyncio.Protocol):
         """Closed loop: sends this many requests, and one more for each reply."""
         self._is_loop_closed = True
         self._send(count)
+        self._note_done()
 
     def follow_schedule(self, first_due_us: float, interval_us: float) -> None:
         """Open loop: from now on `send_due` sends a request for each interval, whatever the venue does."""
         self._next_due_us, self._interval_us = first_due_us, interval_us
+        self._note_done()
 
     def send_due(self, time_us: int) -> None:
         """Sends what is due by now. While the network takes nothing, requests wait, and their latency counts."""
@@ -148,6 +150,7 @@ class LoadConnection(asyncio.Protocol):
         self._note_done()
 
     def _note_done(self) -> None:
+        """Ends the load of this connection if all is sent and answered; one that has nothing to send ends at once."""
         if not self._sent_us and self.requests >= self.requests_max and not self.done.done():
             self.done.set_result(None)
 

@@ -78,6 +78,19 @@ def test_a_closed_loop_keeps_so_many_in_flight_and_ends_with_the_last_reply() ->
     assert (statistics.latencies.count, statistics.refusals) == (REQUESTS, {})
 
 
+@pytest.mark.parametrize("is_loop_closed", [True, False])
+def test_a_connection_with_nothing_to_send_is_done_at_once(is_loop_closed: bool) -> None:
+    async def use(connection: LoadConnection) -> None:
+        connection.requests_max = 0
+        if is_loop_closed:
+            connection.keep_in_flight(5)
+        else:
+            connection.follow_schedule(now_us(), 1_000)
+        assert connection.done.done() and connection.requests == 0
+
+    run(lambda connection: connection.wait_closed(), use)
+
+
 def test_an_open_loop_sends_all_that_is_due_and_counts_from_the_due_time() -> None:
     async def answer(connection: ServerConnection) -> None:
         async for message in connection:
