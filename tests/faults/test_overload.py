@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from engine.reasons import Reason
 from engine.records import EventKind
-from gateway.limits import SUBSCRIPTION_IDS_MAX
+from gateway.limits import SUBSCRIPTION_IDS_MAX, WAITING_FOR_SECRET_MAX
 from tests.faults.fault_world import RICH, order_params
 from tests.faults.reason_coverage import covers
 from tests.faults.reference_follower import ReferenceFollower
@@ -194,18 +195,31 @@ def test_at_80_percent_of_its_memory_the_store_gets_no_new_orders_but_cancels(
         wait_until(is_placed, "orders are taken again")
 
 
-def test_requests_that_wait_for_a_secret_are_bounded(venue: ServiceVenue, gateway: StartGateway) -> None:
+def test_connections_that_wait_for_a_secret_are_bounded(venue: ServiceVenue, gateway: StartGateway) -> None:
     # The key is older than the gateway, which so knows it when it starts, but has not asked for its secret.
+    key = venue.hmac_key(venue.account())
+    port = gateway()
+    with ExitStack() as stack:
+        wires = [stack.enter_context(RawClient(port)) for _ in range(WAITING_FOR_SECRET_MAX + 5)]
+        with paused(venue.store.process):
+            for id, wire in enumerate(wires):
+                wire.send(text({"id": id, "method": "account.status", "params": signed(key)}))
+                if id >= WAITING_FOR_SECRET_MAX:
+                    assert codes([wire.receive()]) == {OVERLOADED}
+        replies = [wire.receive() for wire in wires[:WAITING_FOR_SECRET_MAX]]
+        assert [(reply["id"], reply["status"]) for reply in replies] == [(id, 200) for id in range(len(replies))]
+
+
+def test_a_connection_that_waits_for_a_secret_is_read_no_further(venue: ServiceVenue, gateway: StartGateway) -> None:
+    """What it sends meanwhile waits in the network, and is answered in order."""
     key = venue.hmac_key(venue.account())
     port = gateway()
     with RawClient(port) as wire:
         with paused(venue.store.process):
-            requests = ({"id": id, "method": "account.status", "params": signed(key)} for id in range(105))
-            wire.send(b"".join(map(text, requests)))
-            refused = [wire.receive() for _ in range(5)]
-        assert [reply["id"] for reply in refused] == [100, 101, 102, 103, 104]
-        assert codes(refused) == {OVERLOADED}
-        assert [wire.receive()["status"] for _ in range(100)] == [200] * 100
+            wire.send(text({"id": 0, "method": "account.status", "params": signed(key)}))
+            wire.send(b"".join(text({"id": id, "method": "ping"}) for id in range(1, 2000)))
+        replies = [wire.receive() for _ in range(2000)]
+    assert [(reply["id"], reply["status"]) for reply in replies] == [(id, 200) for id in range(2000)]
 
 
 # -- readers that are slow --------------------------------------------------------------------------------------------

@@ -73,4 +73,4 @@ def test_the_exit_code_and_arguments_are_those_of_the_benchmark(monkeypatch: pyt
     monkeypatch.setattr(subprocess, "run", run)
     result = CliRunner().invoke(bench, ["price-index", "--json", "--yardstick", "folder"])
     assert result.exit_code == 7
-    assert commands == [[sys.executable, "-m", "bench.price_index", "--json", "--yardstick", "folder"]]
+    assert commands == [[sys.executable, "-P", "-m", "bench.price_index", "--json", "--yardstick", "folder"]]

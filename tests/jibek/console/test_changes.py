@@ -9,13 +9,13 @@ from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.records import Command, CommandKind, EventEntry, EventKind
 from jibek.console.changes import execute
 from jibek.console.failure import Failure
-from tests.worlds.ledger import EngineThread, TestVenue
+from tests.worlds.stepped_venue import EngineThread, SteppedVenue
 from tests.worlds.store import StoreProcess
 
 ADD = Command(kind=CommandKind.ACCOUNT_ADD)
 
 
-def test_it_returns_the_entry_and_the_event(venue: TestVenue, server: StoreProcess, client: Store) -> None:
+def test_it_returns_the_entry_and_the_event(venue: SteppedVenue, server: StoreProcess, client: Store) -> None:
     with EngineThread(venue, server.url):
         id, event = execute(client, ADD, b"alice", who="aigerim", why="first client")
     [(last, fields)] = client.xrevrange(EVENTS_KEY, count=1)
@@ -24,10 +24,10 @@ def test_it_returns_the_entry_and_the_event(venue: TestVenue, server: StoreProce
     assert entry.parts(next(iter(entry))) == [b"alice", b"aigerim", b"first client"]
 
 
-def test_a_refusal_is_a_failure_with_its_sentence(venue: TestVenue, server: StoreProcess, client: Store) -> None:
+def test_a_refusal_is_a_failure_with_its_sentence(venue: SteppedVenue, server: StoreProcess, client: Store) -> None:
     with EngineThread(venue, server.url):
         execute(client, ADD, b"alice", who="", why="")
-        with pytest.raises(Failure, match="exists already") as failure:
+        with pytest.raises(Failure, match="already exists") as failure:
             execute(client, ADD, b"alice", who="", why="")
     assert failure.value.exit_code == EXIT_REFUSED
 

@@ -11,14 +11,14 @@ from engine.records import BatchBuilder, EventEntry, EventKind, Side
 from jibek.load.venue import LoadedVenue, trades_in
 from jibek.venue.address import VenueAddress
 from jibek.venue.directory import read_directory
-from tests.worlds.ledger import TestVenue
+from tests.worlds.stepped_venue import SteppedVenue
 
 
 def market_of(client: Store, data: Path, symbol: str) -> Market:
     return read_directory(client, data).listing.market_by_symbol[symbol]
 
 
-def test_trades_are_counted_by_market_and_entry(venue: TestVenue, client: Store, tmp_path: Path) -> None:
+def test_trades_are_counted_by_market_and_entry(venue: SteppedVenue, client: Store, tmp_path: Path) -> None:
     buyer, seller = venue.add_account("buyer", KZT=10**13), venue.add_account("seller", BTC=10**12, ETH=10**12)
     loaded = LoadedVenue(tmp_path, VenueAddress(tmp_path, 1, "", "", 0, "", {}), client)
     ends = [loaded.journal_end()]

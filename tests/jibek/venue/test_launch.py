@@ -20,8 +20,9 @@ OPTIONS = [
 @pytest.mark.parametrize("options", OPTIONS)
 def test_the_command_line_says_every_option(options: VenueOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JIBEK_STORE", raising=False)
-    python, module, jibek, command, *arguments = options.command_line()
-    assert (python, module, jibek, command) == (sys.executable, "-m", "jibek", "up")
+    python, *module, jibek, command = options.command_line()[:5]
+    arguments = options.command_line()[5:]
+    assert (python, module, jibek, command) == (sys.executable, ["-P", "-m"], "jibek", "up")
     given = up.make_context("up", arguments).params
     assert given.pop("detach") is False and given.pop("ready_fd") is None
     assert VenueOptions(data=given.pop("data_dir"), **given) == options

@@ -35,11 +35,11 @@ def test_the_engine_runs_before_the_definition_and_the_gateway_after_it() -> Non
 def test_a_service_is_a_module_that_runs_on_the_data_folder(service: Service) -> None:
     assert find_spec(service.module) is not None
     command = service.command_line(OPTIONS)
-    assert command[:5] == [sys.executable, "-m", service.module, "--data", "/data"]
+    assert command[:6] == [sys.executable, "-P", "-m", service.module, "--data", "/data"]
 
 
 def test_each_service_gets_its_options() -> None:
-    arguments = {service.name: service.command_line(OPTIONS)[5:] for service in SERVICES}
+    arguments = {service.name: service.command_line(OPTIONS)[6:] for service in SERVICES}
     assert arguments["engine"] == ["--engine", "reference"]
     assert arguments["settlement"] == []
     assert arguments["gateway"][:4] == ["--host", "127.0.0.2", "--port", "9999"]
@@ -47,4 +47,4 @@ def test_each_service_gets_its_options() -> None:
 
 def test_a_relative_data_folder_is_made_absolute() -> None:
     (engine, *_) = SERVICES
-    assert engine.command_line(VenueOptions(Path("here")))[4] == str(Path.cwd() / "here")
+    assert engine.command_line(VenueOptions(Path("here")))[5] == str(Path.cwd() / "here")
