@@ -29,6 +29,6 @@ def reason_text(number: int) -> str:
     """The sentence for people of a refusal.
 
     >>> reason_text(202)
-    'No such market. `jibek market list` shows all markets.'
+    'No such market. See `jibek market list`.'
     """
     return next(reason.text for reason in Reason if reason == number)

@@ -59,7 +59,7 @@ OTHERS = {
 # Wrong in one way each; the exit code, and words of the sentence.
 FAILURES = [
     ("account show nobody",                     1, "No account is named nobody"),
-    ("account create {account}",                1, "already exists"),
+    ("account create {account}",                1, "exists already"),
     ("account create UPPER",                    1, "account name has 1 to 32 characters"),
     ("account create x --deposit BTC",          2, "is not a plain decimal number"),
     ("account create x --deposit BTC=1e3",      2, "is not a plain decimal number"),
@@ -67,7 +67,7 @@ FAILURES = [
     ("account create x --deposit KZT=0.001",    2, "more than 2 decimals"),
     ("account key {account}",                   2, "either --type or --revoke"),
     ("account key {account} --type rsa",        2, "'rsa' is not one of"),
-    ("account key {account} --revoke none",     1, "has no such API key"),
+    ("account key {account} --revoke none",     1, "No such API key"),
     ("account key {account} --type hmac --public-key README.md",    2, "goes with --type ed25519"),
     ("account key {account} --type ed25519 --public-key README.md", 2, "no public key in PEM"),
     ("account freeze {frozen}",                 1, "frozen"),
