@@ -19,6 +19,8 @@ PAGES = [path for path in sorted(DOCS.glob("*.md")) if ">>>" in path.read_text()
 INVARIANTS = (DOCS / "invariants.md").read_text()
 ROWS = re.findall(r"^\| I(\d+) \| (.+?) \| (.+?) \| (.+?) \|$", INVARIANTS, re.MULTILINE)
 PLACE = re.compile(r"`([\w/.]+)::(\w+)`")
+EXAMPLE_PATHS = ("engine/core/x", "engine/reference/x.py")
+
 CITED = re.compile(r"(?:#|\"\"\") ?((?:I\d+(?:, )?)+):")
 """How code cites invariants: `# I3, I4: no balance is negative`."""
 
@@ -51,6 +53,29 @@ def test_the_architecture_gives_a_reason_for_every_dependency() -> None:
     table = (ROOT / "ARCHITECTURE.md").read_text().partition("\n## Dependencies\n")[2].partition("\n## ")[0]
     named = set(re.findall(r"`([\w-]+)`", "".join(re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE))))
     assert packages - {"jibek"} <= named
+
+
+def test_the_architecture_names_files_that_exist() -> None:
+    """Full paths, and in each section the names in the first column of its table: files of the folder in its title."""
+    architecture = (ROOT / "ARCHITECTURE.md").read_text()
+    missing = []
+    for path in re.findall(r"`((?:bench|docs|engine|gateway|jibek|ledger|tests)/[\w/]+(?:\.\w+)?)`", architecture):
+        if path not in EXAMPLE_PATHS and not is_file_or_module(ROOT / path):
+            missing.append(path)
+    tables = re.findall(r"^##+ ([^#]+?)\n[^#]*?^\| (?:file|folder) \|.*\n((?:\|.*\n)+)", architecture, re.MULTILINE)
+    assert len(tables) > 8, "the tables of files and folders are read"
+    for title, table in tables:
+        folders = [word for word in title.split() if (ROOT / word).is_dir()]
+        names = re.findall(r"`([\w/]+)(?:\.\w+|\*)?`", "".join(re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)))
+        for name in names:
+            if not any(is_file_or_module(ROOT / folder / name) for folder in folders):
+                missing.append(f"{name} under {title}")
+    assert not missing, f"ARCHITECTURE.md names what is not there: {', '.join(missing)}"
+
+
+def is_file_or_module(path: Path) -> bool:
+    """Whether there is such a file or folder, or one with this name and an ending."""
+    return path.exists() or any(path.parent.glob(f"{path.name}*"))
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"I{row[0]}")
