@@ -114,6 +114,8 @@ class Service:
         """Serves until `stop` is called or a promise is broken; what broke it."""
         await self._writer.link.connect()
         await self._events.link.connect()
+        if self._ended.done():
+            return await self._ended
         server = await self._loop.create_server(
             self._clients.make, self._arguments.host, self._arguments.port, backlog=1024
         )
@@ -187,31 +189,38 @@ class Service:
 # -- the process
 
 
-def prepare(arguments: Arguments, stop: StopRequest) -> Prepared:
-    """Applies all events in the store, from the beginning. Cost: about 10 µs an event.
+def prepare(arguments: Arguments, stop: StopRequest, log: logging.Logger) -> Prepared | None:
+    """Applies all events in the store, from the beginning; waits for a store that is away and for a venue in it. None if
+    the stop is requested before. Cost: about 10 µs an event.
 
     Raises:
-        NotReady: there is no venue in the store yet, or the process was asked to stop.
-        ChainBroken: an entry is missing or was changed.
+        StoreRefused, ChainBroken: what is in the store is no sound venue of this version.
     """
     client = connect(arguments.store)
-    prepare_store(client)
-    epoch = current_epoch(client)
-    if not epoch:
-        raise NotReady("the store holds no venue yet")
+    source = StoreSource(client)
     rate_limits = RateLimits(arguments.rate_limits)
-    view, reader, source = VenueView(rate_limits.first_fill), EventReader(), StoreSource(client)
-    try:
+    view, reader = VenueView(rate_limits.first_fill), EventReader()
+
+    def rebuild() -> int:
+        """Goes on where the view is; the epoch in force."""
+        prepare_store(client)
+        epoch = current_epoch(client)
+        if not epoch:
+            raise NotReady("the store holds no venue yet")
         while not stop:
             entries = reader.read(source, count=ENTRIES_PER_REBUILD_READ)
             if not entries:
-                return Prepared(view, rate_limits, reader, epoch)
+                return epoch
             for published in entries:
                 view.apply(EventEntry(published.data), published.id)
+        raise NotReady("the process was asked to stop")
+
+    try:
+        epoch = retry(rebuild, stop, Backoff(log))
     finally:
         source.close()
         client.close()
-    raise NotReady("the process was asked to stop")
+    return None if epoch is None else Prepared(view, rate_limits, reader, epoch)
 
 
 async def serve(
@@ -232,7 +241,7 @@ def main(argv: list[str]) -> int:
     stop = stop_on_signals()
     try:
         secret_key = load_secret_key(arguments.data)
-        prepared = retry(lambda: prepare(arguments, stop), stop, Backoff(log))
+        prepared = prepare(arguments, stop, log)
     except Exception as error:
         return end_code(log, error, BROKEN_PROMISES)
     if prepared is None:

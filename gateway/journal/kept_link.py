@@ -67,7 +67,9 @@ class KeptLink:
                 link.close()
                 self._broken(error)
                 return
-            if link.is_open:
+            if self._is_stopped:
+                link.close()
+            elif link.is_open:
                 self._backoff.succeeded()
                 self._link = link
                 self._ready()

@@ -172,11 +172,11 @@ class Client(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Takes nothing more from the client until `resume_reading`: the network holds what it sends meanwhile."""
-        if self.transport is not None:
+        if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if self.transport is not None:
+        if self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
 
     def is_behind(self) -> bool:
