@@ -33,6 +33,7 @@ from engine.records import (
 )
 
 OPEN_ORDERS_MAX_DEFAULT = 10_000
+OPEN_ORDERS_LARGEST = 1_000_000
 
 
 class VenueError(ValueError):
@@ -99,70 +100,90 @@ def _asset(number: int, name: str, table: dict[str, Any]) -> Asset:
     return Asset(number, name, scale)
 
 
+MARKET_MANDATORY = {"base", "quote", "tick", "lot"}
+MARKET_LIMITS = {f"{what}_{end}" for what in ("price", "quantity", "notional") for end in ("min", "max")}
+MARKET_NUMBERS = {"maker_fee_ppm": FEE_PPM_MAX, "taker_fee_ppm": FEE_PPM_MAX, "open_orders_max": OPEN_ORDERS_LARGEST}
+"""Whole numbers of a market's table, and the largest that each may be."""
+
+
 def market_definition(symbol: str, table: Mapping[str, Any], assets: Mapping[str, Asset]) -> MarketDefinition:
-    """The definition of a market from its table: base, quote, tick and lot, and limits, each as wide as the numbers allow
-    where it is left out.
+    """The definition of a market from its table: base, quote, tick and lot, and limits. A limit that is missing is as wide
+    as the numbers allow.
 
     Raises:
         VenueError: an entry is missing, unknown or out of range; the text names it.
     """
     where = f"markets.{symbol}"
-    required = {"base", "quote", "tick", "lot"}
-    limits = {f"{what}_{end}" for what in ("price", "quantity", "notional") for end in ("min", "max")}
-    optional = limits | {"maker_fee_ppm", "taker_fee_ppm", "open_orders_max"}
-    _refuse_unknown(where, table, required | optional)
-    if missing := sorted(required - table.keys()):
+    _refuse_unknown(where, table, MARKET_MANDATORY | MARKET_LIMITS | MARKET_NUMBERS.keys())
+    if missing := sorted(MARKET_MANDATORY - table.keys()):
         raise VenueError(f"{where}: {missing[0]} is missing")
     if SYMBOL.fullmatch(symbol.encode()) is None:
         raise VenueError(f"{where}: a symbol has 1 to 20 characters A-Z 0-9")
-    for role in ("base", "quote"):
-        if table[role] not in assets:
-            raise VenueError(f"{where}: {role} names no asset of the file")
-    base, quote = assets[table["base"]], assets[table["quote"]]
-    if base is quote:
-        raise VenueError(f"{where}: base and quote are the same asset")
-
-    def decimal(name: str, scale: int, step: int = 1, default: int | None = None) -> int:
-        if name not in table and default is not None:
-            return default
-        try:
-            value = parse_decimal(str(table[name]), scale)
-        except DecimalError as error:
-            raise VenueError(f"{where}.{name}: {error}") from None
-        if value <= 0 or value % step or value > AMOUNT_MAX:
-            raise VenueError(
-                f"{where}.{name}: must be positive, in steps of {format_decimal(step, scale)}, and below 2^62"
-            )
-        return value // step
-
-    def whole(name: str, default: int, largest: int) -> int:
-        value = table.get(name, default)
-        if type(value) is not int or not 0 <= value <= largest:
-            raise VenueError(f"{where}.{name}: must be a whole number from 0 to {largest}")
-        return value
-
-    tick_e8 = decimal("tick", PRICE_SCALE)
-    lot_units = decimal("lot", base.scale)
+    base, quote = _pair(where, table, assets)
+    tick_e8 = _steps(where, table, "tick", PRICE_SCALE)
+    lot_units = _steps(where, table, "lot", base.scale)
+    # Entry, decimals of its number, its step, and what it is if it is missing.
+    limits = (
+        ("price_min", PRICE_SCALE, tick_e8, 1),
+        ("price_max", PRICE_SCALE, tick_e8, AMOUNT_MAX),
+        ("quantity_min", base.scale, lot_units, 1),
+        ("quantity_max", base.scale, lot_units, AMOUNT_MAX // lot_units),
+        ("notional_min", quote.scale, 1, NOTIONAL_MIN_UNITS),
+        ("notional_max", quote.scale, 1, AMOUNT_MAX),
+    )
+    price_min, price_max, quantity_min, quantity_max, notional_min, notional_max = (
+        _steps(where, table, name, scale, step) if name in table else default for name, scale, step, default in limits
+    )
     definition = MarketDefinition(
         base_asset=base.number,
         quote_asset=quote.number,
         tick_e8=tick_e8,
         lot_units=lot_units,
-        price_min_ticks=decimal("price_min", PRICE_SCALE, tick_e8, 1),
-        price_max_ticks=decimal("price_max", PRICE_SCALE, tick_e8, AMOUNT_MAX),
-        quantity_min_lots=decimal("quantity_min", base.scale, lot_units, 1),
-        quantity_max_lots=decimal("quantity_max", base.scale, lot_units, AMOUNT_MAX // lot_units),
-        notional_min=decimal("notional_min", quote.scale, 1, NOTIONAL_MIN_UNITS),
-        notional_max=decimal("notional_max", quote.scale, 1, AMOUNT_MAX),
-        maker_fee_ppm=whole("maker_fee_ppm", 0, FEE_PPM_MAX),
-        taker_fee_ppm=whole("taker_fee_ppm", 0, FEE_PPM_MAX),
-        open_orders_max=whole("open_orders_max", OPEN_ORDERS_MAX_DEFAULT, 1_000_000),
+        price_min_ticks=price_min,
+        price_max_ticks=price_max,
+        quantity_min_lots=quantity_min,
+        quantity_max_lots=quantity_max,
+        notional_min=notional_min,
+        notional_max=notional_max,
+        maker_fee_ppm=_whole(where, table, "maker_fee_ppm", 0),
+        taker_fee_ppm=_whole(where, table, "taker_fee_ppm", 0),
+        open_orders_max=_whole(where, table, "open_orders_max", OPEN_ORDERS_MAX_DEFAULT),
     )
     if lot_value_units(definition, base.scale, quote.scale) == 0:
         raise VenueError(f"{where}: tick × lot is not a whole number of the smallest unit of {quote.name}")
     if faults := market_faults(definition):
         raise VenueError(f"{where}: {faults[0]}")
     return definition
+
+
+def _pair(where: str, table: Mapping[str, Any], assets: Mapping[str, Asset]) -> tuple[Asset, Asset]:
+    """Base and quote."""
+    for role in ("base", "quote"):
+        if table[role] not in assets:
+            raise VenueError(f"{where}: {role} names no asset of the file")
+    base, quote = assets[table["base"]], assets[table["quote"]]
+    if base is quote:
+        raise VenueError(f"{where}: base and quote are the same asset")
+    return base, quote
+
+
+def _steps(where: str, table: Mapping[str, Any], name: str, scale: int, step: int = 1) -> int:
+    """A positive decimal of `scale` decimals as a whole number of steps."""
+    try:
+        value = parse_decimal(str(table[name]), scale)
+    except DecimalError as error:
+        raise VenueError(f"{where}.{name}: {error}") from None
+    if value <= 0 or value % step or value > AMOUNT_MAX:
+        step_text = format_decimal(step, scale)
+        raise VenueError(f"{where}.{name}: must be positive, in steps of {step_text}, and below 2^62")
+    return value // step
+
+
+def _whole(where: str, table: Mapping[str, Any], name: str, default: int) -> int:
+    value, largest = table.get(name, default), MARKET_NUMBERS[name]
+    if type(value) is not int or not 0 <= value <= largest:
+        raise VenueError(f"{where}.{name}: must be a whole number from 0 to {largest}")
+    return value
 
 
 def _refuse_unknown(where: str, table: Any, known: set[str]) -> None:

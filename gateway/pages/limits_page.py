@@ -42,124 +42,123 @@ class Bound(NamedTuple):
     option: str = ""
 
 
-def _bounds() -> dict[str, list[Bound]]:
-    wire, pipeline, rates = ConnectionLimits(), PipelineLimits(), RateLimitSettings()
-    return {
-        "Connections": [
-            Bound("open connections", f"{limits.CONNECTIONS_MAX:,}", "HTTP 503 with -1008, then closed", "--connections-max"),
-            Bound(
-                "new connections from an address in 5 minutes",
-                f"{rates.connections_per_5_min:,}",
-                "HTTP 429 with -1034, then closed",
-                "--connections-per-5-min",
-            ),
-            Bound("time to the first request", f"{wire.open_timeout_s:.0f} s", "closed"),
-            Bound("time between HTTP requests", f"{wire.idle_timeout_s:.0f} s", "closed"),
-            Bound("time between a ping and its pong", f"{wire.pong_timeout_s:.0f} s", "closed with 1011"),
-            Bound("time to answer a close frame", f"{wire.close_timeout_s:.0f} s", "the connection is dropped"),
-            Bound("age of a WebSocket", f"{wire.life_s / 3600:.0f} h", "closed with 1001"),
-        ],
-        "What a client sends": [
-            Bound("head of an HTTP request", f"{wire.head_bytes_max:,} bytes", "HTTP 431, closed"),
-            Bound("body of an HTTP request", f"{wire.body_bytes_max:,} bytes", "HTTP 413, closed"),
-            Bound("a message, all fragments together", f"{wire.message_bytes_max:,} bytes", "closed with 1009"),
-            Bound("fragments of a message", f"{limits.FRAGMENTS_MAX:,}", "closed with 1008"),
-            Bound("nesting of JSON", "about 1,000 levels", "-1135"),
-            Bound("digits before and after the point of a number", f"{constants.WHOLE_DIGITS_MAX}", "-1100"),
-            Bound("significant decimals", f"{constants.DECIMALS}", "-1111"),
-            Bound("a number, in 1e-8", f"{constants.INT64_MAX:,}", "-1108"),
-            Bound("value of an order, in smallest units", f"{AMOUNT_MAX:,}", "-1013, Filter failure: NOTIONAL"),
-            Bound("a client order id", f"{CLIENT_ID_BYTES} characters", "-1100"),
-            Bound("an API key", f"{limits.API_KEY_CHARACTERS_MAX} characters", "-2014"),
-            Bound("recvWindow", f"{constants.WINDOW_MS_MAX:,} ms", "-1131"),
-        ],
-        "How much a client may ask": [
-            Bound("request weight of an address a minute", f"{rates.weight_per_minute:,}", "429 with -1003", "--weight-per-minute"),
-            Bound("new unfilled orders of an account in 10 s", f"{rates.orders_per_10_s:,}", "429 with -1015", "--orders-per-10-s"),
-            Bound("new unfilled orders of an account in a day", f"{rates.orders_per_day:,}", "429 with -1015", "--orders-per-day"),
-            Bound(
-                "requests on a stream connection a second",
-                f"{rates.stream_messages_per_s:,}",
-                "closed with 1008",
-                "--stream-messages-per-s",
-            ),
-            Bound("streams of a connection", f"{limits.STREAMS_PER_SESSION_MAX:,}", "code 2; no stream is added"),
-            Bound("user data subscriptions of a connection", f"{limits.SUBSCRIPTIONS_PER_SESSION_MAX:,}", "-2042"),
-            Bound("subscriptions that a connection ever makes", f"{limits.SUBSCRIPTION_IDS_MAX:,}", "-2042"),
-        ],
-        "What is in flight": [
-            Bound(
-                "unanswered commands of a connection",
-                f"{pipeline.commands_per_session_max:,}",
-                "-1008, the command is dropped",
-                "--commands-per-session-max",
-            ),
-            Bound("unanswered commands of the gateway", f"{pipeline.commands_max:,}", "-1008, the command is dropped", "--commands-max"),
-            Bound("batches of the gateway that the store has not confirmed", "1", "commands wait for the next batch"),
-            Bound("commands of a batch", f"{BATCH_COMMANDS_MAX}", "the others go into the next batch"),
-            Bound(
-                "time a command waits to be sent",
-                f"{pipeline.answer_timeout_s:.0f} s",
-                "-1008, the command is dropped; -1021 if its recvWindow ended first",
-                "--answer-timeout-s",
-            ),
-            Bound(
-                "time a sent command waits for its event",
-                f"{pipeline.answer_timeout_s:.0f} s",
-                "-1007, the outcome is unknown; until it is known, new orders get -1008 and cancels are taken",
-                "--answer-timeout-s",
-            ),
-            Bound(
-                "memory of the store",
-                f"{limits.STORE_FULL_PERCENT} % of maxmemory",
-                "new orders get -1008, cancels are taken; the gateway checks the memory every second",
-            ),
-            Bound("connections that wait for the secret of a key; each is read no further meanwhile", f"{limits.WAITING_FOR_SECRET_MAX}", "-1008"),
-            Bound("connections with an unknown key that wait while the gateway catches up; each is read no further meanwhile", f"{limits.WAITING_FOR_EVENTS_MAX:,}", "-2015 at once"),
-            Bound("signed orders remembered to detect replays", f"{limits.REPLAYS_MAX:,}", "-1008 for signed orders"),
-        ],
-        "What the engine does at once": [
-            Bound("fills of an order in the command that places it", f"{FILLS_MAX:,}", "the remainder expires"),
-            Bound(
-                "events of an entry before a command begins",
-                f"{EVENTS_BEGIN_MAX:,}",
-                "-1008, the command changes nothing; the cancel of one order, halts, freezes and key revocations are still taken",
-            ),
-            Bound(
-                "orders that a cancel of all, or a freeze, closes in an entry",
-                f"{EVENTS_BEGIN_MAX:,}",
-                "the reply lists these; the next entries close the others before any other command",
-            ),
-            Bound("events of an entry", f"{EVENTS_MAX:,}", "never reached, thanks to the bounds above"),
-        ],
-        "What waits for a slow reader": [
-            Bound(
-                "depth updates of a stream",
-                "1",
-                "while data waits for the reader, all updates that it misses become one, without a gap",
-            ),
-            Bound("levels in that one update", f"{limits.LEVELS_MISSED_MAX:,}", "closed with 1008"),
-            Bound(
-                "bytes of all other data",
-                f"{wire.output_bytes_max:,}",
-                "waiting data is dropped, closed with 1008",
-                "--output-bytes-max",
-            ),
-        ],
-        "What is remembered": [
-            Bound("closed orders of an account", f"{limits.CLOSED_ORDERS_MAX:,}", "-2013 for older ones"),
-            Bound("trades of an account", f"{limits.TRADES_MAX:,}", "older ones are not shown"),
-            Bound("depth snapshots of a market, encoded", f"{limits.SNAPSHOTS_CACHED_MAX}", "any further ones are encoded each time"),
-            Bound("parsed numbers of a market", f"{limits.NUMBER_TEXTS_MAX:,}", "the cache is emptied, and numbers are parsed again"),
-            Bound("addresses with counted usage", f"{limits.ADDRESSES_MAX:,}", "addresses of past intervals are forgotten; any further ones share one count"),
-        ],
-    }  # fmt: skip
+WIRE, PIPELINE, RATES = ConnectionLimits(), PipelineLimits(), RateLimitSettings()
+BOUNDS: dict[str, list[Bound]] = {
+    "Connections": [
+        Bound("open connections", f"{limits.CONNECTIONS_MAX:,}", "HTTP 503 with -1008, then closed", "--connections-max"),
+        Bound(
+            "new connections from an address in 5 minutes",
+            f"{RATES.connections_per_5_min:,}",
+            "HTTP 429 with -1034, then closed",
+            "--connections-per-5-min",
+        ),
+        Bound("time to the first request", f"{WIRE.open_timeout_s:.0f} s", "closed"),
+        Bound("time between HTTP requests", f"{WIRE.idle_timeout_s:.0f} s", "closed"),
+        Bound("time between a ping and its pong", f"{WIRE.pong_timeout_s:.0f} s", "closed with 1011"),
+        Bound("time to answer a close frame", f"{WIRE.close_timeout_s:.0f} s", "the connection is dropped"),
+        Bound("age of a WebSocket", f"{WIRE.life_s / 3600:.0f} h", "closed with 1001"),
+    ],
+    "What a client sends": [
+        Bound("head of an HTTP request", f"{WIRE.head_bytes_max:,} bytes", "HTTP 431, closed"),
+        Bound("body of an HTTP request", f"{WIRE.body_bytes_max:,} bytes", "HTTP 413, closed"),
+        Bound("a message, all fragments together", f"{WIRE.message_bytes_max:,} bytes", "closed with 1009"),
+        Bound("fragments of a message", f"{limits.FRAGMENTS_MAX:,}", "closed with 1008"),
+        Bound("nesting of JSON", "about 1,000 levels", "-1135"),
+        Bound("digits before and after the point of a number", f"{constants.WHOLE_DIGITS_MAX}", "-1100"),
+        Bound("significant decimals", f"{constants.DECIMALS}", "-1111"),
+        Bound("a number, in 1e-8", f"{constants.INT64_MAX:,}", "-1108"),
+        Bound("value of an order, in smallest units", f"{AMOUNT_MAX:,}", "-1013, Filter failure: NOTIONAL"),
+        Bound("a client order id", f"{CLIENT_ID_BYTES} characters", "-1100"),
+        Bound("an API key", f"{limits.API_KEY_CHARACTERS_MAX} characters", "-2014"),
+        Bound("recvWindow", f"{constants.WINDOW_MS_MAX:,} ms", "-1131"),
+    ],
+    "How much a client may ask": [
+        Bound("request weight of an address a minute", f"{RATES.weight_per_minute:,}", "429 with -1003", "--weight-per-minute"),
+        Bound("new unfilled orders of an account in 10 s", f"{RATES.orders_per_10_s:,}", "429 with -1015", "--orders-per-10-s"),
+        Bound("new unfilled orders of an account in a day", f"{RATES.orders_per_day:,}", "429 with -1015", "--orders-per-day"),
+        Bound(
+            "requests on a stream connection a second",
+            f"{RATES.stream_messages_per_s:,}",
+            "closed with 1008",
+            "--stream-messages-per-s",
+        ),
+        Bound("streams of a connection", f"{limits.STREAMS_PER_SESSION_MAX:,}", "code 2; no stream is added"),
+        Bound("user data subscriptions of a connection", f"{limits.SUBSCRIPTIONS_PER_SESSION_MAX:,}", "-2042"),
+        Bound("subscriptions that a connection ever makes", f"{limits.SUBSCRIPTION_IDS_MAX:,}", "-2042"),
+    ],
+    "What is in flight": [
+        Bound(
+            "unanswered commands of a connection",
+            f"{PIPELINE.commands_per_session_max:,}",
+            "-1008, the command is dropped",
+            "--commands-per-session-max",
+        ),
+        Bound("unanswered commands of the gateway", f"{PIPELINE.commands_max:,}", "-1008, the command is dropped", "--commands-max"),
+        Bound("batches of the gateway that the store has not confirmed", "1", "commands wait for the next batch"),
+        Bound("commands of a batch", f"{BATCH_COMMANDS_MAX}", "the others go into the next batch"),
+        Bound(
+            "time a command waits to be sent",
+            f"{PIPELINE.answer_timeout_s:.0f} s",
+            "-1008, the command is dropped; -1021 if its recvWindow ended first",
+            "--answer-timeout-s",
+        ),
+        Bound(
+            "time a sent command waits for its event",
+            f"{PIPELINE.answer_timeout_s:.0f} s",
+            "-1007, the outcome is unknown; until it is known, new orders get -1008 and cancels are taken",
+            "--answer-timeout-s",
+        ),
+        Bound(
+            "memory of the store",
+            f"{limits.STORE_FULL_PERCENT} % of maxmemory",
+            "new orders get -1008, cancels are taken; the gateway checks the memory every second",
+        ),
+        Bound("connections that wait for the secret of a key; each is read no further meanwhile", f"{limits.WAITING_FOR_SECRET_MAX}", "-1008"),
+        Bound("connections with an unknown key that wait while the gateway catches up; each is read no further meanwhile", f"{limits.WAITING_FOR_EVENTS_MAX:,}", "-2015 at once"),
+        Bound("signed orders remembered to detect replays", f"{limits.REPLAYS_MAX:,}", "-1008 for signed orders"),
+    ],
+    "What the engine does at once": [
+        Bound("fills of an order in the command that places it", f"{FILLS_MAX:,}", "the remainder expires"),
+        Bound(
+            "events of an entry before a command begins",
+            f"{EVENTS_BEGIN_MAX:,}",
+            "-1008, the command changes nothing; the cancel of one order, halts, freezes and key revocations are still taken",
+        ),
+        Bound(
+            "orders that a cancel of all, or a freeze, closes in an entry",
+            f"{EVENTS_BEGIN_MAX:,}",
+            "the reply lists these; the next entries close the others before any other command",
+        ),
+        Bound("events of an entry", f"{EVENTS_MAX:,}", "never reached, thanks to the bounds above"),
+    ],
+    "What waits for a slow reader": [
+        Bound(
+            "depth updates of a stream",
+            "1",
+            "while data waits for the reader, all updates that it misses become one, without a gap",
+        ),
+        Bound("levels in that one update", f"{limits.LEVELS_MISSED_MAX:,}", "closed with 1008"),
+        Bound(
+            "bytes of all other data",
+            f"{WIRE.output_bytes_max:,}",
+            "waiting data is dropped, closed with 1008",
+            "--output-bytes-max",
+        ),
+    ],
+    "What is remembered": [
+        Bound("closed orders of an account", f"{limits.CLOSED_ORDERS_MAX:,}", "-2013 for older ones"),
+        Bound("trades of an account", f"{limits.TRADES_MAX:,}", "older ones are not shown"),
+        Bound("depth snapshots of a market, encoded", f"{limits.SNAPSHOTS_CACHED_MAX}", "any further ones are encoded each time"),
+        Bound("parsed numbers of a market", f"{limits.NUMBER_TEXTS_MAX:,}", "the cache is emptied, and numbers are parsed again"),
+        Bound("addresses with counted usage", f"{limits.ADDRESSES_MAX:,}", "addresses of past intervals are forgotten; any further ones share one count"),
+    ],
+}  # fmt: skip
 
 
 def page() -> str:
     """The text of docs/limits.md."""
     sections = [HEAD]
-    for title, bounds in _bounds().items():
+    for title, bounds in BOUNDS.items():
         lines = [f"## {title}", "", "| what | bound | answer | option |", "|---|---|---|---|"]
         lines += [f"| {bound.name} | {bound.bound} | {bound.answer} | {_option(bound)} |" for bound in bounds]
         sections.append("\n".join(lines) + "\n")
