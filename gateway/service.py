@@ -23,16 +23,13 @@ import logging
 import signal
 import sys
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import uvloop
 
-from engine.journal import EventReader, StoreSource, connect, current_epoch, prepare_store
-from engine.process import EXIT_GOOD, EXIT_UNREACHABLE, StopRequest, report_ready, set_up, stop_on_signals
-from engine.process.follower import Backoff, NotReady, end_code, retry
-from engine.records import EventEntry
+from engine.process import EXIT_GOOD, EXIT_UNREACHABLE, report_ready, set_up, stop_on_signals
+from engine.process.follower import end_code
 from gateway.arguments import Arguments, parse_arguments
-from gateway.auth.rate_limits import RateLimits
 from gateway.auth.secret_fetcher import SecretFetcher
 from gateway.auth.secrets import SecretError, load_secret_key
 from gateway.clients import Clients
@@ -46,8 +43,8 @@ from gateway.journal.intake import Intake
 from gateway.journal.link import memory_use
 from gateway.journal.pipeline import Pipeline, Superseded
 from gateway.journal.writer import JournalWriter
-from gateway.limits import ENTRIES_PER_REBUILD_READ, STORE_FULL_PERCENT, STORE_SILENCE_S_MAX
-from gateway.view.venue_view import VenueView
+from gateway.limits import STORE_FULL_PERCENT, STORE_SILENCE_S_MAX
+from gateway.rebuild import Prepared, prepare
 from gateway.wire.asyncio_client import Outbox
 
 DEPTH_INTERVAL_S = 0.1
@@ -55,16 +52,6 @@ HOUSEKEEPING_S = 1.0
 
 BROKEN_PROMISES = (Superseded, SecretError)
 """What ends the process besides what ends every follower of the events."""
-
-
-class Prepared(NamedTuple):
-    """What the process knows before it opens its port."""
-
-    view: VenueView
-    rate_limits: RateLimits
-    reader: EventReader
-    """Its cursor is the view's."""
-    epoch: int
 
 
 class Service:
@@ -187,40 +174,6 @@ class Service:
 
 
 # -- the process
-
-
-def prepare(arguments: Arguments, stop: StopRequest, log: logging.Logger) -> Prepared | None:
-    """Applies all events in the store, from the beginning; waits for a store that is away and for a venue in it. None if
-    the stop is requested before. Cost: about 10 µs an event.
-
-    Raises:
-        StoreRefused, ChainBroken: what is in the store is no sound venue of this version.
-    """
-    client = connect(arguments.store)
-    source = StoreSource(client)
-    rate_limits = RateLimits(arguments.rate_limits)
-    view, reader = VenueView(rate_limits.first_fill), EventReader()
-
-    def rebuild() -> int:
-        """Goes on where the view is; the epoch in force."""
-        prepare_store(client)
-        epoch = current_epoch(client)
-        if not epoch:
-            raise NotReady("the store holds no venue yet")
-        while not stop:
-            entries = reader.read(source, count=ENTRIES_PER_REBUILD_READ)
-            if not entries:
-                return epoch
-            for published in entries:
-                view.apply(EventEntry(published.data), published.id)
-        raise NotReady("the process was asked to stop")
-
-    try:
-        epoch = retry(rebuild, stop, Backoff(log))
-    finally:
-        source.close()
-        client.close()
-    return None if epoch is None else Prepared(view, rate_limits, reader, epoch)
 
 
 async def serve(

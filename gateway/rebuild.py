@@ -1,0 +1,59 @@
+"""What happens before the gateway opens its port: the view is built from all events in the store."""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple
+
+from engine.journal import EventReader, StoreSource, connect, current_epoch, prepare_store
+from engine.process import StopRequest
+from engine.process.follower import Backoff, NotReady, retry
+from engine.records import EventEntry
+from gateway.arguments import Arguments
+from gateway.auth.rate_limits import RateLimits
+from gateway.limits import ENTRIES_PER_REBUILD_READ
+from gateway.view.venue_view import VenueView
+
+
+class Prepared(NamedTuple):
+    """What the process knows before it opens its port."""
+
+    view: VenueView
+    rate_limits: RateLimits
+    reader: EventReader
+    """Its cursor is the view's."""
+    epoch: int
+
+
+def prepare(arguments: Arguments, stop: StopRequest, log: logging.Logger) -> Prepared | None:
+    """Applies all events in the store, from the beginning; waits for a store that is away and for a venue in it. None if
+    the stop is requested before. Cost: about 10 µs an event.
+
+    Raises:
+        StoreRefused, ChainBroken: what is in the store is no sound venue of this version.
+    """
+    client = connect(arguments.store)
+    source = StoreSource(client)
+    rate_limits = RateLimits(arguments.rate_limits)
+    view, reader = VenueView(rate_limits.first_fill), EventReader()
+
+    def rebuild() -> int:
+        """Goes on where the view is; the epoch in force."""
+        prepare_store(client)
+        epoch = current_epoch(client)
+        if not epoch:
+            raise NotReady("the store holds no venue yet")
+        while not stop:
+            entries = reader.read(source, count=ENTRIES_PER_REBUILD_READ)
+            if not entries:
+                return epoch
+            for published in entries:
+                view.apply(EventEntry(published.data), published.id)
+        raise NotReady("the process was asked to stop")
+
+    try:
+        epoch = retry(rebuild, stop, Backoff(log))
+    finally:
+        source.close()
+        client.close()
+    return None if epoch is None else Prepared(view, rate_limits, reader, epoch)
