@@ -89,6 +89,23 @@ def test_order_methods_show_order_counts(trader: InProcessClient) -> None:
     assert kinds[2][0] == "REQUEST_WEIGHT"
 
 
+@pytest.mark.parametrize(
+    ("method", "params", "kinds"),
+    [
+        ("order.place", {"side": "BUY", "type": "LIMIT_MAKER", "price": "40000000", "quantity": "0.01"}, 3),
+        ("order.cancel", {"orderId": 1}, 1),
+        ("openOrders.cancelAll", {}, 1),
+    ],
+)
+def test_an_overloaded_pipeline_shows_order_counts_for_orders_only(
+    trader: InProcessClient, method: str, params: dict[str, Any], kinds: int
+) -> None:
+    trader.session.waiting = limits.PipelineLimits().commands_per_session_max
+    reply = trader.ask(method, symbol="BTCKZT", timestamp=trader.time_ms(), **params)
+    assert reply["error"]["code"] == -1008
+    assert len(reply["rateLimits"]) == kinds
+
+
 # -- placing orders
 
 
