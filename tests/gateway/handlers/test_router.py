@@ -560,6 +560,13 @@ def test_exchange_info_over_http(rig: GatewayInProcess, query: str, expected: in
         assert (status, body["code"]) == (400, expected)
 
 
+@pytest.mark.parametrize("symbol", ["NOPE", "", "5", "[1]", "[" * 1000 + "]" * 1000])
+def test_exchange_info_of_what_is_no_symbol(rig: GatewayInProcess, symbol: str) -> None:
+    value = symbol if symbol[:1] in ("5", "[") else json.dumps(symbol)
+    frame = f'{{"id":1,"method":"exchangeInfo","params":{{"symbol":{value}}}}}'
+    assert rig.client().ask_frame(frame.encode())["error"]["code"] == -1121
+
+
 def test_http_answers(rig: GatewayInProcess, trader: InProcessClient) -> None:
     trader.place("BTCKZT", "BUY", "0.01", "50000000")
     assert rig.get("/api/v3/ping") == (200, {})
