@@ -52,8 +52,8 @@ def authenticate_logon(session_key: Key | None, request: Request, keys: Keys, no
     for name in ("apiKey", "signature"):
         if not isinstance(params.get(name), str):
             raise Rejected(Reason.MISSING_PARAMETER, name)
-    key = keys.find(params["apiKey"])
-    if key.is_hmac:
+    key = keys.get(params["apiKey"])
+    if key is not None and key.is_hmac:
         raise Rejected(Reason.LOGON_NEEDS_ED25519)
     return _authenticate_signed(request, keys, now_ms)
 

@@ -176,7 +176,9 @@ def symbols_of(params: Mapping[str, Any]) -> list[str] | None:
     if symbol is not None and symbols is not None:
         raise Rejected(Reason.PARAMETER_NOT_REQUIRED, "symbols")
     if symbol is not None:
-        return [str(symbol)]
+        if not isinstance(symbol, str):
+            raise Rejected(Reason.UNKNOWN_SYMBOL)
+        return [symbol]
     if isinstance(symbols, str):
         try:
             symbols = orjson.loads(symbols)

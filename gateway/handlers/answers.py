@@ -53,17 +53,20 @@ class Answers:
     # -- commands
 
     def refuse(self, command: PendingCommand, reject: Reject) -> None:
-        """A command was not taken."""
-        caller = command.caller
-        limits = self.rate_limits(caller, command.account) if command.shows_rate_limits else ""
-        data = self.retry_after(reject)
-        caller.fail(command.id_text, reject, limits, cancelling=command.reduces, data=data)
+        """A command was not taken. As with every request that ends here, only a new order shows the order counts."""
+        self._fail(command, reject, None if command.reduces else command.account)
 
     def reject(self, command: PendingCommand, reject: Reject) -> None:
         """A command that was taken is not executed, or its outcome is unknown."""
         if command.signed_name is not None and reject.reason != Reason.OUTCOME_UNKNOWN:
             self._state.replays.forget(command.signed_name)
-        self.refuse(command, reject)
+        self._fail(command, reject, command.account)
+
+    def _fail(self, command: PendingCommand, reject: Reject, account: Account | None) -> None:
+        caller = command.caller
+        limits = self.rate_limits(caller, account) if command.shows_rate_limits else ""
+        data = self.retry_after(reject)
+        caller.fail(command.id_text, reject, limits, cancelling=command.reduces, data=data)
 
     def answer(self, command: PendingCommand, events: CommandEvents, entry: EventEntry) -> None:
         """Answers a command with its events, which the view has applied."""
@@ -71,7 +74,7 @@ class Answers:
         if not caller.is_alive:
             return
         if events.first_kind == _REJECTED:
-            self.refuse(command, Reject(Reason(events.first_reason)))
+            self._fail(command, Reject(Reason(events.first_reason)), command.account)
             return
         limits = self.rate_limits(caller, command.account) if command.shows_rate_limits else ""
         applied = self._state.view.projection.events

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from engine.records import Command, CommandKind
@@ -32,6 +34,24 @@ class TestLogon:
         client = rig.client()
         refusal = client.refusal("session.logon", **client.signed(rig.hmac_key(rig.account())))
         assert refusal == (-4056, "HMAC_SHA256 API key is not supported.")
+
+    @pytest.mark.parametrize(
+        ("change", "code"),
+        [
+            ({"apiKey": ""}, -1102),
+            ({"apiKey": None}, -1102),
+            ({"apiKey": "not a key!"}, -2014),
+            ({"apiKey": "unknown"}, -2015),
+            ({"apiKey": "unknown", "signature": ""}, -1102),
+            ({"signature": ""}, -1102),
+            ({"signature": "AA=="}, -1022),
+        ],
+        ids=repr,
+    )
+    def test_what_is_refused(self, rig: GatewayInProcess, change: dict[str, Any], code: int) -> None:
+        client = rig.client()
+        params = {**client.signed(rig.ed25519_key(rig.account())), **change}
+        assert client.refusal("session.logon", **params)[0] == code
 
     def test_a_revoked_key_ends_its_sessions(self, rig: GatewayInProcess) -> None:
         client = rig.trader(**RICH)

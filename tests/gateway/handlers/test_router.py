@@ -89,6 +89,23 @@ def test_order_methods_show_order_counts(trader: InProcessClient) -> None:
     assert kinds[2][0] == "REQUEST_WEIGHT"
 
 
+@pytest.mark.parametrize(
+    ("method", "params", "kinds"),
+    [
+        ("order.place", {"side": "BUY", "type": "LIMIT_MAKER", "price": "40000000", "quantity": "0.01"}, 3),
+        ("order.cancel", {"orderId": 1}, 1),
+        ("openOrders.cancelAll", {}, 1),
+    ],
+)
+def test_an_overloaded_pipeline_shows_order_counts_for_orders_only(
+    trader: InProcessClient, method: str, params: dict[str, Any], kinds: int
+) -> None:
+    trader.session.waiting = limits.PipelineLimits().commands_per_session_max
+    reply = trader.ask(method, symbol="BTCKZT", timestamp=trader.time_ms(), **params)
+    assert reply["error"]["code"] == -1008
+    assert len(reply["rateLimits"]) == kinds
+
+
 # -- placing orders
 
 
@@ -541,6 +558,13 @@ def test_exchange_info_over_http(rig: GatewayInProcess, query: str, expected: in
         assert (status, len(body["symbols"])) == (200, expected)
     else:
         assert (status, body["code"]) == (400, expected)
+
+
+@pytest.mark.parametrize("symbol", ["NOPE", "", "5", "[1]", "[" * 1000 + "]" * 1000])
+def test_exchange_info_of_what_is_no_symbol(rig: GatewayInProcess, symbol: str) -> None:
+    value = symbol if symbol[:1] in ("5", "[") else json.dumps(symbol)
+    frame = f'{{"id":1,"method":"exchangeInfo","params":{{"symbol":{value}}}}}'
+    assert rig.client().ask_frame(frame.encode())["error"]["code"] == -1121
 
 
 def test_http_answers(rig: GatewayInProcess, trader: InProcessClient) -> None:
