@@ -62,7 +62,7 @@ from ledger.accounts import (
 from ledger.names import names_in
 from ledger.postings import TRANSFER_BYTES, PostingError, net, post, unpack_transfers
 from ledger.reports import balance_row
-from ledger.snapshot import take_snapshot, wait_until_settled
+from ledger.snapshot import take_snapshot, wait_for_entry
 from ledger.store import INDEX_BLOCK_ENTRIES, INDEX_LINE, IndexBlock, LedgerStore
 
 ENTRIES_PER_READ = 64
@@ -115,7 +115,7 @@ def reconcile(store: LedgerStore, *, progress: Progress = lambda done, total: No
     id, report, silence = _ask_engine(store)
     if report is None:
         id = store.cursor().id
-    wait_until_settled(store, id)
+    wait_for_entry(store, id)
     snapshot = take_snapshot(store)
     snapshot.roll_back(store, id)
     walk = Walk(store)
