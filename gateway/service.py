@@ -46,7 +46,7 @@ from gateway.journal.intake import Intake
 from gateway.journal.link import memory_use
 from gateway.journal.pipeline import Pipeline, Superseded
 from gateway.journal.writer import JournalWriter
-from gateway.limits import ENTRIES_PER_REBUILD_READ, STORE_FULL_PERCENT, STORE_SILENCE_S_MAX
+from gateway.limits import CONNECTIONS_PENDING_MAX, ENTRIES_PER_REBUILD_READ, STORE_FULL_PERCENT, STORE_SILENCE_S_MAX
 from gateway.view.venue_view import VenueView
 from gateway.wire.asyncio_client import Outbox
 
@@ -117,7 +117,7 @@ class Service:
         if self._ended.done():
             return await self._ended
         server = await self._loop.create_server(
-            self._clients.make, self._arguments.host, self._arguments.port, backlog=1024
+            self._clients.make, self._arguments.host, self._arguments.port, backlog=CONNECTIONS_PENDING_MAX
         )
         self._loop.call_later(DEPTH_INTERVAL_S, self._send_depth)
         self._loop.call_later(HOUSEKEEPING_S, self._once_a_second)
