@@ -77,11 +77,11 @@ class OrderType(IntEnum):
 
     LIMIT = 1, Terms(
         limit=True, rests=True, takes=True, times_in_force=_GTC_IOC_FOK, full_answer=True,
-        summary="Trades at its price or better; what is left rests (GTC) or expires (IOC, FOK).",
+        summary="Trades at its price or better; the remainder rests (GTC) or expires (IOC, FOK).",
     )  # fmt: skip
     MARKET = 2, Terms(
         limit=False, rests=False, takes=True, times_in_force=(TimeInForce.NONE,), by_quote=True, full_answer=True,
-        summary="Trades at whatever price there is, by quantity or by quote amount; what is left expires.",
+        summary="Trades at whatever price there is, by quantity or by quote amount; the remainder expires.",
     )  # fmt: skip
     LIMIT_MAKER = 3, Terms(
         limit=True, rests=True, takes=False, times_in_force=(TimeInForce.NONE,),

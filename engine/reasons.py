@@ -21,6 +21,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from engine.order_types import OrderType, TimeInForce, one_of
+from engine.records import CLIENT_ID_BYTES
 
 
 def _times_in_force() -> str:
@@ -152,7 +153,10 @@ class Reason(IntEnum):
         409,
         "The notional of the order is above the maximum of the market. See `jibek market show`.",
     )
-    INVALID_CLIENT_ID = 410, "A client order id has at most 36 bytes and no zero byte inside. Choose another one."
+    INVALID_CLIENT_ID = (
+        410,
+        f"A client order id has at most {CLIENT_ID_BYTES} bytes and no zero byte inside. Choose another one.",
+    )
     DUPLICATE_CLIENT_ID = 411, "An open order of this account already has this client order id. Choose another one."
     TOO_MANY_OPEN_ORDERS = 412, "The account has as many open orders in this market as it may have. Cancel one first."
     ORDER_ID_IN_USE = 414, "A resting order of this book already has this order id. Choose another one."

@@ -49,7 +49,7 @@ EVENTS_BEGIN_MAX = EVENTS_MAX // 2
 """A command begins while the entry has fewer events than this, and the agenda is worked on up to here. So there is room for
 what one command can write, and for one event of each command behind it."""
 FILLS_MAX = 2_048
-"""Most fills that an order may have in the command that works it; then what is left of it expires."""
+"""Most fills that an order may have in the command that works it; then the remainder expires."""
 NO_COMMAND = 0xFFFFFFFF
 """The command index of an event that answers no command of its entry."""
 CLIENT_ID_BYTES = 36

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 CONNECTIONS_MAX = 10_000
 """Open connections; one more is turned away with 503."""
+CONNECTIONS_PENDING_MAX = 1024
+"""Connections that the kernel may hold before the gateway accepts them; with more, clients wait and try again."""
 CONTROL_FRAME_BYTES_MAX = 125
 FRAGMENTS_MAX = 1024
 """Fragments of one message."""
@@ -92,6 +94,8 @@ ENTRIES_PER_READ = 64
 ENTRIES_PER_REBUILD_READ = 256
 STORE_FULL_PERCENT = 80
 """Of `maxmemory`: from here on new orders are refused."""
+STORE_TIMEOUT_S = 5.0
+"""Connecting to the store, and the answer to a single question such as AUTH; then the gateway connects again."""
 STORE_SILENCE_S_MAX = 15.0
 """Both links have an answer coming at least every `BLOCK_MS`; one that is silent for longer is half open."""
 BLOCK_MS = 5000

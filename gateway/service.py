@@ -43,7 +43,7 @@ from gateway.journal.intake import Intake
 from gateway.journal.link import memory_use
 from gateway.journal.pipeline import Pipeline, Superseded
 from gateway.journal.writer import JournalWriter
-from gateway.limits import STORE_FULL_PERCENT, STORE_SILENCE_S_MAX
+from gateway.limits import CONNECTIONS_PENDING_MAX, STORE_FULL_PERCENT, STORE_SILENCE_S_MAX
 from gateway.rebuild import Prepared, prepare
 from gateway.wire.asyncio_client import Outbox
 
@@ -104,7 +104,7 @@ class Service:
         if self._ended.done():
             return await self._ended
         server = await self._loop.create_server(
-            self._clients.make, self._arguments.host, self._arguments.port, backlog=1024
+            self._clients.make, self._arguments.host, self._arguments.port, backlog=CONNECTIONS_PENDING_MAX
         )
         self._loop.call_later(DEPTH_INTERVAL_S, self._send_depth)
         self._loop.call_later(HOUSEKEEPING_S, self._once_a_second)

@@ -6,7 +6,7 @@ stored, and netted in C, so that a Python number is made for each touched slot a
 event that contradicts itself is left to the specification, which says what is wrong. `tests/ledger/test_fast_postings.py` compares the
 two; whatever changes in one changes in the other in the same commit.
 
-Nothing here is rounded or can run over: an amount is below 2^62, an entry has at most a few thousand transfers, and a
+Nothing here is rounded or can run over: an amount is at most AMOUNT_MAX, an entry has at most a few thousand transfers, and a
 counter of a change has 128 bits.
 
 Cost: about 0.15 µs a transfer.
@@ -53,8 +53,6 @@ cdef enum:
     SLOTS_PER_EVENT_MAX = 6
     COUNTERS = 8
     COUNTER_BYTES = 16
-
-cdef int64_t AMOUNT_LIMIT = AMOUNT_MAX + 1
 
 assert [int(kind) for kind in AccountKind] == [CLIENT, HOLD, FEE, CUSTODY, CLEARING]
 assert [int(code) for code in TransferCode] == [
@@ -233,12 +231,12 @@ cdef bint _post_trade(Entry *entry, uint32_t index, const TradeEvent *event) noe
     cdef uint64_t seller_quote = _funds(seller, quote), seller_base = _funds(seller, base), held
     if not (_is_amount(event.base_amount) and _is_amount(event.quote_amount)):
         return False
-    if not (0 <= buyer_fee < AMOUNT_LIMIT and 0 <= seller_fee < AMOUNT_LIMIT):
+    if not (0 <= buyer_fee <= AMOUNT_MAX and 0 <= seller_fee <= AMOUNT_MAX):
         return False
 
     if buyer_hold == 0:
         _move(entry, index, quote, CODE_PAYMENT, buyer_quote, seller_quote, event.quote_amount)
-    elif -AMOUNT_LIMIT < buyer_hold <= -event.quote_amount:
+    elif -AMOUNT_MAX <= buyer_hold <= -event.quote_amount:
         held = _account(buyer, quote, HOLD)
         _move(entry, index, quote, CODE_PAYMENT, held, seller_quote, event.quote_amount)
         if -buyer_hold > event.quote_amount:
@@ -261,7 +259,7 @@ cdef bint _post_trade(Entry *entry, uint32_t index, const TradeEvent *event) noe
 
 
 cdef bint _is_amount(int64_t number) noexcept nogil:
-    return 0 < number < AMOUNT_LIMIT
+    return 0 < number <= AMOUNT_MAX
 
 
 cdef void _move(

@@ -10,7 +10,6 @@ needs memory for balances and open orders, not for the length of the journal; it
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -19,6 +18,7 @@ from zlib import crc32
 
 import redis
 
+from engine.definitions import balances_digest
 from engine.journal import (
     BEGINNING,
     ChainBroken,
@@ -62,7 +62,7 @@ from ledger.accounts import (
 from ledger.names import names_in
 from ledger.postings import TRANSFER_BYTES, PostingError, net, post, unpack_transfers
 from ledger.reports import balance_row
-from ledger.snapshot import take_snapshot, wait_until_settled
+from ledger.snapshot import take_snapshot, wait_for_entry
 from ledger.store import INDEX_BLOCK_ENTRIES, INDEX_LINE, IndexBlock, LedgerStore
 
 ENTRIES_PER_READ = 64
@@ -115,7 +115,7 @@ def reconcile(store: LedgerStore, *, progress: Progress = lambda done, total: No
     id, report, silence = _ask_engine(store)
     if report is None:
         id = store.cursor().id
-    wait_until_settled(store, id)
+    wait_for_entry(store, id)
     snapshot = take_snapshot(store)
     snapshot.roll_back(store, id)
     walk = Walk(store)
@@ -456,13 +456,13 @@ def check_engine(counters: dict[int, int], open_orders: int, report: StateReport
     if report is None:
         return Check(name, 0, silence)
     rows = [balance_row(slot, counters[slot]) for slot in sorted(counters)]
-    parts = [struct.pack("<IIqq", *row) for row in rows if row.available or row.held]
+    balances = [row for row in rows if row.available or row.held]
     faults = []
-    if len(parts) != report.balances or hashlib.sha256(b"".join(parts)).digest() != report.balances_hash:
-        faults.append(f"the engine has {report.balances} balances, the ledger {len(parts)}, or their amounts differ")
+    if len(balances) != report.balances or balances_digest(balances) != report.balances_hash:
+        faults.append(f"the engine has {report.balances} balances, the ledger {len(balances)}, or their amounts differ")
     if open_orders != report.open_orders:
         faults.append(f"the engine has {report.open_orders} open orders, the events say {open_orders}")
-    return Check(name, len(parts) + open_orders, _first(faults))
+    return Check(name, len(balances) + open_orders, _first(faults))
 
 
 def _account_count(slots: Iterable[int]) -> int:

@@ -87,7 +87,7 @@ def wait_between_entries(store: LedgerStore) -> Cursor:
     return read_between_entries(store, ())[0]
 
 
-def wait_until_settled(store: LedgerStore, id: EntryId) -> Cursor:
+def wait_for_entry(store: LedgerStore, id: EntryId) -> Cursor:
     """The ledger's cursor, once the entry `id` is in.
 
     Raises:

@@ -249,7 +249,7 @@ cdef inline BookEventRecord* book_match(
     int64_t key,
     int64_t* remaining_lots,
 ) noexcept nogil:
-    """Fills an order as far as its price goes; `remaining_lots` is what it wants and then what is left of it."""
+    """Fills an order as far as its price goes; `remaining_lots` is what it wants and then the remainder."""
     cdef Taker taker
     cdef Fills fills
     taker.key = key
@@ -306,7 +306,7 @@ cdef inline BookEventRecord* place_valid(
     const BookOperationRecord* record,
     int time_in_force,
 ) noexcept nogil:
-    """Accepts an order of the record's price and quantity, matches it and rests what is left of it."""
+    """Accepts an order of the record's price and quantity, matches it and rests the remainder."""
     cdef uint64_t prefix = event_prefix(0, side_number(is_ask), operation)
     cdef int64_t key = ladder_key(is_ask, record.price_ticks)
     cdef int64_t remaining_lots = record.quantity_lots

@@ -83,7 +83,7 @@ cdef struct PlacedOrder:
     int64_t price_ticks
     int64_t quantity_lots
     int64_t quote_amount
-    # What is left of the quote amount.
+    # What remains of the quote amount.
     int64_t budget
     int64_t hold
     int64_t cumulative_lots

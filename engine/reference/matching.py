@@ -23,7 +23,7 @@ class WalkEnd(Enum):
     """Why a walk through the makers ended."""
 
     SATISFIED = auto()
-    """The order wants no more: its quantity is filled, or what is left of its amount does not buy one lot."""
+    """The order wants no more: its quantity is filled, or the remainder of its amount does not buy one lot."""
     NO_MAKER = auto()
     """No maker is left at a price that it accepts."""
     FILL_LIMIT = auto()
@@ -69,7 +69,7 @@ def plan_fills(market: Market, side: int, limit_ticks: int | None, *, lots: int 
         lots -= 0 if by_quote else filled
         quote_amount -= market.value(maker.price_ticks, filled) if by_quote else 0
         if filled < maker.remaining_lots:
-            # The maker is still first in line, and what is left buys no lot of it.
+            # The maker is still first in line, and the remainder buys no lot of it.
             return Plan(fills, WalkEnd.SATISFIED)
     return Plan(fills, WalkEnd.NO_MAKER if lots or quote_amount else WalkEnd.SATISFIED)
 

@@ -5,8 +5,6 @@ from libc.stdint cimport int64_t, uint32_t
 
 from engine.records cimport AMOUNT_MAX
 
-cdef int64_t STEP_MAX = AMOUNT_MAX + 1
-
 cdef enum:
     ONE_E8 = 100_000_000
 
@@ -17,7 +15,7 @@ def format_e8(number_e8 not None):
     cdef int position = 24, digit
     cdef unsigned long long remainder
     cdef bint is_negative = number_e8 < 0
-    if not -STEP_MAX < number_e8 < STEP_MAX:
+    if not -AMOUNT_MAX <= number_e8 <= AMOUNT_MAX:
         whole, fraction = divmod(abs(number_e8), ONE_E8)
         return f"{'-' if is_negative else ''}{whole}.{fraction:08d}"
     remainder = <unsigned long long>(-<int64_t>number_e8 if is_negative else <int64_t>number_e8)
@@ -42,11 +40,11 @@ def format_e8(number_e8 not None):
 cdef class MarketScale:
     """What the hot path needs to know of a market: its number and symbol, tick and lot in 1e-8.
 
-    A tick or lot of 2^62 or more is kept as 0: its orders take the slow path.
+    A tick or lot above AMOUNT_MAX is kept as 0: its orders take the slow path.
     """
 
     def __init__(self, uint32_t number, str symbol not None, tick_e8, lot_e8):
         self.number = number
         self.symbol = symbol
-        self.tick_step_e8 = tick_e8 if tick_e8 < STEP_MAX else 0
-        self.lot_step_e8 = lot_e8 if lot_e8 < STEP_MAX else 0
+        self.tick_step_e8 = tick_e8 if tick_e8 <= AMOUNT_MAX else 0
+        self.lot_step_e8 = lot_e8 if lot_e8 <= AMOUNT_MAX else 0

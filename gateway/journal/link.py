@@ -17,6 +17,8 @@ from typing import Any, cast
 import hiredis
 from redis.connection import parse_url
 
+from gateway.limits import STORE_TIMEOUT_S
+
 Answered = Callable[[Any], None]
 """Takes the answer; a `hiredis.ReplyError` if the store refused."""
 
@@ -89,7 +91,7 @@ class StoreLink(asyncio.Protocol):
         self._asking.add(answer)
         try:
             self.send(arguments, answered)
-            value = await asyncio.wait_for(answer, timeout=5.0)
+            value = await asyncio.wait_for(answer, timeout=STORE_TIMEOUT_S)
         finally:
             self._asking.discard(answer)
         if isinstance(value, hiredis.ReplyError):
@@ -115,11 +117,11 @@ async def connect(url: str, link: StoreLink) -> None:
     options = parse_url(url)  # type: ignore[no-untyped-call]
     loop = asyncio.get_running_loop()
     if "path" in options:
-        await asyncio.wait_for(loop.create_unix_connection(lambda: link, options["path"]), timeout=5.0)
+        await asyncio.wait_for(loop.create_unix_connection(lambda: link, options["path"]), timeout=STORE_TIMEOUT_S)
     else:
         context = ssl.create_default_context() if url.startswith("rediss://") else None
         address = (options.get("host", "localhost"), options.get("port", 6379))
-        await asyncio.wait_for(loop.create_connection(lambda: link, *address, ssl=context), timeout=5.0)
+        await asyncio.wait_for(loop.create_connection(lambda: link, *address, ssl=context), timeout=STORE_TIMEOUT_S)
     if "password" in options:
         credentials = (options["username"],) if options.get("username") else ()
         await link.ask("AUTH", *credentials, options["password"])

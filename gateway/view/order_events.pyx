@@ -4,7 +4,7 @@ This is the hot half of what the gateway knows: what happens for each order. Wha
 listings, keys, reports to those who follow an account) is in `gateway/view/projection.py`.
 Nothing is decided here: the events say what is so, and this repeats it, entry by entry.
 
-All numbers are those of the records: 64 bits, whole ticks, lots and smallest units. A balance is below 2^62 by the engine's
+All numbers are those of the records: 64 bits, whole ticks, lots and smallest units. A balance is at most AMOUNT_MAX by the engine's
 own rules, so no sum here can pass 64 bits.
 
 Cost: about 0.7 µs for an accepted order, 1 µs for a trade, both sides together.

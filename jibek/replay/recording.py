@@ -6,7 +6,7 @@ who bring a recording of their own.
     id          the order's number on the recorded exchange, 1 to 2^63 - 1
     timestamp   when the event was recorded, milliseconds since 1970
     price       the order's price, a plain decimal
-    volume      1e-8 of the base asset: the whole order when it is created, else what is left of it
+    volume      1e-8 of the base asset: the whole order when it is created, else the quantity that remains
     action      created, changed (filled in part) or deleted (filled if no volume is left, else cancelled)
     direction   bid or ask
 

@@ -81,7 +81,7 @@ class Supervisor:
             StartFailed, FolderLocked, VenueError, StoreUnavailable: it could not be started; nothing is left running.
         """
         definition = load_venue(self.options.venue)
-        check_engine(self.options.engine)
+        check_engine_is_built(self.options.engine)
         self.folder.create()
         self._fds = InheritedFds.create(self.folder.lock())
         self.folder.forget_venue()
@@ -360,7 +360,7 @@ def check_port(host: str, port: int) -> None:
         ) from None
 
 
-def check_engine(name: str) -> None:
+def check_engine_is_built(name: str) -> None:
     """
     Raises:
         StartFailed: it is the compiled engine, and that is not built.

@@ -256,15 +256,18 @@ def test_open_orders_oldest_first(engine: Engine) -> None:
 def test_cancels_by_all_names(engine: Engine) -> None:
     quote(engine)
     assert engine.cancel("maker", "BTCKZT", client_order_id="low ask").order_id == 1
+    assert engine.cancel("taker", "BTCKZT", 3, client_order_id="low ask").reason == Reason.UNKNOWN_ORDER
     assert engine.cancel("taker", "BTCKZT", 3, client_order_id="bid").order_id == 3
     assert engine.cancel("maker", "BTCKZT", client_order_id="low ask").reason == Reason.UNKNOWN_ORDER
     assert engine.place("maker", "BTCKZT", "sell", price=47_000_000, quantity=1, client_order_id="low ask").accepted
     assert engine.cancel_all("maker", "BTCKZT") == [2, 7]
     assert engine.cancel_all("maker", "BTCKZT") == []
     assert engine.cancel_all("maker") == [4]
-    assert engine.cancel_all("taker") == [6]
+    assert engine.cancel("taker", "BTCKZT", 6).order_id == 6
+    assert engine.cancel_all("taker") == []
     assert engine.open_order_count == 0
-    assert all(balance.held == 0 for balance in engine.balances("maker").values())
+    held = {name: balance.held for name, balance in engine.balances("maker").items()}
+    assert held == {"BTC": 0, "KZT": 0}
 
 
 def test_a_frozen_account(engine: Engine) -> None:

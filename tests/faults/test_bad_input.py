@@ -560,7 +560,7 @@ ACCOUNT_ADD = Command(kind=CommandKind.ACCOUNT_ADD)
 PLACE = Command(kind=CommandKind.ORDER_PLACE, side=1, order_type=1, time_in_force=1, account=1, market=1, price_ticks=41_000, quantity_lots=1000)  # fmt: skip
 KEY = KeyDefinition(KeyType.HMAC_SHA256, TRADER)
 
-ADMIN = [
+ADMIN: list[tuple[Reason, Command, *tuple[bytes, ...]]] = [
     # reason                        command and the parts of its blob
     (R.MALFORMED_COMMAND,           PLACE._replace(flags=1)),
     (R.UNKNOWN_COMMAND,             Command(kind=99)),

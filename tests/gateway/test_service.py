@@ -19,12 +19,9 @@ from engine.journal import BEGINNING, EVENTS_KEY, FIRST_GATEWAY, JOURNAL_KEY, op
 from engine.records import parse_batch
 from tests.worlds.clients import Client, limit_order, now_ms
 from tests.worlds.processes import wait_until
+from tests.worlds.raw_client import http
 from tests.worlds.services import ServiceVenue
 
-UPGRADE = (
-    b"GET /ws-api/v3 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 RICH = {"BTC": "1000", "KZT": "100000000000"}
 
 
@@ -41,15 +38,6 @@ def own_venue() -> Iterator[ServiceVenue]:
     venue = ServiceVenue()
     yield venue
     venue.close()
-
-
-def get(venue: ServiceVenue, path: str) -> tuple[int, Any]:
-    connection = HTTPConnection("127.0.0.1", venue.port, timeout=10)
-    connection.request("GET", path)
-    response = connection.getresponse()
-    body = json.loads(response.read())
-    connection.close()
-    return response.status, body
 
 
 class TestWire:
@@ -169,7 +157,7 @@ class TestWire:
                         pass
                 except ConnectionError:
                     pass
-        assert get(venue, "/api/v3/ping") == (200, {})
+        assert http(venue.port, b"GET /api/v3/ping HTTP/1.1\r\nHost: h\r\n\r\n") == (200, {})
 
 
 class TestRestarts:

@@ -12,7 +12,7 @@ from ledger import settlement as settlement_module
 from ledger import snapshot as snapshot_module
 from ledger.postings import post
 from ledger.settlement import Settlement, open_ledger
-from ledger.snapshot import NotSettled, Snapshot, changes_between, take_snapshot, wait_until_settled
+from ledger.snapshot import NotSettled, Snapshot, changes_between, take_snapshot, wait_for_entry
 from ledger.store import CURSOR_KEY, LedgerStore
 from tests.worlds.ledger import settle_all
 from tests.worlds.stepped_venue import SteppedVenue
@@ -91,7 +91,7 @@ def test_nothing_is_a_snapshot_too(client: Store) -> None:
     ("read", "text"),
     [
         (take_snapshot, "is at part 1 of 2 after 1-"),
-        (lambda store: wait_until_settled(store, EntryId(9, 9)), "does not reach 9-9: is the settlement running"),
+        (lambda store: wait_for_entry(store, EntryId(9, 9)), "does not reach 9-9: is the settlement running"),
     ],
 )
 def test_a_ledger_that_does_not_go_on_is_named(

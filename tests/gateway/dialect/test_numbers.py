@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import re
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.reasons import Reason
@@ -74,18 +76,41 @@ def test_what_is_shown_reads_back(number_e8: int) -> None:
     assert Decimal(format_e8(number_e8)) == Decimal(number_e8) / 10**8
 
 
+def meant(text: str) -> int | Reason:
+    """What a text of digits and a point says, or why it cannot be a number of the wire."""
+    number_e8 = Fraction(text) * 10**8
+    if number_e8.denominator != 1:
+        return PRECISE
+    return int(number_e8) if number_e8 <= INT64_MAX else LARGE
+
+
+PLAIN = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
+
+
+@given(st.from_regex(PLAIN, fullmatch=True))
+@example("92233720368.54775807")
+@example("0.000000010")
+def test_a_text_of_digits_is_what_it_says(text: str) -> None:
+    assert parse_e8(text) == parse_e8(NumberToken(text)) == meant(text)
+
+
 @given(st.text(max_size=30) | st.from_regex(r"[0-9]{0,22}\.?[0-9]{0,22}", fullmatch=True))
-def test_any_text_is_a_number_or_a_refusal(text: str) -> None:
-    result = parse_e8(text)
-    if not isinstance(result, Reason):
-        assert Decimal(text) * 10**8 == result
+def test_any_other_text_is_refused(text: str) -> None:
+    assert parse_e8(text) == (meant(text) if PLAIN.fullmatch(text) else ILLEGAL)
 
 
-@given(st.from_regex(r"-?[0-9]{1,12}(\.[0-9]{1,12})?([eE][+-]?[0-9]{1,3})?", fullmatch=True))
-def test_any_number_token_is_exact_or_refused(text: str) -> None:
-    result = parse_e8(NumberToken(text))
-    if not isinstance(result, Reason):
-        assert Decimal(text).scaleb(8) == result
+@given(st.from_regex(r"[0-9]{1,12}(\.[0-9]{1,12})?[eE][+-]?[0-9]{1,2}", fullmatch=True))
+@example("0e0")
+@example("1.5e-1")
+def test_a_number_token_is_what_it_says(text: str) -> None:
+    exponent = Decimal(text).as_tuple().exponent
+    assert isinstance(exponent, int)
+    assert parse_e8(NumberToken(text)) == (meant(text) if abs(exponent) <= 40 else ILLEGAL)
+
+
+@given(st.from_regex(r"-[0-9]{0,11}[1-9](\.[0-9]{1,12})?([eE][+-]?[0-9]{1,3})?", fullmatch=True))
+def test_a_number_below_zero_is_refused(text: str) -> None:
+    assert parse_e8(NumberToken(text)) == ILLEGAL
 
 
 @pytest.mark.parametrize(

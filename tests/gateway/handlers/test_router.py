@@ -402,9 +402,15 @@ def test_nobody_sees_or_cancels_the_orders_of_others(rig: GatewayInProcess, trad
 
 
 def test_the_account_of_a_request_is_that_of_its_key(rig: GatewayInProcess, trader: InProcessClient) -> None:
+    """Parameters that name the account of another do not change it."""
+    trader.place("BTCKZT", "BUY", "0.01", "40000000")
+    account = rig.projection.orders[1].account.number
     other = rig.trader(KZT="1000000")
-    other.place("BTCKZT", "BUY", "0.01", "50000000", account=1, accountId=1)
-    assert rig.projection.orders[1].account.number == 2
+    placed = other.place("BTCKZT", "BUY", "0.01", "50000000", account=account, accountId=account)
+    assert rig.projection.orders[placed["orderId"]].account.number != account
+    for client, order_id in ((trader, 1), (other, placed["orderId"])):
+        (shown,) = client.result("openOrders.status", timestamp=rig.now_ms)
+        assert shown["orderId"] == order_id
 
 
 def test_balances_show_what_is_free_and_what_is_held(rig: GatewayInProcess, trader: InProcessClient) -> None:

@@ -136,6 +136,7 @@ def test_the_reports_of_an_account_tell_its_whole_story(seed: int) -> None:
     for _ in range(60):
         flow.step()
     flow.rig.turn()
+    assert flow.traders, f"seed {seed}"
     for index, trader in enumerate(flow.traders):
         for message in trader.take():
             event = message.get("event", {})
@@ -152,6 +153,7 @@ def test_the_reports_of_an_account_tell_its_whole_story(seed: int) -> None:
         status = trader.result("account.status", **params)["balances"]
         present = {balance["asset"]: (balance["free"], balance["locked"]) for balance in status}
         assert {asset: present[asset] for asset in balances[index]} == balances[index], f"seed {seed}"
+    assert executions, f"seed {seed}: no execution was reported"
 
 
 def test_a_second_gateway_that_reads_the_same_events_knows_the_same() -> None:

@@ -234,13 +234,15 @@ class TestMessages:
 class TestTime:
     def test_a_connection_that_answers_pings_stays(self) -> None:
         connection = opened()
+        pinged_at = []
         for second in range(0, 300, 5):
             connection.on_time(float(second))
-            data = sent(connection)
-            if data:
+            if data := sent(connection):
                 assert data[0] == 0x89
                 connection.receive_data(frame(Opcode.PONG, data[2:]), float(second))
+                pinged_at.append(second)
         assert connection.state is ConnectionState.WEBSOCKET
+        assert pinged_at == list(range(20, 300, 20))
 
     def test_without_a_pong_it_ends_after_60_s(self) -> None:
         connection = opened()

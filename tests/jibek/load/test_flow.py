@@ -54,14 +54,17 @@ def test_what_is_to_trade_comes_in_pairs_at_one_price(mix: str) -> None:
 def test_a_cancel_names_an_order_that_was_placed_before_it_and_was_not_cancelled(mix: str) -> None:
     flow = Flow(TERMS, mix, "ack", "c-", seed=3)
     resting: set[str] = set()
+    cancels = 0
     for number in range(1, 9 * BLOCKS):
         request = orjson.loads(flow.request(number, 0))
         params = request["params"]
         if request["method"] == "order.cancel":
             resting.remove(params["origClientOrderId"])
+            cancels += 1
         elif "newClientOrderId" in params:
             assert params["newClientOrderId"] not in resting
             resting.add(params["newClientOrderId"])
+    assert cancels > len(resting)
     assert len(resting) < 20
 
 
