@@ -14,7 +14,7 @@ class TickerStream:
 
     def __init__(self, followers: Followers) -> None:
         self._followers = followers
-        self._touched: set[BookMirror] = set()
+        self._touched: dict[BookMirror, None] = {}
 
     def started(self, book: BookMirror, name: str) -> None:
         """The first session follows."""
@@ -29,7 +29,7 @@ class TickerStream:
 
     def touched(self, book: BookMirror) -> None:
         """A level changed in a book whose best levels somebody follows."""
-        self._touched.add(book)
+        self._touched[book] = None
 
     def end_entry(self) -> None:
         """All events of an entry are in: sends the best levels that moved."""
