@@ -96,6 +96,8 @@ STORE_FULL_PERCENT = 80
 """Of `maxmemory`: from here on new orders are refused."""
 STORE_TIMEOUT_S = 5.0
 """Connecting to the store, and the answer to a single question such as AUTH; then the gateway connects again."""
+LINK_PROVEN_S = 1.0
+"""A link to the store that has been open for so long ends the outage before it; one that is lost sooner waits longer."""
 STORE_SILENCE_S_MAX = 15.0
 """Both links have an answer coming at least every `BLOCK_MS`; one that is silent for longer is half open."""
 BLOCK_MS = 5000

@@ -43,17 +43,14 @@ def prepare(arguments: Arguments, stop: StopRequest, log: logging.Logger) -> Pre
         epoch = current_epoch(client)
         if not epoch:
             raise NotReady("the store holds no venue yet")
-        while not stop:
-            entries = reader.read(source, count=ENTRIES_PER_REBUILD_READ)
-            if not entries:
-                return epoch
+        while not stop and (entries := reader.read(source, count=ENTRIES_PER_REBUILD_READ)):
             for published in entries:
                 view.apply(EventEntry(published.data), published.id)
-        raise NotReady("the process was asked to stop")
+        return epoch
 
     try:
         epoch = retry(rebuild, stop, Backoff(log))
     finally:
         source.close()
         client.close()
-    return None if epoch is None else Prepared(view, rate_limits, reader, epoch)
+    return None if epoch is None or stop else Prepared(view, rate_limits, reader, epoch)

@@ -27,7 +27,16 @@ from typing import Any
 
 import uvloop
 
-from engine.process import EXIT_GOOD, EXIT_UNREACHABLE, report_ready, set_up, stop_on_signals
+from engine.process import (
+    EXIT_GOOD,
+    EXIT_UNREACHABLE,
+    StopOverdue,
+    StopRequest,
+    report_ready,
+    set_up,
+    stop_is_obeyed,
+    stop_on_signals,
+)
 from engine.process.follower import end_code
 from gateway.arguments import Arguments, parse_arguments
 from gateway.auth.secret_fetcher import SecretFetcher
@@ -40,6 +49,7 @@ from gateway.handlers.state import GatewayState
 from gateway.journal.catch_up import CatchUp
 from gateway.journal.events_link import EventsLink
 from gateway.journal.intake import Intake
+from gateway.journal.kept_link import KeptLink
 from gateway.journal.link import memory_use
 from gateway.journal.pipeline import Pipeline, Superseded
 from gateway.journal.writer import JournalWriter
@@ -99,10 +109,11 @@ class Service:
 
     async def run(self) -> BaseException | None:
         """Serves until `stop` is called or a promise is broken; what broke it."""
-        await self._writer.link.connect()
-        await self._events.link.connect()
-        if self._ended.done():
-            return await self._ended
+        for link in self._links():
+            await asyncio.wait((link.start(), self._ended), return_when=asyncio.FIRST_COMPLETED)
+            if self._ended.done():
+                self._stop_links()
+                return await self._ended
         server = await self._loop.create_server(
             self._clients.make, self._arguments.host, self._arguments.port, backlog=CONNECTIONS_PENDING_MAX
         )
@@ -116,8 +127,7 @@ class Service:
         finally:
             server.close()
             await self._clients.say_goodbye(with_words=failure is None)
-            for link in self._links():
-                link.stop()
+            self._stop_links()
         return failure
 
     def stop(self) -> None:
@@ -128,11 +138,14 @@ class Service:
         if not self._ended.done():
             self._ended.set_result(failure)
             if failure is not None:
-                for link in self._links():
-                    link.stop()
+                self._stop_links()
 
-    def _links(self) -> tuple[Any, ...]:
+    def _links(self) -> tuple[KeptLink, ...]:
         return self._writer.link, self._events.link
+
+    def _stop_links(self) -> None:
+        for link in self._links():
+            link.stop()
 
     def _entries_taken(self) -> None:
         """Entries were applied: goes on with what waited for them, and with commands that gathered meanwhile."""
@@ -162,8 +175,7 @@ class Service:
         self._clients.on_time()
         for link in self._links():
             if link.silent_s() > STORE_SILENCE_S_MAX:
-                self._log.warning("the store does not answer: connecting again")
-                link.drop()
+                link.drop("the store does not answer")
         self._writer.ask(("INFO", "memory"), self._note_memory)
         self._outbox.flush()
 
@@ -177,13 +189,16 @@ class Service:
 
 
 async def serve(
-    arguments: Arguments, prepared: Prepared, secret_key: bytes, log: logging.Logger
+    arguments: Arguments, prepared: Prepared, secret_key: bytes, stop: StopRequest, log: logging.Logger
 ) -> BaseException | None:
-    """Serves until a signal comes; what broke a promise, if anything did."""
+    """Serves until a signal comes, or has come already; what broke a promise, if anything did."""
     service = Service(arguments, prepared, secret_key, log)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.stop)
+    stop_is_obeyed()
+    if stop:
+        service.stop()
     return await service.run()
 
 
@@ -195,15 +210,19 @@ def main(argv: list[str]) -> int:
     try:
         secret_key = load_secret_key(arguments.data)
         prepared = prepare(arguments, stop, log)
+    except StopOverdue:
+        return EXIT_GOOD
     except Exception as error:
         return end_code(log, error, BROKEN_PROMISES)
+    finally:
+        stop_is_obeyed()
     if prepared is None:
         return EXIT_GOOD
     # What was rebuilt lives as long as the process: the collector need not look at it again and again.
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
     try:
-        failure = uvloop.run(serve(arguments, prepared, secret_key, log))
+        failure = uvloop.run(serve(arguments, prepared, secret_key, stop, log))
     except OSError as error:
         log.error("cannot listen on %s:%s: %s", arguments.host, arguments.port, error.strerror or error)
         return EXIT_UNREACHABLE

@@ -21,6 +21,7 @@ from engine.journal.chain import (
     GENESIS_HEAD,
     ChainBroken,
     EventChain,
+    UnreadableReply,
     chain_head,
     check_follows,
     check_reaches,
@@ -72,6 +73,7 @@ from engine.journal.store import (
     Store,
     StoreRefused,
     advance_epoch_call,
+    answered_id,
     check_settings,
     connect,
     current_epoch,
@@ -85,7 +87,6 @@ from engine.journal.store import (
     store_time_us,
 )
 from engine.journal.streams import (
-    UnreadableReply,
     events_in,
     journal_in,
     parse_events,
@@ -126,6 +127,7 @@ __all__ = [
     "StoreTimeout",
     "UnreadableReply",
     "advance_epoch_call",
+    "answered_id",
     "append_call",
     "chain_head",
     "check_follows",

@@ -33,8 +33,22 @@ _ID = struct.Struct("<QQ")
 _STAMP = struct.Struct("<q")
 
 
+EXCERPT_MAX = 200
+"""Characters of an unreadable reply that its error quotes."""
+
+
 class ChainBroken(Exception):
     """An entry is missing, changed or out of order; the text names its id."""
+
+
+class UnreadableReply(ChainBroken):
+    """The store answered a call with something that is no reply to it."""
+
+
+def excerpt(reply: object) -> str:
+    """The beginning of a reply, as an error quotes it."""
+    text = repr(reply)
+    return text if len(text) <= EXCERPT_MAX else f"{text[:EXCERPT_MAX]}…"
 
 
 def entry_digest(entry: JournalEntry) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import redis
 
-from engine.journal.chain import ChainBroken
+from engine.journal.chain import ChainBroken, UnreadableReply, excerpt
 from engine.journal.ids import BEGINNING, EntryId
 from engine.journal.source import read_events, read_journal
 from engine.journal.store import (
@@ -23,6 +23,7 @@ from engine.journal.store import (
     OPERATOR_PRODUCER,
     PRODUCERS_KEY,
     Store,
+    answered_id,
     current_epoch,
 )
 from engine.records import BATCH_BYTES_MAX, BATCH_HEADER, BatchBuilder, Disposition, Event, EventEntry
@@ -42,7 +43,7 @@ class StoreTimeout(Exception):
 
 
 def append_call(epoch: int, batch: bytes, *, reducing: bool = False) -> tuple[Any, ...]:
-    """Arguments of `execute_command` that append a batch; the answer is its id (`EntryId.parse`), or one of
+    """Arguments of `execute_command` that append a batch; the answer is its id (`answered_id`), or one of
 
         STALEEPOCH epoch    another epoch is in force
         STALE incarnation   its producer was opened again, under that incarnation
@@ -78,13 +79,19 @@ class Opening(NamedTuple):
     """The id of the producer's last batch, of any incarnation; 0-0 for none."""
 
     @classmethod
-    def parse(cls, answer: list[bytes]) -> Opening:
+    def parse(cls, answer: Any) -> Opening:
         """
         >>> Opening.parse([b"8", b"7", b"2", b"1-20"]).last_id
         EntryId(epoch=1, sequence=20)
+
+        Raises:
+            UnreadableReply: it is no answer to `open_call`.
         """
-        incarnation, old_incarnation, last_number, last_id = answer
-        return cls(int(incarnation), int(old_incarnation), int(last_number), EntryId.parse(last_id))
+        try:
+            incarnation, old_incarnation, last_number, last_id = answer
+            return cls(int(incarnation), int(old_incarnation), int(last_number), EntryId.parse(last_id))
+        except (TypeError, ValueError, AttributeError):
+            raise UnreadableReply(f"the store answered a producer that opens with {excerpt(answer)}") from None
 
 
 class Producer:
@@ -188,7 +195,7 @@ class Producer:
             # Only this batch has this number, so the producer's last batch is this one.
             answer = detail
         self.number += 1
-        self.last_id = EntryId.parse(answer)
+        self.last_id = answered_id(answer)
         return self.last_id
 
     def _append_surely(self, builder: BatchBuilder, deadline_s: float) -> EntryId:

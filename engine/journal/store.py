@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from engine.definitions import RULES_VERSION
-from engine.journal.chain import GENESIS_HEAD
+from engine.journal.chain import GENESIS_HEAD, UnreadableReply, excerpt
 from engine.journal.ids import BEGINNING, EntryId
 from engine.records import BATCH_HEADER, EPOCH_START, BatchBuilder, Command, CommandKind, EpochStart
 
@@ -136,9 +136,21 @@ def published_call() -> tuple[Any, ...]:
     return ("GET", PUBLISHED_KEY)
 
 
-def published_id(answer: bytes | None) -> EntryId:
-    """The last event entry, from the answer to `published_call`; BEGINNING for none."""
-    return BEGINNING if answer is None else EntryId.parse(answer)
+def published_id(answer: Any) -> EntryId:
+    """The last event entry, from the answer to `published_call`; BEGINNING for none.
+
+    Raises:
+        UnreadableReply: the answer is no id.
+    """
+    return BEGINNING if answer is None else answered_id(answer)
+
+
+def answered_id(answer: Any) -> EntryId:
+    """The id that the store has answered. Raises UnreadableReply if it is none."""
+    try:
+        return EntryId.parse(answer)
+    except (ValueError, AttributeError):
+        raise UnreadableReply(f"the store answered {excerpt(answer)}, which is no id of an entry") from None
 
 
 def store_time_us(client: Store) -> int:

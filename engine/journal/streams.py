@@ -12,19 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from engine.journal.chain import ChainBroken
+from engine.journal.chain import ChainBroken, UnreadableReply, excerpt
 from engine.journal.ids import EntryId, JournalEntry, PublishedEntry
 from engine.journal.store import EVENTS_KEY, JOURNAL_KEY
 
 StreamEntry = Any
 """One entry as a client library gives it: its id, and its fields as a dict or as a flat list of names and values."""
-
-EXCERPT_MAX = 200
-"""Characters of an unreadable reply that its error quotes."""
-
-
-class UnreadableReply(ChainBroken):
-    """The store answered a read with something that is no reply to it."""
 
 
 def read_call(keys: tuple[str, ...], after: EntryId, *, count: int, block_ms: int | None = None) -> tuple[Any, ...]:
@@ -55,7 +48,7 @@ def parse_streams(reply: Any) -> dict[bytes, list[StreamEntry]]:
             return dict(reply)
         return {name: entries[0] if _is_nested(entries) else entries for name, entries in reply.items()}
     except (TypeError, ValueError, LookupError, AttributeError):
-        raise UnreadableReply(f"the store answered a read with {_excerpt(reply)}") from None
+        raise UnreadableReply(f"the store answered a read with {excerpt(reply)}") from None
 
 
 def parse_journal(entries: Iterable[StreamEntry]) -> list[JournalEntry]:
@@ -115,7 +108,7 @@ def _only_stream(reply: Any, name: bytes) -> list[StreamEntry]:
     if not streams:
         return []
     if len(streams) != 1 or name not in streams:
-        raise UnreadableReply(f"the store answered a read of {name.decode()} with {_excerpt(reply)}")
+        raise UnreadableReply(f"the store answered a read of {name.decode()} with {excerpt(reply)}")
     return streams[name]
 
 
@@ -134,9 +127,4 @@ def _fault(entries: Any, index: int, kind: str) -> ChainBroken:
             return ChainBroken(f"{id} is no {kind} entry: it has other fields or values")
     except (TypeError, ValueError, LookupError, AttributeError):
         pass
-    return UnreadableReply(f"the store answered a read with {_excerpt(entries)}")
-
-
-def _excerpt(reply: Any) -> str:
-    text = repr(reply)
-    return text if len(text) <= EXCERPT_MAX else f"{text[:EXCERPT_MAX]}…"
+    return UnreadableReply(f"the store answered a read with {excerpt(entries)}")

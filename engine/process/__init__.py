@@ -7,10 +7,12 @@ from engine.process.common import (
     EXIT_USAGE,
     PARENT_FD_VARIABLE,
     STORE_VARIABLE,
+    StopOverdue,
     StopRequest,
     add_store_argument,
     report_ready,
     set_up,
+    stop_is_obeyed,
     stop_on_signals,
 )
 
@@ -21,9 +23,11 @@ __all__ = [
     "EXIT_USAGE",
     "PARENT_FD_VARIABLE",
     "STORE_VARIABLE",
+    "StopOverdue",
     "StopRequest",
     "add_store_argument",
     "report_ready",
     "set_up",
+    "stop_is_obeyed",
     "stop_on_signals",
 ]

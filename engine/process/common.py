@@ -28,6 +28,15 @@ EXIT_UNREACHABLE = 3
 """The venue or the store cannot be reached."""
 
 
+STOP_GRACE_S = 1.0
+"""How long a process that is asked to stop may go on with what it is at."""
+
+
+class StopOverdue(BaseException):
+    """The process was asked to stop and has not done so in `STOP_GRACE_S`: it waits for a store that is silent, or has a
+    long way to replay. What it was at is cut off, as a kill would; all that matters is in the store."""
+
+
 class StopRequest:
     """Becomes set once the process is asked to end: by SIGTERM, by SIGINT."""
 
@@ -66,11 +75,30 @@ def add_store_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def stop_on_signals() -> StopRequest:
-    """A StopRequest that SIGTERM and SIGINT set."""
+    """A StopRequest that SIGTERM and SIGINT set. For the main thread, which gets `StopOverdue` if it has not called
+    `stop_is_obeyed` within `STOP_GRACE_S` from then.
+
+    A read that waits for the store's answer goes on after a signal, for up to 15 s; only an exception ends it.
+    """
     stop = StopRequest()
-    signal.signal(signal.SIGTERM, stop.set)
-    signal.signal(signal.SIGINT, stop.set)
+
+    def requested(*_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, STOP_GRACE_S)
+        stop.set()
+
+    signal.signal(signal.SIGALRM, _raise_overdue)
+    signal.signal(signal.SIGTERM, requested)
+    signal.signal(signal.SIGINT, requested)
     return stop
+
+
+def stop_is_obeyed() -> None:
+    """From here on a stop request is no longer overdue: the process is about to end, or has handlers of its own."""
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+
+def _raise_overdue(*_: object) -> None:
+    raise StopOverdue
 
 
 def report_ready(**facts: object) -> None:

@@ -26,10 +26,12 @@ from engine.process.common import (
     EXIT_GOOD,
     EXIT_REFUSED,
     EXIT_UNREACHABLE,
+    StopOverdue,
     StopRequest,
     add_store_argument,
     report_ready,
     set_up,
+    stop_is_obeyed,
     stop_on_signals,
 )
 from engine.records import MalformedRecord
@@ -41,7 +43,7 @@ RETRY_S_MAX = 1.0
 
 BROKEN_PROMISES = (ChainBroken, MalformedRecord, StaleEpoch, StoreRefused)
 """What ends any follower: going on would act on entries that are not those of a sound venue."""
-NOT_READY = ("LOADING", "BUSY", "TRYAGAIN", "READONLY", "MASTERDOWN")
+NOT_READY = ("LOADING", "BUSY", "TRYAGAIN", "READONLY", "MASTERDOWN", "UNBLOCKED")
 """First words of refusals that pass: the store is there and cannot serve yet."""
 
 _NOT_READY_ERRORS = (redis.BusyLoadingError, redis.ReadOnlyError, TryAgainError, MasterDownError)
@@ -112,7 +114,7 @@ def classify(error: BaseException, broken: tuple[type[Exception], ...] = ()) -> 
     Args:
         broken: the follower's own broken promises, in addition to `BROKEN_PROMISES`.
     """
-    if isinstance(error, (*BROKEN_PROMISES, *broken)):
+    if isinstance(error, (*BROKEN_PROMISES, redis.InvalidResponse, *broken)):
         return Trouble.BROKEN
     if isinstance(error, Overtaken):
         return Trouble.OVERTAKEN
@@ -121,8 +123,13 @@ def classify(error: BaseException, broken: tuple[type[Exception], ...] = ()) -> 
     if isinstance(error, redis.ConnectionError | redis.TimeoutError | StoreTimeout | ConnectionError | TimeoutError):
         return Trouble.AWAY
     if isinstance(error, redis.ResponseError):
-        return Trouble.NOT_READY if is_not_ready(str(error)) else Trouble.BROKEN
+        return Trouble.NOT_READY if is_not_ready(_refusal(error)) else Trouble.BROKEN
     return Trouble.UNEXPECTED
+
+
+def _refusal(error: redis.ResponseError) -> str:
+    """The store's own words: for a call in a pipeline, redis-py puts the call before them."""
+    return str(error).rpartition("of pipeline caused error: ")[2]
 
 
 def is_not_ready(refusal: str) -> bool:
@@ -260,8 +267,13 @@ class FollowerProcess:
             log.info("begins at %s, %d entries behind", follower.cursor, follower.lag_entries())
             report_ready(cursor=str(follower.cursor), **follower.facts())
             follow(follower, stop, log)
+        except StopOverdue:
+            log.info("stopped in the middle of what it was at")
+            return end_code(log, None)
         except Exception as error:
             return end_code(log, error, self.broken)
+        finally:
+            stop_is_obeyed()
         log.info("stopped at %s", follower.cursor)
         return end_code(log, None)
 

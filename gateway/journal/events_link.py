@@ -8,7 +8,8 @@ from typing import Any
 
 import hiredis
 
-from engine.journal import EventReader, check_reaches, published_call, published_id
+from engine.journal import EventReader, StoreRefused, check_reaches, published_call, published_id
+from engine.process.follower import is_not_ready
 from gateway.journal.intake import Intake
 from gateway.journal.kept_link import KeptLink
 from gateway.journal.link import StoreLink
@@ -38,7 +39,6 @@ class EventsLink:
         self._intake = intake
         self._taken = taken
         self._broken = broken
-        self._log = log
         self._has_ended = False
         self.link = KeptLink(
             url, log, opened=self._check_reaches, ready=self._read_on, lost=lambda: None, broken=broken
@@ -59,8 +59,7 @@ class EventsLink:
         if self._has_ended:
             return
         if isinstance(reply, hiredis.ReplyError):
-            self._log.warning("the store refused to read: %s", reply)
-            self.link.drop()
+            self._refused(str(reply))
             return
         try:
             entries = self._reader.take(reply)
@@ -75,3 +74,11 @@ class EventsLink:
         else:
             if entries:
                 self._taken()
+
+    def _refused(self, text: str) -> None:
+        """Reads on over another link if the refusal passes; if it does not, this process will never see another entry."""
+        if is_not_ready(text):
+            self.link.drop(text)
+        else:
+            self._has_ended = True
+            self._broken(StoreRefused(f"read: {text}"))

@@ -11,16 +11,21 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, cast
 
 import hiredis
 from redis.connection import parse_url
 
+from engine.journal import UnreadableReply
 from gateway.limits import STORE_TIMEOUT_S
 
+Result = TypeVar("Result")
 Answered = Callable[[Any], None]
 """Takes the answer; a `hiredis.ReplyError` if the store refused."""
+
+
+LOST = "the connection to the store is lost"
 
 
 class AnswerRefused(ConnectionError):
@@ -32,10 +37,13 @@ class StoreLink(asyncio.Protocol):
 
     Args:
         lost: called once, with this link, when the connection ends; answers that did not come by then never come.
+        failed: called with what the taker of an answer raised, which is a defect, or with an UnreadableReply if what came
+            is no answer. Nothing more is taken from the store then.
     """
 
-    def __init__(self, lost: Callable[[StoreLink], None]) -> None:
+    def __init__(self, lost: Callable[[StoreLink], None], failed: Callable[[Exception], None]) -> None:
         self._lost = lost
+        self._failed = failed
         self._transport: asyncio.WriteTransport | None = None
         self._reader = hiredis.Reader()
         self._expected: deque[Answered] = deque()
@@ -51,15 +59,28 @@ class StoreLink(asyncio.Protocol):
         self._expected.clear()
         for answer in self._asking:
             if not answer.done():
-                answer.set_exception(ConnectionError("the connection to the store is lost"))
+                answer.set_exception(ConnectionError(LOST))
         self._lost(self)
 
     def data_received(self, data: bytes) -> None:
         self._heard_s = self._clock()
         reader = self._reader
-        reader.feed(data)
-        while self._transport is not None and (answer := reader.gets()) is not False:
-            self._expected.popleft()(answer)
+        try:
+            reader.feed(data)
+            while self._transport is not None and (answer := reader.gets()) is not False:
+                if not self._expected:
+                    # The store has said unasked why it ends the connection, for example that it has too many.
+                    self.close()
+                    return
+                self._expected.popleft()(answer)
+        except hiredis.ProtocolError as error:
+            self._fail(UnreadableReply(f"the store answered with what is no reply: {error}"))
+        except Exception as defect:
+            self._fail(defect)
+
+    def _fail(self, error: Exception) -> None:
+        self.close()
+        self._failed(error)
 
     @property
     def is_open(self) -> bool:
@@ -78,6 +99,7 @@ class StoreLink(asyncio.Protocol):
 
         Raises:
             ConnectionError: the connection was lost.
+            TimeoutError: no answer came within `STORE_TIMEOUT_S`.
             AnswerRefused: the store refused.
         """
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -87,11 +109,11 @@ class StoreLink(asyncio.Protocol):
                 answer.set_result(value)
 
         if not self.is_open:
-            raise ConnectionError("the connection to the store is lost")
+            raise ConnectionError(LOST)
         self._asking.add(answer)
         try:
             self.send(arguments, answered)
-            value = await asyncio.wait_for(answer, timeout=STORE_TIMEOUT_S)
+            value = await _in_time(answer)
         finally:
             self._asking.discard(answer)
         if isinstance(value, hiredis.ReplyError):
@@ -117,15 +139,23 @@ async def connect(url: str, link: StoreLink) -> None:
     options = parse_url(url)  # type: ignore[no-untyped-call]
     loop = asyncio.get_running_loop()
     if "path" in options:
-        await asyncio.wait_for(loop.create_unix_connection(lambda: link, options["path"]), timeout=STORE_TIMEOUT_S)
+        await _in_time(loop.create_unix_connection(lambda: link, options["path"]))
     else:
         context = ssl.create_default_context() if url.startswith("rediss://") else None
         address = (options.get("host", "localhost"), options.get("port", 6379))
-        await asyncio.wait_for(loop.create_connection(lambda: link, *address, ssl=context), timeout=STORE_TIMEOUT_S)
+        await _in_time(loop.create_connection(lambda: link, *address, ssl=context))
     if "password" in options:
         credentials = (options["username"],) if options.get("username") else ()
         await link.ask("AUTH", *credentials, options["password"])
     await link.ask("SELECT", str(options.get("db", 0)))
+
+
+async def _in_time(work: Awaitable[Result]) -> Result:
+    """What `work` gives. Raises TimeoutError, with a text, if that takes longer than `STORE_TIMEOUT_S`."""
+    try:
+        return await asyncio.wait_for(work, STORE_TIMEOUT_S)
+    except TimeoutError:
+        raise TimeoutError(f"no answer within {STORE_TIMEOUT_S:.0f} s") from None
 
 
 def memory_use(info: bytes) -> tuple[int, int]:

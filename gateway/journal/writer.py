@@ -9,11 +9,11 @@ from typing import Any
 
 import hiredis
 
-from engine.journal import EntryId, Opening, StaleEpoch, StoreRefused, append_call, open_call
+from engine.journal import EntryId, Opening, StaleEpoch, StoreRefused, answered_id, append_call, open_call
 from engine.process.follower import is_not_ready
 from gateway.clock import Clock
 from gateway.journal.kept_link import KeptLink
-from gateway.journal.link import Answered, AnswerRefused, StoreLink
+from gateway.journal.link import Answered, StoreLink
 from gateway.journal.pipeline import Batch, Pipeline, Superseded
 
 
@@ -81,7 +81,7 @@ class JournalWriter:
         if isinstance(answer, hiredis.ReplyError):
             self._refused(str(answer))
         else:
-            self._added(EntryId.parse(answer))
+            self._added(answered_id(answer))
 
     def _added(self, id: EntryId) -> None:
         self._pipeline.confirmed(id)
@@ -91,7 +91,7 @@ class JournalWriter:
         """Judges an answer that is no id: the batch was not added, unless it is THERE."""
         code, _, detail = text.partition(" ")
         if code == "THERE":
-            self._added(EntryId.parse(detail))
+            self._added(answered_id(detail))
         elif code == "OOM":
             self._send_smaller()
         elif code == "STALEEPOCH":
@@ -100,7 +100,7 @@ class JournalWriter:
             self._judge_stale(int(detail))
         elif code == "GAP" or is_not_ready(text):
             # After a gap the store is not what it was; opening again shows what it is.
-            self.link.drop()
+            self.link.drop(text)
         else:
             self._broken(StoreRefused(f"append: {text}"))
 
@@ -119,7 +119,7 @@ class JournalWriter:
         except Superseded as superseded:
             self._broken(superseded)
         else:
-            self.link.drop()
+            self.link.drop(f"it knows this gateway under incarnation {incarnation}")
 
     def _lost(self) -> None:
         self._pipeline.lost()
@@ -129,13 +129,7 @@ class JournalWriter:
         """Opens the gateway as a producer, before anything else is sent.
 
         Raises:
-            OSError: the store was lost, or cannot serve yet.
-            StoreRefused, Superseded, ChainBroken: this process has to end.
+            OSError: the store was lost, or has refused.
+            Superseded, ChainBroken: this process has to end.
         """
-        try:
-            answer = await link.ask(*open_call(self._pipeline.producer))
-        except AnswerRefused as refused:
-            if is_not_ready(str(refused)):
-                raise
-            raise StoreRefused(f"open_producer: {refused}") from None
-        self._pipeline.opened(Opening.parse(answer))
+        self._pipeline.opened(Opening.parse(await link.ask(*open_call(self._pipeline.producer))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from typing import Any
 
 import pytest
 import redis
@@ -30,7 +31,9 @@ from engine.journal import (
     StoreRefused,
     StoreSource,
     StoreTimeout,
+    UnreadableReply,
     advance_epoch_call,
+    answered_id,
     append_call,
     chain_head,
     check_follows,
@@ -40,7 +43,9 @@ from engine.journal import (
     entry_digest,
     open_call,
     prepare_store,
+    publish,
     publish_call,
+    published_id,
     read_events,
     read_journal,
     start_venue,
@@ -372,3 +377,32 @@ def test_processes_that_start_together_load_the_functions_once(server: StoreProc
         for thread in threads:
             thread.join()
     assert failures == []
+
+
+@pytest.mark.parametrize("answer", [7, [b"x"], b"", b"1", b"x-y", {}, True])
+def test_an_answer_of_no_shape_is_unreadable(answer: Any) -> None:
+    """Each place that reads an answer says so; one that took it for a yes would go on with what was never stored."""
+    for read in (answered_id, published_id, Opening.parse, lambda answer: check_published(EntryId(1, 1), answer)):
+        with pytest.raises(UnreadableReply):
+            read(answer)
+
+
+@pytest.mark.parametrize("refusal", ["BUSY a script runs", "OOM command not allowed"])
+def test_a_refusal_to_publish_comes_in_the_words_of_the_store(refusal: str) -> None:
+    """The client would put the call before it: a BUSY would not be seen to pass, and events would stand in the log."""
+
+    class Pipeline:
+        def execute_command(self, *call: Any) -> None: ...
+
+        def execute(self, *, raise_on_error: bool = True) -> list[Any]:
+            error = redis.ResponseError(refusal)
+            if raise_on_error:
+                raise redis.ResponseError(f"Command # 1 (FCALL) of pipeline caused error: {error}")
+            return [error]
+
+    class Refusing:
+        def pipeline(self, *, transaction: bool) -> Pipeline:
+            return Pipeline()
+
+    with pytest.raises(redis.ResponseError, match=f"^{refusal}"):
+        publish(Refusing(), BEGINNING, [PublishedEntry(EntryId(1, 0), bytes(32), bytes(32), b"")])

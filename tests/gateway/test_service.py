@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import socket
 import subprocess
 import sys
@@ -13,10 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from engine.journal import BEGINNING, EVENTS_KEY, FIRST_GATEWAY, JOURNAL_KEY, open_call, read_journal
+from engine.journal import BEGINNING, EVENTS_KEY, FIRST_GATEWAY, JOURNAL_KEY, EventReader, open_call, read_journal
+from engine.process import EXIT_REFUSED
 from engine.records import parse_batch
+from gateway.arguments import parse_arguments
+from gateway.auth.rate_limits import RateLimits
+from gateway.service import Prepared, Service
+from gateway.view.venue_view import VenueView
 from tests.worlds.clients import Client, limit_order, now_ms
 from tests.worlds.processes import wait_until
 from tests.worlds.raw_client import http
@@ -365,3 +373,30 @@ class TestEnd:
         log = venue.processes["gateway"].log.read_text()
         assert key.secret not in log
         assert signed["signature"] not in log
+
+
+class TestStoreLinks:
+    def test_a_stop_is_obeyed_before_the_first_link_is_made(self, tmp_path: Path) -> None:
+        """The store has gone between the rebuild and the first link; the gateway waits for it, but not for ever."""
+        options = ["--store", f"unix://{tmp_path / 'nowhere'}", "--data", str(tmp_path), "--port", "0"]
+        arguments, log = parse_arguments(options), logging.getLogger("gateway under test")
+        rate_limits = RateLimits(arguments.rate_limits)
+        prepared = Prepared(VenueView(rate_limits.first_fill), rate_limits, EventReader(), 1)
+
+        async def serve() -> BaseException | None:
+            service = Service(arguments, prepared, bytes(32), log)
+            asyncio.get_running_loop().call_later(0.1, service.stop)
+            return await asyncio.wait_for(service.run(), 60)
+
+        assert uvloop.run(serve()) is None
+
+    def test_a_store_that_refuses_to_read_ends_the_gateway(self, own_venue: ServiceVenue) -> None:
+        venue = own_venue
+        venue.client.rename(EVENTS_KEY, "{jibek}:elsewhere")
+        venue.client.set(EVENTS_KEY, "no stream")
+        venue.client.client_kill_filter(_type="normal", skipme=True)
+        gateway = venue.processes["gateway"]
+        assert gateway.wait() == EXIT_REFUSED
+        log = gateway.log.read_text()
+        assert "StoreRefused: read: WRONGTYPE" in log
+        assert "Traceback" not in log

@@ -49,6 +49,7 @@ from engine.process.follower import (
 )
 from engine.records import BatchBuilder, MalformedRecord
 from engine.service.engine import EngineService
+from tests.worlds.processes import paused
 from tests.worlds.store import StoreProcess
 from tests.worlds.venue import wait_until
 
@@ -72,6 +73,9 @@ TROUBLES = [
     (redis.BusyLoadingError("loading the dataset"),            Trouble.NOT_READY,     EXIT_UNREACHABLE,  "cannot be reached: loading"),
     (redis.ReadOnlyError("a read only replica"),               Trouble.NOT_READY,     EXIT_UNREACHABLE,  "cannot be reached: a read"),
     (redis.ResponseError("BUSY a script runs"),                Trouble.NOT_READY,     EXIT_UNREACHABLE,  "cannot be reached: BUSY"),
+    (redis.ResponseError("Command # 1 (GET x) of pipeline caused error: BUSY a script runs"), Trouble.NOT_READY, EXIT_UNREACHABLE, "BUSY"),
+    (redis.ResponseError("UNBLOCKED force unblock"),           Trouble.NOT_READY,     EXIT_UNREACHABLE,  "cannot be reached: UNBLOCKED"),
+    (redis.InvalidResponse("Protocol error"),                  Trouble.BROKEN,        EXIT_REFUSED,      "InvalidResponse: Protocol"),
     (redis.ResponseError("LOADING as hiredis says it"),        Trouble.NOT_READY,     EXIT_UNREACHABLE,  "cannot be reached: LOADING"),
     (NotReady("the store has no venue yet"),                   Trouble.NOT_READY,     EXIT_UNREACHABLE,  "no venue yet"),
     (Overtaken("at 1-5"),                                      Trouble.OVERTAKEN,     EXIT_UNREACHABLE,  "at 1-5"),
@@ -337,7 +341,7 @@ def test_a_follower_says_how_far_it_is_behind(venue: Venue, client: Store) -> No
 @pytest.fixture
 def signals() -> Iterator[None]:
     """Puts back the handlers that `main` replaces."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -365,6 +369,31 @@ class TestProcess:
         assert a_process().main(["--store", server.url, "--data", str(tmp_path)]) == EXIT_GOOD
         stopper.join()
         assert json.loads(capfd.readouterr().out) == {"ready": True, "cursor": "0-0", "counted": 0}
+
+    @pytest.mark.parametrize("where", ["open", "step"])
+    def test_a_stop_is_obeyed_though_the_store_is_silent(
+        self, client: Store, server: StoreProcess, tmp_path: Path, caplog: pytest.LogCaptureFixture, where: str
+    ) -> None:
+        """Without a word from the store, a read would go on for 15 s, and then be one more outage."""
+        caplog.set_level(logging.INFO)
+        followers: list[Counter] = []
+
+        def ask_in_vain() -> None:
+            with paused(server.process):
+                os.kill(os.getpid(), signal.SIGTERM)
+                client.ping()
+
+        def open(client: Store, options: argparse.Namespace) -> Counter:
+            if where == "open":
+                ask_in_vain()
+            followers.append(Counter(client))
+            followers[0].step = lambda block_ms: ask_in_vain()  # type: ignore[method-assign, assignment, return-value]
+            return followers[0]
+
+        assert a_process(open).main(["--store", server.url, "--data", str(tmp_path)]) == EXIT_GOOD
+        assert [record.levelname for record in caplog.records if "cannot be" in record.getMessage()] == []
+        assert "in the middle" in caplog.text
+        assert all(follower.closed == 1 for follower in followers)
 
     @pytest.mark.parametrize(
         ("error", "code", "line"),
