@@ -11,10 +11,12 @@ from gateway.limits import DEPTH_LEVELS_DEFAULT, DEPTH_LEVELS_MAX
 
 
 def ping(call: Call) -> Result:
+    """Nothing: a client asks whether the gateway answers."""
     return Result("{}")
 
 
 def time(call: Call) -> Result:
+    """The gateway's clock, in the unit that the client wants."""
     return Result(f'{{"serverTime":{call.state.clock.now_us() // call.caller.unit}}}')
 
 

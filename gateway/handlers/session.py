@@ -18,11 +18,13 @@ def _session(call: Call) -> Session:
 
 
 def logon(call: Call) -> Result:
+    """Logs the session on with the key of the request, and gives the session's status."""
     _session(call).log_on(call.key, call.state.clock.now_us() // 1000)
     return status(call)
 
 
 def status(call: Call) -> Result:
+    """With which key the session is logged on and since when, and whether it has subscriptions."""
     session = _session(call)
     key = session.key
     return Result(
