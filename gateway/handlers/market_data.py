@@ -1,4 +1,4 @@
-"""What everybody may ask: ping, time, exchangeInfo, depth."""
+"""What any client may ask: ping, time, exchangeInfo, depth."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ def exchange_info(call: Call) -> Result:
 
 
 def depth(call: Call) -> Result:
-    """A depth snapshot from the present state of the book mirror."""
+    """A depth snapshot of a market, with `limit` levels a side.
+
+    Raises:
+        Rejected: the market is unknown, or the limit is zero or no number.
+    """
     market = call.market()
     levels = integer_of(call.params, "limit")
     if levels == 0:
