@@ -44,6 +44,8 @@ class Clients:
     # -- as the wire's Application
 
     def connected(self, client: Client) -> HttpAnswer | None:
+        """Counts a new connection. Returns the answer with which it is turned away: 503 if there are too many, 429 if its
+        address opened too many."""
         if len(self._clients) >= self._connections_max:
             return HttpAnswer(*replies.http_error(Reject(Reason.OVERLOADED)))
         try:
@@ -54,15 +56,18 @@ class Clients:
         return None
 
     def disconnected(self, client: Client) -> None:
+        """Forgets a connection that has ended, and all that its session followed."""
         self._clients.pop(client, None)
         if client.session is not None:
             self._router.session_ended(client.session)
 
     def handle_http(self, client: Client, request: HttpRequest) -> None:
+        """Answers a request over HTTP, now or when its command is answered."""
         usage = self._state.rate_limits.weight_of(client.ip, self._now_ms())
         self._router.handle_http(HttpExchange(request, usage, client.respond))
 
     def open_session(self, client: Client, request: UpgradeRequest) -> Session | HttpAnswer:
+        """The session of a connection that asks for a WebSocket, with the streams of its path; 404 for any other path."""
         now_ms = self._now_ms()
         try:
             session, streams = session_for(
@@ -74,6 +79,7 @@ class Clients:
         return session
 
     def handle_messages(self, session: Session, messages: Sequence[bytes]) -> None:
+        """Takes the text messages that one read of the socket brought, in their order."""
         self._router.handle_messages(session, messages)
 
     def _now_ms(self) -> int:

@@ -1,4 +1,6 @@
-"""Every bound of the gateway. docs/limits.md is written from here, with the answer when a bound is reached.
+"""Every bound that the gateway chooses; what the wire fixes is in `gateway/dialect/constants.py`.
+
+docs/limits.md is written from both, with the answer when a bound is reached.
 
 What an operator may choose is a field of a NamedTuple and an option of `python -m gateway.service`; the rest are constants.
 """

@@ -131,6 +131,7 @@ class Service:
         return failure
 
     def stop(self) -> None:
+        """Ends the process in good order: clients get a `serverShutdown` event and close code 1001."""
         self._end(None)
 
     def _end(self, failure: BaseException | None) -> None:
@@ -203,6 +204,7 @@ async def serve(
 
 
 def main(argv: list[str]) -> int:
+    """Runs the gateway until a signal ends it; the exit code says how it ended (`engine.process`)."""
     arguments = parse_arguments(argv)
     log = set_up("gateway")
     logging.getLogger("websockets.server").setLevel(logging.WARNING)

@@ -189,7 +189,7 @@ def net(transfers: Iterable[TransferFields]) -> dict[int, int]:
     return changes
 
 
-def pack_transfers(transfers: list[TransferFields]) -> bytes:
+def pack_transfers(transfers: Iterable[TransferFields]) -> bytes:
     """The transfers of an entry as they are stored, 32 bytes each."""
     pack = TRANSFER_STRUCT.pack
     return b"".join([pack(*transfer) for transfer in transfers])

@@ -3,7 +3,8 @@
     python -m tests.debug_build                                  builds it, or what has changed of it
     python -m tests.debug_build tests/engine/test_twin.py        builds it and runs pytest on it
 
-The copy stands in build/debug, so the ordinary build stays as it is. Only what was changed is copied and compiled again.
+The copy is in build/debug, so the ordinary build stays as it is. Only what was changed is copied and compiled again, by the
+Cython and setuptools of the environment, which requirements.lock pins.
 """
 
 from __future__ import annotations
@@ -12,12 +13,10 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 COPY = ROOT / "build" / "debug"
-TOOLS = ROOT / "build" / "debug-tools"
 FOLDERS = ("bench", "docs", "engine", "examples", "gateway", "jibek", "ledger", "tests")
 NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.so", "*.c", "*.html")
 COMPILERS = 2
@@ -26,22 +25,22 @@ PYTEST = ["-m", "pytest", "--capture=sys"]
 
 
 def find_sanitizer() -> str | None:
-    """The library that must be loaded before all others; None where gcc has none or is missing."""
+    """The library that must be loaded before all others; None if gcc has none or is missing."""
     compiler = shutil.which("gcc")
     if compiler is None or not sys.platform.startswith("linux"):
         return None
-    told = subprocess.run(
+    printed = subprocess.run(
         [compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
     ).stdout.strip()
-    # A library that gcc does not have is told by its name alone.
-    return told if os.path.isabs(told) else None
+    # gcc prints the name alone of a library that it does not have.
+    return printed if os.path.isabs(printed) else None
 
 
 def build() -> None:
     """Brings the copy and what is compiled in it up to date.
 
     Raises:
-        subprocess.CalledProcessError: it does not compile; what was said stands in `stderr`.
+        subprocess.CalledProcessError: it does not compile; `stderr` says why.
     """
     copy_sources(COPY)
     compile_extensions(COPY, JIBEK_DEBUG="1", CC="gcc")
@@ -51,13 +50,12 @@ def compile_extensions(copy: Path, **variables: str) -> None:
     """Compiles the extensions of a copy in their places, with these variables in the environment.
 
     Raises:
-        subprocess.CalledProcessError: it does not compile; what was said stands in `stderr`.
+        subprocess.CalledProcessError: it does not compile; `stderr` says why.
     """
-    install_tools()
     subprocess.run(
         [sys.executable, "setup.py", "-q", "build_ext", "--inplace", f"-j{COMPILERS}"],
         cwd=copy,
-        env={**os.environ, "PYTHONPATH": str(TOOLS), **variables},
+        env={**os.environ, **variables},
         check=True,
         capture_output=True,
         text=True,
@@ -65,10 +63,10 @@ def compile_extensions(copy: Path, **variables: str) -> None:
 
 
 def copy_sources(copy: Path) -> None:
-    """Copies files with their times, by which the compiler sees what has changed, and drops those that are no more."""
+    """Copies files with their times, by which the compiler sees what has changed, and removes those whose source is gone."""
     setup = copy / "setup.py"
     if setup.exists() and setup.read_bytes() != (ROOT / "setup.py").read_bytes():
-        # The flags may be others, which no time of a source tells.
+        # The flags may be others, and the compiler looks at the times of the sources only.
         shutil.rmtree(copy)
     copy.mkdir(parents=True, exist_ok=True)
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
@@ -78,14 +76,6 @@ def copy_sources(copy: Path) -> None:
         for path in (copy / folder).rglob("*"):
             if path.suffix in (".py", ".pyx", ".pxd", ".pyi") and not (ROOT / path.relative_to(copy)).exists():
                 path.unlink()
-
-
-def install_tools() -> None:
-    """Installs what pyproject.toml asks for to compile, once."""
-    if not TOOLS.exists():
-        wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]
-        subprocess.run([*command, str(TOOLS), *wanted], check=True, capture_output=True, text=True)
 
 
 def environment(sanitizer: str) -> dict[str, str]:

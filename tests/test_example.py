@@ -1,4 +1,4 @@
-"""The example client runs as it stands against a venue."""
+"""The example client runs against a venue, unchanged."""
 
 from __future__ import annotations
 

@@ -206,7 +206,15 @@ class Environment:
         """Installs the wheel. What it needs with these extras is lent by the environment of the tests."""
         self.folder.mkdir(parents=True)
         checked([sys.executable, "-m", "venv", "--without-pip", self.bin.parent], self.folder)
-        pip = [sys.executable, "-m", "pip", "--python", self.bin / "python", "--disable-pip-version-check", "--quiet"]
+        pip: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            self.bin / "python",
+            "--disable-pip-version-check",
+            "--quiet",
+        ]
         checked([*pip, "install", "--no-index", "--no-deps", wheel], self.folder)
         packages = self.packages()
         installed = next(iter(distributions(name="jibek", path=[str(packages)])))

@@ -32,12 +32,12 @@ ALLOWED = {
     "help": 3,
     "reasons": 0,
     "bench": 3,
-    "engine": 2,
+    "engine": 1,
     "examples": 0,
     "gateway": 0,
     "jibek": 0,
     "ledger": 1,
-    "tests": 30,
+    "tests": 0,
 }
 
 STYLE_PAGE = ROOT / "docs" / "style.md"

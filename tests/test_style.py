@@ -14,7 +14,7 @@ COMPILED = [
     for pattern in ("*/*.pyx", "*/*/*.pyx")
     for path in sorted(ROOT.glob(pattern))
 ]
-# What Cython gives beside what is written: a stub cannot say it.
+# What Cython adds of its own: a stub cannot say it.
 STUB_ALLOWED = r"[\w.]+\.\w+\.__(init|contains|getitem|buffer|reduce_cython|setstate_cython)__"
 
 

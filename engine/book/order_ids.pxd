@@ -1,6 +1,6 @@
 """From order id to handle: an array that the ids' lower bits index, and a hash table for those whose place is taken.
 
-**Structure.** A slot of the array is 32 bits: the handle of the order whose id ends in the slot's number, 0 where there is
+**Structure.** A slot of the array is 32 bits: the handle of the order whose id ends in the slot's number, 0 if there is
 none, and in the upper four bits how many further orders of that ending had to go into the hash table. The id is not stored
 again, the order's node has it. The array has two to sixteen slots an order.
 

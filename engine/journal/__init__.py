@@ -4,8 +4,8 @@
     {jibek}:events    the engine's answer to each, under the same id, with the head of the hash chain and
                       the digest of the journal entry
 
-Only these modules know what the keys hold and what the server-side functions take and answer; everyone else calls what is
-named here. Each module uses only those before it:
+Only these modules know what the server-side functions take and answer, and how entries are stored; everyone else calls what
+is named here. What is asked of a key directly, such as its length, takes the key's name from here. Each module uses only those before it:
 
     ids         the names of entries, and the entries as they are read
     chain       what follows what: the hash chain

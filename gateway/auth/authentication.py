@@ -34,7 +34,8 @@ def authenticate(session_key: Key | None, request: Request, keys: Keys, now_ms: 
         now_ms: the venue's clock.
 
     Raises:
-        Rejected: its sender may not; `UnknownKey` if it may be too early to say so.
+        Rejected: the key, the signature or the time is missing or wrong; `UnknownKey` if the event of a new key may not have
+            come yet.
         NeedsSecret: its key's secret has to be fetched first.
     """
     params = request.params
@@ -47,7 +48,12 @@ def authenticate(session_key: Key | None, request: Request, keys: Keys, now_ms: 
 
 
 def authenticate_logon(session_key: Key | None, request: Request, keys: Keys, now_ms: int) -> Key:
-    """As `authenticate`, for a logon: the request must carry its own signature, and that of an Ed25519 key."""
+    """As `authenticate`, for a logon. The request must carry a signature of its own, by an Ed25519 key; the key that the
+    session has already, `session_key`, does not count.
+
+    Raises:
+        Rejected: as `authenticate`; LOGON_NEEDS_ED25519: it is an HMAC key.
+    """
     params = request.params
     for name in ("apiKey", "signature"):
         if not isinstance(params.get(name), str):

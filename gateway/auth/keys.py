@@ -61,6 +61,7 @@ class Key:
         return self.definition.key_type == KeyType.HMAC_SHA256
 
     def may(self, permission: int) -> bool:
+        """Whether the key has this permission."""
         return bool(self.definition.permissions & permission)
 
     def signed_name(self, signature: str) -> tuple[str, bytes]:
@@ -102,6 +103,7 @@ class Keys:
         self._end_subscriptions = end_subscriptions
 
     def key_added(self, key_id: str, account: Account, definition: KeyDefinition, public_key: bytes) -> None:
+        """Takes in a key that the events have added. Its secret, if it has one, is fetched when it is first needed."""
         self._keys[key_id] = Key(key_id, account, definition, public_key)
 
     def key_revoked(self, key_id: str, time_us: int) -> None:
@@ -113,6 +115,7 @@ class Keys:
                 session.key_revoked()
 
     def get(self, key_id: str) -> Key | None:
+        """The key of this id; None if there is none."""
         return self._keys.get(key_id)
 
     def find(self, key_id: str) -> Key:

@@ -63,6 +63,7 @@ class UsageByAddress:
         self._pruned = -1
 
     def of(self, ip: str, now_ms: int) -> Usage:
+        """The usage of an address. Cost: O(1), but O(addresses) once an interval while the table is full."""
         usage = self._usages.get(ip)
         if usage is not None:
             return usage
@@ -90,6 +91,7 @@ class RateLimits:
         return self._weights.of(ip, now_ms)
 
     def orders_of(self, account: Account) -> OrderUsage:
+        """The new orders of an account that count as unfilled."""
         usage = self._orders.get(account.number)
         if usage is None:
             usage = self._orders[account.number] = OrderUsage()

@@ -146,12 +146,14 @@ class Session:
     # -- its key
 
     def log_on(self, key: Key, now_ms: int) -> None:
+        """Logs the session on with a key. The key it had before is logged off."""
         self.log_off()
         self.key = key
         key.sessions[self] = None
         self.authorized_ms = now_ms
 
     def log_off(self) -> None:
+        """Takes the key from the session; its subscriptions stay. Changes nothing if it has none."""
         if self.key is not None:
             self.key.sessions.pop(self, None)
             self.key = None

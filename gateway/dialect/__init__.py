@@ -1,1 +1,4 @@
-"""The names, numbers and codes of the wire: requests in, replies out."""
+"""How requests are read and replies written: forms, numbers, codes and error texts.
+
+`gateway.auth` and `gateway.handlers` name only the parameters that they ask for.
+"""

@@ -96,7 +96,7 @@ cdef class SignedCommand(PendingCommand):
     cdef readonly str payload
 
     def give_account(self, Account account not None):
-        """The signature is that of an HMAC key of this account."""
+        """The signature is that of an HMAC key of this account, and right. Raises ValueError if it is not hex."""
         self.account = account
         self.signed_name = self.key_id, bytes.fromhex(self.signature)
         # No other code has seen these bytes.
@@ -512,7 +512,7 @@ cdef bint _copy_client_id(const Token *token, char *client_id) noexcept:
 
 
 def ack_frame(str id_text not None, Order order not None, int64_t time, str rate_limits not None):
-    """The frame of an ACK; None where it is too long for this way.
+    """The frame of an ACK, with the text of `gateway.dialect.replies.order_ack`; None if it is too long for the fast path.
 
     Args:
         time: of the transaction, in the unit that the client wants.

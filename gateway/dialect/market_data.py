@@ -10,6 +10,7 @@ from gateway.dialect.numbers import MarketNumbers
 def trade_event(
     market: MarketNumbers, trade_id: int, price_ticks: int, lots: int, buyer_is_maker: bool, time_us: int, unit: int
 ) -> str:
+    """One `trade` event of a market, in ticks and lots; `m` says whether the buyer was the maker."""
     time = time_us // unit
     return (
         f'{{"e":"trade","E":{time},"s":"{market.symbol}","t":{trade_id},"p":"{market.price(price_ticks)}",'
@@ -22,6 +23,7 @@ Levels = Iterable[tuple[int, int]]
 
 
 def levels_text(market: MarketNumbers, levels: Levels) -> str:
+    """Levels as JSON pairs of price and quantity."""
     price, quantity = market.price, market.quantity
     return "[" + ",".join([f'["{price(ticks)}","{quantity(lots)}"]' for ticks, lots in levels]) + "]"
 
@@ -29,6 +31,7 @@ def levels_text(market: MarketNumbers, levels: Levels) -> str:
 def depth_update(
     market: MarketNumbers, first_id: int, last_id: int, bids: Levels, asks: Levels, time_us: int, unit: int
 ) -> str:
+    """A `depthUpdate` with the levels that changed; a quantity of zero means that the level is gone."""
     return (
         f'{{"e":"depthUpdate","E":{time_us // unit},"s":"{market.symbol}","U":{first_id},"u":{last_id},'
         f'"b":{levels_text(market, bids)},"a":{levels_text(market, asks)}}}'
@@ -36,10 +39,12 @@ def depth_update(
 
 
 def depth_snapshot(market: MarketNumbers, last_id: int, bids: Levels, asks: Levels) -> str:
+    """The answer to `depth`: the last update id that it includes, and the best levels of both sides."""
     return f'{{"lastUpdateId":{last_id},"bids":{levels_text(market, bids)},"asks":{levels_text(market, asks)}}}'
 
 
 def book_ticker(market: MarketNumbers, update_id: int, bid: tuple[int, int] | None, ask: tuple[int, int] | None) -> str:
+    """The best price and its quantity on both sides; zeros for an empty side."""
     bid_ticks, bid_lots = bid or (0, 0)
     ask_ticks, ask_lots = ask or (0, 0)
     return (
@@ -49,4 +54,5 @@ def book_ticker(market: MarketNumbers, update_id: int, bid: tuple[int, int] | No
 
 
 def combined(stream: str, payload: str) -> bytes:
+    """An event wrapped with the name of its stream, for connections to `/stream`."""
     return f'{{"stream":"{stream}","data":{payload}}}'.encode()

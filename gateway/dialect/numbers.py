@@ -113,6 +113,7 @@ class StepTexts(dict[str, int]):
     __slots__ = ()
 
     def remember(self, text: str, steps: int) -> None:
+        """Notes that a text is this number of ticks (or lots)."""
         if len(self) >= NUMBER_TEXTS_MAX:
             self.clear()
         self[text] = steps
@@ -148,13 +149,17 @@ class MarketNumbers(MarketScale):
         self.quantity_texts = StepTexts()
 
     def price(self, ticks: int) -> str:
+        """A price in ticks as text."""
         return format_e8(ticks * self.tick_e8)
 
     def quantity(self, lots: int) -> str:
+        """A quantity in lots as text."""
         return format_e8(lots * self.lot_e8)
 
     def quote(self, units: int) -> str:
+        """An amount of the quote asset, in its smallest units, as text."""
         return format_e8(units * self.quote_e8)
 
     def base(self, units: int) -> str:
+        """An amount of the base asset, in its smallest units, as text."""
         return format_e8(units * self.base_e8)

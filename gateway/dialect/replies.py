@@ -3,6 +3,10 @@
 Hot texts are built by formatting, not by an encoder: every value in them is a number, a name from a fixed list, a symbol
 (A-Z 0-9), or a client id that was checked (`safe_client_id`), so nothing needs escaping.
 
+Clients of the dialect expect fields of features that this venue does not have. They are constants here: `orderListId` -1
+(no order lists), `stopPrice` and `icebergQty` zero (no such order types), `isWorking` true (no order waits for a trigger),
+`selfTradePreventionMode` NONE, `isBestMatch` true. An order type that brings one of these features has to fill its field.
+
 `unit` is the time unit asked for: what to divide microseconds by, 1000 for milliseconds and 1 for microseconds.
 """
 
@@ -46,10 +50,12 @@ def http_error(reject: Reject, *, cancelling: bool = False) -> tuple[int, bytes]
 
 
 def stream_result(id_text: str, result: object) -> bytes:
+    """The reply to a stream request that was carried out."""
     return f'{{"result":{dump_text(result)},"id":{id_text}}}'.encode()
 
 
 def stream_error(id_text: str, reject: Reject) -> bytes:
+    """The reply to a stream request that was refused."""
     _, code, message = wording(reject)
     return f'{{"error":{dump_text({"code": code, "msg": message})},"id":{id_text}}}'.encode()
 
@@ -79,6 +85,7 @@ def session_status(
 
 
 def dump_text(value: object) -> str:
+    """A value as JSON text."""
     return orjson.dumps(value).decode()
 
 
@@ -86,7 +93,8 @@ def dump_text(value: object) -> str:
 
 
 def order_ack(order: Order, time_us: int, unit: int) -> str:
-    """ACK: what a client needs to know that its order is accepted."""
+    """ACK: what a client needs to know that its order is accepted. `gateway.dialect.fast.ack_frame` writes the same bytes on
+    the fast path; change both."""
     return (
         f'{{"symbol":"{order.market.symbol}","orderId":{order.order_id},"orderListId":-1,'
         f'"clientOrderId":"{order.client}","transactTime":{time_us // unit}}}'
@@ -155,6 +163,7 @@ def order_status(order: Order, unit: int) -> str:
 
 
 def json_list(texts: Iterable[str]) -> str:
+    """A JSON list of values that are JSON text already."""
     return f"[{','.join(texts)}]"
 
 
@@ -164,7 +173,12 @@ def json_list(texts: Iterable[str]) -> str:
 def account_status(
     account: Account, listing: Listing, *, permissions: Sequence[str], omit_zero: bool, unit: int
 ) -> str:
-    """account.status: fees, what may be done, and balances."""
+    """account.status: fees, what may be done, and balances.
+
+    Fees depend on the side that takes, never on who buys, so `buyerCommission` and `sellerCommission` are zero. The venue
+    has no brokers, no routing and no choice of self-trade prevention: `brokered`, `preventSor` and
+    `requireSelfTradePrevention` are false.
+    """
     maker_ppm, taker_ppm = account_fees(account, listing)
     maker, taker = format_e8(maker_ppm * (ONE_E8 // 1_000_000)), format_e8(taker_ppm * (ONE_E8 // 1_000_000))
     can_act = not account.is_frozen
@@ -196,6 +210,7 @@ def account_status(
 
 
 def shown_balances(account: Account, assets: Iterable[Asset]) -> Iterable[tuple[Asset, str, str]]:
+    """Each asset with what is available and what is held, as text; zeros for one that the account never had."""
     for asset in assets:
         balance = account.balances.get(asset.number)
         if balance is None:

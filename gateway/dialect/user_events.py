@@ -23,7 +23,19 @@ def execution_report(
     original_client: str,
     trade: OwnTrade | None,
 ) -> str:
-    """An `executionReport`: what happened to the order just now (`execution`), and its state."""
+    """An `executionReport`: what happened to the order just now, and its state.
+
+    Fields of features that the venue does not have are constants: `P` and `F` (stop price, iceberg quantity) zero, `g` (order
+    list) -1, `r` (reason of a reject) NONE, `V` (self-trade prevention) NONE.
+
+    Args:
+        time_us: when the event happened; `unit` is what its times are divided by.
+        execution: what happened: NEW, TRADE, CANCELED or EXPIRED.
+        execution_id: unique among the reports of all orders.
+        client: client id of the request that caused the report.
+        original_client: client id of the order, if the request is a cancel with an id of its own; else empty.
+        trade: the fill, for TRADE.
+    """
     market = order.market
     if trade is None:
         last_quantity = last_price = last_quote = commission = ZERO
@@ -65,14 +77,17 @@ def balance_update(asset: Asset, change: int, time_us: int, unit: int) -> str:
 
 
 def user_event(subscription_id: int, event: str) -> bytes:
+    """An event in the frame of a subscription on the request path."""
     return f'{{"subscriptionId":{subscription_id},"event":{event}}}'.encode()
 
 
 def stream_terminated(time_us: int, unit: int) -> str:
+    """The last event of a subscription that was ended."""
     return f'{{"e":"eventStreamTerminated","E":{time_us // unit}}}'
 
 
 def server_shutdown(time_us: int, unit: int) -> str:
+    """The event before a planned end of the gateway."""
     return f'{{"e":"serverShutdown","E":{time_us // unit}}}'
 
 

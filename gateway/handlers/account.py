@@ -15,6 +15,11 @@ PERMISSION_NAMES = ((Permission.READ, "USER_DATA"), (Permission.TRADE, "SPOT"))
 
 
 def order_status(call: Call) -> Result:
+    """One order of the account, open or among the last closed ones.
+
+    Raises:
+        Rejected: ORDER_NOT_FOUND: it is none of the account in this market, or was closed too long ago; CLIENT_ID_MISMATCH.
+    """
     market = call.market()
     name = orders.order_name(call.params)
     check_names_agree(call.account, name)
@@ -32,6 +37,7 @@ def open_orders(call: Call) -> Result:
 
 
 def account_status(call: Call) -> Result:
+    """Fees, permissions and balances of the account; with `omitZeroBalances`, without the assets it has none of."""
     return Result(
         replies.account_status(
             call.account,

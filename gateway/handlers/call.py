@@ -57,6 +57,7 @@ class Call:
         return None if self._key is None else self._key.account
 
     def authenticated(self, key: Key) -> None:
+        """Notes the key that the router, or a handler that needs the key of the session, has authenticated."""
         self._key = key
 
     def market(self) -> MarketNumbers:

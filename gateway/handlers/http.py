@@ -52,15 +52,17 @@ class HttpExchange:
     # -- as a Caller
 
     def wants_rate_limits(self, params: Mapping[str, Any]) -> bool:
-        """Over HTTP the limits stand in a header of each answer."""
+        """Over HTTP a header of each answer has the limits."""
         return False
 
     def succeed(self, id_text: str, result: str, rate_limits: str) -> None:
+        """Answers 200. HTTP has no request ids, so `id_text` is not used."""
         self._answer(HTTPStatus.OK, result.encode())
 
     def fail(
         self, id_text: str, reject: Reject, rate_limits: str, *, cancelling: bool, data: dict[str, int] | None = None
     ) -> None:
+        """Answers with the status of the reject, and with Retry-After if `data` says when a limit ends."""
         status, body = replies.http_error(reject, cancelling=cancelling)
         if data is None:
             self._answer(status, body)
@@ -71,6 +73,7 @@ class HttpExchange:
     # -- what only HTTP can get wrong
 
     def not_found(self) -> None:
+        """Nothing is offered under the path."""
         _, body = replies.http_error(Reject(Reason.UNKNOWN_METHOD, (self.http.path[:NAME_CHARACTERS_SHOWN_MAX],)))
         self._answer(HTTPStatus.NOT_FOUND, body)
 

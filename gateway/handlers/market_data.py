@@ -1,4 +1,4 @@
-"""What everybody may ask: ping, time, exchangeInfo, depth."""
+"""What any client may ask: ping, time, exchangeInfo, depth."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from gateway.limits import DEPTH_LEVELS_DEFAULT, DEPTH_LEVELS_MAX
 
 
 def ping(call: Call) -> Result:
+    """Nothing: a client asks whether the gateway answers."""
     return Result("{}")
 
 
 def time(call: Call) -> Result:
+    """The gateway's clock, in the unit that the client wants."""
     return Result(f'{{"serverTime":{call.state.clock.now_us() // call.caller.unit}}}')
 
 
@@ -26,7 +28,11 @@ def exchange_info(call: Call) -> Result:
 
 
 def depth(call: Call) -> Result:
-    """A depth snapshot from the present state of the book mirror."""
+    """A depth snapshot of a market, with `limit` levels a side.
+
+    Raises:
+        Rejected: the market is unknown, or the limit is zero or no number.
+    """
     market = call.market()
     levels = integer_of(call.params, "limit")
     if levels == 0:

@@ -12,6 +12,11 @@ from gateway.view.accounts import Account
 
 
 def place(call: Call) -> PendingCommand:
+    """A new order. If the request is signed, its signature is remembered, so that a copy is refused.
+
+    Raises:
+        Rejected: a parameter is missing or wrong; what depends on the account or the book, the engine decides.
+    """
     markets = call.state.view.projection.markets_by_symbol
     command, response = orders.place_order(call.request, markets, call.account.number)
     signature = call.params.get("signature")
@@ -21,6 +26,11 @@ def place(call: Call) -> PendingCommand:
 
 
 def cancel(call: Call) -> PendingCommand:
+    """Cancels one order, named by its id, by its client id or by both.
+
+    Raises:
+        Rejected: no name is given, or the two mean different orders. Whether the order is open, the engine decides.
+    """
     market = call.market()
     name = orders.order_name(call.params)
     check_names_agree(call.account, name)

@@ -14,6 +14,7 @@ READ, TRADE = Permission.READ, Permission.TRADE
 
 
 def unknown(call: Call) -> Result:
+    """Refuses a method that the venue does not have: always raises Rejected."""
     raise Rejected(Reason.UNKNOWN_METHOD, call.request.method[:NAME_CHARACTERS_SHOWN_MAX])
 
 

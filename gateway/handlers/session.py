@@ -18,11 +18,13 @@ def _session(call: Call) -> Session:
 
 
 def logon(call: Call) -> Result:
+    """Logs the session on with the key of the request, and gives the session's status."""
     _session(call).log_on(call.key, call.state.clock.now_us() // 1000)
     return status(call)
 
 
 def status(call: Call) -> Result:
+    """With which key the session is logged on and since when, and whether it has subscriptions."""
     session = _session(call)
     key = session.key
     return Result(
@@ -55,7 +57,11 @@ def subscriptions(call: Call) -> Result:
 
 
 def subscribe(call: Call) -> Result:
-    """Follows the account of the session's key."""
+    """Follows the account of the session's key.
+
+    Raises:
+        Rejected: LOGON_REQUIRED: no key is logged on; SUBSCRIPTION_ACTIVE; TOO_MANY_SUBSCRIPTIONS.
+    """
     key = _session(call).key
     if key is None:
         raise Rejected(Reason.LOGON_REQUIRED)
@@ -70,7 +76,11 @@ def subscribe_signed(call: Call) -> Result:
 
 
 def unsubscribe(call: Call) -> Result:
-    """Ends one subscription, or all. Needs no signature: the holder of the connection may stop listening."""
+    """Ends one subscription, or all. Needs no signature: the holder of the connection may stop listening.
+
+    Raises:
+        Rejected: SUBSCRIPTION_NOT_ACTIVE: the session has no such subscription.
+    """
     subscriptions = _session(call).subscriptions
     id = integer_of(call.params, "subscriptionId")
     if id is not None and id not in subscriptions:

@@ -101,6 +101,7 @@ class StoreLink(asyncio.Protocol):
             ConnectionError: the connection was lost.
             TimeoutError: no answer came within `STORE_TIMEOUT_S`.
             AnswerRefused: the store refused.
+            TimeoutError: there was no answer within `STORE_TIMEOUT_S`.
         """
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -134,7 +135,8 @@ async def connect(url: str, link: StoreLink) -> None:
     """Connects a link to `unix:///path`, `redis://[user:password@]host:port/db` or `rediss://…`, and signs in.
 
     Raises:
-        OSError: the store cannot be reached, or refuses (as it does while it loads its file).
+        OSError: the store cannot be reached, does not answer within `STORE_TIMEOUT_S`, or refuses (as it does while it loads
+            its file).
     """
     options = parse_url(url)  # type: ignore[no-untyped-call]
     loop = asyncio.get_running_loop()

@@ -53,6 +53,7 @@ class Feeds:
         self._kinds = {name: kind for kind in kinds for name in kind.names}
 
     def add_market(self, market: MarketNumbers) -> None:
+        """Begins an empty book for a market; from now on its streams can be followed."""
         self.books[market.number] = self._books_by_symbol[market.lower_symbol] = BookMirror(market)
 
     # -- what happens, as `order_events.MarketFeeds`
@@ -60,9 +61,11 @@ class Feeds:
     def traded(
         self, market: MarketNumbers, trade_id: int, price_ticks: int, lots: int, buyer_is_maker: bool, time_us: int
     ) -> None:
+        """Sends a trade to those who follow the trades of its market."""
         self.trades.traded(market, trade_id, price_ticks, lots, buyer_is_maker, time_us)
 
     def touched(self, book: BookMirror) -> None:
+        """A book has changed: its best prices are compared when the entry ends."""
         self.tickers.touched(book)
 
     # -- who follows what

@@ -146,6 +146,7 @@ class Projection:
         self.events.moved.setdefault(account, set()).update((definition.base_asset, definition.quote_asset))
 
     def report_cancelled(self, order: Order, event: OrderEvent, entry: EventEntry, execution_id: int) -> None:
+        """Queues the report of an order that a cancel has closed, with the client id of the cancel."""
         client = cancel_client_id(event, entry, order)
         self.report(order, "CANCELED", execution_id, client=client, original_client=order.client)
 

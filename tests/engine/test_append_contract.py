@@ -5,10 +5,10 @@ or after the store has carried them out. What was lost arrives at any later time
 openings included; the store runs full, and is killed and started again; the gateway's process ends, and another one
 starts. An engine executes the journal and answers the gateway.
 
-Each command has a name of its own and a fate that was told. At the end, with every copy delivered once more:
+Each command has a name of its own, and a last answer about it: its fate. At the end, with every copy delivered once more:
 
 - of each producer and incarnation the journal has batches 1, 2, 3, ..., once each, in this order, and the engine executes all;
-- what was confirmed stands in the journal once, what was refused never, what is unknown at most once.
+- what was confirmed is in the journal once, what was refused never, what is unknown at most once.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ FULL, ROOMY = "1mb", "1gb"
 
 
 class Fate(Enum):
-    """What was last told of a command."""
+    """The last answer about a command."""
 
     OPEN = "open"
     CONFIRMED = "confirmed"
@@ -76,7 +76,7 @@ class Fate(Enum):
 
 
 class World:
-    """A store, what was ever sent to it, what was told, and an engine that reads along."""
+    """A store, what was ever sent to it, what it answered, and an engine that reads along."""
 
     def __init__(self, store: StoreProcess, seed: int) -> None:
         self.random = random.Random(seed)
@@ -131,7 +131,7 @@ class World:
         return getattr(self.client, name)
 
     def deliver(self, call: tuple[Any, ...]) -> None:
-        """A copy of what was sent once arrives, on another connection, and nobody waits for the answer."""
+        """A copy of what was sent once arrives, on another connection, and no one waits for the answer."""
         with suppress(redis.ResponseError):
             self.client.execute_command(*call)
 
@@ -285,7 +285,7 @@ class Gateway:
         self.pipeline.lost()
 
     def restart(self) -> None:
-        """The process ends, and its connections with it: nobody in it is told anything. Another one starts."""
+        """The process ends, and its connections with it: no answer reaches it any more. Another one starts."""
         waiting = [command for batch in self.pipeline._waiting.values() for command in batch.commands]
         for command in {id(command): command for command in [*waiting, *self.pipeline._queue]}.values():
             self._tell(command, Fate.UNKNOWN)
@@ -304,7 +304,7 @@ class Gateway:
 
 
 class Operator:
-    """A command line. It is not told about others that work in the same name."""
+    """A command line. It does not know of others that work in the same name."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -363,7 +363,7 @@ def test_every_batch_is_added_once_or_not_at_all_for_longer(store: StoreProcess,
 
 
 def test_a_store_restored_from_an_older_copy_is_refused_by_all_who_knew_more(tmp_path: Path) -> None:
-    """Only who has been told something that the copy lacks can know. Who starts afterwards has the watermark (P5)."""
+    """Only a process that got an answer which the copy lacks can know. One that starts afterwards has the watermark (P5)."""
     store = StoreProcess()
     try:
         world = World(store, seed=1)
@@ -392,7 +392,7 @@ def test_a_store_restored_from_an_older_copy_is_refused_by_all_who_knew_more(tmp
 
         length = world.client.xlen("{jibek}:journal")
         world.gateway.add()
-        world.gateway.turn()  # There is a gap: the connection is closed, and the gateway opens anew.
+        world.gateway.turn()  # There is a gap: the connection is closed, and the gateway opens again.
         for speak in (world.gateway.turn, lambda: operator.append(BatchBuilder()), engine.reconnected):
             with pytest.raises(ChainBroken):
                 speak()

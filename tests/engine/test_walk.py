@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.debug_build import ROOT, TOOLS, install_tools
+from tests.debug_build import ROOT
 
 SEED = int(os.environ.get("JIBEK_SEED", "20261126"))
 REPEAT = f"repeat with: JIBEK_SEED={SEED} python -m pytest tests/engine/test_walk.py"
@@ -128,10 +128,8 @@ def face_class(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("walk")
     (folder / "walk_face.pyx").write_text(FACE)
     (folder / "build.py").write_text(BUILD)
-    install_tools()
     command = [sys.executable, "build.py", "-q", "build_ext", "--inplace", str(ROOT)]
-    environment = {**os.environ, "PYTHONPATH": str(TOOLS)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return load(folder)
 

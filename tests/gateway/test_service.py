@@ -86,13 +86,13 @@ class TestWire:
     def test_many_orders_in_flight_are_all_answered_in_order(self, venue: ServiceVenue) -> None:
         client = venue.trader(**RICH)
         count = 1000
-        sender = threading.Thread(
-            target=lambda: [
-                client.send({"id": id, "method": "order.place",
-                             "params": limit_order("BTCKZT", "BUY", "0.001", "1000000", newOrderRespType="ACK")})
-                for id in range(count)
-            ]
-        )  # fmt: skip
+
+        def send_all() -> None:
+            for id in range(count):
+                order = limit_order("BTCKZT", "BUY", "0.001", "1000000", newOrderRespType="ACK")
+                client.send({"id": id, "method": "order.place", "params": order})
+
+        sender = threading.Thread(target=send_all)
         sender.start()
         replies = [client.receive() for _ in range(count)]
         sender.join()

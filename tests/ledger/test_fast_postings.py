@@ -77,7 +77,7 @@ def test_whatever_an_event_says_both_make_the_same_of_it(events: list[Event], da
 
 
 def test_many_accounts_in_one_entry() -> None:
-    events = [
+    events: list[Event] = [
         OrderEvent(kind=EventKind.DEPOSITED, account=account, asset=asset, amount=account + 1)
         for account in range(900)
         for asset in (1, 2)
@@ -88,6 +88,17 @@ def test_many_accounts_in_one_entry() -> None:
 def test_sums_beyond_64_bits_are_kept() -> None:
     largest = OrderEvent(kind=EventKind.DEPOSITED, account=1, asset=1, amount=2**62 - 1)
     assert_same([largest] * 40)
+
+
+def test_what_does_not_contradict_itself_is_posted_in_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry that the compiled code left to the specification would be the same by itself."""
+    deposit = OrderEvent(kind=EventKind.DEPOSITED, account=1, asset=1, amount=5)
+    events: list[Event] = [trade(Side.BUY), trade(Side.SELL), deposit]
+    expected = postings.post(event_entry(*events))
+    monkeypatch.delattr(fast_postings, "specified_post")
+    assert fast_postings.post(event_entry(*events)) == expected
+    with pytest.raises(NameError, match="specified_post"):
+        fast_postings.post(event_entry(trade(Side.BUY, base_amount=-1)))
 
 
 def test_an_entry_of_nothing_moves_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -35,8 +36,8 @@ def rows(*events: Event) -> list[tuple[str, str, str, str, int]]:
         debit, credit = Account.of(transfer.debit), Account.of(transfer.credit)
         assert debit.asset == credit.asset == transfer.asset
         asset = {KZT: "KZT", BTC: "BTC"}[transfer.asset]
-        names = (NAMES[account.owner, account.kind] for account in (debit, credit))
-        found.append((TransferCode(transfer.code).name, *names, asset, transfer.amount))
+        debited, credited = (NAMES[account.owner, account.kind] for account in (debit, credit))
+        found.append((TransferCode(transfer.code).name, debited, credited, asset, transfer.amount))
     return found
 
 
@@ -44,11 +45,11 @@ def order(kind: EventKind, side: Side, hold_change: int, account: int = ALICE) -
     return OrderEvent(kind=kind, side=side, account=account, base_asset=BTC, quote_asset=KZT, hold_change=hold_change)
 
 
-def trade(side: Side, **changes: int) -> TradeEvent:
+def trade(side: Side, **changes: Any) -> TradeEvent:
     """Alice takes from Bob: 10 BTC units for 500 KZT units, both limit orders, fees 1 and 2."""
     buyer, seller = ({"hold_change": -500}, {"hold_change": -10})
     taker, maker = (buyer, seller) if side == Side.BUY else (seller, buyer)
-    values = {
+    values: dict[str, Any] = {
         "hold_change": taker["hold_change"],
         "maker_hold_change": maker["hold_change"],
         "base_amount": 10,
@@ -120,7 +121,7 @@ def test_a_better_price_gives_the_rest_of_the_hold_back() -> None:
     ],
 )
 def test_a_market_order_pays_from_what_is_available(
-    side: Side, first: tuple[str, ...], second: tuple[str, ...]
+    side: Side, first: tuple[str, str, str, str, int], second: tuple[str, str, str, str, int]
 ) -> None:
     assert rows(trade(side, hold_change=0))[:2] == [first, second]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -282,7 +283,7 @@ def test_a_hold_that_is_left_of_a_done_order_is_named(
 # -- the rule of fees, fill by fill
 
 
-def fill(received: int, fee: int, rate_ppm: int, credit: int, **fields: int) -> TradeEvent:
+def fill(received: int, fee: int, rate_ppm: int, credit: int, **fields: Any) -> TradeEvent:
     """A fill in which order 7 buys, and the maker of order 8 pays nothing."""
     return TradeEvent(
         kind=EventKind.TRADE, side=Side.BUY, order_id=7, maker_order_id=8, base_amount=received, quote_amount=10,

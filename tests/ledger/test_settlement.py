@@ -22,6 +22,7 @@ from engine.process.follower import follow
 from engine.records import BatchBuilder, Command, CommandKind, Side
 from ledger import settlement as settlement_module
 from ledger import store as store_module
+from ledger.postings import post
 from ledger.reports import all_balances
 from ledger.settlement import Settlement, open_ledger
 from ledger.snapshot import take_snapshot
@@ -73,7 +74,7 @@ def test_every_entry_that_moves_money_has_its_transfers(venue: SteppedVenue, cli
     stored = dict(settlement.store.transfers(EntryId(1, 0), settlement.cursor, count=10_000))
     assert len(stored) > 10
     for entry in read_events(client, BEGINNING, count=10_000):
-        assert stored.pop(entry.id, b"") == settlement_module.post(entry.data).transfers
+        assert stored.pop(entry.id, b"") == post(entry.data).transfers
     assert not stored
 
 
@@ -311,7 +312,7 @@ def _stop_at(settlement: Settlement, last: EntryId, stop: StopRequest) -> None:
     """Has the settlement stop once the ledger is at `last`, by its own work or another's."""
     step = settlement.step
 
-    def step_and_look(block_ms: int) -> int:
+    def step_and_look(block_ms: int | None) -> int:
         count = step(None)
         if count == 0 and settlement.store.cursor().id == last:
             stop.set()

@@ -35,10 +35,10 @@ class BusyStore(LedgerStore):
     def __init__(self, client: Store, seed: int) -> None:
         super().__init__(client)
         self.settlement = Settlement(open_ledger(client))
-        self.source = random.Random(seed)
+        self.pick = random.Random(seed)
 
     def go_on(self) -> None:
-        for _ in range(self.source.choice((0, 0, 1, 3))):
+        for _ in range(self.pick.choice((0, 0, 1, 3))):
             self.settlement.step(None)
 
     def scan(self) -> Iterator[tuple[int, int]]:

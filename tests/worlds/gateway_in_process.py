@@ -1,7 +1,7 @@
 """A gateway without sockets, store or clock: Router and Pipeline on top of the reference engine, in one process.
 
 `GatewayInProcess.turn` does what the service and the engine do in one turn: it takes the batch, lets the core execute it, and hands
-the events back. Time stands still until `GatewayInProcess.now_ms` is changed.
+the events back. Time does not pass until `GatewayInProcess.now_ms` is changed.
 """
 
 from __future__ import annotations

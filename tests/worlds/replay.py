@@ -42,7 +42,7 @@ def played_like_the_book(plan: Plan) -> Played:
         if outcome.refusal:
             played.refusals[index] = RequestRefused(-2011, "Unknown order sent.")
         for trade in outcome.trades:
-            # A venue counts trades from its own beginning, and tells the maker first.
+            # A venue counts trades from its own beginning, and reports to the maker first.
             id, terms = 100 + trade.number, (trade.price_ticks, trade.quantity_lots)
             played.fills.append(Fill(id, trade.maker_order_id, True, *terms))
             played.fills.append(Fill(id, trade.taker_order_id, False, *terms))

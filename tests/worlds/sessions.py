@@ -1,4 +1,4 @@
-"""A session without a client, for tests of what stands behind it."""
+"""A session without a client, for tests of the code behind it."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ class NoConnection:
 
 
 def silent_session(**options: Any) -> Session:
-    """A session whose replies nobody reads."""
+    """A session whose replies are not read."""
     return Session(NoConnection(), Usage(), **options)

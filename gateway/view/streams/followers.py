@@ -36,6 +36,7 @@ class Followers:
         self.by_stream: dict[str, dict[Listener, None]] = {}
 
     def of(self, stream: str) -> Iterable[Listener]:
+        """The sessions that follow a stream."""
         return self.by_stream.get(stream, ())
 
     def add(self, stream: str, session: Listener) -> None:
@@ -43,7 +44,7 @@ class Followers:
         self.by_stream.setdefault(stream, {})[session] = None
 
     def remove(self, stream: str, session: Listener) -> bool:
-        """Removes a follower; whether it was the last one."""
+        """Removes a follower. True if it was the last one."""
         followers = self.by_stream.get(stream, {})
         if followers.pop(session, self) is self or followers:
             return False

@@ -28,6 +28,7 @@ class TradeStream:
     def traded(
         self, market: MarketNumbers, trade_id: int, price_ticks: int, lots: int, buyer_is_maker: bool, time_us: int
     ) -> None:
+        """Sends a trade. Cost: its text is written once for each time unit among the followers."""
         self._followers.publish(
             f"{market.lower_symbol}@trade",
             lambda unit: market_data.trade_event(market, trade_id, price_ticks, lots, buyer_is_maker, time_us, unit),

@@ -48,6 +48,7 @@ class UserData:
         return id
 
     def unsubscribe(self, subscription: Subscription) -> None:
+        """Ends a subscription without a word to the client. Cost: O(subscriptions of its account)."""
         del subscription.session.subscriptions[subscription.id]
         subscription.account.subscriptions.remove(subscription)
 
@@ -75,6 +76,7 @@ class UserData:
             self._queued.append((subscription.session, encode_text(user_events.user_event(subscription.id, text))))
 
     def send_queued(self) -> None:
+        """Sends what `queue` has encoded, in that order."""
         if self._queued:
             for session, frame in self._queued:
                 session.send(frame)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def test_a_sealed_secret_opens_again() -> None:
     ],
     ids=["another secret key", "another key id", "a changed byte", "cut off", "empty"],
 )
-def test_what_does_not_belong_does_not_open(secret_key: bytes, key_id: str, change) -> None:
+def test_what_does_not_belong_does_not_open(secret_key: bytes, key_id: str, change: Callable[[bytes], bytes]) -> None:
     with pytest.raises(SecretError) as caught:
         unseal(secret_key, key_id, change(seal(KEY, "key1", b"the secret")))
     assert "the secret" not in str(caught.value).replace("the stored secret", "")

@@ -167,7 +167,7 @@ def test_the_answer_to_an_opening_may_be_lost_too(bench: Bench, is_in: bool) -> 
     batch = bench.next()
     bench.pipeline.lost()
     last_id = EntryId(1, 9) if is_in else EntryId(1, 7)
-    # Incarnation 4 was drawn, and nobody ever heard of it.
+    # Incarnation 4 was drawn, but its answer was lost.
     bench.opened(5, old_incarnation=4, last_number=0, last_id=last_id)
     if is_in:
         assert bench.pipeline.next_batch(0.0, 0) is None

@@ -13,7 +13,7 @@ from tests.worlds.gateway_in_process import GatewayInProcess, InProcessClient
 
 
 class DepthFollower:
-    """A client that keeps a book as the dialect's documentation tells it to (rules of U, u and lastUpdateId)."""
+    """A client that keeps a book by the rules of the dialect's documentation (U, u and lastUpdateId)."""
 
     def __init__(self, rig: GatewayInProcess, stream: str) -> None:
         self.client = rig.client(is_api=False)

@@ -128,7 +128,7 @@ def test_the_projection_is_the_engines_state(seed: int) -> None:
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32))
 def test_the_reports_of_an_account_tell_its_whole_story(seed: int) -> None:
-    """Whoever follows an account's events from the beginning knows its orders and balances without asking."""
+    """A client that follows an account's events from the beginning knows its orders and balances without asking."""
     flow = Flow(seed)
     orders: list[dict[int, str]] = [{} for _ in flow.traders]
     balances: list[dict[str, tuple[str, str]]] = [{} for _ in flow.traders]
@@ -171,7 +171,7 @@ def test_a_second_gateway_that_reads_the_same_events_knows_the_same() -> None:
 
 
 def test_an_epoch_that_skips_ids_skips_those_that_the_gateway_counts() -> None:
-    """After a restore the depth streams and the execution reports go on behind what the lost tail may have told."""
+    """After a restore the depth streams and the execution reports go on behind what the lost tail may have sent."""
     rig = GatewayInProcess()
     trader = rig.trader(**RICH)
     trader.result("userDataStream.subscribe")

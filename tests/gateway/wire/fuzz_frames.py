@@ -147,7 +147,7 @@ def _exchange(rng: random.Random, params: dict[str, Json]) -> None:
 
 
 def _sign(rng: random.Random, params: dict[str, Json], keys: Keys) -> dict[str, Json]:
-    """Signed as it is, wrong as it may be, so that what stands behind the signature is reached."""
+    """Signed as it is, wrong as it may be, so that the code behind the check of the signature is reached."""
     key = rng.choice(keys)
     params = {**params, "apiKey": key.id}
     payload = "&".join(f"{name}={json_text(value)}" for name, value in sorted(params.items()) if name != "signature")
@@ -235,7 +235,7 @@ def _stream(rng: random.Random, keys: Keys) -> Case:
 
 
 def _frames(rng: random.Random, keys: Keys) -> Case:
-    """Frames of any form, sent on a connection of their own that nobody is logged on to."""
+    """Frames of any form, sent on a connection of their own that is not logged on."""
     pieces = [_any_frame(rng) for _ in range(rng.choice((1, 1, 2, 3, 8)))]
     data = bytearray(b"".join(pieces))
     for _ in range(rng.choice((0, 0, 1, 3))):

@@ -7,7 +7,7 @@ After each case
     the gateway lives, and has said nothing of an exception
     the answer is one that is documented: a reply with a code of docs/errors.md, or a close code of its table
     the connection that was not closed answers a ping; one that was closed is replaced, and the new one answers it
-    the case has cost the gateway no more than `CPU_S_MAX` of its own CPU time, which is what tells a hang from a busy machine
+    the case has cost the gateway no more than `CPU_S_MAX` of its own CPU time, which distinguishes a hang from a busy machine
 
 and after every `CASES_PER_LOOK` cases the reference engine, which reads the same journal, has given the same events, and what
 has changed in the venue is exactly what the replies with status 200 say: a refusal has changed nothing.
@@ -54,7 +54,7 @@ class FuzzFailure(AssertionError):
 
 
 class Fuzzer:
-    """Runs the cases of one seed on a venue of its own. `counts` tells how many there were of each kind and outcome."""
+    """Runs the cases of one seed on a venue of its own. `counts` is how many there were of each kind and outcome."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from jibek.client.pipelined import PipelineClient, Reply
-from jibek.client.trading import Credentials, RequestRefused
+from jibek.client.pipelined import PipelineClient
+from jibek.client.trading import Credentials, Reply, RequestRefused
 
 CREDENTIALS = Credentials.hmac("key", "secret")
 Handler = Callable[[ServerConnection], Awaitable[None]]

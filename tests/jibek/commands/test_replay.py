@@ -171,10 +171,9 @@ def test_a_tampered_list_of_trades_fails(
 
 def test_a_refused_order_is_the_first_difference(venue: VenueProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """The accounts get too little money, so the venue refuses what the book takes."""
-    make = replay_venue.make_plan
 
     def with_little_money(*arguments: Any) -> Plan:
-        plan = make(*arguments)
+        plan = make_plan(*arguments)
         for funds in plan.funds:
             funds.base, funds.quote = funds.base // 50, funds.quote // 50
         return plan

@@ -18,7 +18,7 @@ def new_market() -> DemoMarket:
 
 
 class Venue:
-    """Stands in for a connection: records requests, and refuses the one with this number."""
+    """Takes the place of a connection: records requests, and refuses the one with this number."""
 
     def __init__(self, refused: int = 0, code: int = 0) -> None:
         self.requests: list[tuple[str, dict[str, str]]] = []

@@ -70,7 +70,9 @@ def test_a_cancel_names_an_order_that_was_placed_before_it_and_was_not_cancelled
 
 def test_what_rests_cannot_meet_what_trades() -> None:
     flow = Flow(TERMS, "mixed", "ack", "c-", seed=4)
-    traded, bought, sold = [], [], []
+    traded: list[Decimal] = []
+    bought: list[Decimal] = []
+    sold: list[Decimal] = []
     for number in range(1, 4 * BLOCKS + 1):
         params = orjson.loads(flow.request(number, 0))["params"]
         if "price" in params:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -59,7 +60,7 @@ def test_volume_and_value_are_added_up() -> None:
     assert resting == 1
 
 
-def change_fill(trade: int, **changes: int) -> Callable[[ReplayResult], None]:
+def change_fill(trade: int, **changes: Any) -> Callable[[ReplayResult], None]:
     """Both sides of a trade as something else."""
 
     def change(result: ReplayResult) -> None:

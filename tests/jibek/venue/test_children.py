@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jibek.venue.children import CRASH_WINDOW_S, Child, InheritedFds, LogFile
-from tests.worlds.venue import wait_until
+from tests.worlds.processes import wait_until
 
 
 @pytest.fixture

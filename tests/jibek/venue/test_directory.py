@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from engine.journal import Store
+from engine.journal import EntryId, Store
 from engine.records import KeyType
 from jibek.venue.directory import CACHE_FILE, Directory, defines_something, read_directory
 from tests.worlds.venue import VenueProcess
@@ -43,11 +44,12 @@ def test_with_the_cache_it_reads_only_what_is_new(
     running_venue.json("account", "create", "late")
     asked: list[object] = []
     read_events = read_directory.__globals__["read_events"]
-    monkeypatch.setitem(
-        read_directory.__globals__,
-        "read_events",
-        lambda client, cursor, **options: asked.append(cursor) or read_events(client, cursor, **options),
-    )
+
+    def read_and_note(client: Store, cursor: EntryId, **options: Any) -> Any:
+        asked.append(cursor)
+        return read_events(client, cursor, **options)
+
+    monkeypatch.setitem(read_directory.__globals__, "read_events", read_and_note)
     second = read_directory(client, tmp_path)
     assert asked[0] == first.cursor
     assert content(second) == content(read_directory(client, tmp_path / ".."))

@@ -8,9 +8,8 @@ import sys
 
 import pytest
 
-from jibek.venue import processes
 from jibek.venue.processes import cpu_seconds, is_alive, resident_bytes
-from tests.worlds.venue import wait_until
+from tests.worlds.processes import wait_until
 
 NO_PROCESS = 2**22 + 1
 """Above the largest process id of Linux."""
@@ -22,7 +21,7 @@ def source(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     if request.param == "proc" and sys.platform != "linux":
         pytest.skip("needs /proc")
     if request.param == "ps":
-        monkeypatch.setattr(processes.sys, "platform", "darwin")
+        monkeypatch.setattr("jibek.venue.processes.sys.platform", "darwin")
     return str(request.param)
 
 
