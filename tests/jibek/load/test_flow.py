@@ -29,7 +29,7 @@ def test_a_mix_has_its_share_of_orders_and_cancels(mix: str, orders: int, cancel
     flow = Flow(TERMS, mix, "ack", "c-", seed=1)
     methods = Counter(orjson.loads(flow.request(number, 0))["method"] for number in range(1, 201))
     assert methods == Counter({"order.place": orders, "order.cancel": cancels})
-    assert flow.orders == orders
+    assert flow.orders == orders == sum(flow.is_order(number) for number in range(1, 201))
     requests = flow.requests_for(orders)
     assert requests <= 200
     again = Flow(TERMS, mix, "ack", "c-", seed=1)
