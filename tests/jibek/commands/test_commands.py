@@ -70,7 +70,7 @@ FAILURES = [
     ("account key {account} --revoke none",     1, "No such API key"),
     ("account key {account} --type hmac --public-key README.md",    2, "goes with --type ed25519"),
     ("account key {account} --type ed25519 --public-key README.md", 2, "no public key in PEM"),
-    ("account freeze {frozen}",                 1, "frozen"),
+    ("account freeze {frozen}",                 1, "ACCOUNT_FROZEN: The account is frozen. `jibek account unfreeze` lifts it."),
     ("account unfreeze {account}",              1, "not frozen"),
     ("market show NONE",                        1, "No market is named NONE"),
     ("market book NONE",                        1, "Invalid symbol."),
