@@ -177,6 +177,7 @@ def journal_command(data_dir: Path, account: str | None, entry_text: str | None,
         if entry is None:
             transactions = journal(store, owner=owner, limit=limit)
         else:
+            _check_entry(store, entry)
             transactions = [
                 transaction
                 for transaction in journal_of_entry(store, entry)
@@ -188,6 +189,10 @@ def journal_command(data_dir: Path, account: str | None, entry_text: str | None,
         return
     for line in print_style(transactions, names):
         click.echo(line)
+    if not transactions:
+        of_account = "" if account is None else f" of {account}"
+        place = "the ledger" if entry is None else f"entry {entry}"
+        click.echo(f"There are no transfers{of_account} in {place}.", err=True)
 
 
 def _transaction_json(transaction: Transaction, names: Names) -> dict[str, Any]:
@@ -326,4 +331,15 @@ def _entry_id(text: str) -> EntryId:
     try:
         return EntryId.parse(text)
     except ValueError:
-        fail(EXIT_USAGE, f"{text!r} is no entry: an id has the form 1-20.")
+        fail(EXIT_USAGE, f"{text!r} is not an entry: an id has the form 1-20.")
+
+
+def _check_entry(store: LedgerStore, id: EntryId) -> None:
+    """
+    Raises:
+        Failure: exit code 1 if the venue has no such entry, or the ledger has not reached it.
+    """
+    if id > (last := store.cursor().id):
+        fail(EXIT_REFUSED, f"The ledger has no entry {id}: its last one is {last}.")
+    if not store.source.events_at([id]):
+        fail(EXIT_REFUSED, f"The venue has no entry {id}.")

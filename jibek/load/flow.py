@@ -71,7 +71,8 @@ def make_terms(rules: dict[str, Any], price: Decimal | None) -> Terms:
     middle = (middle / tick).to_integral_value(ROUND_DOWN) * tick
     reach = 2 * PRICES * tick
     if not least <= middle - reach <= middle + reach <= most:
-        raise TermsImpossible(f"{rules['symbol']} takes prices from {least} to {most}: {middle} is too near to an end")
+        shown = [_text(each) for each in (least, most, middle if price is None else price)]
+        raise TermsImpossible("{} takes prices from {} to {}: {} is too near to an end".format(rules["symbol"], *shown))
     step = Decimal(lots["stepSize"])
     notional = Decimal(filters["NOTIONAL"]["minNotional"])
     steps = (notional / (middle - reach) / step).to_integral_value(ROUND_UP)

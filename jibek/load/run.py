@@ -171,10 +171,14 @@ class LoadRun:
         schedule = self._begin()
         done: asyncio.Future[Any] = asyncio.gather(*(connection.done for connection in self.connections))
         stopped: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
+        shown_s = time.monotonic()
         try:
             while not done.done() and not stopped.done() and (left_s := self._left_s()) > 0:
                 await asyncio.wait({done, stopped}, timeout=min(show_s, left_s), return_when=asyncio.FIRST_COMPLETED)
-                show(self.result())
+                # A wait may end early, at the end of the load several times in a row.
+                if time.monotonic() - shown_s >= show_s:
+                    show(self.result())
+                    shown_s += show_s
             for connection in self.connections:
                 connection.stop()
             await asyncio.wait({done}, timeout=DRAIN_S)

@@ -181,6 +181,20 @@ def test_the_journal(run: Run) -> None:
     )
 
 
+def test_an_entry_without_transfers_says_so(run: Run) -> None:
+    for words, said in (
+        (["--entry", "1-0"], "There are no transfers in entry 1-0."),
+        (["--entry", "1-0", "--account", "bob"], "There are no transfers of bob in entry 1-0."),
+    ):
+        result = run("journal", *words)
+        assert (good(result), result.stderr) == ("", f"{said}\n")
+
+
+def test_an_empty_journal_says_so(run_unused: Run) -> None:
+    result = run_unused("journal")
+    assert (good(result), result.stderr) == ("", "There are no transfers in the ledger.\n")
+
+
 def test_the_reconciliation(run: Run) -> None:
     lines = good(run("reconcile")).splitlines()
     assert len(lines) == 16
@@ -217,7 +231,9 @@ def test_money_in_and_out_is_in_the_journal_with_who_and_why(run: Run, client: S
     [
         (["balances", "--account", "nobody"], EXIT_REFUSED, "No account is called 'nobody'"),
         (["balances", "--asset", "XXX"], EXIT_REFUSED, "No asset is called 'XXX': there are BTC, ETH, KZT, USDT."),
-        (["journal", "--entry", "one"], EXIT_USAGE, "'one' is no entry"),
+        (["journal", "--entry", "one"], EXIT_USAGE, "'one' is not an entry"),
+        (["journal", "--entry", "9999999-1"], EXIT_REFUSED, "The ledger has no entry 9999999-1: its last one is 1-"),
+        (["journal", "--entry", "0-1"], EXIT_REFUSED, "The venue has no entry 0-1."),
         (["journal", "--limit", "0"], EXIT_USAGE, "--limit"),
         (["deposit", "alice", "1", "BTC"], EXIT_USAGE, "--why"),
         (["deposit", "alice", "1e3", "BTC", "--why", "x"], EXIT_USAGE, "not a plain decimal number"),

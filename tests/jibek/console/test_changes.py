@@ -28,7 +28,7 @@ def test_it_returns_the_entry_and_the_event(venue: SteppedVenue, server: StorePr
 def test_a_refusal_is_a_failure_with_its_sentence(venue: SteppedVenue, server: StoreProcess, client: Store) -> None:
     with EngineThread(venue, server.url):
         execute(client, ADD, b"alice", who="", why="")
-        with pytest.raises(Failure, match="^ACCOUNT_EXISTS: .* exists already") as failure:
+        with pytest.raises(Failure, match=r"^ACCOUNT_EXISTS: .* exists already") as failure:
             execute(client, ADD, b"alice", who="", why="")
     assert failure.value.exit_code == EXIT_REFUSED
 

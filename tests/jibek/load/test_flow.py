@@ -103,5 +103,6 @@ def test_terms_begin_in_the_middle_of_the_range_if_no_price_is_known() -> None:
 
 
 def test_a_price_at_the_end_of_the_range_is_refused() -> None:
-    with pytest.raises(TermsImpossible, match="too near to an end"):
-        make_terms(RULES, Decimal("0.10"))
+    with pytest.raises(TermsImpossible) as refused:
+        make_terms(RULES, Decimal("0.001"))
+    assert str(refused.value) == "BTCUSDT takes prices from 0.01 to 10000000: 0.001 is too near to an end"

@@ -76,6 +76,12 @@ def test_a_run_without_a_limit_ends_when_it_is_stopped() -> None:
     assert shown == sorted(shown)
 
 
+def test_no_more_is_shown_than_one_result_an_interval() -> None:
+    shown: list[LoadResult] = []
+    load(2, Load(in_flight=2, seconds=0.45), show=shown.append, show_s=0.2)
+    assert len(shown) <= 2
+
+
 def test_a_key_that_may_not_trade_ends_it_before_it_begins() -> None:
     with pytest.raises(LoadFailed, match=r"no \(-2014\)"):
         load(2, Load(orders=10), {"account.status": -2014})

@@ -93,12 +93,12 @@ def test_a_malformed_line_is_named_by_its_number(tmp_path: Path, line: str, said
 def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
     heading = ",".join("other" if name == column else name for name in HEADING.split(","))
     path = write(tmp_path, heading, GOOD)
-    with pytest.raises(OrderFlowError, match=f"line 1: the heading names no column '{column}'"):
+    with pytest.raises(OrderFlowError, match=f"line 1: the heading has no column '{column}'"):
         list(read_order_flow(path))
 
 
 def test_an_empty_file_has_no_heading(tmp_path: Path) -> None:
-    with pytest.raises(OrderFlowError, match="line 1: the heading names no column 'id'"):
+    with pytest.raises(OrderFlowError, match="line 1: the heading has no column 'id'"):
         list(read_order_flow(write(tmp_path)))
 
 
