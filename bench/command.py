@@ -43,7 +43,7 @@ def run(
     ]
     if has_baseline:
         help_text = "Compare with the C++ baseline in this folder, which is not part of this repository."
-        options.append(click.Option(["--yardstick"], type=YardstickFolder(), metavar="FOLDER", help=help_text))
+        options.append(click.Option(["--yardstick"], metavar="FOLDER", callback=yardstick_folder, help=help_text))
 
     def measured(as_json: bool, **options: Any) -> int:
         report = measure(**options)
@@ -65,14 +65,16 @@ def run(
         return 1
 
 
-class YardstickFolder(click.ParamType):
-    """The folder of the C++ baseline, with all its files."""
+def yardstick_folder(context: click.Context, parameter: click.Parameter, text: str | None) -> Path | None:
+    """The folder of the C++ baseline, if one is given.
 
-    name = "folder"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        folder = Path(value)
-        for name in YARDSTICK_FILES:
-            if not (folder / name).is_file():
-                self.fail(f"there is no {name} in {folder}", param, ctx)
-        return folder
+    Raises:
+        click.BadParameter: one of its files is missing there.
+    """
+    if text is None:
+        return None
+    folder = Path(text)
+    for name in YARDSTICK_FILES:
+        if not (folder / name).is_file():
+            raise click.BadParameter(f"there is no {name} in {folder}")
+    return folder

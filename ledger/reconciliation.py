@@ -335,7 +335,7 @@ class Walk:
             self._add_up(published)
             self.entries += 1
         if stored and not self.transfer_fault:
-            self.transfer_fault = f"the ledger has transfers for {min(stored)}, which is no entry"
+            self.transfer_fault = f"the ledger has transfers for {min(stored)}, which is not an entry"
 
     def _compare(self, published: PublishedEntry, stored: bytes) -> None:
         """Compares an entry's transfers byte for byte, and adds the stored ones to the sums."""

@@ -24,7 +24,7 @@ EXCERPT_MAX = 200
 
 
 class UnreadableReply(ChainBroken):
-    """The store answered a read with something that is no reply to it."""
+    """The store answered a read with something that is not a reply to it."""
 
 
 def read_call(keys: tuple[str, ...], after: EntryId, *, count: int, block_ms: int | None = None) -> tuple[Any, ...]:
@@ -63,7 +63,7 @@ def parse_journal(entries: Iterable[StreamEntry]) -> list[JournalEntry]:
 
     Raises:
         ChainBroken: an entry has other fields than a journal entry, so no function of the store has written it.
-        UnreadableReply: these are no entries of a stream.
+        UnreadableReply: these are not entries of a stream.
     """
     found = []
     try:
@@ -82,7 +82,7 @@ def parse_events(entries: Iterable[StreamEntry]) -> list[PublishedEntry]:
 
     Raises:
         ChainBroken: an entry has other fields than an event entry, so no function of the store has written it.
-        UnreadableReply: these are no entries of a stream.
+        UnreadableReply: these are not entries of a stream.
     """
     found = []
     try:
@@ -120,7 +120,7 @@ def _only_stream(reply: Any, name: bytes) -> list[StreamEntry]:
 
 
 def _is_nested(entries: Any) -> bool:
-    """Whether the entries are in one more list: then the first thing in them is no entry, whose first thing is its id."""
+    """Whether the entries are in one more list: then the first thing in them is not an entry, whose first thing is its id."""
     return bool(entries) and not (entries[0] and isinstance(entries[0][0], bytes))
 
 
@@ -131,7 +131,7 @@ def _fault(entries: Any, index: int, kind: str) -> ChainBroken:
         id = EntryId.parse(name)
         values = fields.values() if isinstance(fields, dict) else fields[1::2]
         if fields and all(type(value) is bytes for value in values):
-            return ChainBroken(f"{id} is no {kind} entry: it has other fields or values")
+            return ChainBroken(f"{id} in the {kind} stream has other fields or values than an entry")
     except (TypeError, ValueError, LookupError, AttributeError):
         pass
     return UnreadableReply(f"the store answered a read with {_excerpt(entries)}")

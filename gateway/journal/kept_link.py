@@ -20,7 +20,7 @@ class KeptLink:
             again after a while, anything else to give up.
         ready: called when a link is open.
         lost: called when a link that was open is lost.
-        broken: called with what `opened` raised that is no OSError.
+        broken: called with what `opened` raised that is not an OSError.
     """
 
     def __init__(

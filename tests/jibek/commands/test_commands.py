@@ -85,7 +85,7 @@ FAILURES = [
 
 
 def leaves(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:
-    """Every command that is no group, with its words."""
+    """Every command that is not a group, with its words."""
     if not isinstance(command, click.Group):
         yield path, command
         return
