@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import click
 
 from bench.origin import origin
 from bench.yardstick import BaselineFailed
@@ -32,36 +33,48 @@ def run(
         name: the name of its module, with `_` for the `-` of the command.
         has_baseline: whether it can be compared with the C++ baseline; `measure` then takes its folder.
     """
-    parser = argparse.ArgumentParser(prog=f"jibek bench {name.replace('_', '-')}", description=question)
-    parser.add_argument("--smoke", action="store_true", help="a small size that only shows that everything runs")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    if has_baseline:
-        parser.add_argument(
-            "--yardstick", type=yardstick_folder, metavar="FOLDER", help="compare with the C++ baseline in this folder"
-        )
     given = sys.argv[1:] if arguments is None else arguments
-    options = vars(parser.parse_args(given))
-    as_json = options.pop("json")
-    try:
+    command = f"jibek bench {name.replace('_', '-')}"
+    options = [
+        click.Option(
+            ["--smoke"], is_flag=True, help="A small size that shows that it works; its figures mean nothing."
+        ),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
+    ]
+    if has_baseline:
+        help_text = "Compare with the C++ baseline in this folder, which is not part of this repository."
+        options.append(click.Option(["--yardstick"], metavar="FOLDER", callback=yardstick_folder, help=help_text))
+
+    def measured(as_json: bool, **options: Any) -> int:
         report = measure(**options)
+        if as_json:
+            print(json.dumps({**origin(name.replace("_", "-"), given), **report}, indent=2))
+        else:
+            print(render(report))
+        return 0
+
+    settings = {"help_option_names": ["-h", "--help"]}
+    parser = click.Command(command, context_settings=settings, callback=measured, params=list(options), help=question)
+    try:
+        return int(parser.main(given, prog_name=command, standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
     except BaselineFailed as error:
         print(f"bench {name}: {error}", file=sys.stderr)
         return 1
-    if as_json:
-        print(json.dumps({**origin(name.replace("_", "-"), given), **report}, indent=2))
-    else:
-        print(render(report))
-    return 0
 
 
-def yardstick_folder(text: str) -> Path:
-    """The folder of the C++ baseline.
+def yardstick_folder(context: click.Context, parameter: click.Parameter, text: str | None) -> Path | None:
+    """The folder of the C++ baseline, if one is given.
 
     Raises:
-        argparse.ArgumentTypeError: one of its files is missing there.
+        click.BadParameter: one of its files is missing there.
     """
+    if text is None:
+        return None
     folder = Path(text)
     for name in YARDSTICK_FILES:
         if not (folder / name).is_file():
-            raise argparse.ArgumentTypeError(f"there is no {name} in {folder}")
+            raise click.BadParameter(f"there is no {name} in {folder}")
     return folder

@@ -272,7 +272,7 @@ def print_result(found: dict[str, Any]) -> None:
     print_table(columns, rows, footer=footer)
 
 
-@click.command("end-to-end")
+@click.command("end-to-end", context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--smoke", is_flag=True, help="A small size that shows that it works; its figures mean nothing.")
 @json_option
 def end_to_end(smoke: bool, as_json: bool) -> None:

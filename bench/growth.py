@@ -1,4 +1,4 @@
-"""How does an operation of the core grow with the venue?
+"""How does the cost of an operation grow with the venue?
 
     python -m bench.growth [--smoke] [--json]
 
@@ -202,7 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the benchmark."""
     return run(
         "growth",
-        "How does an operation of the core grow with the venue?",
+        "How does the cost of an operation grow with the venue?",
         measure,
         render,
         arguments,

@@ -9,12 +9,12 @@ def import_numpy() -> Any:
     """NumPy, for the calls that take or return its arrays. Everything else works without it.
 
     Raises:
-        ModuleNotFoundError: it is not installed; the message names the extra that brings it.
+        ModuleNotFoundError: it is not installed; the message says how to install it.
     """
     try:
         import numpy
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            "arrays need NumPy: install it with pip install 'jibek[bench]'", name="numpy"
+            "arrays need NumPy: run `make build` in a clone, elsewhere `pip install numpy`", name="numpy"
         ) from None
     return numpy

@@ -168,7 +168,7 @@ class Engine(EngineQuestions):
         Raises:
             UnknownName: there is no such account or market.
             ValueError: you gave neither id, or a client order id that no order can have.
-            TypeError: the order id is no whole number.
+            TypeError: the order id is not a whole number.
 
         Complexity: O(1).
         """
@@ -213,7 +213,7 @@ class Engine(EngineQuestions):
             an event answers, or NO_COMMAND if a command went on after the events of its batch of 256 were full.
 
         Raises:
-            ValueError: this is no array, or its dtype is another one, or it has more dimensions.
+            ValueError: this is not an array, or its dtype is another one, or it has more dimensions.
 
         Complexity: O(1) a command and fill; no Python object is made for any of them.
         """
@@ -242,7 +242,7 @@ class Engine(EngineQuestions):
         """Another engine in the same state; changes to the copy do not affect this engine.
 
         Raises:
-            RuntimeError: the engine keeps no journal; make it with `Engine(journal=True)`.
+            RuntimeError: the engine keeps no journal; create it with `Engine(journal=True)`.
 
         Complexity: O(all commands so far), which the copy executes again.
         """
@@ -262,7 +262,7 @@ class Engine(EngineQuestions):
         on any machine.
 
         Raises:
-            RuntimeError: the engine keeps no journal; make it with `Engine(journal=True)`.
+            RuntimeError: the engine keeps no journal; create it with `Engine(journal=True)`.
 
         Complexity: O(all commands so far).
         """
@@ -299,7 +299,7 @@ class Engine(EngineQuestions):
         """Writes `to_bytes` to a file, all of it or nothing.
 
         Raises:
-            RuntimeError: the engine keeps no journal; make it with `Engine(journal=True)`.
+            RuntimeError: the engine keeps no journal; create it with `Engine(journal=True)`.
             OSError: the file cannot be written; an older file of this name is still there.
         """
         data = self.to_bytes()
@@ -323,7 +323,7 @@ class Engine(EngineQuestions):
 
     def _kept_journal(self) -> list[tuple[int, bytes]]:
         if self._journal is None:
-            raise RuntimeError("this engine keeps no journal: make it with Engine(journal=True) to copy or save it")
+            raise RuntimeError("this engine keeps no journal: create it with Engine(journal=True) to copy or save it")
         return self._journal
 
     @staticmethod

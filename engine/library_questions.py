@@ -126,7 +126,7 @@ class EngineQuestions(EngineVenue):
         Raises:
             UnknownName: there is no such market.
             ValueError: the side is neither of the two, or `levels` is negative.
-            TypeError: `levels` is no whole number.
+            TypeError: `levels` is not a whole number.
 
         Complexity: O(levels in the list).
         """

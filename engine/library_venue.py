@@ -67,7 +67,7 @@ class EngineVenue:
         """The time of the next call, microseconds since 1970 UTC; set it to move time, 0 to 2^63 - 1.
 
         Raises, when it is set:
-            TypeError: this is no whole number.
+            TypeError: this is not a whole number.
             ValueError: this is earlier than the time now, or out of range. Time never runs backwards.
         """
         return self._time_us
@@ -90,7 +90,7 @@ class EngineVenue:
 
         Raises:
             Rejected: INVALID_ASSET_DEFINITION, or ASSET_EXISTS.
-            TypeError: the name is no string, or the scale no whole number.
+            TypeError: the name is not a string, or the scale not a whole number.
         """
         if not 0 <= whole_number(scale, "scale") <= SCALE_MAX:
             raise Rejected(Reason.INVALID_ASSET_DEFINITION)
@@ -108,7 +108,7 @@ class EngineVenue:
 
         Raises:
             VenueError: an entry is missing, unknown or out of range.
-            UnknownName: base or quote is no asset.
+            UnknownName: base or quote is not an asset.
             Rejected: MARKET_EXISTS.
             TypeError: a decimal is a float.
         """
@@ -130,7 +130,7 @@ class EngineVenue:
         Raises:
             UnknownName: there is no such market or account.
             Rejected: INVALID_FEES.
-            TypeError: a fee is no whole number.
+            TypeError: a fee is not a whole number.
         """
         market = self._market(symbol)
         number = HOUSE_ACCOUNT if account is None else self._account(account)

@@ -109,7 +109,7 @@ class Reason(IntEnum):
             "Correct the key."
         ),
     )
-    TOO_MANY_KEYS = 309, "The account has as many API keys as it may have. Revoke one first."
+    TOO_MANY_KEYS = 309, "The account has as many API keys as it can have. Revoke one first."
     INVALID_AMOUNT = (
         310,
         (
@@ -158,12 +158,12 @@ class Reason(IntEnum):
         f"A client order id has at most {CLIENT_ID_BYTES} bytes and no zero byte inside. Choose another one.",
     )
     DUPLICATE_CLIENT_ID = 411, "An open order of this account already has this client order id. Choose another one."
-    TOO_MANY_OPEN_ORDERS = 412, "The account has as many open orders in this market as it may have. Cancel one first."
-    ORDER_ID_IN_USE = 414, "A resting order of this book already has this order id. Choose another one."
+    TOO_MANY_OPEN_ORDERS = 412, "The account has as many open orders in this market as it can have. Cancel one first."
     WOULD_TAKE = (
         413,
         "The order may only rest, and at this price it would trade at once. Choose a price that does not cross the book.",
     )
+    ORDER_ID_IN_USE = 414, "A resting order of this book already has this order id. Choose another one."
 
     # -- 5xx: cancelling an order
     UNKNOWN_ORDER = (

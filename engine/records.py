@@ -40,7 +40,7 @@ from engine.order_types import OrderType as OrderType
 from engine.order_types import TimeInForce as TimeInForce
 
 VERSION = 2
-"""Version of all formats of this module. Nothing was released with version 1, so it is refused by name."""
+"""Version of all formats of this module. Version 1 was never released: the venue refuses it and says so."""
 BATCH_COMMANDS_MAX = 256
 BATCH_BYTES_MAX = 48 * 1024
 EVENTS_MAX = 8_192
@@ -165,7 +165,7 @@ class Disposition(IntEnum):
     STALE = 2
     """A newer incarnation of the same producer has spoken: nothing was executed."""
     MALFORMED = 3
-    """The bytes are no batch of this version: nothing was executed."""
+    """The bytes are not a batch of this version: nothing was executed."""
 
 
 class Side(IntEnum):
@@ -748,7 +748,7 @@ class EngineStop(Exception):
 
 
 class MalformedRecord(ValueError):
-    """The bytes are no record of this version; the text says what is wrong."""
+    """The bytes are not a record of this version; the text says what is wrong."""
 
 
 def pack_parts(*parts: bytes) -> bytes:

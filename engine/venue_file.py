@@ -69,14 +69,18 @@ def load_venue(path: Path | None = None) -> VenueDefinition:
     """Reads a venue.toml; None reads the default venue.
 
     Raises:
-        VenueError: the file cannot be read, or an entry is missing, unknown or out of range.
+        VenueError: the file cannot be read, or an entry is missing, unknown or out of range. The text begins with the path.
     """
     try:
         text = (files("engine") / "default_venue.toml").read_text() if path is None else path.read_text()
-        document = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise VenueError(f"{path}: {error}") from None
-    _refuse_unknown("the file", document, {"assets", "markets"})
+        return _venue(tomllib.loads(text))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, VenueError) as error:
+        raise VenueError(f"{path or 'the default venue'}: {error}") from None
+
+
+def _venue(document: Mapping[str, Any]) -> VenueDefinition:
+    """The venue that the tables of a file define."""
+    _refuse_unknown("the top level", document, {"assets", "markets"})
     assets = [
         _asset(number, name, table) for number, (name, table) in enumerate(document.get("assets", {}).items(), start=1)
     ]
@@ -160,7 +164,7 @@ def _pair(where: str, table: Mapping[str, Any], assets: Mapping[str, Asset]) -> 
     """Base and quote."""
     for role in ("base", "quote"):
         if table[role] not in assets:
-            raise VenueError(f"{where}: {role} names no asset of the file")
+            raise VenueError(f"{where}: {role} is not an asset of the file")
     base, quote = assets[table["base"]], assets[table["quote"]]
     if base is quote:
         raise VenueError(f"{where}: base and quote are the same asset")
@@ -190,4 +194,4 @@ def _refuse_unknown(where: str, table: Any, known: set[str]) -> None:
     if not isinstance(table, dict):
         raise VenueError(f"{where}: must be a table")
     if unknown := sorted(table.keys() - known):
-        raise VenueError(f"{where}: {unknown[0]} is not known; known are {', '.join(sorted(known))}")
+        raise VenueError(f"{where}: {unknown[0]} is not known; the known names are {', '.join(sorted(known))}")

@@ -4,26 +4,35 @@ import asyncio
 import hmac
 import json
 import os
+import sys
 import time
 
 from websockets.asyncio.client import connect
 
+URL = os.getenv("JIBEK_URL", "ws://127.0.0.1:9443/ws-api/v3")
+KEY, SECRET = os.getenv("JIBEK_KEY"), os.getenv("JIBEK_SECRET")
+
 
 async def call(venue, method, **params):
-    params |= {"apiKey": os.environ["JIBEK_KEY"], "timestamp": int(time.time() * 1000)}
+    params |= {"apiKey": KEY, "timestamp": int(time.time() * 1000)}
     payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
-    params["signature"] = hmac.new(os.environ["JIBEK_SECRET"].encode(), payload.encode(), "sha256").hexdigest()
+    params["signature"] = hmac.new(SECRET.encode(), payload.encode(), "sha256").hexdigest()
     await venue.send(json.dumps({"id": method, "method": method, "params": params}))
     print(json.dumps(reply := json.loads(await venue.recv())))
-    return reply["result"]
+    return reply["result"] if reply["status"] == 200 else sys.exit("The venue refused the request.")
 
 
 async def main():
-    async with connect(os.getenv("JIBEK_URL", "ws://127.0.0.1:9443/ws-api/v3") + "?returnRateLimits=false") as venue:
+    async with connect(URL + "?returnRateLimits=false") as venue:
         limit = {"side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "40000000", "quantity": "0.001"}
         order = await call(venue, "order.place", symbol="BTCKZT", **limit)
         await call(venue, "order.status", symbol="BTCKZT", orderId=order["orderId"])
         await call(venue, "order.cancel", symbol="BTCKZT", orderId=order["orderId"])
 
 
-asyncio.run(main())
+if not (KEY and SECRET):
+    sys.exit("Set JIBEK_KEY and JIBEK_SECRET: `jibek account key NAME --type hmac` prints them.")
+try:
+    asyncio.run(main())
+except OSError as error:
+    sys.exit(f"No venue answers at {URL}: {error}")

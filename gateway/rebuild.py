@@ -30,7 +30,7 @@ def prepare(arguments: Arguments, stop: StopRequest, log: logging.Logger) -> Pre
     the stop is requested before. Cost: about 10 µs an event.
 
     Raises:
-        StoreRefused, ChainBroken: what is in the store is no sound venue of this version.
+        StoreRefused, ChainBroken: what is in the store is not a sound venue of this version.
     """
     client = connect(arguments.store)
     source = StoreSource(client)

@@ -70,5 +70,5 @@ def main() -> None:
       jibek account create alice --deposit KZT=500000000 --why "first client"
       jibek ledger reconcile       prove that its books balance
 
-    Exit codes: 0 good, 1 a check failed or was refused, 2 wrong usage, 3 the venue or its store cannot be reached.
+    Exit codes: 0 good, 1 a check failed or the request was refused, 2 wrong usage, 3 the venue or its store cannot be reached.
     """

@@ -9,7 +9,7 @@ kind); its number packs the three:
 | kind | owner | balance | what it is |
 | --- | --- | --- | --- |
 | CLIENT | a client | credits - debits | what the client can use |
-| HOLD | a client, or the house | credits - debits | what open orders have set aside |
+| HOLD | a client, or the house | credits - debits | the holds of open orders |
 | FEE | the house | credits - debits | the venue's own money: the fees it took |
 | CUSTODY | the house | debits - credits | what the venue keeps for all of them |
 | CLEARING | the house | credits - debits | passed through by deposits and withdrawals; zero after every entry |

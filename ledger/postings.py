@@ -8,7 +8,7 @@ again from the events:
 | --- | --- | --- | --- |
 | ORDER_ACCEPTED | HOLD | owner's funds | owner's hold |
 | TRADE | PAYMENT, quote asset | buyer's hold (funds where it held nothing) | seller's funds |
-| | IMPROVEMENT, what the buyer's hold had set aside beyond the price | buyer's hold | buyer's funds |
+| | IMPROVEMENT, what the buyer's hold had beyond the price | buyer's hold | buyer's funds |
 | | DELIVERY, base asset | seller's hold (funds where it held nothing) | buyer's funds |
 | | BUYER_FEE, base asset; SELLER_FEE, quote asset; each only where it is not 0 | receiver's funds | the house's FEE |
 | ORDER_CLOSED | RELEASE | owner's hold | owner's funds |

@@ -4,7 +4,8 @@
 that entry, and walks the chain from its first entry to there. It never looks at the compiled core: what it knows of the
 rules is `ledger.postings` and the fields of the events.
 
-Each check says how many items it looked at, and a check that looked at none fails, but for the one of fees. The walk
+Each check says how many items it looked at. A check that looked at none fails, except the one of fees, or if the venue is
+unused: neither the events, nor the ledger, nor the engine know of any money. Then only the chain must not be empty. The walk
 needs memory for balances and open orders, not for the length of the journal; it takes about 10 µs an event.
 """
 
@@ -81,7 +82,7 @@ class Check(NamedTuple):
     fault: str = ""
     """What is wrong; the first of it where there is much."""
     may_be_empty: bool = False
-    """Whether sound books may have nothing to look at here: there may be no trades yet."""
+    """Whether sound books may have nothing to look at here: there may be no trades, or no money yet."""
 
     @property
     def passed(self) -> bool:
@@ -98,6 +99,8 @@ class Reconciliation(NamedTuple):
     id: EntryId
     """The entry after which everything was compared."""
     checks: list[Check]
+    is_unused: bool = False
+    """Whether nothing was credited yet: there are no transfers, no balances and no open orders."""
 
     @property
     def passed(self) -> bool:
@@ -136,7 +139,16 @@ def reconcile(store: LedgerStore, *, progress: Progress = lambda done, total: No
         check_index(store, walk.index),
         check_engine(counters, len(walk.orders), report, silence),
     ]
-    return Reconciliation(id, checks)
+    is_unused = (
+        walk.is_empty()
+        and not any(counters.values())
+        and not store.transfers(BEGINNING, id, count=1)
+        and report is not None
+        and report.balances == report.open_orders == 0
+    )
+    if is_unused:
+        checks = [checks[0], *(check._replace(may_be_empty=True) for check in checks[1:])]
+    return Reconciliation(id, checks, is_unused)
 
 
 def _ask_engine(store: LedgerStore) -> tuple[EntryId, StateReport | None, str]:
@@ -312,6 +324,10 @@ class Walk:
         except (PostingError, KeyError, struct.error) as error:
             self.fault = f"an entry after the first {self.entries} contradicts the ones before it: {error!r}"
 
+    def is_empty(self) -> bool:
+        """Whether the whole chain moved no money and left no order open."""
+        return not (self.fault or self.transfers or self.transfer_fault or self.changes or self.index or self.orders)
+
     def _take_page(self, page: list[PublishedEntry]) -> None:
         stored = dict(self.store.transfers(page[0].id, page[-1].id, count=len(page)))
         for published in page:
@@ -319,7 +335,7 @@ class Walk:
             self._add_up(published)
             self.entries += 1
         if stored and not self.transfer_fault:
-            self.transfer_fault = f"the ledger has transfers for {min(stored)}, which is no entry"
+            self.transfer_fault = f"the ledger has transfers for {min(stored)}, which is not an entry"
 
     def _compare(self, published: PublishedEntry, stored: bytes) -> None:
         """Compares an entry's transfers byte for byte, and adds the stored ones to the sums."""
@@ -386,15 +402,15 @@ def check_clearing(counters: dict[int, int]) -> Check:
 
 
 def check_holds(counters: dict[int, int], orders: OpenOrders) -> Check:
-    """What is held is what the open orders have set aside, and an order that is done has nothing."""
+    """What is held equals the holds of the open orders, and an order that is done holds nothing."""
     expected = orders.by_slot()
     faults = orders.faults + [
-        f"{_name(slot, AccountKind.HOLD)} holds {held}, its open orders have set aside {expected[slot]}"
+        f"{_name(slot, AccountKind.HOLD)} holds {held}, its open orders hold {expected[slot]}"
         for slot in sorted(counters.keys() | expected.keys())
         if (held := balance(counters.get(slot, 0), AccountKind.HOLD)) != expected[slot]
     ]
     return Check(
-        "holds are what the open orders have set aside", len(counters.keys() | expected.keys()), _first(faults)
+        "held balances equal the holds of the open orders", len(counters.keys() | expected.keys()), _first(faults)
     )
 
 

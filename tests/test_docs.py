@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from gateway.handlers.routes import ROUTES
+from gateway.view.streams.depth import DepthStreams
+from gateway.view.streams.ticker import TickerStream
+from gateway.view.streams.trade import TradeStream
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -42,7 +45,15 @@ def test_the_readme_names_every_method_that_a_client_may_call() -> None:
     readme = (ROOT / "README.md").read_text()
     named = re.search(r"^What clients may send: `([^`]+)` on `/ws-api/v3`", readme, re.MULTILINE)
     assert named is not None
-    assert sorted(named[1].split()) == sorted(ROUTES)
+    assert sorted(named[1].split()) == sorted(ROUTES), "add it to README.md, or remove it there: What clients may send"
+
+
+def test_the_readme_names_every_stream_that_a_client_may_follow() -> None:
+    readme = (ROOT / "README.md").read_text()
+    named = re.search(r"the streams `([^`]+)` on `/ws`", readme)
+    assert named is not None
+    kinds = {f"@{name}" for kind in (TradeStream, TickerStream, DepthStreams) for name in kind.names}
+    assert set(named[1].split()) == kinds, "add it to README.md, or remove it there: What clients may send"
 
 
 def test_the_architecture_gives_a_reason_for_every_dependency() -> None:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.worlds.processes import WAIT_S
 from tests.worlds.venue import VenueProcess
 
@@ -39,6 +41,43 @@ def test_it_places_sees_and_cancels_an_order(running_venue: VenueProcess) -> Non
     ]
 
 
-def test_its_code_is_twenty_lines() -> None:
-    code = EXAMPLE.read_text().split('"""')[2]
-    assert len([line for line in code.splitlines() if line.strip()]) == 20
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({}, "Set JIBEK_KEY and JIBEK_SECRET: `jibek account key NAME --type hmac` prints them."),
+        (
+            {"JIBEK_KEY": "k", "JIBEK_SECRET": "s", "JIBEK_URL": "ws://127.0.0.1:1"},
+            "No venue answers at ws://127.0.0.1:1: ",
+        ),
+    ],
+)
+def test_what_it_lacks_is_said_in_one_sentence(variables: dict[str, str], said: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JIBEK_")}
+    result = subprocess.run(
+        [sys.executable, str(EXAMPLE)],
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(said) and len(result.stderr.splitlines()) == 1
+
+
+def test_a_refusal_ends_it_after_the_reply(running_venue: VenueProcess) -> None:
+    result = subprocess.run(
+        [sys.executable, str(EXAMPLE)],
+        env={
+            **os.environ,
+            "JIBEK_URL": f"ws://127.0.0.1:{running_venue.facts()['port']}/ws-api/v3",
+            "JIBEK_KEY": "unknown",
+            "JIBEK_SECRET": "s",
+        },
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (1, "The venue refused the request.\n")
+    assert json.loads(result.stdout)["status"] == 401

@@ -77,7 +77,7 @@ def _packed(operations: Iterable[Any]) -> bytearray:
 
 
 def _operation_fault(index: int, operation: Any) -> Exception:
-    """Why a tuple is no operation."""
+    """Why a tuple is not an operation."""
     if not isinstance(operation, (tuple, list)):
         return TypeError(f"operation {index} must be a tuple, not {operation!r}")
     if len(operation) != len(OPERATION_FIELDS):

@@ -191,7 +191,7 @@ cdef class Book:
 
     Order ids are 64-bit numbers that the caller chooses, unique among the resting orders. Prices are whole ticks and
     quantities whole lots, both from 1 to 2^62 - 1; any other whole number is refused. A refusal is an event, not an
-    exception. 100.7 or "100" is no whole number: it raises TypeError and is never rounded. After a MemoryError the book may
+    exception. 100.7 or "100" is not a whole number: it raises TypeError and is never rounded. After a MemoryError the book may
     have done a part of the operation. Use a book from one thread at a time.
 
     >>> book = Book()
@@ -236,7 +236,7 @@ cdef class Book:
             does not rest; or REJECTED alone.
 
         Raises:
-            TypeError: an argument is no whole number.
+            TypeError: an argument is not a whole number.
             OverflowError: the order id is not from 0 to 2^64 - 1.
 
         Complexity: O(1), and O(1) for each fill; FOK first looks at each order that it would fill.
@@ -261,7 +261,7 @@ cdef class Book:
             The number of events: ACCEPTED, a TRADE for each fill, EXPIRED for a remainder; or REJECTED alone.
 
         Raises:
-            TypeError: an argument is no whole number.
+            TypeError: an argument is not a whole number.
             OverflowError: the order id is not from 0 to 2^64 - 1.
 
         Complexity: O(1) for each fill.
@@ -279,7 +279,7 @@ cdef class Book:
             1: the event is CANCELLED, or REJECTED with UNKNOWN_ORDER if no such order rests.
 
         Raises:
-            TypeError: the order id is no whole number.
+            TypeError: the order id is not a whole number.
             OverflowError: the order id is not from 0 to 2^64 - 1.
 
         Complexity: O(1).
@@ -302,7 +302,7 @@ cdef class Book:
             nothing changes and the only event is REJECTED.
 
         Raises:
-            TypeError: an argument is no whole number.
+            TypeError: an argument is not a whole number.
             OverflowError: an order id is not from 0 to 2^64 - 1.
 
         Complexity: O(1), and O(1) for each fill.
@@ -322,7 +322,7 @@ cdef class Book:
             more than that.
 
         Raises:
-            TypeError: an argument is no whole number.
+            TypeError: an argument is not a whole number.
             OverflowError: the order id is not from 0 to 2^64 - 1.
 
         Complexity: O(1).
@@ -379,7 +379,7 @@ cdef class Book:
             operation that an event answers. The array is yours: its memory is used again only after you drop it.
 
         Raises:
-            TypeError: it is no array, or a field is not of whole numbers.
+            TypeError: it is not an array, or a field is not of whole numbers.
             ValueError: the fields are not those of `operation_dtype()`, or the array has not one dimension.
             OverflowError: a number does not fit its field; numbers are never cut.
 
@@ -399,7 +399,7 @@ cdef class Book:
             An EventBlock, a sequence of BookEvent whose memory holds records as EVENT_FIELDS has them, 48 bytes each.
 
         Raises:
-            TypeError: it is no buffer.
+            TypeError: it is not a buffer.
             ValueError: the buffer is not a whole number of records, not contiguous, or one of items of another size.
         """
         cdef Py_buffer view
@@ -456,7 +456,7 @@ cdef class Book:
         return self.state.arena.live
 
     def __contains__(self, order_id):
-        """Whether an order of that id rests. Raises TypeError if the id is no whole number. Cost: O(1)."""
+        """Whether an order of that id rests. Raises TypeError if the id is not a whole number. Cost: O(1)."""
         return self._find(order_id) != 0
 
     def __iter__(self):
@@ -473,7 +473,7 @@ cdef class Book:
         """The resting order of that id as RestingOrder; None if there is none.
 
         Raises:
-            TypeError: the order id is no whole number.
+            TypeError: the order id is not a whole number.
 
         Complexity: O(1).
         """
@@ -491,7 +491,7 @@ cdef class Book:
             A list of RestingOrder; empty if none rests there.
 
         Raises:
-            TypeError: an argument is no whole number.
+            TypeError: an argument is not a whole number.
             ValueError: the side is neither of the two.
 
         Complexity: O(orders in the list).
@@ -523,7 +523,7 @@ cdef class Book:
             A list of DepthLevel.
 
         Raises:
-            TypeError: an argument is no whole number.
+            TypeError: an argument is not a whole number.
             ValueError: the side is neither of the two, or `levels` is negative.
 
         Complexity: O(levels in the list).
@@ -542,7 +542,7 @@ cdef class Book:
         """The lots that rest on a side at a price; 0 if none do.
 
         Raises:
-            TypeError: an argument is no whole number.
+            TypeError: an argument is not a whole number.
             ValueError: the side is neither of the two.
 
         Complexity: O(1).
@@ -555,7 +555,7 @@ cdef class Book:
         """What is filled before a resting order at its price, as QueuePlace; None if there is no such order.
 
         Raises:
-            TypeError: the order id is no whole number.
+            TypeError: the order id is not a whole number.
 
         Complexity: O(orders ahead).
         """
@@ -627,7 +627,7 @@ cdef class Book:
             data: the result of `to_bytes`, as bytes or any contiguous buffer.
 
         Raises:
-            TypeError: it is no buffer.
+            TypeError: it is not a buffer.
             ValueError: `to_bytes` did not write these bytes, or no book can have that state.
         """
         cdef Book book = Book()

@@ -2,7 +2,7 @@
 
 **Structure.** Each side has its prices in a tree (`engine/book/price_tree.pxd`). A level has the first and the last order of
 an intrusive doubly linked queue, and the sum of their remaining lots. Orders live in an arena, which the ladders of one
-owner share, and have 28-bit handles. Handle 0 is no order; its node takes the writes that would otherwise need a test for
+owner share, and have 28-bit handles. Handle 0 is not an order; its node takes the writes that would otherwise need a test for
 "no neighbour". Freed handles are used again, last freed first, while they are in the processor's cache.
 
 **Cost.** Add, remove, fill, best price, first order: O(1), plus the cost of the tree for a new price. An arena with many

@@ -216,7 +216,7 @@ cdef class Core:
 
         Args:
             time_us: the store's stamp of the entry, microseconds since 1970 UTC. Time never runs backwards.
-            batch: the entry's batch. Bytes that are no batch give an entry without events and change nothing but
+            batch: the entry's batch. Bytes that are not a batch give an entry without events and change nothing but
                 the time.
 
         Raises:
@@ -412,7 +412,7 @@ cdef class Core:
     def find_order(self, uint32_t account_number, uint32_t market_number, uint64_t order_id, bytes client_id not None):
         """The open order that an ORDER_CANCEL of these fields would cancel, as `open_orders` has it; None where it has none.
 
-        You name it by its id, or if that is 0 by its client id as a record has it; all zero is no client id. Cost: O(1).
+        You name it by its id, or if that is 0 by its client id as a record has it; all zero is not a client id. Cost: O(1).
         """
         cdef const char* id = PyBytes_AS_STRING(client_id)
         cdef uint32_t handle, hash

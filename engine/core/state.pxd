@@ -240,7 +240,7 @@ cdef inline bint exchange_init(Exchange* exchange, uint64_t client_id_seed) noex
     exchange.venue_state = MARKET_STATE_TRADING
     if not room_grow(&exchange.account_market_room, 0, RECORDS_MIN * sizeof(AccountMarket)):
         return False
-    # Handle 0 is no record: it means every account in no market.
+    # Handle 0 is not a record: it means every account in no market.
     exchange.account_markets = <AccountMarket*>exchange.account_market_room.memory
     memset(exchange.account_markets, 0, sizeof(AccountMarket))
     exchange.account_market_count = 1

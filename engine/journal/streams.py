@@ -56,7 +56,7 @@ def parse_journal(entries: Iterable[StreamEntry]) -> list[JournalEntry]:
 
     Raises:
         ChainBroken: an entry has other fields than a journal entry, so no function of the store has written it.
-        UnreadableReply: these are no entries of a stream.
+        UnreadableReply: these are not entries of a stream.
     """
     found = []
     try:
@@ -75,7 +75,7 @@ def parse_events(entries: Iterable[StreamEntry]) -> list[PublishedEntry]:
 
     Raises:
         ChainBroken: an entry has other fields than an event entry, so no function of the store has written it.
-        UnreadableReply: these are no entries of a stream.
+        UnreadableReply: these are not entries of a stream.
     """
     found = []
     try:
@@ -113,7 +113,7 @@ def _only_stream(reply: Any, name: bytes) -> list[StreamEntry]:
 
 
 def _is_nested(entries: Any) -> bool:
-    """Whether the entries are in one more list: then the first thing in them is no entry, whose first thing is its id."""
+    """Whether the entries are in one more list: then the first thing in them is not an entry, whose first thing is its id."""
     return bool(entries) and not (entries[0] and isinstance(entries[0][0], bytes))
 
 
@@ -124,7 +124,7 @@ def _fault(entries: Any, index: int, kind: str) -> ChainBroken:
         id = EntryId.parse(name)
         values = fields.values() if isinstance(fields, dict) else fields[1::2]
         if fields and all(type(value) is bytes for value in values):
-            return ChainBroken(f"{id} is no {kind} entry: it has other fields or values")
+            return ChainBroken(f"{id} in the {kind} stream has other fields or values than an entry")
     except (TypeError, ValueError, LookupError, AttributeError):
         pass
     return UnreadableReply(f"the store answered a read with {excerpt(entries)}")

@@ -102,8 +102,9 @@ def _raise_overdue(*_: object) -> None:
 
 
 def report_ready(**facts: object) -> None:
-    """Reports to the supervisor that this process is ready: one line of JSON on standard output."""
-    print(json.dumps({"ready": True, **facts}), flush=True)
+    """Reports to the supervisor that this process is ready: one line of JSON on standard output, which ends up in its log."""
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    print(json.dumps({"time": moment, "ready": True, **facts}), flush=True)
 
 
 def _end_with_parent(fd: int) -> None:

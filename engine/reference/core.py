@@ -68,7 +68,7 @@ class Core:
 
         Args:
             time_us: the store's stamp of the entry, microseconds since 1970 UTC. Time never runs backwards.
-            batch: the entry's batch. Bytes that are no batch give an entry without events and change nothing but
+            batch: the entry's batch. Bytes that are not a batch give an entry without events and change nothing but
                 the time.
 
         Raises:

@@ -3,8 +3,8 @@
 A buy with a limit holds price × quantity of the quote asset, a sell its quantity of the base asset. A fill at a better price
 releases the difference at once. An order without a limit holds nothing and pays from what is available.
 
-A fee is taken from the amount received, in whole smallest units. What rounding up takes too much at one fill is the order's
-credit at the next, so the fees of an order are the exact sum rounded up once, however many fills it has.
+A fee is taken from the amount received, in whole smallest units. Any excess from rounding one fill is credited to the
+order's next fill, so the fees of an order are the exact sum rounded up once, however many fills it has.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ UNSUPPORTED_PARAMETERS = {
 def place_order(request: Request, markets: Mapping[str, MarketNumbers], account: int) -> tuple[bytes, str]:
     """The command of an order.place, and the kind of reply that is wanted: ACK, RESULT or FULL.
 
-    Parameters that the dialect does not know are ignored; known ones that the venue does not offer are refused by name.
+    Parameters that the dialect does not know are ignored; if the venue does not offer one that is known, it refuses the order and names it.
 
     Raises:
         Rejected: the order is not well formed; the first fault is named.

@@ -89,7 +89,7 @@ def check_names(raw: bytes, names: int) -> None:
 
 
 class Unreadable(Exception):
-    """A frame is no request. Its reply carries `reject` under `id_text`."""
+    """A frame is not a request. Its reply carries `reject` under `id_text`."""
 
     def __init__(self, id_text: str, reject: Reject) -> None:
         super().__init__(id_text, reject)

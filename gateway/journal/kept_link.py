@@ -25,7 +25,7 @@ class KeptLink:
             again after a while, anything else to give up.
         ready: called when a link is open.
         lost: called when a link that was open is lost.
-        broken: called with what `opened` raised that is no OSError, or what the taker of an answer raised.
+        broken: called with what `opened` raised that is not an OSError, or what the taker of an answer raised.
     """
 
     def __init__(

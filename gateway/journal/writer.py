@@ -88,7 +88,7 @@ class JournalWriter:
         self._send_next()
 
     def _refused(self, text: str) -> None:
-        """Judges an answer that is no id: the batch was not added, unless it is THERE."""
+        """Judges an answer that is not an id: the batch was not added, unless it is THERE."""
         code, _, detail = text.partition(" ")
         if code == "THERE":
             self._added(answered_id(detail))

@@ -27,8 +27,8 @@ A refused request changes nothing. The reply has an HTTP status, an error code a
 
 In the tables `{}` is where the text names something, mostly a parameter. Stream connections wrap the same code and text as
 `{"error": …, "id": …}`. Plain HTTP answers with them and puts the status in its first line. A refused cancel has code -2011 where a
-refused order has -2010. The number and the name are the venue's own: you find them in its events, in the output of `jibek`
-and in its logs.
+refused order has -2010. The number and the name are the venue's own, and no client sees them: the number is in the venue's events, and
+`jibek` prints the name when the venue refuses a command.
 
 The connection stays open after each of these. The venue closes it only if you break the WebSocket protocol or pass one of its
 bounds:

@@ -93,7 +93,7 @@ class Feeds:
             self._kinds[kind].started(self._books_by_symbol[symbol], kind)
 
     def unfollow(self, session: Listener, stream: str) -> None:
-        """Ends a subscription; one that is not held is no error."""
+        """Ends a subscription; one that is not held is not an error."""
         session.streams.pop(stream, None)
         if session not in self.followers.of(stream):
             return

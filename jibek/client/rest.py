@@ -28,7 +28,18 @@ def fetch(url: str, **query: str) -> Any:
     except urllib.error.HTTPError as error:
         fail(EXIT_REFUSED, _message_of(error))
     except (OSError, ValueError) as error:
-        fail(EXIT_UNREACHABLE, f"The gateway does not answer ({error}): see `jibek status`.")
+        place = urllib.parse.urlsplit(url).netloc
+        fail(
+            EXIT_UNREACHABLE,
+            f"The gateway at {place} does not answer ({_why(error)}). If it runs here, see `jibek status`.",
+        )
+
+
+def _why(error: OSError | ValueError) -> str:
+    """Why no answer came, without the number of the error and the classes around it."""
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
+    return text if isinstance(error, OSError) else f"the answer is not JSON: {text}"
 
 
 def _message_of(error: urllib.error.HTTPError) -> str:

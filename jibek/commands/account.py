@@ -69,9 +69,11 @@ def parse_deposit(text: str, listing: Listing) -> tuple[Asset, int]:
     """The asset and the amount, in smallest units, of an `ASSET=AMOUNT`.
 
     Raises:
-        click.UsageError: the venue has no such asset, or the amount is no decimal of its scale.
+        click.UsageError: the text has another form, the venue has no such asset, or the amount is not a decimal of its scale.
     """
-    name, _, amount = text.partition("=")
+    name, equals, amount = text.partition("=")
+    if not equals:
+        raise click.UsageError(f"{text!r}: write ASSET=AMOUNT, such as BTC=10.")
     asset = listing.asset_by_name.get(name)
     if asset is None:
         raise click.UsageError(f"{text!r}: the venue has no asset {name!r}; it has {', '.join(listing.asset_by_name)}.")
@@ -262,7 +264,7 @@ def _print_key(result: dict[str, Any]) -> None:
         elif isinstance(value, list):
             click.echo(f"{title:12} {', '.join(value)}")
         else:
-            click.echo(f"{title:12}" + ("\n" if "\n" in value else " ") + value.rstrip())
+            click.echo(f"{title}\n{value.rstrip()}" if "\n" in value else f"{title:12} {value}")
 
 
 def read_public_key(path: Path) -> bytes:
@@ -278,7 +280,7 @@ def read_public_key(path: Path) -> bytes:
     try:
         loaded = load_pem_public_key(path.read_bytes())
     except (ValueError, UnsupportedAlgorithm, OSError):
-        raise click.UsageError(f"{path} holds no public key in PEM.") from None
+        raise click.UsageError(f"{path} does not hold a public key in PEM.") from None
     if not isinstance(loaded, Ed25519PublicKey):
         raise click.UsageError(f"{path} holds a public key that is not ed25519.")
     return loaded.public_bytes_raw()

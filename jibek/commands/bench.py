@@ -90,7 +90,10 @@ def add_benchmark(name: str, benchmark: Benchmark) -> None:
     @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
     def run(arguments: tuple[str, ...]) -> None:
         if benchmark.needs_numpy and importlib.util.find_spec("numpy") is None:
-            fail(EXIT_REFUSED, f"jibek bench {name} needs NumPy: install it with `pip install 'jibek[bench]'`.")
+            fail(
+                EXIT_REFUSED,
+                f"jibek bench {name} needs NumPy: run `make build` in a clone, elsewhere `pip install numpy`.",
+            )
         command = [sys.executable, "-P", "-m", f"bench.{name.replace('-', '_')}", *arguments]
         sys.exit(subprocess.run(command, check=False).returncode)
 

@@ -33,7 +33,7 @@ def demo(seconds: float | None, data_dir: Path | None, port: int | None, engine:
     Market makers and takers trade four markets over WebSockets, each with an account and a key of its own. At the end,
     or on Ctrl-C, the ledger catches up, and the demo prints the trial balance and each check of the reconciliation.
 
-    Exit codes: 0 every check passed and something was traded, 1 not so.
+    Exit codes: 0 every check passed and something was traded, 1 otherwise.
 
     \b
       jibek demo

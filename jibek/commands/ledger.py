@@ -80,7 +80,7 @@ def opened(data_dir: Path) -> Iterator[LedgerStore]:
 def balances(data_dir: Path, account: str | None, asset_name: str | None, nonzero: bool, as_json: bool) -> None:
     """Show the balances of all accounts, or of one.
 
-    Available is what the account can use, held is set aside for its open orders.
+    Available is what the account can use, held is what its open orders hold.
 
     \b
       jibek ledger balances --nonzero
@@ -127,8 +127,8 @@ def _balance_json(row: BalanceRow, names: Names) -> dict[str, str]:
 def trial_balance_command(data_dir: Path, asset_name: str | None, as_json: bool) -> None:
     """Check that debits equal credits in every asset.
 
-    It prints the sums over all accounts of each kind. The exit code is 1 if debits and credits differ, or if no account
-    was ever used.
+    It prints the sums over all accounts of each kind. The exit code is 1 if debits and credits differ, or if the ledger has
+    transfers and no balances. A venue where nothing was credited yet has nothing to balance, and passes.
 
     \b
       jibek ledger trial-balance
@@ -136,14 +136,19 @@ def trial_balance_command(data_dir: Path, asset_name: str | None, as_json: bool)
     """
     with opened(data_dir) as store:
         snapshot = take_snapshot(store)
+        is_unused = not snapshot.counters and not store.last_transfers(count=1)
         names = store.names(())
     rows = _of_asset(trial_balance(snapshot), names, asset_name)
     if as_json:
-        print_json(trial_balance_json(snapshot.id, rows, names))
-    else:
+        print_json(trial_balance_json(snapshot.id, rows, names, is_unused=is_unused))
+    elif is_unused:
+        click.echo("Nothing has been credited yet, so there is nothing to balance.")
+    elif rows:
         print_trial_balance(snapshot.id, rows, names)
-    if not rows:
-        fail(EXIT_REFUSED, "No account was ever used: there is nothing to balance.")
+    if not snapshot.counters and not is_unused:
+        fail(EXIT_REFUSED, "The ledger has transfers, but no balances: run `jibek ledger reconcile`.")
+    if not rows and not is_unused:
+        fail(EXIT_REFUSED, f"No account was ever credited with {asset_name}: there is nothing to balance.")
     if unbalanced := [names.asset(total.asset).name for total in trial_totals(rows) if not total.is_balanced()]:
         fail(EXIT_REFUSED, f"Debits and credits differ in {', '.join(unbalanced)}: run `jibek ledger reconcile`.")
 
@@ -172,6 +177,7 @@ def journal_command(data_dir: Path, account: str | None, entry_text: str | None,
         if entry is None:
             transactions = journal(store, owner=owner, limit=limit)
         else:
+            _check_entry(store, entry)
             transactions = [
                 transaction
                 for transaction in journal_of_entry(store, entry)
@@ -183,6 +189,10 @@ def journal_command(data_dir: Path, account: str | None, entry_text: str | None,
         return
     for line in print_style(transactions, names):
         click.echo(line)
+    if not transactions:
+        of_account = "" if account is None else f" of {account}"
+        place = "the ledger" if entry is None else f"entry {entry}"
+        click.echo(f"There are no transfers{of_account} in {place}.", err=True)
 
 
 def _transaction_json(transaction: Transaction, names: Names) -> dict[str, Any]:
@@ -210,7 +220,8 @@ def _transaction_json(transaction: Transaction, names: Names) -> dict[str, Any]:
 def reconcile_command(data_dir: Path, as_json: bool) -> None:
     """Compute the ledger again from the events, and compare.
 
-    It prints each check with the number of items it looked at. The exit code is 1 if one fails.
+    It prints each check with the number of items it looked at. The exit code is 1 if one fails; a check that looked at
+    nothing fails too, unless nothing was credited on this venue yet.
 
     \b
       jibek ledger reconcile
@@ -320,4 +331,15 @@ def _entry_id(text: str) -> EntryId:
     try:
         return EntryId.parse(text)
     except ValueError:
-        fail(EXIT_USAGE, f"{text!r} is no entry: an id has the form 1-20.")
+        fail(EXIT_USAGE, f"{text!r} is not an entry: an id has the form 1-20.")
+
+
+def _check_entry(store: LedgerStore, id: EntryId) -> None:
+    """
+    Raises:
+        Failure: exit code 1 if the venue has no such entry, or the ledger has not reached it.
+    """
+    if id > (last := store.cursor().id):
+        fail(EXIT_REFUSED, f"The ledger has no entry {id}: its last one is {last}.")
+    if not store.source.events_at([id]):
+        fail(EXIT_REFUSED, f"The venue has no entry {id}.")

@@ -89,12 +89,18 @@ def load(
     time at which the request was due. At the end all open orders are cancelled.
 
     \b
-      trade    pairs of orders that fill each other
+      trade    pairs of orders at one price that fill each other
       cancel   orders that rest for a while and are cancelled
       mixed    both
 
-    Exit codes: 0 every request got its reply, 1 a connection or a reply was lost, 2 wrong usage, 3 the venue cannot be
-    reached.
+    With several clients, orders of one pair may also fill those of another; then there are fewer fills than pairs, and
+    the orders that are left over are cancelled at the end.
+
+    The load leaves its accounts in the venue, with their keys, deposits and trades; they cannot be deleted. To keep a
+    venue clean, use --up, which loads a venue of its own. With --url the load uses the account of the key.
+
+    The rates count orders that the venue accepted. Exit codes: 0 every request got its reply, 1 a connection or a reply
+    was lost or every order was refused, 2 wrong usage, 3 the venue cannot be reached.
 
     \b
       jibek load --up
@@ -119,6 +125,9 @@ def load(
         result = report.result
         if result.failures or result.unknown:
             fail(EXIT_REFUSED, f"The load was cut off: {', '.join(sorted(set(result.failures))) or 'no reply'}.")
+        if result.orders and not result.orders_accepted:
+            [(reason, _)] = result.refusals.most_common(1)
+            fail(EXIT_REFUSED, f"Every order was refused: {reason}")
 
 
 def parse_price(text: str | None) -> Decimal | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from engine.listing import Market
+from engine.listing import Listing, Market
 from engine.records import Command, CommandKind, MarketState
 from jibek.client.rest import fetch
 from jibek.console.changes import execute
@@ -182,4 +182,11 @@ def _set_state(
     if as_json:
         print_json({"market": symbol, "state": state.name.lower()})
     else:
-        click.echo(f"{symbol or 'The venue'} is {state.name.lower()}.")
+        still = [] if symbol or state == MarketState.HALTED else halted_markets(directory.listing)
+        rest = f"; still halted: {', '.join(still)}" if still else ""
+        click.echo(f"{symbol or 'The venue'} is {state.name.lower()}{rest}.")
+
+
+def halted_markets(listing: Listing) -> list[str]:
+    """The symbols of the markets that are halted on their own, whatever the state of the venue."""
+    return [market.symbol for market in listing.markets.values() if market.state == MarketState.HALTED]

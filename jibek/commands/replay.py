@@ -56,7 +56,8 @@ def replay(
     WebSocket connection in file order, signed by several new accounts. Then `engine.Book` executes the same commands:
     every trade must be the same. At the end all open orders are cancelled and the ledger is reconciled.
 
-    The market's book must be empty at the beginning.
+    The market's book must be empty at the beginning. The accounts stay in the venue, with their keys, deposits and
+    trades; use --up to keep a venue clean.
 
     Exit codes: 0 every trade and every check is right, 1 one is wrong or the file cannot be replayed, 2 wrong usage,
     3 the venue cannot be reached.

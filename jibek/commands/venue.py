@@ -209,7 +209,7 @@ def _print_status(found: dict[str, Any]) -> None:
     print_table(columns, rows, title=f"Venue on {found['data']}, {found['engine']} engine, {found['urls']['ws_api']}")
     click.echo()
     columns = [Column("part"), Column("last entry", right=True), Column("entries behind", right=True)]
-    rows = [[each["name"], each["id"], str(each["lag_entries"])] for each in found["positions"]]
+    rows = [[each["name"], each["id"], str(each["lag_entries"])] for each in found["offsets"]]
     store = found["store"]
     footer = f"The store holds {_megabytes(store['memory_bytes'])} of {_megabytes(store['memory_bytes_max'])}."
     print_table(columns, rows, footer=footer)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
+
 from engine.journal import EntryId
 from jibek.console.output import Column, print_table
 from ledger.accounts import AccountKind
@@ -39,12 +41,13 @@ def print_trial_balance(id: EntryId, rows: list[TrialRow], names: Names) -> None
     print_table(titles, lines, title="Trial balance", footer=f"after entry {id}")
 
 
-def trial_balance_json(id: EntryId, rows: list[TrialRow], names: Names) -> dict[str, Any]:
-    """The trial balance as JSON."""
+def trial_balance_json(id: EntryId, rows: list[TrialRow], names: Names, *, is_unused: bool = False) -> dict[str, Any]:
+    """The trial balance as JSON. Without rows it is balanced only if the venue is unused."""
     totals = trial_totals(rows)
     return {
         "id": str(id),
-        "balanced": bool(totals) and all(total.is_balanced() for total in totals),
+        "balanced": (bool(totals) or is_unused) and all(total.is_balanced() for total in totals),
+        "unused": is_unused,
         "rows": [
             {
                 "asset": names.asset(row.asset).name,
@@ -59,13 +62,16 @@ def trial_balance_json(id: EntryId, rows: list[TrialRow], names: Names) -> dict[
 
 
 def print_reconciliation(result: Reconciliation) -> None:
-    """Prints each check with how many items it looked at."""
+    """Prints each check with how many items it looked at. For an unused venue the checks that looked at none are left out."""
     columns = [Column("check"), Column("looked at", right=True), Column("result"), Column("")]
     rows = [
         [check.name, f"{check.looked_at:,}", "pass" if check.passed else "FAIL", check.detail]
         for check in result.checks
+        if check.looked_at or not result.is_unused
     ]
     print_table(columns, rows, title="Reconciliation", footer=f"after entry {result.id}")
+    if result.is_unused:
+        click.echo("Nothing has been credited yet, so there is nothing to reconcile.")
 
 
 def reconciliation_json(result: Reconciliation) -> dict[str, Any]:
@@ -73,6 +79,7 @@ def reconciliation_json(result: Reconciliation) -> dict[str, Any]:
     return {
         "id": str(result.id),
         "passed": result.passed,
+        "unused": result.is_unused,
         "checks": [
             {"name": check.name, "looked_at": check.looked_at, "passed": check.passed, "detail": check.detail}
             for check in result.checks

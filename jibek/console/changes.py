@@ -8,6 +8,15 @@ from engine.reasons import Reason
 from engine.records import BatchBuilder, Command, Event, EventKind
 from jibek.console.failure import fail, store_errors
 
+OPERATOR_TEXTS = {
+    Reason.ACCOUNT_FROZEN: "The account is frozen. `jibek account unfreeze` lifts it.",
+    Reason.INSUFFICIENT_FUNDS: (
+        "The account has not enough available funds. See `jibek ledger balances`, and withdraw at most what is available."
+    ),
+    Reason.TOO_MANY_KEYS: "The account has as many API keys as it can have. Revoke one with `jibek account key --revoke`.",
+}
+"""What an operator can do, where the text of the reason advises a client."""
+
 
 def execute(client: Store, command: Command, *parts: bytes, who: str, why: str) -> tuple[EntryId, Event]:
     """Has the engine execute one command; returns its entry in the journal and the event that answers it.
@@ -26,9 +35,10 @@ def execute(client: Store, command: Command, *parts: bytes, who: str, why: str) 
 
 
 def reason_text(number: int) -> str:
-    """The sentence for people of a refusal.
+    """The name of a refusal, what it means, and what the operator can do.
 
     >>> reason_text(202)
-    'No such market. See `jibek market list`.'
+    'UNKNOWN_MARKET: No such market. See `jibek market list`.'
     """
-    return next(reason.text for reason in Reason if reason == number)
+    reason = Reason(number)
+    return f"{reason.name}: {OPERATOR_TEXTS.get(reason, reason.text)}"

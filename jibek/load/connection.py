@@ -68,6 +68,8 @@ class LoadConnection(asyncio.Protocol):
     ) -> None:
         self.requests = 0
         """How many have left; also the number of the last one."""
+        self.refused: list[int] = []
+        """The numbers of the requests that the venue refused."""
         self.requests_max: int = sys.maxsize
         """The number of the last one that may leave."""
         self.failure: str = ""
@@ -93,8 +95,13 @@ class LoadConnection(asyncio.Protocol):
 
     @property
     def open_requests(self) -> int:
-        """Requests without a reply."""
+        """How many requests have no reply yet."""
         return len(self._sent_us)
+
+    @property
+    def open_numbers(self) -> list[int]:
+        """The numbers of the requests that have no reply yet."""
+        return list(self._sent_us)
 
     # -- opening and asking
 
@@ -230,6 +237,7 @@ class LoadConnection(asyncio.Protocol):
                 self._asked.set_result(reply)
             elif (since_us := self._sent_us.pop(reply.get("id"), None)) is not None:
                 self._statistics.latencies.record(time_us - since_us)
+                self.refused.append(reply["id"])
                 error = reply["error"]
                 self._statistics.refusals[f"{error['msg']} ({error['code']})"] += 1
                 return 1

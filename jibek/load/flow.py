@@ -5,9 +5,12 @@ signature are filled in when a request leaves, so that the client costs little a
 
 | mix | a block of requests | what happens to them |
 | --- | --- | --- |
-| trade | buy at a price, sell at the same price | each order is filled, one trade for two orders |
+| trade | buy at a price, sell at the same price | they fill each other: one trade for two orders |
 | cancel | an order away from the market, the cancel of an earlier one | every order rests for a while and is cancelled |
 | mixed | both blocks | three orders and a cancel for each trade |
+
+Each client draws its own prices. So orders of one client may also fill those of another, at another pair's price; then some
+orders of both rest until an order at their price comes, or until the end, and there are fewer trades.
 
 No request depends on a reply: an order that will be cancelled never trades, and its client id names it.
 """
@@ -68,7 +71,8 @@ def make_terms(rules: dict[str, Any], price: Decimal | None) -> Terms:
     middle = (middle / tick).to_integral_value(ROUND_DOWN) * tick
     reach = 2 * PRICES * tick
     if not least <= middle - reach <= middle + reach <= most:
-        raise TermsImpossible(f"{rules['symbol']} takes prices from {least} to {most}: {middle} is too near to an end")
+        shown = [_text(each) for each in (least, most, middle if price is None else price)]
+        raise TermsImpossible("{} takes prices from {} to {}: {} is too near to an end".format(rules["symbol"], *shown))
     step = Decimal(lots["stepSize"])
     notional = Decimal(filters["NOTIONAL"]["minNotional"])
     steps = (notional / (middle - reach) / step).to_integral_value(ROUND_UP)
@@ -116,12 +120,16 @@ class Flow:
             return step.frame % (number, name, time_ms)
         return step.frame % (number, name, time_ms, self._sign(step.payload % (name, time_ms)).encode())
 
+    def is_order(self, number: int) -> bool:
+        """Whether the request of this number, from 1, places an order."""
+        return self._step(number).is_order
+
     def requests_for(self, orders: int) -> int:
         """How many requests, from the first, place so many orders."""
         number = 0
         while orders > 0:
             number += 1
-            orders -= self._step(number).is_order
+            orders -= self.is_order(number)
         return number
 
     def _step(self, number: int) -> Step:

@@ -43,7 +43,8 @@ class LoadReport:
 
 
 def orders_per_second(result: LoadResult) -> float:
-    return result.orders / result.seconds if result.seconds else 0.0
+    """Accepted orders a second."""
+    return result.orders_accepted / result.seconds if result.seconds else 0.0
 
 
 def latency_json(latencies: Histogram) -> dict[str, int]:
@@ -63,7 +64,9 @@ def load_report_json(report: LoadReport) -> dict[str, Any]:
         "rate": report.rate,
         "seconds": round(result.seconds, 3),
         "orders": result.orders,
+        "orders_accepted": result.orders_accepted,
         "cancels": result.cancels,
+        "cancels_accepted": result.cancels_accepted,
         "fills": report.fills,
         "refusals": dict(result.refusals.most_common()),
         "unknown": result.unknown,
@@ -85,9 +88,11 @@ def print_load_report(report: LoadReport) -> None:
     requests = result.orders + result.cancels
     fills = "unknown, as the replies of --url do not show them" if report.fills is None else f"{report.fills:,}"
     click.echo(
-        f"{counted(result.orders, 'order')} and {counted(result.cancels, 'cancel')} in {result.seconds:.2f} s on {report.market}: "
-        f"{orders_per_second(result):,.0f} orders a second; fills: {fills}."
+        f"{counted(result.orders_accepted, 'order')} and {counted(result.cancels_accepted, 'cancel')} accepted"
+        f" in {result.seconds:.2f} s on {report.market}: {orders_per_second(result):,.0f} orders a second; fills: {fills}."
     )
+    if refused := result.refusals.total():
+        click.echo(f"{counted(refused, 'request')} of {requests:,} {'was' if refused == 1 else 'were'} refused.")
     if result.unknown:
         click.echo(f"{counted(result.unknown, 'request')} never got a reply: their outcome is unknown.")
     click.echo()
@@ -119,10 +124,9 @@ def print_load_report(report: LoadReport) -> None:
 def progress_line(result: LoadResult) -> str:
     """The result so far, as one line of plain text."""
     latency = result.latencies
-    refused = sum(result.refusals.values())
     return (
-        f"{result.seconds:.0f} s: {counted(result.orders, 'order')}, {orders_per_second(result):,.0f} a second; "
-        f"{result.cancels:,} cancels; {refused:,} refused; "
+        f"{result.seconds:.0f} s: {counted(result.orders_accepted, 'order')}, {orders_per_second(result):,.0f} a second; "
+        f"{counted(result.cancels_accepted, 'cancel')}; {result.refusals.total():,} refused; "
         f"p50 {latency.quantile_us(0.5) / 1000:.2f} ms, p99 {latency.quantile_us(0.99) / 1000:.2f} ms"
     )
 
@@ -134,10 +138,10 @@ def progress_table(result: LoadResult) -> Table:
 
     drawn = Table(box=SIMPLE_HEAD, caption=progress_line(result), caption_justify="left")
     cells = {
-        "orders": f"{result.orders:,}",
+        "orders": f"{result.orders_accepted:,}",
         "orders/s": f"{orders_per_second(result):,.0f}",
-        "cancels": f"{result.cancels:,}",
-        "refused": f"{sum(result.refusals.values()):,}",
+        "cancels": f"{result.cancels_accepted:,}",
+        "refused": f"{result.refusals.total():,}",
         **{name: f"{result.latencies.quantile_us(share) / 1000:.2f} ms" for name, share in QUANTILES},
         "max": f"{result.latencies.largest_us / 1000:.2f} ms",
     }

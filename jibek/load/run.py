@@ -69,7 +69,12 @@ class LoadResult:
     """From the first request to the last reply."""
     generator_cpu_s: float = 0.0
     orders: int = 0
+    """Orders that were sent."""
     cancels: int = 0
+    """Cancels that were sent."""
+    orders_accepted: int = 0
+    """Orders that the venue took; neither those it refused nor those without a reply."""
+    cancels_accepted: int = 0
     unknown: int = 0
     """Requests that never got a reply."""
     latencies: Histogram = field(default_factory=Histogram)
@@ -166,10 +171,14 @@ class LoadRun:
         schedule = self._begin()
         done: asyncio.Future[Any] = asyncio.gather(*(connection.done for connection in self.connections))
         stopped: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
+        shown_s = time.monotonic()
         try:
             while not done.done() and not stopped.done() and (left_s := self._left_s()) > 0:
                 await asyncio.wait({done, stopped}, timeout=min(show_s, left_s), return_when=asyncio.FIRST_COMPLETED)
-                show(self.result())
+                # A wait may end early, at the end of the load several times in a row.
+                if time.monotonic() - shown_s >= show_s:
+                    show(self.result())
+                    shown_s += show_s
             for connection in self.connections:
                 connection.stop()
             await asyncio.wait({done}, timeout=DRAIN_S)
@@ -183,12 +192,20 @@ class LoadRun:
         """The result so far, or in the end."""
         requests = sum(connection.requests for connection in self.connections)
         orders = sum(flow.orders for flow in self._flows)
+        # Few requests are refused or open, so counting these costs less than counting the accepted ones.
+        missed = missed_orders = 0
+        for flow, connection in zip(self._flows, self.connections, strict=True):
+            numbers = connection.refused + connection.open_numbers
+            missed += len(numbers)
+            missed_orders += sum(flow.is_order(number) for number in numbers)
         cpu_s = self._cpu_s if self._cpu_s >= 0 else self._cpu_s + time.process_time()
         return LoadResult(
             seconds=max(0, self._statistics.last_reply_us - self._began_us) / 1e6,
             generator_cpu_s=cpu_s,
             orders=orders,
             cancels=requests - orders,
+            orders_accepted=orders - missed_orders,
+            cancels_accepted=requests - orders - (missed - missed_orders),
             unknown=sum(connection.open_requests for connection in self.connections),
             latencies=self._statistics.latencies,
             refusals=self._statistics.refusals,

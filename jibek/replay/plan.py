@@ -77,7 +77,7 @@ class Plan:
     dispositions: Counter[RowDisposition] = field(default_factory=Counter)
     """Their sum is the number of rows."""
     rounded: int = 0
-    """Orders whose volume was no whole number of lots and was rounded down."""
+    """Orders whose volume was not a whole number of lots and was rounded down."""
     funds: list[Funds] = field(default_factory=list)
     """By account."""
     first_ms: int = 0

@@ -57,7 +57,7 @@ class Row(NamedTuple):
 
 
 class OrderFlowError(ValueError):
-    """The file is no recorded order flow; the text names the line and what is wrong there."""
+    """The file is not recorded order flow; the text names the line and what is wrong there."""
 
 
 def read_order_flow(path: Path) -> Iterator[Row]:
@@ -97,7 +97,9 @@ def read_rows(lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
     heading = next(reader, [])
     missing = [name for name in COLUMNS if name not in heading]
     if missing:
-        raise OrderFlowError(f"line 1: the heading names no column {missing[0]!r}; needed are {', '.join(COLUMNS)}")
+        raise OrderFlowError(
+            f"line 1: the heading has no column {missing[0]!r}; it needs the columns {', '.join(COLUMNS)}"
+        )
     places = [heading.index(name) for name in COLUMNS]
     for fields in reader:
         if len(fields) != len(heading):

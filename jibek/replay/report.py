@@ -101,7 +101,8 @@ def print_replay_report(report: ReplayReport) -> None:
     for disposition in RowDisposition:
         if plan.dispositions[disposition]:
             click.echo(f"{plan.dispositions[disposition]:10,}  {disposition.value}")
-    click.echo(f"{plan.rounded:10,}  of the orders had a volume that was rounded down to the lot")
+    if plan.rounded:
+        click.echo(f"{plan.rounded:10,}  of the orders had a volume that was rounded down to the lot")
     click.echo()
     click.echo(
         f"{counted(plan.orders, 'order')} and {counted(plan.cancels, 'cancel')} of {counted(len(report.accounts), 'account')} in "
@@ -109,8 +110,10 @@ def print_replay_report(report: ReplayReport) -> None:
         "recorded"
     )
     for answer, count in report.refusals.most_common():
-        click.echo(f"{count:10,}  times the answer was: {answer}")
-    click.echo(f"{report.resting:10,}  orders rested at the end and were cancelled")
+        click.echo(f"{count:10,}  {'time' if count == 1 else 'times'} the answer was: {answer}")
+    if report.resting:
+        rested = "order rested at the end and was" if report.resting == 1 else "orders rested at the end and were"
+        click.echo(f"{report.resting:10,}  {rested} cancelled")
     click.echo()
     print_totals(report)
     click.echo()

@@ -23,7 +23,7 @@ def read_status(address: VenueAddress, client: Store) -> dict[str, Any]:
         "engine": address.engine,
         "urls": address.urls,
         "processes": processes(address),
-        "positions": [
+        "offsets": [
             {"name": offset.name, "id": str(offset.id), "lag_entries": offset.lag_entries}
             for offset in read_offsets(client)
         ],

@@ -448,7 +448,7 @@ MISTAKES: dict[str, tuple[Callable[[Engine], object], type[Exception], str]] = {
     "time: float": (lambda engine: setattr(engine, "time_us", 1.5), TypeError, "time_us must be a whole number, not 1.5"),
     "time: back": (lambda engine: setattr(engine, "time_us", -1), ValueError, "time never runs backwards"),
     "time: large": (lambda engine: setattr(engine, "time_us", 2**63), ValueError, "to 2^63 - 1"),
-    "copy": (lambda engine: engine.copy(), RuntimeError, r"make it with Engine(journal=True)"),
+    "copy": (lambda engine: engine.copy(), RuntimeError, r"create it with Engine(journal=True)"),
     "pickle": (lambda engine: pickle.dumps(engine), RuntimeError, "journal=True"),
     "save": (lambda engine: engine.save("/nowhere/at/all"), RuntimeError, "journal=True"),
 }  # fmt: skip

@@ -186,9 +186,9 @@ def test_one_call_reads_one_stream_or_several() -> None:
 )
 def test_an_entry_of_other_fields_breaks_the_chain(fields: Any) -> None:
     """A reader stops in good order, as at any entry that was changed."""
-    with pytest.raises(ChainBroken, match="1-2 is no journal entry"):
+    with pytest.raises(ChainBroken, match="1-2 in the journal stream has other fields"):
         parse_journal([(b"1-2", fields)])
-    with pytest.raises(ChainBroken, match="1-2 is no event entry"):
+    with pytest.raises(ChainBroken, match="1-2 in the event stream has other fields"):
         parse_events([(b"1-2", fields)])
 
 

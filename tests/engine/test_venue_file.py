@@ -42,12 +42,16 @@ def test_the_default_venue_lists_four_markets() -> None:
         ('tick = "1000"', "", "tick is missing"),
         ('lot = "0.00001"', 'lot = "0.000000001"', "more than 8 decimals"),
         ('price_max = "1000000000"', 'price_max = "1000000500"', "in steps of 1000"),
-        ('base = "BTC"', 'base = "DOGE"', "base names no asset"),
+        ('base = "BTC"', 'base = "DOGE"', "base is not an asset"),
         ('quote = "KZT"', 'quote = "BTC"', "the same asset"),
         ('quantity_max = "1000"', 'quantity_max = "1000"\nnotional_min = "0.5"', "below 100 smallest units"),
         ('quantity_max = "1000"', 'quantity_max = "100000000000"', "below 2^62"),
         ('quantity_max = "1000"', 'quantity_max = "1000"\nmaker_fee_ppm = 100001', "whole number from 0 to 100000"),
-        ('quantity_max = "1000"', 'quantity_max = "1000"\ncolour = 1', "colour is not known"),
+        (
+            'quantity_max = "1000"',
+            'quantity_max = "1000"\ncolour = 1',
+            "colour is not known; the known names are base, ",
+        ),
         ("scale = 2", "scale = 9", "scale must be a whole number"),
         ("scale = 2", "scale = true", "scale must be a whole number"),
         ("[markets.BTCKZT]", "[markets.btckzt]", "1 to 20 characters A-Z 0-9"),
@@ -56,8 +60,16 @@ def test_the_default_venue_lists_four_markets() -> None:
 )
 def test_a_file_that_cannot_be_used_is_refused_by_name(tmp_path: Path, old: str, new: str, says: str) -> None:
     assert old in MARKET
-    with pytest.raises(VenueError, match=says.replace("^", r"\^")):
+    with pytest.raises(VenueError, match=says.replace("^", r"\^")) as refused:
         load(tmp_path, MARKET.replace(old, new, 1))
+    assert str(refused.value).startswith(f"{tmp_path / 'venue.toml'}: ")
+
+
+def test_an_unknown_table_is_refused_with_the_name_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(VenueError) as refused:
+        load(tmp_path, f"{MARKET}\n[fees]\nmaker = 1")
+    path = tmp_path / "venue.toml"
+    assert str(refused.value) == f"{path}: the top level: fees is not known; the known names are assets, markets"
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ SUMS = "stored balances equal the sum of the stored transfers"
 DOUBLE_ENTRY = "debits equal credits, per asset"
 NEGATIVES = "no balance is negative"
 CLEARING = "clearing accounts are zero"
-HOLDS = "holds are what the open orders have set aside"
+HOLDS = "held balances equal the holds of the open orders"
 CUSTODY = "custody is deposits less withdrawals, and what clients, holds and fees own"
 FEES = "fee accounts equal the fees in the trades"
 FEE_RULE = "fees follow from rates and credits"
@@ -75,13 +75,6 @@ def test_sound_books_pass_every_check(traded: LedgerStore, venue: SteppedVenue) 
     assert all(check.looked_at > 0 and not check.detail for check in result.checks)
     assert steps[-1][0] == result.checks[0].looked_at == result.id.sequence + 1
     assert venue.core.open_order_count, "orders are open"
-
-
-def test_an_empty_venue_has_nothing_to_look_at(client: Store, venue: SteppedVenue, server: StoreProcess) -> None:
-    with EngineThread(venue, server.url), SettlementThread(settle_all(client)):
-        result = reconcile(LedgerStore(server.client()))
-    assert not result.passed
-    assert {check.detail for check in result.checks if not check.passed} == {"there was nothing to look at"}
 
 
 def test_an_engine_that_gives_no_answer_fails_its_check_alone(
@@ -169,6 +162,11 @@ def delete_an_event(client: Store) -> None:
     client.xdel(EVENTS_KEY, "1-12")
 
 
+def delete_the_first_event(client: Store) -> None:
+    [(id, _)] = client.xrange(EVENTS_KEY, count=1)
+    client.xdel(EVENTS_KEY, id)
+
+
 def rename_somebody(client: Store) -> None:
     client.hset(NAMES_KEY, "account:1", "mallory")
 
@@ -211,6 +209,43 @@ def test_what_was_tampered_with_is_found(
     result = reconcile(traded)
     assert failed(result) == must_fail, result
     assert all(check.detail for check in result.checks if not check.passed)
+
+
+# -- a venue where nothing was credited yet
+
+
+@pytest.fixture
+def unused(venue: SteppedVenue, client: Store, server: StoreProcess) -> Iterator[LedgerStore]:
+    """A venue with an account that was never credited, its engine and its settlement at work."""
+    venue.add_account("alice")
+    with EngineThread(venue, server.url), SettlementThread(settle_all(client)):
+        yield LedgerStore(server.client())
+
+
+def test_an_unused_venue_passes_with_its_chain_walked(unused: LedgerStore) -> None:
+    result = reconcile(unused)
+    assert result.passed and result.is_unused, result
+    assert {check.name for check in result.checks if check.looked_at} == {CHAIN, NAMES}
+    assert not any(check.may_be_empty for check in result.checks if check.name == CHAIN)
+
+
+def invent_transfers(client: Store) -> None:
+    client.xadd(TRANSFERS_KEY, {"t": pack_transfers([])}, id=b"1-0")
+
+
+@pytest.mark.parametrize("tamper", [gift, invent_transfers, rename_somebody, delete_the_first_event])
+def test_an_unused_venue_that_was_tampered_with_fails(unused: LedgerStore, tamper: Callable[[Store], None]) -> None:
+    tamper(unused.client)
+    result = reconcile(unused)
+    assert not result.passed, result
+
+
+def test_a_check_that_looked_at_nothing_fails_on_a_venue_that_was_used(traded: LedgerStore) -> None:
+    traded.client.delete(BALANCES_KEY, TRANSFERS_KEY)
+    result = reconcile(traded)
+    assert not result.is_unused
+    details = {check.name: check.detail for check in result.checks if not check.passed}
+    assert details[DOUBLE_ENTRY] == details[NEGATIVES] == details[CLEARING] == "there was nothing to look at"
 
 
 # -- an engine that does wrong: the chain is whole, and the ledger has what the events say

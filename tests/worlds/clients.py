@@ -111,7 +111,7 @@ class Client(RequestClient):
         return json.loads(self.socket.recv(timeout=timeout_s))
 
     def event(self, timeout_s: float = ANSWER_WAIT_S) -> Any:
-        """The next message that is no reply."""
+        """The next message that is not a reply."""
         return self.events.pop(0) if self.events else self.receive(timeout_s)
 
     def ask(self, method: str, **params: Any) -> Any:

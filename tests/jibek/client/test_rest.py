@@ -51,7 +51,7 @@ def test_the_query_is_encoded(url: str) -> None:
     [
         ("/refused", EXIT_REFUSED, "Invalid symbol."),
         ("/proxy", EXIT_REFUSED, "502"),
-        ("/nonsense", EXIT_UNREACHABLE, "The gateway does not answer"),
+        ("/nonsense", EXIT_UNREACHABLE, "the answer is not JSON"),
     ],
 )
 def test_what_is_no_result_is_a_failure(url: str, path: str, exit_code: int, text: str) -> None:
@@ -63,6 +63,10 @@ def test_what_is_no_result_is_a_failure(url: str, path: str, exit_code: int, tex
 def test_a_gateway_that_is_away_cannot_be_reached() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        with pytest.raises(Failure, match="The gateway does not answer") as failure:
-            fetch(f"http://127.0.0.1:{unused.getsockname()[1]}/good")
+        place = f"127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(Failure) as failure:
+            fetch(f"http://{place}/good")
     assert failure.value.exit_code == EXIT_UNREACHABLE
+    assert failure.value.message == (
+        f"The gateway at {place} does not answer (Connection refused). If it runs here, see `jibek status`."
+    )

@@ -61,7 +61,8 @@ FAILURES = [
     ("account show nobody",                     1, "No account is named nobody"),
     ("account create {account}",                1, "exists already"),
     ("account create UPPER",                    1, "account name has 1 to 32 characters"),
-    ("account create x --deposit BTC",          2, "is not a plain decimal number"),
+    ("account create x --deposit BTC",          2, "'BTC': write ASSET=AMOUNT, such as BTC=10."),
+    ("account create x --deposit BTC:10",       2, "'BTC:10': write ASSET=AMOUNT, such as BTC=10."),
     ("account create x --deposit BTC=1e3",      2, "is not a plain decimal number"),
     ("account create x --deposit XYZ=1",        2, "no asset 'XYZ'"),
     ("account create x --deposit KZT=0.001",    2, "more than 2 decimals"),
@@ -69,8 +70,8 @@ FAILURES = [
     ("account key {account} --type rsa",        2, "'rsa' is not one of"),
     ("account key {account} --revoke none",     1, "No such API key"),
     ("account key {account} --type hmac --public-key README.md",    2, "goes with --type ed25519"),
-    ("account key {account} --type ed25519 --public-key README.md", 2, "no public key in PEM"),
-    ("account freeze {frozen}",                 1, "frozen"),
+    ("account key {account} --type ed25519 --public-key README.md", 2, "does not hold a public key in PEM"),
+    ("account freeze {frozen}",                 1, "ACCOUNT_FROZEN: The account is frozen. `jibek account unfreeze` lifts it."),
     ("account unfreeze {account}",              1, "not frozen"),
     ("market show NONE",                        1, "No market is named NONE"),
     ("market book NONE",                        1, "Invalid symbol."),
@@ -84,7 +85,7 @@ FAILURES = [
 
 
 def leaves(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:
-    """Every command that is no group, with its words."""
+    """Every command that is not a group, with its words."""
     if not isinstance(command, click.Group):
         yield path, command
         return
@@ -215,6 +216,23 @@ def test_who_and_why_stand_in_the_account(running_venue: VenueProcess) -> None:
     running_venue.json("account", "create", name, "--who", "aigerim", "--why", "first client")
     shown = running_venue.json("account", "show", name)
     assert (shown["opened_by"], shown["why"]) == ("aigerim", "first client")
+
+
+def test_a_market_that_is_still_halted_is_named_when_the_venue_resumes(running_venue: VenueProcess) -> None:
+    jibek(running_venue, "market halt ETHKZT")
+    try:
+        jibek(running_venue, "market halt --all")
+        result = jibek(running_venue, "market resume --all")
+        assert result.stdout == "The venue is trading; still halted: ETHKZT.\n"
+    finally:
+        assert jibek(running_venue, "market resume ETHKZT").stdout == "ETHKZT is trading.\n"
+    assert jibek(running_venue, "market resume --all").stdout == "The venue is trading.\n"
+
+
+def test_no_line_of_a_key_ends_in_a_space(running_venue: VenueProcess, accounts: dict[str, str]) -> None:
+    lines = jibek(running_venue, f"account key {accounts['account']} --type ed25519").stdout.splitlines()
+    assert "private_key" in lines
+    assert [line for line in lines if line != line.rstrip()] == []
 
 
 def test_a_halted_venue_says_so(running_venue: VenueProcess) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,28 @@ from tests.worlds.store import StoreProcess
 Run = Callable[..., Result]
 
 
+@contextmanager
+def ledger_runner(venue: SteppedVenue, server: StoreProcess, data_dir: Path) -> Iterator[Run]:
+    """Runs `jibek ledger` commands against a venue as it is, its engine and its settlement at work."""
+    address = {
+        "pid": os.getpid(),
+        "store": server.url,
+        "host": "127.0.0.1",
+        "port": 1,
+        "services": {},
+        "engine": "reference",
+    }
+    (data_dir / "venue.json").write_text(json.dumps(address))
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(ledger, [*arguments, "--data", str(data_dir)])
+
+    with EngineThread(venue, server.url), SettlementThread(settle_all(venue.client)):
+        yield run
+
+
 @pytest.fixture
-def run(venue: SteppedVenue, client: Store, server: StoreProcess, tmp_path: Path) -> Iterator[Run]:
+def run(venue: SteppedVenue, server: StoreProcess, tmp_path: Path) -> Iterator[Run]:
     """Runs a `jibek ledger` command against a venue where Alice has bought 0.5 BTC of Bob's 1 BTC."""
     alice = venue.add_account("alice", KZT=60_000_000_00)
     bob = venue.add_account("bob", BTC=100_000_000)
@@ -40,20 +61,14 @@ def run(venue: SteppedVenue, client: Store, server: StoreProcess, tmp_path: Path
         builder = BatchBuilder()
         builder.add(command)
         venue.execute(builder)
-    address = {
-        "pid": os.getpid(),
-        "store": server.url,
-        "host": "127.0.0.1",
-        "port": 1,
-        "services": {},
-        "engine": "reference",
-    }
-    (tmp_path / "venue.json").write_text(json.dumps(address))
+    with ledger_runner(venue, server, tmp_path) as run:
+        yield run
 
-    def run(*arguments: str) -> Result:
-        return CliRunner().invoke(ledger, [*arguments, "--data", str(tmp_path)])
 
-    with EngineThread(venue, server.url), SettlementThread(settle_all(client)):
+@pytest.fixture
+def run_unused(venue: SteppedVenue, server: StoreProcess, tmp_path: Path) -> Iterator[Run]:
+    """Runs a `jibek ledger` command against a venue where nothing was credited yet."""
+    with ledger_runner(venue, server, tmp_path) as run:
         yield run
 
 
@@ -124,6 +139,30 @@ def test_a_trial_balance_that_does_not_balance_fails(run: Run, client: Store) ->
     assert result.stderr == "Debits and credits differ in BTC: run `jibek ledger reconcile`.\n"
 
 
+def test_a_trial_balance_without_the_balances_of_its_transfers_fails(run: Run, client: Store) -> None:
+    client.delete(BALANCES_KEY)
+    result = run("trial-balance")
+    assert result.exit_code == EXIT_REFUSED
+    assert result.stderr == "The ledger has transfers, but no balances: run `jibek ledger reconcile`.\n"
+
+
+def test_a_trial_balance_of_an_asset_that_no_account_has_fails(run: Run) -> None:
+    result = run("trial-balance", "--asset", "ETH")
+    assert result.exit_code == EXIT_REFUSED
+    assert result.stderr == "No account was ever credited with ETH: there is nothing to balance.\n"
+
+
+def test_on_an_unused_venue_there_is_nothing_to_balance_or_reconcile(run_unused: Run) -> None:
+    said = "Nothing has been credited yet, so there is nothing to "
+    assert good(run_unused("trial-balance")) == f"{said}balance.\n"
+    assert json.loads(good(run_unused("trial-balance", "--json")))["unused"] is True
+    lines = good(run_unused("reconcile")).splitlines()
+    assert lines[2].startswith("every entry has its event, and the hash chain is intact ")
+    assert lines[-1] == f"{said}reconcile."
+    document = json.loads(good(run_unused("reconcile", "--json")))
+    assert document["unused"] is document["passed"] is True
+
+
 def test_the_journal(run: Run) -> None:
     text = good(run("journal", "--account", "bob", "--limit", "1"))
     assert "    liabilities:clients:alice:held        25000000.00 KZT  ; payment\n" in text
@@ -140,6 +179,20 @@ def test_the_journal(run: Run) -> None:
     assert (
         json.loads(good(run("journal", "--entry", transaction["entry"], "--json")))["transactions"][-1] == transaction
     )
+
+
+def test_an_entry_without_transfers_says_so(run: Run) -> None:
+    for words, said in (
+        (["--entry", "1-0"], "There are no transfers in entry 1-0."),
+        (["--entry", "1-0", "--account", "bob"], "There are no transfers of bob in entry 1-0."),
+    ):
+        result = run("journal", *words)
+        assert (good(result), result.stderr) == ("", f"{said}\n")
+
+
+def test_an_empty_journal_says_so(run_unused: Run) -> None:
+    result = run_unused("journal")
+    assert (good(result), result.stderr) == ("", "There are no transfers in the ledger.\n")
 
 
 def test_the_reconciliation(run: Run) -> None:
@@ -178,7 +231,9 @@ def test_money_in_and_out_is_in_the_journal_with_who_and_why(run: Run, client: S
     [
         (["balances", "--account", "nobody"], EXIT_REFUSED, "No account is called 'nobody'"),
         (["balances", "--asset", "XXX"], EXIT_REFUSED, "No asset is called 'XXX': there are BTC, ETH, KZT, USDT."),
-        (["journal", "--entry", "one"], EXIT_USAGE, "'one' is no entry"),
+        (["journal", "--entry", "one"], EXIT_USAGE, "'one' is not an entry"),
+        (["journal", "--entry", "9999999-1"], EXIT_REFUSED, "The ledger has no entry 9999999-1: its last one is 1-"),
+        (["journal", "--entry", "0-1"], EXIT_REFUSED, "The venue has no entry 0-1."),
         (["journal", "--limit", "0"], EXIT_USAGE, "--limit"),
         (["deposit", "alice", "1", "BTC"], EXIT_USAGE, "--why"),
         (["deposit", "alice", "1e3", "BTC", "--why", "x"], EXIT_USAGE, "not a plain decimal number"),

@@ -35,17 +35,22 @@ def test_an_open_loop_keeps_its_schedule(running_venue: VenueProcess) -> None:
     assert found["in_flight"] is None
 
 
-def test_refusals_are_counted_by_reason(running_venue: VenueProcess) -> None:
+def test_a_load_whose_every_order_is_refused_fails_and_names_the_reasons(running_venue: VenueProcess) -> None:
     halted = running_venue.jibek("market", "halt", "BTCKZT", "--why", "a test")
     assert halted.returncode == 0, halted.stderr
     try:
-        found = running_venue.json("load", "--orders", "40", "--clients", "1", "--mix", "trade", "--market", "BTCKZT")
+        result = running_venue.jibek(
+            "load", "--orders", "40", "--clients", "1", "--mix", "trade", "--market", "BTCKZT", "--json"
+        )
     finally:
         running_venue.jibek("market", "resume", "BTCKZT", "--why", "a test")
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == "Every order was refused: Market is closed. (-2010)"
+    found = json.loads(result.stdout)
     (reason,) = found["refusals"]
     assert reason == "Market is closed. (-2010)"
     assert found["refusals"][reason] == 40
-    assert found["fills"] == 0
+    assert (found["orders"], found["orders_accepted"], found["orders_per_second"], found["fills"]) == (40, 0, 0, 0)
 
 
 def test_a_venue_is_loaded_by_its_url_alone(running_venue: VenueProcess) -> None:

@@ -41,7 +41,25 @@ def test_a_difference_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_empty_ledger_does_not_balance() -> None:
-    assert trial_balance_json(ID, [], NAMES) == {"id": "1-20", "balanced": False, "rows": []}
+    assert trial_balance_json(ID, [], NAMES) == {"id": "1-20", "balanced": False, "unused": False, "rows": []}
+
+
+def test_an_unused_venue_balances_without_a_row() -> None:
+    assert trial_balance_json(ID, [], NAMES, is_unused=True) == {
+        "id": "1-20", "balanced": True, "unused": True, "rows": [],
+    }  # fmt: skip
+
+
+def test_of_an_unused_venue_the_checks_that_looked_at_something_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    result = Reconciliation(ID, [Check("chain", 9), Check("sums", 0, may_be_empty=True)], is_unused=True)
+    print_reconciliation(result)
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "chain          9  pass",
+        "after entry 1-20",
+        "Nothing has been credited yet, so there is nothing to reconcile.",
+    ]
+    found = reconciliation_json(result)
+    assert (found["passed"], found["unused"], len(found["checks"])) == (True, True, 2)
 
 
 def test_a_failed_check_names_its_fault(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from engine.journal import EVENTS_KEY, Store
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
+from engine.reasons import Reason
 from engine.records import Command, CommandKind, EventEntry, EventKind
-from jibek.console.changes import execute
+from jibek.console.changes import OPERATOR_TEXTS, execute, reason_text
 from jibek.console.failure import Failure
 from tests.worlds.stepped_venue import EngineThread, SteppedVenue
 from tests.worlds.store import StoreProcess
@@ -27,9 +28,16 @@ def test_it_returns_the_entry_and_the_event(venue: SteppedVenue, server: StorePr
 def test_a_refusal_is_a_failure_with_its_sentence(venue: SteppedVenue, server: StoreProcess, client: Store) -> None:
     with EngineThread(venue, server.url):
         execute(client, ADD, b"alice", who="", why="")
-        with pytest.raises(Failure, match="exists already") as failure:
+        with pytest.raises(Failure, match=r"^ACCOUNT_EXISTS: .* exists already") as failure:
             execute(client, ADD, b"alice", who="", why="")
     assert failure.value.exit_code == EXIT_REFUSED
+
+
+@pytest.mark.parametrize("reason", OPERATOR_TEXTS)
+def test_an_operator_is_not_advised_like_a_client(reason: Reason) -> None:
+    text = reason_text(reason)
+    assert text.startswith(f"{reason.name}: ") and "jibek " in text
+    assert "Ask the operator" not in text and "Deposit" not in text
 
 
 def test_a_store_that_is_away_is_a_failure() -> None:

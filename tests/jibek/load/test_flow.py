@@ -29,7 +29,7 @@ def test_a_mix_has_its_share_of_orders_and_cancels(mix: str, orders: int, cancel
     flow = Flow(TERMS, mix, "ack", "c-", seed=1)
     methods = Counter(orjson.loads(flow.request(number, 0))["method"] for number in range(1, 201))
     assert methods == Counter({"order.place": orders, "order.cancel": cancels})
-    assert flow.orders == orders
+    assert flow.orders == orders == sum(flow.is_order(number) for number in range(1, 201))
     requests = flow.requests_for(orders)
     assert requests <= 200
     again = Flow(TERMS, mix, "ack", "c-", seed=1)
@@ -105,5 +105,6 @@ def test_terms_begin_in_the_middle_of_the_range_if_no_price_is_known() -> None:
 
 
 def test_a_price_at_the_end_of_the_range_is_refused() -> None:
-    with pytest.raises(TermsImpossible, match="too near to an end"):
-        make_terms(RULES, Decimal("0.10"))
+    with pytest.raises(TermsImpossible) as refused:
+        make_terms(RULES, Decimal("0.001"))
+    assert str(refused.value) == "BTCUSDT takes prices from 0.01 to 10000000: 0.001 is too near to an end"

@@ -19,7 +19,9 @@ TERMS = Terms("BTCUSDT", Decimal(89000), Decimal("0.01"), Decimal("0.000012"))
 KEY = Credentials.hmac("key", "secret")
 
 
-def load(clients: int, amount: Load, refuse: dict[str, int] | None = None, **options: Any) -> tuple[LoadResult, Any]:
+def load(
+    clients: int, amount: Load, refuse: dict[str, int] | None = None, *, mix: str = "trade", **options: Any
+) -> tuple[LoadResult, Any]:
     """The result, and how many requests of each method came. `refuse` maps a method to an error code."""
     methods: Counter[str] = Counter()
 
@@ -37,7 +39,7 @@ def load(clients: int, amount: Load, refuse: dict[str, int] | None = None, **opt
     async def main() -> LoadResult:
         async with serve(handle, "127.0.0.1", 0, compression=None) as server, asyncio.timeout(30):
             url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws-api/v3"
-            made = [LoadClient(Flow(TERMS, "trade", "ack", f"{n}-", n), KEY, False) for n in range(clients)]
+            made = [LoadClient(Flow(TERMS, mix, "ack", f"{n}-", n), KEY, False) for n in range(clients)]
             return await run_load(url, made, amount, "BTCUSDT", **options)
 
     return asyncio.run(main()), methods
@@ -49,6 +51,15 @@ def test_the_orders_are_shared_and_none_is_sent_twice(clients: int, orders: int)
     assert (result.orders, result.cancels, result.unknown, result.failures) == (orders, 0, 0, [])
     assert result.answered == methods["order.place"] == orders
     assert methods["account.status"] == methods["openOrders.cancelAll"] == clients
+
+
+def test_refused_orders_are_not_accepted() -> None:
+    result, _ = load(2, Load(in_flight=4, orders=20), {"order.place": -2010})
+    assert (result.orders, result.orders_accepted, result.cancels_accepted) == (20, 0, 0)
+    result, _ = load(2, Load(in_flight=4, orders=60), {"order.cancel": -2011}, mix="cancel")
+    assert result.orders_accepted == result.orders == 60
+    assert result.cancels > 0 == result.cancels_accepted
+    assert result.refusals.total() == result.cancels
 
 
 def test_a_run_without_a_limit_ends_when_it_is_stopped() -> None:
@@ -63,6 +74,12 @@ def test_a_run_without_a_limit_ends_when_it_is_stopped() -> None:
     result, methods = load(2, Load(in_flight=2), stop=stop, show=show, show_s=0.01)
     assert result.answered == methods["order.place"] > 50
     assert shown == sorted(shown)
+
+
+def test_no_more_is_shown_than_one_result_an_interval() -> None:
+    shown: list[LoadResult] = []
+    load(2, Load(in_flight=2, seconds=0.45), show=shown.append, show_s=0.2)
+    assert len(shown) <= 2
 
 
 def test_a_key_that_may_not_trade_ends_it_before_it_begins() -> None:

@@ -17,13 +17,13 @@ MALFORMED = (
     ("a field is missing",  "65595247,1430438404518,0,236.47,1,created",       "it has 6 fields, the heading has 7"),
     ("a field too many",    "1,2,3,236.47,1,created,bid,more",                 "it has 8 fields, the heading has 7"),
     ("an empty line",       "",                                                "it has 0 fields, the heading has 7"),
-    ("id is no number",     "x,2,3,236.47,1,created,bid",                      "id 'x' is not a whole number"),
+    ("id is not a number",  "x,2,3,236.47,1,created,bid",                      "id 'x' is not a whole number"),
     ("id is zero",          "0,2,3,236.47,1,created,bid",                      "id '0' is not a whole number from 1"),
     ("id is negative",      "-5,2,3,236.47,1,created,bid",                     "id '-5' is not a whole number"),
     ("id is too large",     "9223372036854775808,2,3,236.47,1,created,bid",    "id '9223372036854775808' is not"),
     ("id is very long",     f"{'9' * 5000},2,3,236.47,1,created,bid",          "id '9999999999"),
     ("id in other digits",  "٣,2,3,236.47,1,created,bid",                      "id '٣' is not a whole number"),
-    ("time is no number",   "1,yesterday,3,236.47,1,created,bid",              "timestamp 'yesterday' is not"),
+    ("time is not a number", "1,yesterday,3,236.47,1,created,bid",              "timestamp 'yesterday' is not"),
     ("price is zero",       "1,2,3,0.00,1,created,bid",                        "price '0.00' is not a positive decimal"),
     ("price is negative",   "1,2,3,-236.47,1,created,bid",                     "price '-236.47' is not a positive decimal"),
     ("price has exponent",  "1,2,3,2e2,1,created,bid",                         "price '2e2' is not a positive decimal"),
@@ -93,12 +93,12 @@ def test_a_malformed_line_is_named_by_its_number(tmp_path: Path, line: str, said
 def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
     heading = ",".join("other" if name == column else name for name in HEADING.split(","))
     path = write(tmp_path, heading, GOOD)
-    with pytest.raises(OrderFlowError, match=f"line 1: the heading names no column '{column}'"):
+    with pytest.raises(OrderFlowError, match=f"line 1: the heading has no column '{column}'"):
         list(read_order_flow(path))
 
 
 def test_an_empty_file_has_no_heading(tmp_path: Path) -> None:
-    with pytest.raises(OrderFlowError, match="line 1: the heading names no column 'id'"):
+    with pytest.raises(OrderFlowError, match="line 1: the heading has no column 'id'"):
         list(read_order_flow(write(tmp_path)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from engine.journal import EntryId
 from jibek.replay.check import Totals
 from jibek.replay.plan import Plan
-from jibek.replay.report import ReplayReport, print_totals, replay_report_json
+from jibek.replay.report import ReplayReport, print_replay_report, print_totals, replay_report_json
 from ledger.reconciliation import Check, Reconciliation
 from tests.worlds.replay import default_market
 
@@ -45,6 +46,19 @@ def test_amounts_are_decimal_strings_in_the_units_of_the_market() -> None:
     found = replay_report_json(report())
     assert found["venue"] == found["book"] == {"trades": 2, "volume": "1.5", "value": "300.00000000"}
     assert (found["recorded_s"], found["times_faster"]) == (60.0, 30.0)
+
+
+def test_zero_is_left_out_and_one_is_singular(capsys: pytest.CaptureFixture[str]) -> None:
+    print_replay_report(report())
+    printed = capsys.readouterr().out
+    assert "rounded down" not in printed and "rested" not in printed
+    one = replace(report(), resting=1, refusals=Counter({"No. (-2010)": 1}))
+    one.plan.rounded = 1
+    print_replay_report(one)
+    printed = capsys.readouterr().out
+    assert "         1  of the orders had a volume that was rounded down to the lot\n" in printed
+    assert "         1  time the answer was: No. (-2010)\n" in printed
+    assert "         1  order rested at the end and was cancelled\n" in printed
 
 
 def test_trades_that_cannot_be_paired_have_no_totals(capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,5 +38,5 @@ def test_a_running_venue_is_shown_whole(running_venue: VenueProcess) -> None:
         "up": running_venue.facts()["pid"]
     }
     assert all(each["memory_bytes"] > 1_000_000 for each in found["processes"])
-    assert [each["name"] for each in found["positions"]] == ["journal", "events", "ledger"]
+    assert [each["name"] for each in found["offsets"]] == ["journal", "events", "ledger"]
     assert 0 < found["store"]["memory_bytes"] < found["store"]["memory_bytes_max"]
