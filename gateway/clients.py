@@ -19,7 +19,7 @@ from gateway.wire.asyncio_client import Client, Outbox
 from gateway.wire.connection import HttpAnswer, HttpRequest, UpgradeRequest
 from gateway.wire.frames import encode_text
 
-_NOTHING_THERE = HttpAnswer(404, b'{"code":-1000,"msg":"Not found."}')
+_NOTHING_THERE = HttpAnswer(404, replies.NOT_FOUND)
 
 
 class Clients:

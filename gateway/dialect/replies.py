@@ -49,6 +49,10 @@ def http_error(reject: Reject, *, cancelling: bool = False) -> tuple[int, bytes]
     return status, orjson.dumps({"code": code, "msg": message})
 
 
+NOT_FOUND = b'{"code":-1000,"msg":"Not found."}'
+"""The body of the answer to an upgrade on a path that the gateway does not have."""
+
+
 def stream_result(id_text: str, result: object) -> bytes:
     """The reply to a stream request that was carried out."""
     return f'{{"result":{dump_text(result)},"id":{id_text}}}'.encode()
@@ -82,6 +86,16 @@ def session_status(
             "userDataStream": has_subscriptions,
         }
     )
+
+
+def server_time(time_us: int, unit: int) -> str:
+    """The result of `time`."""
+    return f'{{"serverTime":{time_us // unit}}}'
+
+
+def subscription(id: int) -> str:
+    """A user data subscription, as the requests that make and list them show it."""
+    return f'{{"subscriptionId":{id}}}'
 
 
 def dump_text(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.reasons import Reason
 from gateway.dialect import exchange_info as exchange_info_text
+from gateway.dialect import replies
 from gateway.dialect.rejects import Rejected
 from gateway.dialect.requests import integer_of, symbols_of
 from gateway.handlers.call import Call, Result
@@ -17,7 +18,7 @@ def ping(call: Call) -> Result:
 
 def time(call: Call) -> Result:
     """The gateway's clock, in the unit that the client wants."""
-    return Result(f'{{"serverTime":{call.state.clock.now_us() // call.caller.unit}}}')
+    return Result(replies.server_time(call.state.clock.now_us(), call.caller.unit))
 
 
 def exchange_info(call: Call) -> Result:

@@ -53,7 +53,7 @@ def logout(call: Call) -> Result:
 
 def subscriptions(call: Call) -> Result:
     """The user data subscriptions of the session."""
-    return Result(replies.json_list(f'{{"subscriptionId":{id}}}' for id in _session(call).subscriptions))
+    return Result(replies.json_list(map(replies.subscription, _session(call).subscriptions)))
 
 
 def subscribe(call: Call) -> Result:
@@ -72,7 +72,7 @@ def subscribe(call: Call) -> Result:
 def subscribe_signed(call: Call) -> Result:
     """Follows the account of the request's own key."""
     user_data = call.state.view.feeds.user_data
-    return Result(f'{{"subscriptionId":{user_data.subscribe(_session(call), call.account, call.key.id)}}}')
+    return Result(replies.subscription(user_data.subscribe(_session(call), call.account, call.key.id)))
 
 
 def unsubscribe(call: Call) -> Result:
