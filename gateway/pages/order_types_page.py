@@ -21,7 +21,8 @@ Written by `python -m gateway.pages.order_types_page` from `engine/order_types.p
 The parameters are those of `order.place`. Send `symbol`, `side` and `type` with every order. With every type you may also send
 `newClientOrderId`, and `newOrderRespType` (ACK, RESULT or FULL) to get another answer than the type's default. If you send a
 parameter of this page that the type does not take, the order is refused and the error names the parameter
-(PARAMETER_NOT_REQUIRED, see [errors.md](errors.md)). `exchangeInfo` lists the same types.
+(PARAMETER_NOT_REQUIRED, see [errors.md](errors.md)). Unknown parameters are ignored. Numbers may be JSON numbers or strings:
+`0.5` and `"0.5"` are the same quantity. `exchangeInfo` lists the same types; [api.md](api.md) explains how to send an order.
 
 | type | what it does | mandatory parameters | times in force | default answer |
 |---|---|---|---|---|
