@@ -15,13 +15,25 @@ from typing import Any, NamedTuple
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from engine.records import KEY_DEFINITION, Command, CommandKind, KeyDefinition, KeyType, Permission
+from engine.records import (
+    CLIENT_ID_BYTES,
+    EVENTS_BEGIN_MAX,
+    KEY_DEFINITION,
+    Command,
+    CommandKind,
+    KeyDefinition,
+    KeyType,
+    Permission,
+)
+from gateway import limits
 from gateway.auth.rate_limits import Usage
 from gateway.dialect import user_events
+from gateway.dialect.constants import AHEAD_MS_MAX, WINDOW_MS_DEFAULT, WINDOW_MS_MAX
 from gateway.handlers import router, stream_requests
 from gateway.handlers.call import Call, Outcome, Route
 from gateway.handlers.paths import session_for
 from gateway.handlers.routes import ROUTES
+from gateway.limits import ConnectionLimits, PipelineLimits, RateLimitSettings
 from gateway.wire.connection import UpgradeRequest
 from gateway.wire.frames import encode_text
 from tests.worlds.accounts import BY_TEST, TRADER, HmacKey
@@ -226,6 +238,27 @@ def test_the_signatures_are_those_of_the_code_on_the_page() -> None:
     assert payload in map(names["payload"], signed)
 
 
+def test_its_figures_are_those_of_the_code() -> None:
+    connection = ConnectionLimits()
+    for phrase in (
+        f"at most {connection.message_bytes_max // 1024} KiB",
+        f"a ping every {connection.ping_interval_s:.0f} seconds",
+        f"no pong comes within {connection.pong_timeout_s:.0f} seconds",
+        f"After {connection.life_s / 3600:.0f} hours a connection is closed",
+        f"no event after {PipelineLimits().answer_timeout_s:.0f} seconds",
+        f"at most {AHEAD_MS_MAX // 1000} s ahead",
+        f"{WINDOW_MS_DEFAULT:,} by default, at most {WINDOW_MS_MAX:,}",
+        f"{limits.DEPTH_LEVELS_DEFAULT} by default, at most {limits.DEPTH_LEVELS_MAX:,}",
+        f"{limits.LIST_ENTRIES_DEFAULT} by default, at most {limits.LIST_ENTRIES_MAX:,}",
+        f"an account's last {limits.CLOSED_ORDERS_MAX:,} closed orders and last {limits.TRADES_MAX:,} trades",
+        f"the first {EVENTS_BEGIN_MAX:,}",
+        f"at most {limits.STREAMS_PER_SESSION_MAX:,} on a connection",
+        f"may send {RateLimitSettings().stream_messages_per_s} requests a second",
+        f"1 to {CLIENT_ID_BYTES} of",
+    ):
+        assert phrase in " ".join(PAGE.split()), phrase
+
+
 ENVELOPES = ("Requests and replies", "User data events", "Market streams")
 """The sections whose tables explain what is around a result or an event."""
 MESSAGE_SECTIONS = sorted({block.section for block in API.blocks if block.language == "json" and not block.is_request})
@@ -293,11 +326,11 @@ def test_a_section_lists_the_parameters_that_its_method_reads(monkeypatch: pytes
     }
 
 
+SIGNING_METHODS = ("session.logon", "userDataStream.subscribe.signature")
 MANDATORY = [
-    (method, row[0].strip("`"))
-    for method in ROUTES
-    for row in API.tables[method].get("parameter", ())
-    if row[1] == "yes"
+    *((name, row[0].strip("`")) for name in ROUTES for row in API.tables[name].get("parameter", ()) if row[1] == "yes"),
+    *((name, "timestamp") for name, route in ROUTES.items() if route.needs is not None),
+    *((name, parameter) for name in SIGNING_METHODS for parameter in ("apiKey", "signature")),
 ]
 
 
