@@ -178,11 +178,12 @@ class PageVenue:
         self.unread += [message for client in self.clients for message in client.take()]
 
     def expect(self, shown: Any, section: str) -> None:
-        """Takes a message that has come and is equal to the one shown."""
-        if shown not in self.unread:
-            came = "\n".join(json.dumps(message) for message in self.unread)
-            pytest.fail(f"docs/api.md shows under {section}\n{json.dumps(shown)}\nand what came is\n{came}")
-        self.unread.remove(shown)
+        """Takes a message that has come and is the one shown, with its fields in the same order."""
+        came = [json.dumps(message) for message in self.unread]
+        if json.dumps(shown) not in came:
+            lines = "\n".join(came)
+            pytest.fail(f"docs/api.md shows under {section}\n{json.dumps(shown)}\nand what came is\n{lines}")
+        del self.unread[came.index(json.dumps(shown))]
 
     def run(self, block: Block) -> None:
         if block.language == "text" and block.text.startswith("GET "):
