@@ -11,7 +11,7 @@ In each round the same load generator sends the same requests over the same numb
     lone                  to the venue, one order at a time: the latency without other clients
 
 one after the other, so that whatever else the machine does meets all of them. The figures are medians over the rounds.
-The requests are pairs of orders that fill each other: one trade for two orders; ACK replies. A round of the venue with
+The requests are pairs of orders that fill each other: at most one trade for two orders; ACK replies. A round of the venue with
 settlement ends only for the next one when the ledger has caught up, and the rate up to that moment is reported too.
 
 Not included: TLS, a network, more than one market. Everything runs on one machine, the generator, too.

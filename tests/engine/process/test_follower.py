@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -368,7 +369,9 @@ class TestProcess:
         stopper.start()
         assert a_process().main(["--store", server.url, "--data", str(tmp_path)]) == EXIT_GOOD
         stopper.join()
-        assert json.loads(capfd.readouterr().out) == {"ready": True, "cursor": "0-0", "counted": 0}
+        ready = json.loads(capfd.readouterr().out)
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}Z", ready.pop("time"))
+        assert ready == {"ready": True, "cursor": "0-0", "counted": 0}
 
     @pytest.mark.parametrize("where", ["open", "step"])
     def test_a_stop_is_obeyed_though_the_store_is_silent(
