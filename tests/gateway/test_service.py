@@ -23,7 +23,8 @@ from engine.process import EXIT_REFUSED
 from engine.records import parse_batch
 from gateway.arguments import parse_arguments
 from gateway.auth.rate_limits import RateLimits
-from gateway.service import Prepared, Service
+from gateway.rebuild import Prepared
+from gateway.service import Service
 from gateway.view.venue_view import VenueView
 from tests.worlds.clients import Client, limit_order, now_ms
 from tests.worlds.processes import wait_until

@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from engine.journal import StoreRefused, UnreadableReply
-from engine.process.follower import RETRY_S_MAX
+from engine.process.follower import RETRY_S_MAX, Backoff
 from gateway.journal import kept_link
 from gateway.journal.kept_link import KeptLink
 from gateway.journal.link import StoreLink
@@ -105,7 +105,7 @@ def waits_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long the link waits before it tries again; none of it is waited for."""
     waited: list[float] = []
 
-    class NoWait(kept_link.Backoff):
+    class NoWait(Backoff):
         def failed(self, error: BaseException) -> float:
             waited.append(super().failed(error))
             return 0.0
