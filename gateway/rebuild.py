@@ -12,7 +12,7 @@ from engine.records import EventEntry
 from gateway.arguments import Arguments
 from gateway.auth.rate_limits import RateLimits
 from gateway.limits import ENTRIES_PER_REBUILD_READ
-from gateway.view.venue_view import VenueView
+from gateway.venue_view import VenueView
 
 
 class Prepared(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.auth.rate_limits import RateLimits
 from gateway.auth.replay_guard import ReplayGuard
 from gateway.clock import Clock
-from gateway.view.venue_view import VenueView
+from gateway.venue_view import VenueView
 
 
 class GatewayState:

@@ -8,7 +8,7 @@ from typing import Any
 from engine.journal import BEGINNING, EntryId, published_call, published_id
 from gateway.journal.writer import JournalWriter
 from gateway.limits import WAITING_FOR_EVENTS_MAX
-from gateway.view.venue_view import VenueView
+from gateway.venue_view import VenueView
 
 
 class CatchUp:

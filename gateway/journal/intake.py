@@ -12,9 +12,9 @@ from gateway.auth.replay_guard import ReplayGuard
 from gateway.dialect.rejects import Reject
 from gateway.journal.pending import PendingCommand
 from gateway.journal.pipeline import Pipeline
+from gateway.venue_view import VenueView
 from gateway.view.order_events import CommandEvents
 from gateway.view.projection import Answer
-from gateway.view.venue_view import VenueView
 
 
 class CommandAnswers(Protocol):

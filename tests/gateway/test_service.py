@@ -25,7 +25,7 @@ from gateway.arguments import parse_arguments
 from gateway.auth.rate_limits import RateLimits
 from gateway.rebuild import Prepared
 from gateway.service import Service
-from gateway.view.venue_view import VenueView
+from gateway.venue_view import VenueView
 from tests.worlds.clients import Client, limit_order, now_ms
 from tests.worlds.processes import wait_until
 from tests.worlds.raw_client import http

@@ -49,7 +49,7 @@ from gateway.handlers.state import GatewayState
 from gateway.journal.intake import Intake
 from gateway.journal.pipeline import Pipeline
 from gateway.limits import RateLimitSettings
-from gateway.view.venue_view import VenueView
+from gateway.venue_view import VenueView
 from gateway.wire.connection import HttpAnswer, HttpRequest
 from tests.worlds.accounts import Ed25519Key, HmacKey, OperatedVenue
 from tests.worlds.clients import RequestClient

@@ -33,9 +33,9 @@ from engine.records import (
 )
 from gateway.dialect.numbers import MarketNumbers
 from gateway.limits import CLOSED_ORDERS_MAX
+from gateway.venue_view import VenueView
 from gateway.view.accounts import Account, Order
 from gateway.view.order_events import CommandEvents
-from gateway.view.venue_view import VenueView
 from tests.worlds.accounts import BY_TEST, MARKETS
 from tests.worlds.gateway_in_process import START_MS, GatewayInProcess, InProcessClient
 
