@@ -137,9 +137,9 @@ class LosesConnection:
         pipeline = self.client.pipeline(transaction=transaction)
         execute = pipeline.execute
 
-        def break_once() -> list[bytes]:
+        def break_once(*, raise_on_error: bool) -> list[bytes]:
             if self.carried_out:
-                execute()
+                execute(raise_on_error)
             raise redis.ConnectionError("the answer was lost")
 
         pipeline.execute = break_once
