@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from engine.journal import EVENTS_KEY, Store
 from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
-from engine.records import BatchBuilder, EventEntry, Side
+from engine.records import EventEntry
 from jibek.commands.ledger import ledger
 from ledger.accounts import field_of, slot_of
 from ledger.store import BALANCES_KEY, LedgerStore
@@ -51,16 +51,7 @@ def ledger_runner(venue: SteppedVenue, server: StoreProcess, data_dir: Path) -> 
 @pytest.fixture
 def run(venue: SteppedVenue, server: StoreProcess, tmp_path: Path) -> Iterator[Run]:
     """Runs a `jibek ledger` command against a venue where Alice has bought 0.5 BTC of Bob's 1 BTC."""
-    alice = venue.add_account("alice", KZT=60_000_000_00)
-    bob = venue.add_account("bob", BTC=100_000_000)
-    for command in (
-        venue.order(bob, Side.SELL, 50_000, 50_000),
-        venue.order(alice, Side.BUY, 50_000, 50_000),
-        venue.order(alice, Side.BUY, 40_000, 10_000),
-    ):
-        builder = BatchBuilder()
-        builder.add(command)
-        venue.execute(builder)
+    venue.trade_once()
     with ledger_runner(venue, server, tmp_path) as run:
         yield run
 
