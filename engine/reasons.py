@@ -197,7 +197,7 @@ class Reason(IntEnum):
     INVALID_JSON = 701, "The frame is not a JSON object with the fields id, method and params. Send one object a frame."
     UNKNOWN_METHOD = (
         702,
-        "The venue has no such method or path. Check its name; the README lists all of them.",
+        "The venue has no such method or path. Check its name; docs/api.md lists all of them.",
     )
     MISSING_PARAMETER = 703, "A mandatory parameter is missing or empty. Send it; the message names it."
     ILLEGAL_CHARACTERS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import signal
 import subprocess
@@ -29,6 +30,8 @@ from jibek.venue.directory import read_directory
 from tests.worlds.processes import WAIT_S, wait_until
 from tests.worlds.replay import default_market
 from tests.worlds.venue import VenueProcess
+
+order_flow = importlib.import_module("examples.make_order_flow").order_flow
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "order-flow.csv"
@@ -256,9 +259,11 @@ def test_a_book_that_is_not_empty_makes_a_comparison_impossible(venue: VenueProc
 # -- however it ends
 
 
-def begin_slowly(venue: VenueProcess) -> subprocess.Popen[str]:
-    """A replay that waits for each reply, and has begun to fill the book."""
-    command = [sys.executable, "-m", "jibek", "replay", str(EXAMPLE), "--market", MARKET, "--in-flight", "1"]
+def begin_slowly(venue: VenueProcess, folder: Path) -> subprocess.Popen[str]:
+    """A replay that waits for each reply, has begun to fill the book, and is far from its end on any machine."""
+    flow = folder / "long-flow.csv"
+    flow.write_text("\n".join(order_flow(seed=1, rows=30_000)) + "\n")
+    command = [sys.executable, "-m", "jibek", "replay", str(flow), "--market", MARKET, "--in-flight", "1"]
     process = subprocess.Popen(
         [*command, "--data", str(venue.data)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -266,8 +271,8 @@ def begin_slowly(venue: VenueProcess) -> subprocess.Popen[str]:
     return process
 
 
-def test_an_interrupted_replay_leaves_an_empty_book(venue: VenueProcess) -> None:
-    process = begin_slowly(venue)
+def test_an_interrupted_replay_leaves_an_empty_book(venue: VenueProcess, tmp_path: Path) -> None:
+    process = begin_slowly(venue, tmp_path)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=WAIT_S)
     assert (process.returncode, output) == (1, "")
@@ -275,8 +280,8 @@ def test_an_interrupted_replay_leaves_an_empty_book(venue: VenueProcess) -> None
     assert depth(venue) == (0, 0)
 
 
-def test_a_replay_whose_gateway_dies_leaves_an_empty_book(venue: VenueProcess) -> None:
-    process = begin_slowly(venue)
+def test_a_replay_whose_gateway_dies_leaves_an_empty_book(venue: VenueProcess, tmp_path: Path) -> None:
+    process = begin_slowly(venue, tmp_path)
     old_pid = venue.kill("gateway")
     output, errors = process.communicate(timeout=WAIT_S)
     assert (process.returncode, output) == (3, "")
