@@ -74,7 +74,7 @@ class StoreLink(asyncio.Protocol):
                     return
                 self._expected.popleft()(answer)
         except hiredis.ProtocolError as error:
-            self._fail(UnreadableReply(f"the store answered with what is no reply: {error}"))
+            self._fail(UnreadableReply(f"the store answered with what is not a reply: {error}"))
         except Exception as defect:
             self._fail(defect)
 
@@ -101,7 +101,6 @@ class StoreLink(asyncio.Protocol):
             ConnectionError: the connection was lost.
             TimeoutError: no answer came within `STORE_TIMEOUT_S`.
             AnswerRefused: the store refused.
-            TimeoutError: there was no answer within `STORE_TIMEOUT_S`.
         """
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
