@@ -21,11 +21,13 @@ def handle(state: GatewayState, session: Session, message: bytes) -> None:
     if not session.is_alive:
         return
     if not state.rate_limits.may_control(session.control, state.now_ms):
+        state.bans.failed(session.address, state.now_ms)
         session.close(CLOSE_POLICY_VIOLATION, "too many requests in a second")
         return
     try:
         request = read_stream_request(message)
     except Unreadable as unreadable:
+        state.bans.failed(session.address, state.now_ms)
         session.send(encode_text(replies.stream_error(unreadable.id_text, unreadable.reject)))
         return
     try:

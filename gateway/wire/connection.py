@@ -258,13 +258,13 @@ class Connection:
 
     def turn_away(self, answer: HttpAnswer) -> None:
         """Answers a connection that is not wanted before it asks for anything, and closes."""
-        self._refuse_http(answer.status, answer.body)
+        self._refuse_http(answer.status, answer.body, answer.headers)
 
-    def _refuse_http(self, status: int, body: bytes = b"") -> None:
+    def _refuse_http(self, status: int, body: bytes = b"", more: tuple[tuple[str, str], ...] = ()) -> None:
         """Answers what could not be read as a request, and closes."""
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             headers = [("Content-Type", "application/json;charset=UTF-8")] if body else []
-            headers += [("Content-Length", str(len(body))), ("Connection", "close")]
+            headers += [("Content-Length", str(len(body))), ("Connection", "close"), *more]
             self._send_http(h11.Response(status_code=int(status), headers=headers))
             self._send_http(h11.Data(data=body))
             self._send_http(h11.EndOfMessage())
