@@ -109,6 +109,28 @@ def test_what_cannot_be_read_is_refused_for_its_weight_beyond_the_limit() -> Non
 
 
 @pytest.mark.parametrize(
+    ("frame", "weight"),
+    [
+        (b'{"id":1,"method":"LIST_SUBSCRIPTIONS"}', 0),
+        (b'{"id":1,"method":"LIST_SUBSCRIPTIONS"}'.ljust(BLOCK + 1), 1),
+        (b"{", 1),
+        (b"{" * (3 * BLOCK), 3),
+    ],
+)
+def test_requests_on_a_stream_connection_weigh_nothing_but_their_size(frame: bytes, weight: int) -> None:
+    client = GatewayInProcess().client(is_api=False)
+    client.ask_frame(frame)
+    assert client.session.usage.count == weight
+
+
+def test_a_large_request_on_a_stream_connection_is_refused_beyond_the_limit() -> None:
+    client = GatewayInProcess(RateLimitSettings(weight_per_minute=1)).client(is_api=False)
+    frame = b'{"id":1,"method":"LIST_SUBSCRIPTIONS"}'.ljust(BLOCK + 1)
+    codes = [client.ask_frame(frame).get("error", {}).get("code") for _ in range(2)]
+    assert codes == [None, -1003]
+
+
+@pytest.mark.parametrize(
     ("query", "weight"),
     [("symbol=BTCKZT", 5), ("symbol=BTCKZT&limit=5000", 250), ("symbol=NONE&limit=500", 25), ("symbol=A&symbol=B", 5),
      ("symbol=BTCKZT&x=" + "x" * BLOCK, 6)],
