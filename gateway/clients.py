@@ -19,7 +19,7 @@ from gateway.handlers.router import Router
 from gateway.limits import SHUTDOWN_GRACE_S, ConnectionLimits
 from gateway.wire.addresses import counted_as
 from gateway.wire.asyncio_client import Client, Outbox
-from gateway.wire.connection import HttpAnswer, HttpRequest, UpgradeRequest
+from gateway.wire.connection import Conduct, HttpAnswer, HttpRequest, UpgradeRequest
 from gateway.wire.frames import encode_text
 from gateway.wire.turns import Turns
 
@@ -93,6 +93,13 @@ class Clients:
             return http_refusal(rejected.reject, retry_after(rejected.reject, now_ms))
         stream_requests.follow_url(self._state.view.feeds, session, streams)
         return session
+
+    def note_conduct(self, client: Client, conduct: Conduct) -> None:
+        """Counts frames that are no requests, and a broken rule as a failure of the address."""
+        if conduct.broke_rule:
+            self._state.bans.failed(counted_as(client.ip), self._now_ms())
+        if client.session is not None:
+            self._router.count_frames(client.session, conduct.control_frames, conduct.fragments)
 
     def handle_messages(self, session: Session, messages: Iterable[bytes]) -> int:
         """Handles text messages in their order, as far as the client's slice goes; how many it took."""

@@ -109,7 +109,7 @@ BAN_S_MAX = 3 * 24 * 3600
 BAN_MEMORY_S = 24 * 3600
 """After so long without a ban, the next one of an address is its first again."""
 FREE_CONTROL_FRAMES_PER_S_MAX = 5
-"""Pings and pongs of a connection that cost nothing; each further one in the same second costs weight 1."""
+"""Pings, pongs and fragments of a connection that weigh nothing; each further one in the same second weighs 1."""
 API_KEY_CHARACTERS_MAX = 64
 DEPTH_LEVELS_DEFAULT = 100
 DEPTH_LEVELS_MAX = 5000

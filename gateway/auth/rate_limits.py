@@ -120,7 +120,7 @@ class RateLimits:
         return usage.add(count, now_ms // SECOND_MS, self.settings.stream_messages_per_s)
 
     def control_weight(self, usage: Usage, now_ms: int, count: int) -> int:
-        """What so many further pings and pongs of a connection weigh: some in each second are free.
+        """What so many further pings, pongs and fragments of a connection weigh: some in each second are free.
 
         Args:
             usage: of the connection, in the present second.

@@ -110,18 +110,19 @@ class Router:
             has_bans = state.now_ms < state.bans.last_end_ms
         return taken
 
-    def handle_control_frames(self, session: Session, count: int) -> None:
-        """Counts the pings and pongs that one read of a connection brought. On the request API those that are too many weigh
-        like requests; a stream connection that sends too many is closed."""
-        state = self.state
+    def count_frames(self, session: Session, control_frames: int, fragments: int) -> None:
+        """Counts frames of a connection that are no requests. Those that are too many weigh like requests; but pings and pongs
+        on a stream connection count as its requests, and too many of them end it."""
+        state, usage = self.state, session.usage
         state.begin_turn()
-        if not session.is_api:
-            if not state.rate_limits.may_control(session.control, state.now_ms, count):
+        if session.is_api:
+            weight = state.rate_limits.control_weight(session.control, state.now_ms, control_frames + fragments)
+        else:
+            weight = fragments
+            if not state.rate_limits.may_control(session.control, state.now_ms, control_frames):
                 self._note_failure(session)
                 session.close(CLOSE_POLICY_VIOLATION, "too many pings in a second")
-            return
-        weight = state.rate_limits.control_weight(session.control, state.now_ms, count)
-        if weight and not state.rate_limits.has_weight(session.usage, weight, state.now_ms):
+        if not state.rate_limits.has_weight(usage, weight, state.now_ms):
             state.bans.failed(session.address, state.now_ms, weight)
         if state.now_ms < state.bans.last_end_ms:
             self._turn_away(session, b"")

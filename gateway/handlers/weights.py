@@ -8,7 +8,7 @@ is refused before it costs more.
     signature by an Ed25519 key      4 more: verifying it takes 100 µs, fifty times as long as HMAC; a logon has it in its 2
     what cannot be read              1, and its size
     opening the WebSocket API        2
-    pings and pongs of a connection  1 for each beyond the first five in a second
+    pings, pongs and fragments       1 for each beyond the first five of a connection in a second
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ BOUNDS: dict[str, list[Bound]] = {
         Bound("request weight of an address a minute", f"{RATES.weight_per_minute:,}", "429 with -1003", "--weight-per-minute"),
         Bound("bytes of a message that weigh nothing", f"{limits.WEIGHTLESS_BYTES_MAX:,}", "each further block of this size that it starts weighs 1"),
         Bound(
-            "pings and pongs of a connection in a second that weigh nothing",
+            "pings, pongs and fragments of a connection in a second that weigh nothing",
             f"{limits.FREE_CONTROL_FRAMES_PER_S_MAX}",
             "each further one weighs 1",
         ),

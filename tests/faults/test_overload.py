@@ -20,6 +20,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from websockets.frames import Opcode
 
 from engine.reasons import Reason
 from engine.records import EventKind
@@ -29,7 +30,7 @@ from tests.faults.reason_coverage import covers
 from tests.faults.reference_follower import ReferenceFollower
 from tests.worlds.clients import now_ms, signed
 from tests.worlds.processes import WAIT_S, ServiceProcess, paused, wait_until
-from tests.worlds.raw_client import Closed, RawClient, http, logged_on, text
+from tests.worlds.raw_client import Closed, RawClient, frame, http, logged_on, text
 from tests.worlds.services import NEVER_BANS, ServiceVenue
 
 R = Reason
@@ -389,6 +390,38 @@ def test_an_address_that_keeps_failing_is_banned(gateway: StartGateway) -> None:
     other.sendall(GET_PING.replace(b"Host", b"Connection: close\r\nHost"))
     assert other.makefile("rb").read().startswith(b"HTTP/1.1 200 ")
     other.close()
+
+
+def test_an_address_that_keeps_breaking_the_protocol_is_banned(gateway: StartGateway) -> None:
+    """Over WebSocket and over HTTP, each time on a connection of its own."""
+    port = gateway("--failures-max", "10")
+    for number in range(10):
+        if number % 2:
+            assert http(port, b"GET / HTTP/1.1\r\n\r\n")[0] == 400
+        else:
+            with RawClient(port) as wire:
+                wire.send(frame(Opcode.BINARY, b"x"))
+                assert wire.receive() == Closed(1003)
+    assert http(port, GET_PING)[0] == 418
+
+
+def test_pings_and_fragments_weigh_like_requests(gateway: StartGateway) -> None:
+    port = gateway()
+    fragments = [
+        frame(Opcode.TEXT, b"{", fin=False),
+        *[frame(Opcode.CONT, b" ", fin=False)] * 98,
+        frame(Opcode.CONT, b""),
+    ]
+    with RawClient(port) as wire:
+        wire.send(frame(Opcode.PING, b"") * 100 + b"".join(fragments))
+        [used] = {each["count"] for each in wire.ask("ping")["rateLimits"]}
+        # 200 of them, of which five in each second are free; the connection, the message, and the request that asks.
+        assert used in range(2 + 190 + 1 + 1, 2 + 195 + 1 + 1 + 1)
+    with RawClient(port, "/ws") as listener:
+        listener.send(frame(Opcode.PING, b"") * 300)
+        while not isinstance(message := listener.receive(), Closed):
+            assert message == b""
+        assert message.code == 1008
 
 
 @covers(R.TOO_MANY_NEW_ORDERS)

@@ -133,26 +133,37 @@ def test_requests_over_http_beyond_the_weight_limit_are_failures() -> None:
 def test_many_pings_use_up_the_weight_and_then_ban() -> None:
     rig = GatewayInProcess(RateLimitSettings(weight_per_minute=100), bans=SETTINGS)
     client, honest = rig.client(), rig.client()
-    rig.router.handle_control_frames(honest.session, 5)
-    rig.router.handle_control_frames(client.session, 5 + 99)
+    rig.router.count_frames(honest.session, 5, 0)
+    rig.router.count_frames(client.session, 5 + 99, 0)
     assert client.session.usage.count == 99
-    rig.router.handle_control_frames(client.session, 2)
+    rig.router.count_frames(client.session, 2, 0)
     assert not is_banned(rig) and client.closed == []
-    rig.router.handle_control_frames(client.session, MANY)
+    rig.router.count_frames(client.session, MANY, 0)
     assert is_banned(rig) and [code for code, _ in client.closed] == [1008]
     [reply] = client.take()
     assert (reply["id"], reply["status"]) == (None, 418)
 
 
+def test_fragments_weigh_like_pings() -> None:
+    rig = GatewayInProcess(RateLimitSettings(weight_per_minute=100), bans=SETTINGS)
+    client, listener = rig.client(), rig.client(is_api=False)
+    rig.router.count_frames(client.session, 2, 4)
+    assert client.session.usage.count == 1
+    rig.router.count_frames(listener.session, 0, 9)
+    assert listener.session.usage.count == 10 and listener.closed == []
+    rig.router.count_frames(listener.session, 0, 100)
+    assert is_banned(rig) and [code for code, _ in listener.closed] == [1008]
+
+
 def test_pings_of_a_stream_connection_count_like_its_requests() -> None:
     rig = GatewayInProcess(RateLimitSettings(stream_messages_per_s=5), bans=SETTINGS)
     client = rig.client(is_api=False)
-    rig.router.handle_control_frames(client.session, 4)
+    rig.router.count_frames(client.session, 4, 0)
     client.ask_frame({"id": 5, "method": "LIST_SUBSCRIPTIONS"})
     rig.now_ms += 1000
-    rig.router.handle_control_frames(client.session, 5)
+    rig.router.count_frames(client.session, 5, 0)
     assert client.closed == []
-    rig.router.handle_control_frames(client.session, 1)
+    rig.router.count_frames(client.session, 1, 0)
     assert [code for code, _ in client.closed] == [1008]
     assert client.session.usage.count == 0
 
