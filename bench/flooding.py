@@ -116,6 +116,10 @@ class FloodRun:
                 self._end_pauses(time.monotonic())
         finally:
             for connection in self._connections:
+                code = close_code(connection.tail)
+                if code != "end":
+                    # The venue has said that it closes; the flood has gone on all the same.
+                    self.report.closed[code] += 1
                 connection.socket.close()
             self._selector.close()
         return self.report
