@@ -77,7 +77,11 @@ class Service:
         clock = Clock(self._loop.time, lambda: time.time_ns() // 1000)
         outbox = self._outbox = Outbox()
         view = self._view = prepared.view
-        state = self._state = GatewayState(view, prepared.rate_limits, clock, Bans(arguments.bans))
+        bans = Bans(
+            arguments.bans,
+            note_ban=lambda address, seconds: log.warning("banned %s for %d s: it failed too often", address, seconds),
+        )
+        state = self._state = GatewayState(view, prepared.rate_limits, clock, bans)
         answers = Answers(state)
         pipeline = self._pipeline = Pipeline(arguments.producer, answers.reject, arguments.pipeline_limits)
         writer = self._writer = JournalWriter(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Callable
 
 from engine.reasons import Reason
 from gateway.dialect.rejects import Rejected
@@ -57,9 +58,18 @@ class Bans:
     Bounded by `addresses_max`: when there are more, those with nothing to remember are forgotten, which happens once in an
     interval; if that is not enough, the failures of the addresses that are too many are not counted, so no address is banned
     for what others do.
+
+    Args:
+        note_ban: takes the address and the seconds of each ban; at most one in two minutes for an address.
     """
 
-    def __init__(self, settings: BanSettings | None = None, addresses_max: int = ADDRESSES_MAX) -> None:
+    def __init__(
+        self,
+        settings: BanSettings | None = None,
+        addresses_max: int = ADDRESSES_MAX,
+        note_ban: Callable[[str, int], None] = lambda address, seconds: None,
+    ) -> None:
+        self._note_ban = note_ban
         self._failures_max = (settings or BanSettings()).failures_max
         self._addresses_max = addresses_max
         self._records: dict[str, _Record] = {}
@@ -100,6 +110,7 @@ class Bans:
             record.last_ban_ms = _BAN_MS_FIRST if is_first else min(2 * record.last_ban_ms, _BAN_MS_LAST)
             record.until_ms = now_ms + record.last_ban_ms
             self.last_end_ms = max(self.last_end_ms, record.until_ms)
+            self._note_ban(address, record.last_ban_ms // 1000)
 
     def _new_record(self, address: str, now_ms: int) -> _Record | None:
         """A record for an address that has none; None if there is no room."""

@@ -95,6 +95,17 @@ def test_addresses_that_are_too_many_are_not_banned_until_others_are_forgotten()
     assert ban(bans, "d", START_MS + FIRST_MS + DAY_MS + INTERVAL_MS) == FIRST_MS
 
 
+def test_each_ban_is_noted_once() -> None:
+    noted: list[tuple[str, int]] = []
+    bans = Bans(note_ban=lambda address, seconds: noted.append((address, seconds)))
+    bans.failed("a", START_MS, FAILURES_MAX - 1)
+    assert noted == []
+    bans.failed("a", START_MS, 10)
+    bans.failed("a", START_MS + 1, 10)
+    ban(bans, "a", START_MS + FIRST_MS)
+    assert noted == [("a", 120), ("a", 240)]
+
+
 class Model:
     """The rule word for word: keeps every failure and every ban of one address."""
 
