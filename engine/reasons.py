@@ -175,6 +175,14 @@ class Reason(IntEnum):
     )
     NO_OPEN_ORDERS = 502, "The account has no open order to cancel. No action is needed."
 
+    CANCEL_RESTRICTED = (
+        503,
+        (
+            "The cancel asks for an order that is not filled, or for one that is filled in part, and this order is not so. "
+            "It stays open; leave the restriction out to cancel it all the same."
+        ),
+    )
+
     # -- 6xx: why an order ended
     CANCELLED_BY_OWNER = 601, "Cancelled at the owner's request. No action is needed."
     CANCELLED_BY_FREEZE = 602, "Cancelled because the operator froze the account. Ask the operator."
