@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from engine.reasons import Reason
-from engine.records import COMMAND, NO_CLIENT_ID, CommandKind, OrderType, TimeInForce, pack_parts
+from engine.records import COMMAND, NO_CLIENT_ID, CommandFlag, CommandKind, OrderType, TimeInForce, pack_parts
 from gateway.dialect.constants import CLIENT_ID_PATTERN, CLIENT_ID_RANGE, DECIMAL_RANGE, DERIVED_PREFIX
 from gateway.dialect.names import ORDER_TYPES, SIDES, TIMES_IN_FORCE
-from gateway.dialect.numbers import MarketNumbers, StepTexts, parse_e8, parse_integer
+from gateway.dialect.numbers import MarketNumbers, StepTexts, parse_e8
+from gateway.dialect.order_names import OrderName, named_in
 from gateway.dialect.rejects import Rejected
-from gateway.dialect.requests import Request, integer_of, market_of
+from gateway.dialect.requests import Request, market_of
 
 ChoiceT = TypeVar("ChoiceT")
 
@@ -187,44 +188,28 @@ def _new_client_id(params: Mapping[str, Any]) -> bytes:
     return value.encode()
 
 
-class OrderName(NamedTuple):
-    """How a request names an order: by its id, by its client id, or by both."""
-
-    order_id: int | None
-    client: str | None
-
-
-def order_name(params: Mapping[str, Any]) -> OrderName:
-    """The order of `orderId` or `origClientOrderId`; a client id of the derived form names the order id in it.
-
-    Raises:
-        Rejected: neither was sent, or one is not well formed.
-    """
-    order_id = integer_of(params, "orderId")
-    client = params.get("origClientOrderId")
-    if client is not None and (not isinstance(client, str) or CLIENT_ID_PATTERN.fullmatch(client) is None):
-        raise Rejected(Reason.ILLEGAL_CHARACTERS, "origClientOrderId", CLIENT_ID_RANGE)
-    if order_id is None and client is None:
-        raise Rejected(Reason.MISSING_PARAMETER, "orderId")
-    return OrderName(order_id, str(client) if client is not None else None)
+RESTRICTIONS = {"ONLY_NEW": CommandFlag.UNFILLED_ONLY, "ONLY_PARTIALLY_FILLED": CommandFlag.PARTLY_FILLED_ONLY}
 
 
 def cancel_order(
     params: Mapping[str, Any], market: MarketNumbers, account: int, name: OrderName
 ) -> tuple[bytes, bytes]:
-    """The command of an order.cancel and its blob. `cancelRestrictions` are not offered. Raises Rejected."""
-    if params.get("cancelRestrictions") is not None:
-        raise Rejected(Reason.INVALID_PARAMETER, "cancelRestrictions")
-    client_id = _new_client_id(params)
-    order_id, client = name.order_id or 0, name.client or ""
-    derived = client.removeprefix(DERIVED_PREFIX)
-    if order_id == 0 and derived != client:
-        order_id = parse_integer(derived) or 0
+    """The command of an order.cancel and its blob.
+
+    Raises:
+        Rejected: `newClientOrderId` or `cancelRestrictions` is not well formed.
+    """
+    restrictions = params.get("cancelRestrictions")
+    restriction = 0 if restrictions is None else _choice(RESTRICTIONS, restrictions)
+    if restriction is None:
+        raise Rejected(Reason.INVALID_CANCEL_RESTRICTIONS)
+    new_client_id = _new_client_id(params)
+    order_id, client_id, flags = named_in(name)
     command = _pack_command(
-        CommandKind.ORDER_CANCEL, 0, 0, 0, 0, 0, 0, account, market.number, order_id,
-        0, 0, 0, 0, 0, 0, 0, NO_CLIENT_ID if order_id else client.encode(), 0, 0, 0,
+        CommandKind.ORDER_CANCEL, 0, 0, 0, 0, flags | restriction, 0, account, market.number, order_id,
+        0, 0, 0, 0, 0, 0, 0, client_id, 0, 0, 0,
     )  # fmt: skip
-    return command, b"" if client_id == NO_CLIENT_ID else pack_parts(client_id)
+    return command, b"" if new_client_id == NO_CLIENT_ID else pack_parts(new_client_id)
 
 
 def cancel_all(market: MarketNumbers, account: int) -> bytes:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from engine.reasons import Reason
 from engine.records import Permission
-from gateway.dialect import orders, replies
+from gateway.dialect import replies
+from gateway.dialect.order_names import find_order, order_name
 from gateway.dialect.rejects import Rejected
 from gateway.dialect.requests import flag_of, integer_of
 from gateway.handlers.call import Call, Result
-from gateway.handlers.orders import check_names_agree
 from gateway.limits import LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX
 
 PERMISSION_NAMES = ((Permission.READ, "USER_DATA"), (Permission.TRADE, "SPOT"))
@@ -21,10 +21,8 @@ def order_status(call: Call) -> Result:
         Rejected: ORDER_NOT_FOUND: it is none of the account in this market, or was closed too long ago; CLIENT_ID_MISMATCH.
     """
     market = call.market()
-    name = orders.order_name(call.params)
-    check_names_agree(call.account, name)
-    order = call.account.find(name.order_id, name.client)
-    if order is None or order.market is not market:
+    order = find_order(call.account, market, order_name(call.params))
+    if order is None:
         raise Rejected(Reason.ORDER_NOT_FOUND)
     return Result(replies.order_status(order, call.caller.unit))
 

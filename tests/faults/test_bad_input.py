@@ -280,7 +280,7 @@ PARAMETERS = rows(
     ("an order id with a fraction",     asking("order.cancel", symbol="BTCKZT", orderId=1.5),       R.ILLEGAL_CHARACTERS,       400, -1100),
     ("an order id of 2^63",             asking("order.cancel", symbol="BTCKZT", orderId=1 << 63),   R.ILLEGAL_CHARACTERS,       400, -1100),
     ("two ids of different orders",     asking("order.cancel", symbol="BTCKZT", orderId=lambda s: s.open_order, origClientOrderId="other"), R.CLIENT_ID_MISMATCH, 400, -2039),
-    ("cancel restrictions",             asking("order.cancel", symbol="BTCKZT", orderId=1, cancelRestrictions="ONLY_NEW"), R.INVALID_PARAMETER, 400, -1130),
+    ("unknown cancel restrictions",     asking("order.cancel", symbol="BTCKZT", orderId=1, cancelRestrictions="NEVER"), R.INVALID_CANCEL_RESTRICTIONS, 400, -1145),
     ("the status of no order",          asking("order.status", symbol="BTCKZT", orderId=999),       R.ORDER_NOT_FOUND,          400, -2013),
     ("the status of a foreign order",   asking("order.status", symbol="BTCKZT", orderId=lambda s: s.foreign_order), R.ORDER_NOT_FOUND, 400, -2013),
     ("the status in another market",    asking("order.status", symbol="ETHKZT", orderId=lambda s: s.open_order), R.ORDER_NOT_FOUND, 400, -2013),
@@ -423,6 +423,8 @@ ENGINE = rows(
     ("a cancel of a filled order",      asking("order.cancel", symbol="ETHKZT", origClientOrderId="filled"), R.UNKNOWN_ORDER,   400, -2011),
     ("a cancel of a foreign order",     asking("order.cancel", symbol="BTCKZT", orderId=lambda s: s.foreign_order), R.UNKNOWN_ORDER, 400, -2011),
     ("a cancel in another market",      asking("order.cancel", symbol="ETHKZT", orderId=lambda s: s.open_order), R.UNKNOWN_ORDER, 400, -2011),
+    ("a derived name of a named order", asking("order.cancel", symbol="BTCKZT", origClientOrderId=lambda s: f"jibek-{s.open_order}"), R.UNKNOWN_ORDER, 400, -2011),
+    ("a cancel of what is not filled",  asking("order.cancel", symbol="BTCKZT", orderId=lambda s: s.open_order, cancelRestrictions="ONLY_PARTIALLY_FILLED"), R.CANCEL_RESTRICTED, 400, -2011),
     ("a cancel of all where none is",   asking("openOrders.cancelAll", symbol="BTCUSDT"),           R.NO_OPEN_ORDERS,           400, -2011),
 ) + rows(
     ("an order of a frozen account",    placing(),                                                  R.ACCOUNT_FROZEN,           400, -2010),

@@ -18,7 +18,8 @@ from gateway.auth.signatures import signature_payload
 from gateway.dialect import replies
 from gateway.dialect.fast import SignedCommand, ack_frame, read_order, read_signed_order
 from gateway.dialect.numbers import MarketNumbers
-from gateway.dialect.orders import cancel_order, order_name, place_order
+from gateway.dialect.order_names import order_name
+from gateway.dialect.orders import cancel_order, place_order
 from gateway.dialect.rejects import Rejected
 from gateway.dialect.requests import Request, Unreadable, market_of, read_request
 from gateway.view.accounts import Account, Order

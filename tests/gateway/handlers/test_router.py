@@ -342,7 +342,7 @@ def test_a_cancel_tells_both_client_ids(rig: GatewayInProcess, trader: InProcess
         ({"origClientOrderId": "jibek-99"}, -2011, "Unknown order sent."),
         ({"orderId": "x"}, -1100, "Illegal characters found in parameter 'orderId'; legal range is '^[0-9]{1,20}$'."),
         ({"orderId": 1, "origClientOrderId": "other"}, -2039, "Client order ID is not correct for this order ID."),
-        ({"orderId": 1, "cancelRestrictions": "ONLY_NEW"}, -1130, "Data sent for parameter 'cancelRestrictions' is not valid."),
+        ({"orderId": 1, "cancelRestrictions": "NEVER"}, -1145, "Invalid cancelRestrictions"),
         ({"orderId": 1, "newClientOrderId": "a b"}, -1100, "Illegal characters found in parameter 'newClientOrderId'; legal range is '^[A-Za-z0-9._:/-]{1,36}$'."),
         ({"orderId": 1, "symbol": "ETHKZT"}, -2011, "Unknown order sent."),
     ],
