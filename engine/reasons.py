@@ -227,7 +227,10 @@ class Reason(IntEnum):
         710,
         "A request has the same name twice, and only one of its values can be meant. Send each name once.",
     )
-    UNSUPPORTED_FEATURE = 711, "This market does not offer this kind of order. See exchangeInfo for those it offers."
+    UNSUPPORTED_FEATURE = (
+        711,
+        "This market does not offer this kind of order, or a parameter of it. Leave it out; docs/api.md lists what is offered.",
+    )
     UNKNOWN_SYMBOL = 712, "No market has this symbol. See exchangeInfo for all symbols."
     PRICE_NOT_ON_TICK = (
         713,

@@ -6,13 +6,22 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from engine.reasons import Reason
-from engine.records import COMMAND, NO_CLIENT_ID, CommandFlag, CommandKind, OrderType, TimeInForce, pack_parts
-from gateway.dialect.constants import CLIENT_ID_PATTERN, CLIENT_ID_RANGE, DECIMAL_RANGE, DERIVED_PREFIX
+from engine.records import (
+    AMOUNT_MAX,
+    COMMAND,
+    NO_CLIENT_ID,
+    CommandFlag,
+    CommandKind,
+    OrderType,
+    TimeInForce,
+    pack_parts,
+)
+from gateway.dialect.constants import CLIENT_ID_PATTERN, CLIENT_ID_RANGE, DECIMAL_RANGE, DERIVED_PREFIX, INT64_MAX
 from gateway.dialect.names import ORDER_TYPES, SIDES, TIMES_IN_FORCE
 from gateway.dialect.numbers import MarketNumbers, StepTexts, parse_e8
 from gateway.dialect.order_names import OrderName, named_in
 from gateway.dialect.rejects import Rejected
-from gateway.dialect.requests import Request, market_of
+from gateway.dialect.requests import Request, flag_of, market_of
 
 ChoiceT = TypeVar("ChoiceT")
 
@@ -31,13 +40,27 @@ UNSUPPORTED_PARAMETERS = {
     "pegPriceType": "Pegged orders",
     "pegOffsetType": "Pegged orders",
     "pegOffsetValue": "Pegged orders",
-}
+    **{
+        name: f"Orders with '{name}'"
+        for name in (
+            "activationPrice", "callbackRate", "displayQty", "expireTime", "goodTillDate", "maxSlippageBps",
+            "minExecutionQty", "minQty", "positionSide", "priceMatch", "sideEffectType", "strategyId", "strategyType",
+            "workingType",
+        )
+    },
+}  # fmt: skip
+"""Each would change or label the order: the dialect's own, and those of its sibling markets that clients send by mistake."""
+UNSUPPORTED_FLAGS = (
+    "autoRepayAtCancel", "closePosition", "computeCommissionRates", "hidden", "isIsolated", "postOnly", "priceProtect",
+    "reduceOnly",
+)  # fmt: skip
+"""They change nothing where they are false."""
 
 
 def place_order(request: Request, markets: Mapping[str, MarketNumbers], account: int) -> tuple[bytes, str]:
     """The command of an order.place, and the kind of reply that is wanted: ACK, RESULT or FULL.
 
-    Parameters that the dialect does not know are ignored; if the venue does not offer one that is known, it refuses the order and names it.
+    Parameters that no dialect knows are ignored. One that would change the order, and is not offered, is refused by name.
 
     Raises:
         Rejected: the order is not well formed; the first fault is named.
@@ -52,12 +75,12 @@ def place_order(request: Request, markets: Mapping[str, MarketNumbers], account:
     if order_type is None:
         raise _wrong_type(params)
     if not _RARE_PARAMETERS.isdisjoint(params):
-        _check_rare_parameters(params)
+        _check_rare_parameters(params, order_type)
     client_id = NO_CLIENT_ID if get("newClientOrderId") is None else _new_client_id(params)
     response = get("newOrderRespType")
     if response is None:
         response = "FULL" if order_type.terms.full_answer else "ACK"
-    elif not isinstance(response, str) or response not in RESPONSES:
+    elif type(response) is not str or response not in RESPONSES:
         raise Rejected(Reason.INVALID_PARAMETER, "newOrderRespType")
     time_in_force, price_ticks, quantity_lots, quote_amount = _read_terms(request, market, order_type)
     command = _pack_command(
@@ -69,13 +92,18 @@ def place_order(request: Request, markets: Mapping[str, MarketNumbers], account:
 
 _ORDER_PLACE = int(CommandKind.ORDER_PLACE)
 _pack_command = COMMAND.struct.pack
-_RARE_PARAMETERS = frozenset({*UNSUPPORTED_PARAMETERS, "stopPrice", "selfTradePreventionMode"})
+_RARE_PARAMETERS = frozenset({*UNSUPPORTED_PARAMETERS, *UNSUPPORTED_FLAGS, "stopPrice", "selfTradePreventionMode"})
 
 
-def _check_rare_parameters(params: Mapping[str, Any]) -> None:
+def _check_rare_parameters(params: Mapping[str, Any], order_type: OrderType) -> None:
+    """Refuses each parameter that would change the order and is not offered."""
     for name, feature in UNSUPPORTED_PARAMETERS.items():
         if params.get(name) is not None:
             raise Rejected(Reason.UNSUPPORTED_FEATURE, feature)
+    for name in UNSUPPORTED_FLAGS:
+        # An order type that never takes is post-only already, and some clients say so.
+        if flag_of(params, name, False) and (name != "postOnly" or order_type.terms.takes):
+            raise Rejected(Reason.UNSUPPORTED_FEATURE, f"Orders with '{name}'")
     if params.get("stopPrice") is not None:
         raise Rejected(Reason.PARAMETER_NOT_REQUIRED, "stopPrice")
     if params.get("selfTradePreventionMode", "NONE") not in (None, "NONE"):
@@ -125,14 +153,18 @@ def _quote_amount(request: Request, market: MarketNumbers) -> int:
     """`quoteOrderQty`, which replaces a quantity, in smallest units."""
     if request.params.get("quantity") is not None:
         raise Rejected(Reason.PARAMETER_NOT_REQUIRED, "quantity")
-    amount_e8 = _amount_of(request, "quoteOrderQty", 1, StepTexts(), Reason.INVALID_QUOTE_AMOUNT)
+    # As large as an amount may be: a market may allow more than fits a price or a quantity.
+    maximum_e8 = AMOUNT_MAX * market.quote_e8
+    amount_e8 = _amount_of(request, "quoteOrderQty", 1, StepTexts(), Reason.INVALID_QUOTE_AMOUNT, maximum_e8)
     amount, remainder = divmod(amount_e8, market.quote_e8)
     if remainder:
         raise Rejected(Reason.TOO_PRECISE, "quoteOrderQty")
     return amount
 
 
-def _amount_of(request: Request, name: str, step_e8: int, texts: StepTexts, off_step: Reason) -> int:
+def _amount_of(
+    request: Request, name: str, step_e8: int, texts: StepTexts, off_step: Reason, maximum_e8: int = INT64_MAX
+) -> int:
     """A mandatory decimal parameter as a whole, positive number of steps of `step_e8`. Raises Rejected."""
     value = request.params.get(name)
     if type(value) is str:
@@ -144,7 +176,7 @@ def _amount_of(request: Request, name: str, step_e8: int, texts: StepTexts, off_
         value = request.params.get(name)
     if value is None or value == "":
         raise Rejected(Reason.MISSING_PARAMETER, name)
-    number_e8 = parse_e8(value)
+    number_e8 = parse_e8(value, maximum_e8)
     if isinstance(number_e8, Reason):
         raise Rejected(number_e8, name, DECIMAL_RANGE)
     steps, remainder = divmod(number_e8, step_e8)
@@ -156,7 +188,8 @@ def _amount_of(request: Request, name: str, step_e8: int, texts: StepTexts, off_
 
 
 def _choice(table: Mapping[str, ChoiceT], value: object) -> ChoiceT | None:
-    return table.get(value) if isinstance(value, str) else None
+    # A number token is a str as well, and no text.
+    return table.get(value) if type(value) is str else None
 
 
 def _wrong(params: Mapping[str, Any], name: str, reason: Reason) -> Rejected:
@@ -166,7 +199,7 @@ def _wrong(params: Mapping[str, Any], name: str, reason: Reason) -> Rejected:
 
 def _wrong_type(params: Mapping[str, Any]) -> Rejected:
     value = params.get("type")
-    if isinstance(value, str) and value in UNSUPPORTED_TYPES:
+    if type(value) is str and value in UNSUPPORTED_TYPES:
         return Rejected(Reason.UNSUPPORTED_FEATURE, UNSUPPORTED_TYPES[value])
     return _wrong(params, "type", Reason.INVALID_ORDER_TYPE)
 
@@ -181,7 +214,7 @@ def _new_client_id(params: Mapping[str, Any]) -> bytes:
         return NO_CLIENT_ID
     if value == "":
         raise Rejected(Reason.EMPTY_PARAMETER, "newClientOrderId")
-    if not isinstance(value, str) or CLIENT_ID_PATTERN.fullmatch(value) is None:
+    if type(value) is not str or CLIENT_ID_PATTERN.fullmatch(value) is None:
         raise Rejected(Reason.ILLEGAL_CHARACTERS, "newClientOrderId", CLIENT_ID_RANGE)
     if value.startswith(DERIVED_PREFIX):
         raise Rejected(Reason.INVALID_PARAMETER, "newClientOrderId")

@@ -7,7 +7,7 @@ from engine.records import Permission
 from gateway.dialect import replies
 from gateway.dialect.order_names import find_order, order_name
 from gateway.dialect.rejects import Rejected
-from gateway.dialect.requests import flag_of, integer_of
+from gateway.dialect.requests import flag_of, integer_of, limit_of, time_range_of
 from gateway.handlers.call import Call, Result
 from gateway.limits import LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX
 
@@ -48,14 +48,27 @@ def account_status(call: Call) -> Result:
 
 
 def my_trades(call: Call) -> Result:
-    """The last trades of the account in a market, oldest first; only those that are remembered."""
+    """Trades of the account in a market, oldest first; only those that are remembered.
+
+    With `startTime` or `fromId` the first ones from there on, else the last ones.
+
+    Raises:
+        Rejected: a parameter is malformed; INVALID_COMBINATION: `orderId` and `fromId` go with no time.
+    """
     market = call.market()
-    order_id = integer_of(call.params, "orderId")
-    entries = integer_of(call.params, "limit") or LIST_ENTRIES_DEFAULT
+    order_id, from_id = integer_of(call.params, "orderId"), integer_of(call.params, "fromId")
+    times = time_range_of(call.params)
+    entries = limit_of(call.params, LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX)
+    if times != (None, None) and (order_id is not None or from_id is not None):
+        raise Rejected(Reason.INVALID_COMBINATION)
     trades = [
         trade
         for trade in call.account.trades
-        if trade.market is market and (order_id is None or trade.order_id == order_id)
+        if trade.market is market
+        and (order_id is None or trade.order_id == order_id)
+        and (from_id is None or trade.trade_id >= from_id)
+        and times.has(trade.time_us)
     ]
-    shown = trades[-min(entries, LIST_ENTRIES_MAX) :]
+    begins = from_id is not None or times.start_us is not None
+    shown = trades[:entries] if begins else trades[-entries:]
     return Result(replies.json_list(replies.own_trade(trade, call.caller.unit) for trade in shown))

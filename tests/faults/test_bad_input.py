@@ -172,6 +172,8 @@ HTTP = [
     ("a limit below zero",              b"GET /api/v3/depth?symbol=BTCKZT&limit=-1 HTTP/1.1\r\nHost: h\r\n\r\n", 400, -1100),
     ("symbols that are no list",        b"GET /api/v3/exchangeInfo?symbols=[[ HTTP/1.1\r\nHost: h\r\n\r\n",     400, -1100),
     ("an upgrade where nothing is",     upgrade("/nowhere"),                                                    404, -1000),
+    ("an upgrade with a wrong unit",    upgrade("/ws-api/v3?timeUnit=HOUR"),                                400, -1194),
+    ("an upgrade with a wrong flag",    upgrade("/ws-api/v3?returnRateLimits=1"),                           400, -1130),
     ("an upgrade of a wrong version",   upgrade().replace(b"Version: 13", b"Version: 8"),                       400, None),
     ("an upgrade without a key",        upgrade().replace(b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b""), 400, None),
 ]  # fmt: skip
@@ -286,6 +288,15 @@ PARAMETERS = rows(
     ("the status in another market",    asking("order.status", symbol="ETHKZT", orderId=lambda s: s.open_order), R.ORDER_NOT_FOUND, 400, -2013),
     ("symbols that are numbers",        asking("exchangeInfo", symbols=[1]),                        R.INVALID_PARAMETER,        400, -1130),
     ("a symbol again and again",        asking("exchangeInfo", symbols=["BTCKZT"] * 5000),          R.DUPLICATE_PARAMETER,      400, -1101),
+    ("a symbol and symbols",            asking("exchangeInfo", symbol="BTCKZT", symbols=["BTCKZT"]), R.INVALID_COMBINATION,    400, -1128),
+    ("an unknown symbol status",        asking("exchangeInfo", symbolStatus="OPEN"),                R.INVALID_SYMBOL_STATUS,    400, -1122),
+    ("a depth in another status",       asking("depth", symbol=HALTED, symbolStatus="TRADING"),     R.SYMBOL_STATUS_MISMATCH,   400, -1220),
+    ("trades of an order at a time",    asking("myTrades", symbol="BTCKZT", orderId=1, startTime=1), R.INVALID_COMBINATION,     400, -1128),
+    ("trades of two days",              asking("myTrades", symbol="BTCKZT", startTime=1, endTime=172_800_001), R.INTERVAL_TOO_LONG, 400, -1127),
+    ("trades without a limit",          asking("myTrades", symbol="BTCKZT", limit=0),               R.INVALID_PARAMETER,        400, -1130),
+    ("a truth value that is a number",  asking("ping", returnRateLimits=1),                         R.INVALID_PARAMETER,        400, -1130),
+    ("an order that only reduces",      placing(reduceOnly=True),                                   R.UNSUPPORTED_FEATURE,      400, -1013),
+    ("an order that expires",           placing(goodTillDate=1_900_000_000_000),                    R.UNSUPPORTED_FEATURE,      400, -1013),
     ("a depth of nothing",              asking("depth", symbol="BTCKZT", limit=0),                  R.INVALID_PARAMETER,        400, -1130),
 )  # fmt: skip
 
