@@ -133,7 +133,9 @@ class MarketNumbers(MarketScale):
         "lot_e8",
         "lower_symbol",
         "market",
+        "price_max_e8",
         "price_texts",
+        "quantity_max_e8",
         "quantity_texts",
         "quote_e8",
         "quote_name",
@@ -150,6 +152,9 @@ class MarketNumbers(MarketScale):
         self.quote_e8 = asset_unit_e8(market.quote)
         self.lot_e8 = market.definition.lot_units * self.base_e8
         super().__init__(market.number, market.symbol, self.tick_e8, self.lot_e8)
+        # What the market declares can be sent, also where 64 bits do not hold it in 1e-8.
+        self.price_max_e8 = max(INT64_MAX, market.definition.price_max_ticks * self.tick_e8)
+        self.quantity_max_e8 = max(INT64_MAX, market.definition.quantity_max_lots * self.lot_e8)
         self.price_texts = StepTexts()
         self.quantity_texts = StepTexts()
 

@@ -16,7 +16,7 @@ from engine.records import (
     TimeInForce,
     pack_parts,
 )
-from gateway.dialect.constants import CLIENT_ID_PATTERN, CLIENT_ID_RANGE, DECIMAL_RANGE, DERIVED_PREFIX, INT64_MAX
+from gateway.dialect.constants import CLIENT_ID_PATTERN, CLIENT_ID_RANGE, DECIMAL_RANGE, DERIVED_PREFIX
 from gateway.dialect.names import ORDER_TYPES, SIDES, TIMES_IN_FORCE
 from gateway.dialect.numbers import MarketNumbers, StepTexts, parse_e8
 from gateway.dialect.order_names import OrderName, named_in
@@ -142,11 +142,15 @@ def _time_in_force(params: Mapping[str, Any], order_type: OrderType) -> int:
 
 
 def _quantity_lots(request: Request, market: MarketNumbers) -> int:
-    return _amount_of(request, "quantity", market.lot_e8, market.quantity_texts, Reason.QUANTITY_NOT_ON_LOT)
+    return _amount_of(
+        request, "quantity", market.lot_e8, market.quantity_texts, Reason.QUANTITY_NOT_ON_LOT, market.quantity_max_e8
+    )
 
 
 def _price_ticks(request: Request, market: MarketNumbers) -> int:
-    return _amount_of(request, "price", market.tick_e8, market.price_texts, Reason.PRICE_NOT_ON_TICK)
+    return _amount_of(
+        request, "price", market.tick_e8, market.price_texts, Reason.PRICE_NOT_ON_TICK, market.price_max_e8
+    )
 
 
 def _quote_amount(request: Request, market: MarketNumbers) -> int:
@@ -162,9 +166,7 @@ def _quote_amount(request: Request, market: MarketNumbers) -> int:
     return amount
 
 
-def _amount_of(
-    request: Request, name: str, step_e8: int, texts: StepTexts, off_step: Reason, maximum_e8: int = INT64_MAX
-) -> int:
+def _amount_of(request: Request, name: str, step_e8: int, texts: StepTexts, off_step: Reason, maximum_e8: int) -> int:
     """A mandatory decimal parameter as a whole, positive number of steps of `step_e8`. Raises Rejected."""
     value = request.params.get(name)
     if type(value) is str:

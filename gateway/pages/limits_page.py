@@ -67,7 +67,7 @@ BOUNDS: dict[str, list[Bound]] = {
         Bound("nesting of JSON", "about 1,000 levels", "-1135"),
         Bound("digits before and after the point of a number", f"{constants.WHOLE_DIGITS_MAX}", "-1100"),
         Bound("significant decimals", f"{constants.DECIMALS}", "-1111"),
-        Bound("a price or a quantity, in 1e-8", f"{constants.INT64_MAX:,}", "-1108"),
+        Bound("a price or a quantity, in 1e-8", f"{constants.INT64_MAX:,}, or more where exchangeInfo declares it", "-1108"),
         Bound("`quoteOrderQty`, in smallest units", f"{AMOUNT_MAX:,}", "-1108"),
         Bound("value of an order, in smallest units", f"{AMOUNT_MAX:,}", "-1013, Filter failure: NOTIONAL"),
         Bound("a client order id", f"{CLIENT_ID_BYTES} characters", "-1100"),

@@ -10,10 +10,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.reasons import Reason
-from engine.records import COMMAND
+from engine.records import AMOUNT_MAX, COMMAND, MARKET_DEFINITION, Command, CommandKind, MarketDefinition
 from gateway.dialect.orders import place_order
 from gateway.dialect.rejects import Rejected
 from gateway.dialect.requests import Request
+from tests.worlds.accounts import ASSETS, BY_TEST
 from tests.worlds.gateway_in_process import GatewayInProcess
 
 RIG = GatewayInProcess()
@@ -22,7 +23,7 @@ DECLARED: dict[str, dict[str, Any]] = {
     market["symbol"]: market for market in RIG.client().result("exchangeInfo")["symbols"]
 }
 SYMBOLS = st.sampled_from(sorted(DECLARED))
-AMOUNTS = st.integers(1, 2**62 - 1)
+AMOUNTS = st.integers(1, 2**62 - 2)
 ONE_MORE_DIGIT = st.integers(1, 9)
 
 
@@ -78,6 +79,27 @@ def test_the_greatest_notional_that_is_declared_can_be_sent(symbol: str) -> None
     assert by_quote(symbol, notional["maxNotional"]).amount == MARKETS[symbol].market.definition.notional_max
     with pytest.raises(Rejected) as refusal:
         by_quote(symbol, "99999999999999999999")
+    assert refusal.value.reject.reason == Reason.NUMBER_TOO_LARGE
+
+
+def test_the_greatest_price_and_quantity_that_are_declared_can_be_sent() -> None:
+    """Also where they are more than 2^63 in the eighth decimal."""
+    rig = GatewayInProcess()
+    definition = MarketDefinition(
+        base_asset=ASSETS["BTC"], quote_asset=ASSETS["KZT"], tick_e8=10**12, lot_units=10**12, price_min_ticks=1,
+        price_max_ticks=10**10, quantity_min_lots=1, quantity_max_lots=10**6, notional_min=1_000_000, notional_max=AMOUNT_MAX,
+        open_orders_max=10,
+    )  # fmt: skip
+    rig.command(Command(kind=CommandKind.MARKET_ADD), MARKET_DEFINITION.pack(definition), b"HUGE", *BY_TEST)
+    price_filter, lot_size, *_ = rig.client().result("exchangeInfo", symbol="HUGE")["symbols"][0]["filters"]
+    good = {"symbol": "HUGE", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
+    good |= {"price": price_filter["maxPrice"], "quantity": lot_size["maxQty"]}
+    request = Request(b"", "1", "order.place", good)
+    command = COMMAND.unpack_from(place_order(request, rig.projection.markets_by_symbol, 1)[0])
+    assert (command.price_ticks, command.quantity_lots) == (10**10, 10**6)
+    with pytest.raises(Rejected) as refusal:
+        request = Request(b"", "1", "order.place", {**good, "price": f"{Decimal(good['price']) + 10_000:f}"})
+        place_order(request, rig.projection.markets_by_symbol, 1)
     assert refusal.value.reject.reason == Reason.NUMBER_TOO_LARGE
 
 
