@@ -176,8 +176,11 @@ cdef class OrderEvents:
         order.status = _NEW
         order.created_us = order.updated_us = account.updated_us = self.time_us
         if not _is_zero(event.client_id):
-            order._client = safe_client_id(event.client_id[:RECORD_CLIENT_ID_BYTES])
-            account.found_by_client[order._client] = order
+            client_id = event.client_id[:RECORD_CLIENT_ID_BYTES]
+            order._client = safe_client_id(client_id)
+            # An id that another producer chose is not found by the text that is shown in its place.
+            if "_" not in order._client or order._client.encode() == client_id.rstrip(b"\0"):
+                account.found_by_client[order._client] = order
         self.placed = order
         self.orders[order_id] = order
         account.open[order_id] = order

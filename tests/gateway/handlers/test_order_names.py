@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from engine.records import NO_CLIENT_ID
+from engine.records import NO_CLIENT_ID, Command, CommandKind
+from tests.worlds.accounts import MARKETS
 from tests.worlds.gateway_in_process import GatewayInProcess, InProcessClient
 
 RICH = {"BTC": "1000", "KZT": "100000000000", "ETH": "1000"}
@@ -130,6 +131,21 @@ def test_a_name_is_not_mistaken_before_the_gateway_has_read_the_order(
     assert replies[1]["status"] == 200
     assert replies[2].get("error", {}).get("code") == code
     assert len(rig.projection.orders) == (0 if code is None else 1)
+
+
+def test_what_is_shown_for_an_id_of_another_producer_names_no_order(rig: GatewayInProcess) -> None:
+    """Its bytes are no text of the dialect, so the same text may be the name of another order."""
+    trader = rig.trader(**RICH)
+    trader.place("BTCKZT", "BUY", "0.01", "40000000", newClientOrderId="____")
+    place = Command(
+        kind=CommandKind.ORDER_PLACE, account=1, market=MARKETS["BTCKZT"], side=1, order_type=1, time_in_force=1,
+        price_ticks=50_000, quantity_lots=1000, client_id=b'"},\xff',
+    )  # fmt: skip
+    rig.command(place)
+    assert trader.result("order.status", symbol="BTCKZT", orderId=2, timestamp=rig.now_ms)["clientOrderId"] == "____"
+    params = {"symbol": "BTCKZT", "origClientOrderId": "____", "timestamp": rig.now_ms}
+    assert trader.result("order.status", **params)["orderId"] == 1
+    assert trader.result("order.cancel", **params)["orderId"] == 1
 
 
 @pytest.mark.parametrize("seed", range(4))
