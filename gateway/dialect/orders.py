@@ -43,18 +43,17 @@ UNSUPPORTED_PARAMETERS = {
     **{
         name: f"Orders with '{name}'"
         for name in (
-            "activationPrice", "callbackRate", "displayQty", "expireTime", "goodTillDate", "maxSlippageBps",
-            "minExecutionQty", "minQty", "positionSide", "priceMatch", "sideEffectType", "strategyId", "strategyType",
-            "workingType",
+            "activatePrice", "activationPrice", "callbackRate", "displayQty", "expireTime", "goodTillDate",
+            "maxSlippageBps", "minExecutionQty", "minQty", "positionSide", "priceMatch", "sideEffectType", "strategyId",
+            "strategyType",
         )
     },
 }  # fmt: skip
 """Each would change or label the order: the dialect's own, and those of its sibling markets that clients send by mistake."""
-UNSUPPORTED_FLAGS = (
-    "autoRepayAtCancel", "closePosition", "computeCommissionRates", "hidden", "isIsolated", "postOnly", "priceProtect",
-    "reduceOnly",
-)  # fmt: skip
+UNSUPPORTED_FLAGS = ("closePosition", "computeCommissionRates", "hidden", "isIsolated", "postOnly", "reduceOnly")
 """They change nothing where they are false."""
+_NEUTRAL = {"positionSide": "BOTH", "priceMatch": "NONE", "sideEffectType": "NO_SIDE_EFFECT"}
+"""Values that change nothing."""
 
 
 def place_order(request: Request, markets: Mapping[str, MarketNumbers], account: int) -> tuple[bytes, str]:
@@ -98,7 +97,7 @@ _RARE_PARAMETERS = frozenset({*UNSUPPORTED_PARAMETERS, *UNSUPPORTED_FLAGS, "stop
 def _check_rare_parameters(params: Mapping[str, Any], order_type: OrderType) -> None:
     """Refuses each parameter that would change the order and is not offered."""
     for name, feature in UNSUPPORTED_PARAMETERS.items():
-        if params.get(name) is not None:
+        if params.get(name) not in (None, _NEUTRAL.get(name)):
             raise Rejected(Reason.UNSUPPORTED_FEATURE, feature)
     for name in UNSUPPORTED_FLAGS:
         # An order type that never takes is post-only already, and some clients say so.

@@ -185,8 +185,6 @@ REFUSED = [
     ("order.place", "postOnly",                 [True, "true"],             -1013),
     ("order.place", "hidden",                   [True],                     -1013),
     ("order.place", "isIsolated",               ["TRUE"],                   -1013),
-    ("order.place", "priceProtect",             ["TRUE"],                   -1013),
-    ("order.place", "autoRepayAtCancel",        [True],                     -1013),
     ("order.place", "computeCommissionRates",   [True],                     -1013),
     ("order.place", "goodTillDate",             [1_900_000_000_000],        -1013),
     ("order.place", "expireTime",               [1_900_000_000_000],        -1013),
@@ -194,12 +192,12 @@ REFUSED = [
     ("order.place", "minQty",                   ["0.01"],                   -1013),
     ("order.place", "displayQty",               ["0.01"],                   -1013),
     ("order.place", "maxSlippageBps",           [5],                        -1013),
+    ("order.place", "activatePrice",            ["1"],                      -1013),
     ("order.place", "activationPrice",          ["1"],                      -1013),
     ("order.place", "callbackRate",             ["1"],                      -1013),
     ("order.place", "positionSide",             ["LONG"],                   -1013),
     ("order.place", "priceMatch",               ["QUEUE"],                  -1013),
     ("order.place", "sideEffectType",           ["MARGIN_BUY"],             -1013),
-    ("order.place", "workingType",              ["MARK_PRICE"],             -1013),
     ("order.place", "reduceOnly",               [1, 0, "yes", "", [True]],  -1130),
     ("order.place", "postOnly",                 [1, "post"],                -1130),
 ]  # fmt: skip
@@ -243,6 +241,19 @@ def test_a_flag_that_is_false_changes_nothing(name: str, value: object) -> None:
     world = World()
     params = {**order(), name: value, "timestamp": world.rig.now_ms}
     assert world.trader.result("order.place", **params)["status"] == "NEW"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("positionSide", "BOTH"),
+        ("priceMatch", "NONE"),
+        ("sideEffectType", "NO_SIDE_EFFECT"),
+        ("workingType", "MARK_PRICE"),
+    ],
+)
+def test_a_value_that_changes_nothing_is_taken(name: str, value: str) -> None:
+    assert World().ask("order.place", order(**{name: value}))["status"] == "NEW"
 
 
 @pytest.mark.parametrize("value", [True, "true"])
