@@ -377,3 +377,43 @@ def test_when_to_try_again_is_in_the_unit_of_the_connection() -> None:
         data = rig.client(unit=unit).ask("ping")["error"]["data"]
         assert data["serverTime"] == rig.now_ms * 1000 // unit
         assert data["retryAfter"] % (60_000_000 // unit) == 0
+
+
+def test_no_message_of_a_connection_in_microseconds_has_a_time_in_milliseconds() -> None:
+    world = World()
+    rig = world.rig
+    client, stream = rig.client(unit=1), rig.client(unit=1, is_api=False, combined=True)
+    client.key = world.trader.key
+    names = ["btckzt@trade", "btckzt@depth@100ms", "btckzt@bookTicker"]
+    stream.send({"id": 1, "method": "SUBSCRIBE", "params": names})
+    messages: list[Any] = [client.ask("session.logon", **client.signed(client.key))]
+    for method in ("userDataStream.subscribe", "session.status", "time", "exchangeInfo"):
+        messages.append(client.ask(method))
+    for method, params in (
+        ("order.place", order(type="LIMIT_MAKER", timeInForce=None, newOrderRespType="ACK")),
+        ("order.place", order(price="40000000", side="SELL", newOrderRespType="FULL")),
+        ("order.status", {**ONE, "orderId": 1}),
+        ("openOrders.status", {}),
+        ("order.cancel", {**ONE, "orderId": 1}),
+        ("openOrders.cancelAll", ONE),
+        ("account.status", {}),
+        ("myTrades", ONE),
+    ):
+        messages.append(client.ask(method, timestamp=rig.now_ms, **params))
+    rig.deposit(1, "BTC", "1")
+    rig.view.feeds.send_depth(100, rig.now_ms * 1000)
+    messages += [client.ask("userDataStream.unsubscribe"), client.ask("session.logout"), *client.take()]
+    streamed = stream.take()
+    assert all(message.get("status", 200) == 200 for message in messages), messages
+    assert {message["stream"] for message in streamed[1:]} == set(names)
+    times = [number for message in messages + streamed for number in numbers(message) if number > 10**11]
+    assert len(times) > 40
+    assert all(rig.now_ms * 1000 <= time for time in times), sorted(times)[:3]
+
+
+def numbers(value: Any) -> list[int]:
+    """All whole numbers in a JSON value, however deep."""
+    if type(value) is int:
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [number for item in inner for number in numbers(item)]
