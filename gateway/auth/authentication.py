@@ -83,7 +83,7 @@ def check_window(request: Request, now_ms: int) -> None:
     """Judges `timestamp` and `recvWindow` against the venue's clock, and notes when the window ends. Raises Rejected."""
     params = request.params
     value = params.get("timestamp")
-    timestamp = value if type(value) is int else parse_integer(value)
+    timestamp = parse_integer(value)
     if timestamp is None:
         if value in (None, ""):
             raise Rejected(Reason.MISSING_PARAMETER, "timestamp")

@@ -122,6 +122,8 @@ WORLD = World()
 @example("account.status", {"omitZeroBalances": 1})
 @example("myTrades", {"limit": 10.0})
 @example("myTrades", {"limit": -1})
+@example("order.place", {"timestamp": -1})
+@example("order.place", {"timestamp": 2**63})
 def test_a_request_means_the_same_however_it_is_signed(method: str, changes: dict[str, Any]) -> None:
     params = {"timestamp": WORLD.rig.now_ms, **REQUESTS[method], **changes}
     expected = WORLD.outcome(WORLD.logged_on, method, params)
