@@ -68,9 +68,9 @@ def _authenticate_signed(request: Request, keys: Keys, now_ms: int) -> Key:
     request.use_exact_params()
     params = request.params
     for name in ("apiKey", "signature"):
-        if not isinstance(params.get(name), str) or not params[name]:
+        if type(params.get(name)) is not str or not params[name]:
             raise Rejected(Reason.MISSING_PARAMETER, name)
-    key = keys.find(str(params["apiKey"]))
+    key = keys.find(params["apiKey"])
     check_window(request, now_ms)
     if key.is_hmac and key.secret is None:
         raise NeedsSecret(key)
