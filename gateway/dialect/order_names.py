@@ -51,6 +51,8 @@ def order_name(params: Mapping[str, Any]) -> OrderName:
         if order_id is None:
             raise Rejected(Reason.MISSING_PARAMETER, "orderId")
         return OrderName(order_id, None)
+    if client_id == "":
+        raise Rejected(Reason.EMPTY_PARAMETER, "origClientOrderId")
     if type(client_id) is not str or CLIENT_ID_PATTERN.fullmatch(client_id) is None:
         raise Rejected(Reason.ILLEGAL_CHARACTERS, "origClientOrderId", CLIENT_ID_RANGE)
     is_double = order_id is not None

@@ -73,7 +73,7 @@ NAMES = [
     (None,     "jibek-99999999999999999999", None,  -2011,  -2013),
     (None,     "JIBEK-2",                   None,   -2011,  -2013),
     (None,     "jibek-+2",                  None,   -1100,  -1100),
-    (None,     "",                          None,   -1100,  -1100),
+    (None,     "",                          None,   -1105,  -1105),
     (None,     2,                           None,   -1100,  -1100),
     (None,     None,                        None,   -1102,  -1102),
 ]  # fmt: skip
