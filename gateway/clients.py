@@ -80,15 +80,17 @@ class Clients:
         usage = state.rate_limits.weight_of(client.ip, now_ms)
         try:
             session, streams = session_for(request, client, usage, now_ms)
-        except Rejected:
-            return _NOTHING_THERE
+        except Rejected as rejected:
+            if rejected.reject.reason == Reason.UNKNOWN_METHOD:
+                return _NOTHING_THERE
+            return HttpAnswer(*replies.http_error(rejected.reject))
         session.address = address
         try:
             state.bans.check(address, now_ms)
             if session.is_api:
                 state.rate_limits.add_weight(usage, weights.CONNECTING, now_ms)
         except Rejected as rejected:
-            if rejected.reject.reason is Reason.TOO_MANY_REQUESTS:
+            if rejected.reject.reason == Reason.TOO_MANY_REQUESTS:
                 state.bans.failed(address, now_ms)
             return http_refusal(rejected.reject, retry_after(rejected.reject, now_ms))
         stream_requests.follow_url(self._state.view.feeds, session, streams)
