@@ -150,8 +150,11 @@ class Client(asyncio.Protocol):
             self.flush()
 
     def data_received(self, data: bytes) -> None:
-        self._receive(data)
-        if self._events or self.connection.has_more:
+        connection = self.connection
+        self._events += connection.receive_data(data, self.loop.time())
+        if connection.conduct is not None:
+            self._note_conduct()
+        if self._events or connection.has_more:
             self.turns.arrived(self)
             self._read_if_idle()
         else:
@@ -177,12 +180,6 @@ class Client(asyncio.Protocol):
         self.flush()
         self._go_on()
 
-    def _receive(self, data: bytes) -> None:
-        """Takes events out of what has come, `data` the last of it."""
-        self._events += self.connection.receive_data(data, self.loop.time())
-        if self.connection.conduct is not None:
-            self._note_conduct()
-
     def _note_conduct(self) -> None:
         """Hands on what the client did besides asking; that may end the connection."""
         conduct, self.connection.conduct = self.connection.conduct, None
@@ -197,7 +194,9 @@ class Client(asyncio.Protocol):
         try:
             while self._may_handle():
                 if not self._events:
-                    self._receive(b"")
+                    self._events += self.connection.receive_data(b"", self.loop.time())
+                    if self.connection.conduct is not None:
+                        self._note_conduct()
                     if not self._events and not self.connection.has_more:
                         break
                 self._handle_some()
