@@ -204,9 +204,8 @@ class Connection:
         Args:
             frames_max: of so many WebSocket frames at most; `has_more` says whether there may be further ones.
         """
-        if self._position < len(self._input):
-            data = self._input[self._position :] + data if data else self._input[self._position :]
-        self._input, self._position = data, 0
+        if data:
+            self._input, self._position = self._input[self._position :] + data, 0
         if self.state is ConnectionState.WEBSOCKET:
             return self._receive_frames(frames_max)
         if self.state is ConnectionState.HTTP:
