@@ -291,6 +291,14 @@ class Reason(IntEnum):
         742,
         "Your address has opened as many connections as it may in five minutes. Wait, and keep connections open.",
     )
+    SIGNATURE_USED = (
+        745,
+        "The signature was accepted before, and it opens one door, once. Sign each request with a timestamp of its own.",
+    )
+    LOGON_WINDOW_TOO_LARGE = (
+        746,
+        "A session.logon may have a recvWindow of at most 5,000 milliseconds. Send a shorter one, or none.",
+    )
     OVERLOADED = (
         750,
         "The venue has more work than it may queue, or its store is nearly full; it did nothing. Try again later.",

@@ -4,7 +4,7 @@
 
 A request that is accepted by its own signature leaves a mark. Commands leave theirs in the call that appends their batch, so
 a batch is in the journal if and only if its marks are set; all else asks for its mark before it is carried out. So it holds
-for every gateway, and over restarts. A signature is known by its tag and never stands in the store itself.
+for every gateway, and over restarts. The store knows a signature by its tag, and never has the signature itself.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class NeedsSecret(Exception):
 
 
 def authenticate(session_key: Key | None, request: Request, keys: Keys, now_ms: int) -> Key:
-    """The key that a request is sent with. Sets the request's `timestamp_ms` and `expires_ms`.
+    """The key that a request is sent with. Sets the request's `expires_ms`.
 
     Args:
         session_key: the key with which the session is logged on.
@@ -99,7 +99,6 @@ def check_window(request: Request, now_ms: int) -> None:
         raise Rejected(Reason.AHEAD_OF_TIME)
     if now_ms - timestamp > window_ms:
         raise Rejected(Reason.OUTSIDE_WINDOW)
-    request.timestamp_ms = timestamp
     request.expires_ms = timestamp + window_ms
 
 

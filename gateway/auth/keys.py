@@ -64,10 +64,9 @@ class Key:
         """Whether the key has this permission."""
         return bool(self.definition.permissions & permission)
 
-    def signed_name(self, signature: str) -> tuple[str, bytes]:
-        """What a request with this signature, which verifies, is remembered by: the key's id and the signature's bytes,
-        however they are written (hex in either case, base64 with any spare bits)."""
-        return self.id, bytes.fromhex(signature) if self.is_hmac else base64.b64decode(signature)
+    def signature_bytes(self, signature: str) -> bytes:
+        """The bytes of a signature that verifies, however it is written (hex in either case, base64 with any spare bits)."""
+        return bytes.fromhex(signature) if self.is_hmac else base64.b64decode(signature)
 
     def verifies(self, payload: str, signature: str) -> bool:
         """Whether `signature` is this key's over `payload`. Cost: 2 µs for HMAC, 100 µs for Ed25519."""

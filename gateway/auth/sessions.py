@@ -120,7 +120,7 @@ class Session:
         self.waiting = 0
         """Commands of this session that have no answer yet."""
         self.backlog: deque[bytes] | None = None
-        """While the first of these messages waits for a secret or for newer events, it and those behind it; else None."""
+        """While the first of these messages waits for the store or for newer events, it and those behind it; else None."""
         self.is_alive = True
 
     def close(self, code: int, reason: str) -> None:

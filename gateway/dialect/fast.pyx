@@ -95,10 +95,10 @@ cdef class SignedCommand(PendingCommand):
     # What the signature is over.
     cdef readonly str payload
 
-    def give_account(self, Account account not None):
-        """The signature is that of an HMAC key of this account, and right. Raises ValueError if it is not hex."""
+    def accept(self, Account account not None, use):
+        """The signature is that of a key of this account, and right; `use` is what it is used for."""
         self.account = account
-        self.signed_name = self.key_id, bytes.fromhex(self.signature)
+        self.use = use
         # No other code has seen these bytes.
         (<Command *>PyBytes_AS_STRING(self.command)).account = <uint32_t>account.number
 
@@ -155,7 +155,6 @@ cdef bint _read(
         method.text += len(VERSION_PREFIX)
         method.length -= len(VERSION_PREFIX)
     pending.expires_ms = _window_end(placing, now_ms)
-    pending.timestamp_ms = pending.expires_ms - _window_ms(placing)
     if pending.expires_ms < 0 or placing.symbol.text == NULL or not placing.symbol.is_text:
         return False
     market = markets.get(PyUnicode_DecodeASCII(placing.symbol.text, placing.symbol.length, NULL))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from engine.records import Permission
 from gateway.auth.authentication import authenticate
 from gateway.auth.keys import Key, Keys
+from gateway.auth.replay_guard import SignedUse
 from gateway.auth.sessions import Caller
 from gateway.dialect.numbers import MarketNumbers
 from gateway.dialect.requests import Request, market_of
@@ -28,13 +29,15 @@ class Call:
         state: what all handlers share.
     """
 
-    __slots__ = ("_key", "caller", "request", "state")
+    __slots__ = ("_key", "caller", "request", "state", "use")
 
     def __init__(self, caller: Caller, request: Request, state: GatewayState) -> None:
         self.caller = caller
         self.request = request
         self.state = state
         self._key: Key | None = None
+        self.use: SignedUse | None = None
+        """Of the request's own signature; None where it needs none, or its session is logged on."""
 
     @property
     def params(self) -> Mapping[str, Any]:
@@ -93,4 +96,6 @@ class Route(NamedTuple):
     """Whether it is a cancel: the engine's refusals of one have a code of their own."""
     counts_orders: bool = False
     """Whether its replies show how many orders the account has placed."""
+    opens: bool = False
+    """Whether it opens something, so that its signature is not accepted again, as that of a command is not."""
     authenticate: Authenticate = authenticate

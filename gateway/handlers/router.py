@@ -5,7 +5,7 @@
                                                                   └▶ PendingCommand ─┘
 
 Requests of one connection take effect in the order in which they were sent. Where one must wait (for the secret of its key,
-or for events that tell of its key), those behind it wait as well, and nothing more is read from the connection.
+for the mark of its signature, or for events that tell of its key), those behind it wait as well, and nothing more is read from the connection.
 
 No I/O: frames come in as bytes and go out through the caller.
 """
@@ -13,10 +13,14 @@ No I/O: frames come in as bytes and go out through the caller.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
+from engine.journal import Mark
 from engine.reasons import Reason
 from gateway.auth.authentication import NeedsSecret
 from gateway.auth.keys import Key, UnknownKey
+from gateway.auth.mark_setter import Marked
+from gateway.auth.replay_guard import SignedUse, use_of
 from gateway.auth.sessions import Session
 from gateway.dialect.fast import SignedCommand, read_order, read_signed_order
 from gateway.dialect.rejects import Reject, Rejected
@@ -35,11 +39,20 @@ _SIGNATURE = b'"signature"'
 _ORDER_WEIGHT = ROUTES["order.place"].weight
 
 
+class NeedsMark(Exception):
+    """Only the store can say whether the signature of a request was used before."""
+
+    def __init__(self, use: SignedUse) -> None:
+        super().__init__(use)
+        self.use = use
+
+
 class Router:
     """Takes every request of every connection.
 
     Args:
         fetch_secret: fetches the secret of a key and calls back with it, or with why there is none.
+        set_mark: marks a signature as used, and calls back with what it was used for before.
         catch_up: calls back when everything that is in the store now has been read; False where too many wait already.
         wake: says that the pipeline has something to send.
     """
@@ -51,6 +64,7 @@ class Router:
         pipeline: Pipeline,
         *,
         fetch_secret: Callable[[Key, Callable[[Key, bytes | None, Reject], None]], None],
+        set_mark: Callable[[Mark, Marked], None],
         catch_up: Callable[[Callable[[], None]], bool],
         wake: Callable[[], None],
         routes: Mapping[str, Route] = ROUTES,
@@ -59,6 +73,7 @@ class Router:
         self.answers = answers
         self.pipeline = pipeline
         self._fetch_secret = fetch_secret
+        self._set_mark = set_mark
         self._catch_up = catch_up
         self._wake = wake
         self._routes = routes
@@ -112,6 +127,8 @@ class Router:
             self._execute(call, route)
         except NeedsSecret as needs:
             self._wait_for_secret(call, route, message, needs.key)
+        except NeedsMark as needs:
+            self._wait_for_mark(call, route, message, needs.use)
         except UnknownKey as unknown:
             if has_caught_up or not self._wait_for_events(session, message):
                 self._refuse(call, route, unknown.reject)
@@ -139,12 +156,14 @@ class Router:
     def _verify_fast(self, command: SignedCommand) -> bool:
         """Whether an HMAC key that may trade, and whose secret is here, has signed a command. A signature that is wrong is
         judged again by the slow path, which costs too much for other keys."""
-        key = self.state.view.keys.get(command.key_id)
+        state = self.state
+        key = state.view.keys.get(command.key_id)
         if key is None or not key.is_hmac or key.secret is None or not key.may_trade:
             return False
         if not key.verifies(command.payload, command.signature):
             return False
-        command.give_account(key.account)
+        method = "order.cancel" if command.reduces else "order.place"
+        command.accept(key.account, use_of(key, command.signature, method, command.expires_ms, state.now_ms))
         return True
 
     # -- one request: weigh, authenticate, call the handler, answer
@@ -153,12 +172,27 @@ class Router:
         self.state.rate_limits.add_weight(call.caller.usage, route.weight, self.state.now_ms)
 
     def _execute(self, call: Call, route: Route) -> None:
-        """Raises Rejected, and NeedsSecret."""
+        """Raises Rejected, NeedsSecret and NeedsMark."""
         if route.needs is not None:
             key = route.authenticate(call.caller.key, call.request, self.state.view.keys, self.state.now_ms)
             if not key.may(route.needs):
                 raise Rejected(Reason.UNAUTHORIZED)
             call.authenticated(key)
+            if "signature" in call.params:
+                self._judge_signature(call, route, key)
+        self._carry_out(call, route)
+
+    def _judge_signature(self, call: Call, route: Route, key: Key) -> None:
+        """Notes what the signature, which verifies, is used for. The mark of a command is set when its batch is appended;
+        all else needs it now. Raises Rejected, and NeedsMark where only the store can tell."""
+        request, now_ms = call.request, self.state.now_ms
+        use = call.use = use_of(key, str(request.params["signature"]), request.method, request.expires_ms, now_ms)
+        is_command = route.counts_orders or route.cancels
+        if not is_command and not self.state.replays.is_known(use, repeats=not route.opens):
+            raise NeedsMark(use)
+
+    def _carry_out(self, call: Call, route: Route) -> None:
+        """Raises Rejected."""
         outcome = route.handler(call)
         if isinstance(outcome, Result):
             self._succeed(call, outcome)
@@ -184,7 +218,9 @@ class Router:
     def _submit(self, command: PendingCommand) -> None:
         """Queues a command for the journal, or answers why not."""
         try:
-            if command.reduces:
+            if command.use is not None:
+                self._add_signed(command, command.use)
+            elif command.reduces:
                 self.pipeline.add(command, self.state.now_s)
             else:
                 self._add_order(command)
@@ -193,20 +229,27 @@ class Router:
         else:
             self._wake()
 
+    def _add_signed(self, command: PendingCommand, use: SignedUse) -> None:
+        """As for any command, unless its signature was used before as far as is known here. If the command is refused for
+        another reason, the signature may be used again."""
+        state = self.state
+        state.replays.admit(use, state.now_ms)
+        try:
+            if command.reduces:
+                self.pipeline.add(command, state.now_s)
+            else:
+                self._add_order(command)
+        except Rejected:
+            state.replays.forget(use)
+            raise
+
     def _add_order(self, command: PendingCommand) -> None:
-        """Judges a new order that is well formed: is there room, was it sent before, has the account sent too many."""
-        state, name = self.state, command.signed_name
+        """Judges a new order that is well formed: is there room, and has the account sent too many."""
+        state = self.state
         if state.is_store_full:
             raise Rejected(Reason.OVERLOADED)
-        if name is not None:
-            state.replays.admit(name, command.timestamp_ms, command.expires_ms, state.now_ms)
-        try:
-            state.rate_limits.add_order(command.account, state.now_ms)
-            self.pipeline.add(command, state.now_s)
-        except Rejected:
-            if name is not None:
-                state.replays.forget(name)
-            raise
+        state.rate_limits.add_order(command.account, state.now_ms)
+        self.pipeline.add(command, state.now_s)
 
     # -- requests that wait
 
@@ -226,29 +269,58 @@ class Router:
         key.secret = secret
         waiting, key.waiting = key.waiting, []
         for session in waiting:
-            self._resume(session, reject=None if secret is not None else reject)
+            if secret is not None:
+                self._resume(session, partial(self._handle, session, has_waited=True))
+            else:
+                self._resume(session, partial(self._refuse_message, session, reject))
+
+    def _refuse_message(self, session: Session, reject: Reject, message: bytes) -> None:
+        request = read_request(message)
+        self._refuse(Call(session, request, self.state), self._routes.get(request.method, UNKNOWN), reject)
+
+    def _wait_for_mark(self, call: Call, route: Route, message: bytes, use: SignedUse) -> None:
+        """What is signed and is no command waits until the store has said whether its signature was used before."""
+        session = call.caller
+        assert isinstance(session, Session)
+        session.hold(message)
+
+        def marked(method: str | None, reject: Reject | None) -> None:
+            self._resume(session, lambda _: self._carry_out_marked(call, route, use, method, reject))
+
+        self._set_mark(use.mark, marked)
+
+    def _carry_out_marked(
+        self, call: Call, route: Route, use: SignedUse, method: str | None, reject: Reject | None
+    ) -> None:
+        """Carries a request out, or refuses it, by what the store has said; its key may have been revoked meanwhile."""
+        try:
+            if reject is not None:
+                raise Rejected(reject.reason)
+            self.state.replays.check_answer(use, method, repeats=not route.opens)
+            if self.state.view.keys.get(use.key_id) is not call.key:
+                raise Rejected(Reason.UNAUTHORIZED)
+            self._carry_out(call, route)
+        except Rejected as rejected:
+            self._refuse(call, route, rejected.reject)
 
     def _wait_for_events(self, session: Session, message: bytes) -> bool:
         """A key that is not known may be a moment old: its owner has seen it in the store before this gateway has. So its
         request waits until the gateway has caught up; False where that cannot be waited for."""
         session.hold(message)
-        if self._catch_up(lambda: self._resume(session, has_caught_up=True)):
+        go_on = partial(self._handle, session, has_waited=True, has_caught_up=True)
+        if self._catch_up(lambda: self._resume(session, go_on)):
             return True
         session.release()
         return False
 
-    def _resume(self, session: Session, *, reject: Reject | None = None, has_caught_up: bool = False) -> None:
-        """Goes on with a session that waited. With a `reject`, its first message is refused."""
+    def _resume(self, session: Session, go_on: Callable[[bytes], None]) -> None:
+        """Goes on with a session that waited: with its first message by `go_on`, and then with those behind it. Nothing of a
+        connection that has ended meanwhile is carried out."""
         backlog = session.release()
         if not session.is_alive:
             return
         self.state.begin_turn()
-        message = backlog.popleft()
-        if reject is None:
-            self._handle(session, message, has_waited=True, has_caught_up=has_caught_up)
-        else:
-            request = read_request(message)
-            self._refuse(Call(session, request, self.state), self._routes.get(request.method, UNKNOWN), reject)
+        go_on(backlog.popleft())
         if session.backlog is not None:
             session.backlog += backlog
         else:

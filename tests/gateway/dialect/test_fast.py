@@ -11,9 +11,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from engine.journal import Mark
 from engine.order_types import OrderType, TimeInForce
 from engine.records import COMMAND
 from gateway.auth.authentication import check_window
+from gateway.auth.replay_guard import SignedUse
 from gateway.auth.signatures import signature_payload
 from gateway.dialect import replies
 from gateway.dialect.fast import SignedCommand, ack_frame, read_order, read_signed_order
@@ -43,8 +45,8 @@ def fast_path(message: bytes) -> tuple[Any, ...] | None:
     if command is None:
         return None
     assert (command.caller, command.account, command.shows_rate_limits) == (SESSION, ACCOUNT, False)
-    assert (command.blob, command.signed_name) == (b"", None)
-    return command.id_text, command.command, command.response, command.reduces, command.timestamp_ms, command.expires_ms
+    assert (command.blob, command.use) == (b"", None)
+    return command.id_text, command.command, command.response, command.reduces, command.expires_ms
 
 
 def slow_path(message: bytes) -> tuple[Any, ...] | None:
@@ -60,12 +62,12 @@ def slow_path(message: bytes) -> tuple[Any, ...] | None:
 def _slow_command(request: Request) -> tuple[Any, ...] | None:
     if request.method == "order.place":
         command, response = place_order(request, MARKETS, ACCOUNT.number)
-        return request.id_text, command, response, False, request.timestamp_ms, request.expires_ms
+        return request.id_text, command, response, False, request.expires_ms
     if request.method == "order.cancel":
         market, name = market_of(request.params, MARKETS), order_name(request.params)
         command, blob = cancel_order(request.params, market, ACCOUNT.number, name)
         response = "with a name" if blob else "CANCEL"
-        return request.id_text, command, response, True, request.timestamp_ms, request.expires_ms
+        return request.id_text, command, response, True, request.expires_ms
     return None
 
 
@@ -333,13 +335,11 @@ def check_signed(message: bytes, command: SignedCommand, params: dict[str, Any])
     check_window(request, START_MS)
     assert command.payload == signature_payload(request.params)
     assert (command.key_id, command.signature) == (params["apiKey"], params["signature"])
-    assert (command.timestamp_ms, command.expires_ms) == (request.timestamp_ms, request.expires_ms)
-    if command.signature == "AA==":
-        # No HMAC key has signed this, so the command never gets an account.
-        return
-    command.give_account(ACCOUNT)
-    assert command.account is ACCOUNT
-    read = command.id_text, command.command, command.response, command.reduces, command.timestamp_ms, command.expires_ms
+    assert command.expires_ms == request.expires_ms
+    use = SignedUse("k", Mark("mark", "order.place", 1), command.expires_ms)
+    command.accept(ACCOUNT, use)
+    assert (command.account, command.use) == (ACCOUNT, use)
+    read = command.id_text, command.command, command.response, command.reduces, command.expires_ms
     assert read == slow_path(message)
 
 
