@@ -297,7 +297,7 @@ class Reason(IntEnum):
     )
     LOGON_WINDOW_TOO_LARGE = (
         746,
-        "A session.logon may have a recvWindow of at most 5,000 milliseconds. Send a shorter one, or none.",
+        "A logon opens more than any other request, so its recvWindow may be at most 5,000 milliseconds. Send a shorter one.",
     )
     OVERLOADED = (
         750,

@@ -41,6 +41,7 @@ cdef enum:
 cdef int64_t AHEAD_MS_MAX = constants.AHEAD_MS_MAX
 cdef int64_t WINDOW_MS_DEFAULT = constants.WINDOW_MS_DEFAULT
 cdef int64_t WINDOW_MS_MAX = constants.WINDOW_MS_MAX
+cdef Py_ssize_t WINDOW_DIGITS_MAX = constants.WINDOW_DIGITS_MAX
 cdef int64_t MICROSECOND_TIMESTAMP_MIN = constants.MICROSECOND_TIMESTAMP_MIN
 cdef bytes DERIVED_PREFIX = constants.DERIVED_PREFIX.encode()
 cdef bytes VERSION_PREFIX = constants.VERSION_PREFIX.encode()
@@ -298,7 +299,10 @@ cdef int64_t _window_end(Placing *placing, int64_t now_ms) noexcept:
 
 
 cdef int64_t _window_ms(const Placing *placing) noexcept:
-    return WINDOW_MS_DEFAULT if placing.window.text == NULL else _whole(&placing.window)
+    """The window of the request; negative where it is unusual."""
+    if placing.window.text == NULL:
+        return WINDOW_MS_DEFAULT
+    return _whole(&placing.window) if placing.window.length <= WINDOW_DIGITS_MAX else -1
 
 
 # -- JSON, as far as it is ordinary

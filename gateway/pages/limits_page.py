@@ -71,7 +71,7 @@ BOUNDS: dict[str, list[Bound]] = {
         Bound("value of an order, in smallest units", f"{AMOUNT_MAX:,}", "-1013, Filter failure: NOTIONAL"),
         Bound("a client order id", f"{CLIENT_ID_BYTES} characters", "-1100"),
         Bound("an API key", f"{limits.API_KEY_CHARACTERS_MAX} characters", "-2014"),
-        Bound("recvWindow", f"{constants.WINDOW_MS_MAX:,} ms", "-1131"),
+        Bound("recvWindow", f"{constants.WINDOW_MS_MAX:,} ms; {constants.LOGON_WINDOW_MS_MAX:,} ms of `session.logon`", "-1131"),
     ],
     "How much a client may ask": [
         Bound("request weight of an address a minute", f"{RATES.weight_per_minute:,}", "429 with -1003", "--weight-per-minute"),
