@@ -29,6 +29,9 @@ class Connection(Protocol):
     def is_behind(self) -> bool:
         """Whether something waits for the client because it does not read fast enough."""
 
+    def has_ended(self) -> bool:
+        """Whether the client has ended the connection, though nothing is read from it."""
+
     def pause_reading(self) -> None:
         """Takes nothing more from the client until `resume_reading`."""
 

@@ -316,8 +316,9 @@ class Router:
     def _resume(self, session: Session, go_on: Callable[[bytes], None]) -> None:
         """Goes on with a session that waited: with its first message by `go_on`, and then with those behind it. Nothing of a
         connection that has ended meanwhile is carried out."""
+        has_ended = not session.is_alive or session.connection.has_ended()
         backlog = session.release()
-        if not session.is_alive:
+        if has_ended:
             return
         self.state.begin_turn()
         go_on(backlog.popleft())
@@ -327,7 +328,8 @@ class Router:
             self._handle_in_order(session, tuple(backlog))
 
     def session_ended(self, session: Session) -> None:
-        """The connection is gone. Commands that are on their way are executed, and the answers go nowhere."""
+        """The connection is gone. Commands that the pipeline has are executed, and the answers go nowhere: as at any venue, what
+        was received counts. What waits before that, for the store or for events, is dropped."""
         session.is_alive = False
         session.log_off()
         self.state.view.feeds.forget(session)

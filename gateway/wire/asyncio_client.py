@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
@@ -10,6 +11,9 @@ from typing import Protocol as Interface
 
 from gateway.limits import WRITE_BUFFER_BYTES, ConnectionLimits
 from gateway.wire.connection import Connection, Event, HttpAnswer, HttpRequest, UpgradeRequest
+
+_ENDED = getattr(select, "POLLRDHUP", 0)
+"""What poll is asked for; where a system does not have it, a connection that was reset is told all the same."""
 
 
 class Application(Interface):
@@ -169,6 +173,14 @@ class Client(asyncio.Protocol):
         self._handle(self.connection.respond(answer, self.loop.time()))
         if not self._is_handling:
             self.flush()
+
+    def has_ended(self) -> bool:
+        """Whether the client has ended the connection. The loop hears of that only while it reads, so the socket is asked."""
+        if self.transport is None or self.transport.is_closing():
+            return True
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), _ENDED)
+        return bool(poll.poll(0))
 
     def pause_reading(self) -> None:
         """Takes nothing more from the client until `resume_reading`: the network holds what it sends meanwhile."""

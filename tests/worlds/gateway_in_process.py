@@ -252,6 +252,9 @@ class InProcessConnection:
     def is_behind(self) -> bool:
         return self._client.is_slow
 
+    def has_ended(self) -> bool:
+        return self._client.has_ended
+
     def pause_reading(self) -> None:
         assert self._client.is_reading
         self._client.is_reading = False
@@ -272,6 +275,8 @@ class InProcessClient(RequestClient):
         self.closed: list[tuple[int, str]] = []
         self.is_reading = True
         self.is_slow = False
+        self.has_ended = False
+        """Whether the client has gone, which the session does not hear while it waits."""
         usage = rig.state.rate_limits.weight_of("ip", rig.now_ms)
         self.session = Session(InProcessConnection(self), usage, connected_ms=rig.now_ms, **options)
         self._ids = itertools.count(1)

@@ -18,6 +18,9 @@ class NoConnection:
     def is_behind(self) -> bool:
         return False
 
+    def has_ended(self) -> bool:
+        return False
+
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
