@@ -121,6 +121,13 @@ class Reason(IntEnum):
         311,
         "The account has not enough available funds. Deposit, cancel an order, or send a smaller amount.",
     )
+    WEAK_PUBLIC_KEY = (
+        320,
+        (
+            "The Ed25519 public key is not a point of the curve in its one form, or is one of small order, with which one "
+            "signature fits many messages. Make a new pair of keys."
+        ),
+    )
 
     # -- 4xx: placing an order
     INVALID_SIDE = 401, "The side must be buy or sell. Send BUY or SELL."

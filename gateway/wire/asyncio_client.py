@@ -13,7 +13,7 @@ from gateway.limits import WRITE_BUFFER_BYTES, ConnectionLimits
 from gateway.wire.connection import Connection, Event, HttpAnswer, HttpRequest, UpgradeRequest
 
 _ENDED = getattr(select, "POLLRDHUP", 0)
-"""What poll is asked for; where a system does not have it, a connection that was reset is told all the same."""
+"""What poll is asked for. A system that does not have it reports a connection that was reset all the same."""
 
 
 class Application(Interface):
