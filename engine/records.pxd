@@ -223,7 +223,7 @@ cdef struct OrderTerms:
     int64_t minimum_lots
     int64_t peg_limit_ticks
     int64_t strategy_id
-    uint64_t signature_tag
+    uint64_t reserved
     uint32_t trail_bps
     int32_t peg_offset
     uint32_t strategy_type
@@ -231,8 +231,8 @@ cdef struct OrderTerms:
     uint8_t contingency
     uint8_t list_leg
     uint8_t peg_type
-    uint8_t reserved
-    uint32_t reserved_2
+    uint8_t reserved_2
+    uint32_t reserved_3
 
 cdef struct EventHeader:
     uint16_t version
