@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-from pathlib import Path
-
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
@@ -95,16 +92,3 @@ def test_an_engine_refuses_them_by_name_and_takes_the_others(core: type) -> None
     entry = EventEntry(core().execute(1, builder.build(producer=9, incarnation=1, number=1)))
     reasons = [Reason(event.reason) for event in entry][1:]
     assert reasons == [Reason.WEAK_PUBLIC_KEY] * 5 + [Reason.NONE]
-
-
-def test_the_command_line_refuses_them_before_it_looks_for_a_venue(tmp_path: Path) -> None:
-    import click
-
-    from jibek.commands.account import read_public_key
-
-    # The fixed beginning of an Ed25519 key in DER, and the point of order four.
-    der = bytes.fromhex("302a300506032b6570032100") + bytes(32)
-    file = tmp_path / "weak.pem"
-    file.write_text(f"-----BEGIN PUBLIC KEY-----\n{base64.b64encode(der).decode()}\n-----END PUBLIC KEY-----\n")
-    with pytest.raises(click.UsageError, match="weak public key"):
-        read_public_key(file)
