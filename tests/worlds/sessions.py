@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.auth.rate_limits import Usage
 from gateway.auth.sessions import Session
+from gateway.wire.output import LongMessage
 
 
 class NoConnection:
@@ -21,9 +22,18 @@ class NoConnection:
     def has_ended(self) -> bool:
         return False
 
-    def pause_reading(self) -> None: ...
+    def abort(self) -> None: ...
 
-    def resume_reading(self) -> None: ...
+    def is_slice_over(self) -> bool:
+        return False
+
+    def hold(self) -> None: ...
+
+    def go_on(self) -> None: ...
+
+    def send_long(self, message: LongMessage) -> None: ...
+
+    def trust(self) -> None: ...
 
 
 def silent_session(**options: Any) -> Session:
