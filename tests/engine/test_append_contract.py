@@ -309,9 +309,10 @@ class Gateway:
     def restart(self) -> None:
         """The process ends, and its connections with it: no answer reaches it any more. Another one starts."""
         waiting = [command for batch in self.pipeline._waiting.values() for command in batch.commands]
-        for command in {id(command): command for command in [*waiting, *self.pipeline._queue]}.values():
+        for command in {id(command): command for command in [*waiting, *self.session.queue]}.values():
             self._tell(command, Fate.UNKNOWN)
         self.pipeline, self.is_open = Pipeline(FIRST_GATEWAY, self._refused), False
+        self.session = silent_session()
 
     def hears(self, header: Any) -> None:
         batch = self.pipeline.answered(header)
