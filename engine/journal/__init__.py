@@ -36,7 +36,7 @@ from engine.journal.ids import (
 )
 from engine.journal.marks import (
     Mark,
-    mark_key,
+    mark_name,
     mark_used_call,
 )
 from engine.journal.producer import (
@@ -149,7 +149,7 @@ __all__ = [
     "first_event",
     "journal_in",
     "library_code",
-    "mark_key",
+    "mark_name",
     "mark_used_call",
     "open_call",
     "own_connection",

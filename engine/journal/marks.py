@@ -20,19 +20,21 @@ TAG_CHARACTERS = 32
 class Mark(NamedTuple):
     """What a signature leaves behind."""
 
-    key: str
-    """In the store."""
+    key_id: str
+    """Of the API key that signed."""
+    name: str
+    """The key of the mark in the store (`mark_name`)."""
     method: str
     """For which the signature is accepted, without a version prefix."""
     lifetime_ms: int
     """From when it is set; after that the signature must be too old to be accepted anyway."""
 
 
-def mark_key(key_id: str, signature: bytes) -> str:
-    """The key of the mark of a signature, whose bytes are given in their only form: however a client writes them, in
+def mark_name(key_id: str, signature: bytes) -> str:
+    """The name of the mark of a signature, whose bytes are given in their only form: however a client writes them, in
     upper or lower case or with spare bits, they are the same. Cost: 1 µs.
 
-    >>> mark_key("k", bytes(64))
+    >>> mark_name("k", bytes(64))
     '{jibek}:used:81850bc0bb20a00f6478eaa76d76114a'
     """
     return USED_PREFIX + hashlib.sha256(key_id.encode() + signature).hexdigest()[:TAG_CHARACTERS]
@@ -41,4 +43,4 @@ def mark_key(key_id: str, signature: bytes) -> str:
 def mark_used_call(mark: Mark) -> tuple[Any, ...]:
     """Arguments of `execute_command` that set a mark. The answer is None, or the method for which the signature was used
     before, as bytes; the mark is then as it was."""
-    return ("FCALL", "jibek_mark_used", 1, mark.key, mark.method, str(mark.lifetime_ms))
+    return ("FCALL", "jibek_mark_used", 1, mark.name, mark.method, str(mark.lifetime_ms))

@@ -63,7 +63,7 @@ def append_call(epoch: int, batch: bytes, *, reducing: bool = False, marks: Sequ
     sender = (str(header.producer), str(header.incarnation), str(header.number))
     if not marks:
         return ("FCALL", function, 3, EPOCH_KEY, JOURNAL_KEY, PRODUCERS_KEY, str(epoch), *sender, batch)
-    keys = (EPOCH_KEY, JOURNAL_KEY, PRODUCERS_KEY, *(mark.key for mark in marks))
+    keys = (EPOCH_KEY, JOURNAL_KEY, PRODUCERS_KEY, *(mark.name for mark in marks))
     lifetimes = (part for mark in marks for part in (mark.method, str(mark.lifetime_ms)))
     return ("FCALL", function, len(keys), *keys, str(epoch), *sender, batch, *lifetimes)
 

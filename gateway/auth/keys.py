@@ -35,6 +35,7 @@ class Key:
         "account",
         "definition",
         "id",
+        "is_hmac",
         "may_trade",
         "public_key",
         "secret",
@@ -50,15 +51,12 @@ class Key:
         self.public_key = public_key
         self.verifier: Ed25519PublicKey | None = None
         self.secret: bytes | None = None
+        self.is_hmac = definition.key_type == KeyType.HMAC_SHA256
         self.may_trade = self.may(Permission.TRADE)
         self.sessions: dict[KeyHolder, None] = {}
         """Sessions that are logged on with this key."""
         self.waiting: list[Any] = []
         """Sessions whose next request waits for the secret to be fetched."""
-
-    @property
-    def is_hmac(self) -> bool:
-        return self.definition.key_type == KeyType.HMAC_SHA256
 
     def may(self, permission: int) -> bool:
         """Whether the key has this permission."""

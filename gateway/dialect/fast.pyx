@@ -96,10 +96,10 @@ cdef class SignedCommand(PendingCommand):
     # What the signature is over.
     cdef readonly str payload
 
-    def accept(self, Account account not None, use):
-        """The signature is that of a key of this account, and right; `use` is what it is used for."""
+    def accept(self, Account account not None, mark):
+        """The signature is that of a key of this account, and right; `mark` is what it leaves behind."""
         self.account = account
-        self.use = use
+        self.mark = mark
         # No other code has seen these bytes.
         (<Command *>PyBytes_AS_STRING(self.command)).account = <uint32_t>account.number
 

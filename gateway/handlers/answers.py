@@ -60,8 +60,8 @@ class Answers:
 
     def reject(self, command: PendingCommand, reject: Reject) -> None:
         """A command that was taken is not executed, or its outcome is unknown."""
-        if command.use is not None and reject.reason not in _MAY_BE_MARKED:
-            self._state.replays.forget(command.use)
+        if command.mark is not None and reject.reason not in _MAY_BE_MARKED:
+            self._state.replays.forget(command.mark)
         self._fail(command, reject, command.account)
 
     def _fail(self, command: PendingCommand, reject: Reject, account: Account | None) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from engine.journal import Mark
 from engine.records import Permission
 from gateway.auth.authentication import authenticate
 from gateway.auth.keys import Key, Keys
-from gateway.auth.replay_guard import SignedUse
 from gateway.auth.sessions import Caller
 from gateway.dialect.numbers import MarketNumbers
 from gateway.dialect.requests import Request, market_of
@@ -29,15 +29,15 @@ class Call:
         state: what all handlers share.
     """
 
-    __slots__ = ("_key", "caller", "request", "state", "use")
+    __slots__ = ("_key", "caller", "mark", "request", "state")
 
     def __init__(self, caller: Caller, request: Request, state: GatewayState) -> None:
         self.caller = caller
         self.request = request
         self.state = state
         self._key: Key | None = None
-        self.use: SignedUse | None = None
-        """Of the request's own signature; None where it needs none, or its session is logged on."""
+        self.mark: Mark | None = None
+        """What the request's own signature leaves behind; None where it needs none, or its session is logged on."""
 
     @property
     def params(self) -> Mapping[str, Any]:

@@ -62,5 +62,5 @@ def _pending(call: Call, command: bytes, response: str, *, reduces: bool = False
         expires_ms=request.expires_ms,
         reduces=reduces,
         blob=blob,
-        use=call.use,
+        mark=call.mark,
     )

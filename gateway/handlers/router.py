@@ -21,7 +21,7 @@ from engine.reasons import Reason
 from gateway.auth.authentication import NeedsSecret
 from gateway.auth.keys import Key, UnknownKey
 from gateway.auth.mark_setter import Marked
-from gateway.auth.replay_guard import SignedUse, use_of
+from gateway.auth.replay_guard import mark_of
 from gateway.auth.sessions import Session
 from gateway.dialect.fast import SignedCommand, read_order, read_signed_order
 from gateway.dialect.rejects import Reject, Rejected
@@ -43,9 +43,9 @@ _ORDER_WEIGHT = ROUTES["order.place"].weight
 class NeedsMark(Exception):
     """Only the store can say whether the signature of a request was used before."""
 
-    def __init__(self, use: SignedUse) -> None:
-        super().__init__(use)
-        self.use = use
+    def __init__(self, mark: Mark) -> None:
+        super().__init__(mark)
+        self.mark = mark
 
 
 class Router:
@@ -129,7 +129,7 @@ class Router:
         except NeedsSecret as needs:
             self._wait_for_secret(call, route, message, needs.key)
         except NeedsMark as needs:
-            self._wait_for_mark(call, route, message, needs.use)
+            self._wait_for_mark(call, route, message, needs.mark)
         except UnknownKey as unknown:
             if has_caught_up or not self._wait_for_events(session, message):
                 self._refuse(call, route, unknown.reject)
@@ -164,7 +164,7 @@ class Router:
         if not key.verifies(command.payload, command.signature):
             return False
         method = "order.cancel" if command.reduces else "order.place"
-        command.accept(key.account, use_of(key, command.signature, method, command.expires_ms, state.now_ms))
+        command.accept(key.account, mark_of(key, command.signature, method, command.expires_ms, state.now_ms))
         if not command.caller.is_trusted:
             command.caller.trust()
         return True
@@ -186,13 +186,13 @@ class Router:
         self._carry_out(call, route)
 
     def _judge_signature(self, call: Call, route: Route, key: Key) -> None:
-        """Notes what the signature, which verifies, is used for. The mark of a command is set when its batch is appended;
+        """Notes what the signature, which verifies, leaves behind. The mark of a command is set when its batch is appended;
         all else needs it now. Raises Rejected, and NeedsMark where only the store can tell."""
         request, now_ms = call.request, self.state.now_ms
-        use = call.use = use_of(key, str(request.params["signature"]), request.method, request.expires_ms, now_ms)
+        mark = call.mark = mark_of(key, str(request.params["signature"]), request.method, request.expires_ms, now_ms)
         is_command = route.counts_orders or route.cancels
-        if not is_command and not self.state.replays.is_known(use, repeats=not route.opens):
-            raise NeedsMark(use)
+        if not is_command and not self.state.replays.is_known(mark, repeats=not route.opens):
+            raise NeedsMark(mark)
 
     def _carry_out(self, call: Call, route: Route) -> None:
         """Raises Rejected."""
@@ -229,8 +229,8 @@ class Router:
     def _submit(self, command: PendingCommand) -> None:
         """Queues a command for the journal, or answers why not."""
         try:
-            if command.use is not None:
-                self._add_signed(command, command.use)
+            if command.mark is not None:
+                self._add_signed(command, command.mark)
             elif command.reduces:
                 self.pipeline.add(command, self.state.now_s)
             else:
@@ -240,18 +240,18 @@ class Router:
         else:
             self._wake()
 
-    def _add_signed(self, command: PendingCommand, use: SignedUse) -> None:
+    def _add_signed(self, command: PendingCommand, mark: Mark) -> None:
         """As for any command, unless its signature was used before as far as is known here. If the command is refused for
         another reason, the signature may be used again."""
         state = self.state
-        state.replays.admit(use, state.now_ms)
+        state.replays.admit(mark)
         try:
             if command.reduces:
                 self.pipeline.add(command, state.now_s)
             else:
                 self._add_order(command)
         except Rejected:
-            state.replays.forget(use)
+            state.replays.forget(mark)
             raise
 
     def _add_order(self, command: PendingCommand) -> None:
@@ -289,26 +289,26 @@ class Router:
         request = read_request(message)
         self._refuse(Call(session, request, self.state), self._routes.get(request.method, UNKNOWN), reject)
 
-    def _wait_for_mark(self, call: Call, route: Route, message: bytes, use: SignedUse) -> None:
+    def _wait_for_mark(self, call: Call, route: Route, message: bytes, mark: Mark) -> None:
         """What is signed and is no command waits until the store has said whether its signature was used before."""
         session = call.caller
         assert isinstance(session, Session)
         session.hold(message)
 
         def marked(method: str | None, reject: Reject | None) -> None:
-            self._resume(session, lambda _: self._carry_out_marked(call, route, use, method, reject))
+            self._resume(session, lambda _: self._carry_out_marked(call, route, mark, method, reject))
 
-        self._set_mark(use.mark, marked)
+        self._set_mark(mark, marked)
 
     def _carry_out_marked(
-        self, call: Call, route: Route, use: SignedUse, method: str | None, reject: Reject | None
+        self, call: Call, route: Route, mark: Mark, method: str | None, reject: Reject | None
     ) -> None:
         """Carries a request out, or refuses it, by what the store has said; its key may have been revoked meanwhile."""
         try:
             if reject is not None:
                 raise Rejected(reject.reason)
-            self.state.replays.check_answer(use, method, repeats=not route.opens)
-            if self.state.view.keys.get(use.key_id) is not call.key:
+            self.state.replays.check_answer(mark, method, repeats=not route.opens)
+            if self.state.view.keys.get(mark.key_id) is not call.key:
                 raise Rejected(Reason.UNAUTHORIZED)
             self._carry_out(call, route)
         except Rejected as rejected:

@@ -15,4 +15,4 @@ cdef class PendingCommand:
     cdef public bytes blob
     # When the command was queued; set by the pipeline.
     cdef public double queued_s
-    cdef public object use
+    cdef public object mark

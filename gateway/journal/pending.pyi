@@ -1,6 +1,6 @@
 from typing import Any
 
-from gateway.auth.replay_guard import SignedUse
+from engine.journal import Mark
 
 class PendingCommand:
     caller: Any
@@ -13,7 +13,7 @@ class PendingCommand:
     reduces: bool
     blob: bytes
     queued_s: float
-    use: SignedUse | None
+    mark: Mark | None
     def __init__(
         self,
         caller: Any,
@@ -26,5 +26,5 @@ class PendingCommand:
         expires_ms: int = 0,
         reduces: bool = False,
         blob: bytes = b"",
-        use: SignedUse | None = None,
+        mark: Mark | None = None,
     ) -> None: ...

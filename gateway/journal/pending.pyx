@@ -18,12 +18,12 @@ cdef class PendingCommand:
         expires_ms: the command is refused if it cannot leave by then; 0: no such limit.
         reduces: whether the command makes the venue hold less, so that a full store takes it.
         blob: what goes into the blob area of the batch.
-        use: of the signature by which the request was accepted (`gateway.auth.replay_guard.SignedUse`); None on a session.
+        mark: what the signature leaves behind by which the request was accepted (`engine.journal.Mark`); None on a session.
     """
 
     def __init__(
         self, caller, account, str id_text, bytes command, str response, bint shows_rate_limits, *,
-        int64_t expires_ms=0, bint reduces=False, bytes blob=b"", use=None,
+        int64_t expires_ms=0, bint reduces=False, bytes blob=b"", mark=None,
     ):
         self.caller = caller
         self.account = account
@@ -34,4 +34,4 @@ cdef class PendingCommand:
         self.expires_ms = expires_ms
         self.reduces = reduces
         self.blob = blob
-        self.use = use
+        self.mark = mark

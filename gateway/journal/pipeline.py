@@ -74,7 +74,7 @@ class Batch:
 
     def marks(self) -> list[Mark]:
         """What the signatures in the batch leave behind, in the order of `signed`."""
-        return [command.use.mark for command in self.signed if command.use is not None]
+        return [command.mark for command in self.signed if command.mark is not None]
 
 
 Refused = Callable[[PendingCommand, Reject], None]
@@ -152,7 +152,7 @@ class Pipeline:
         return self._send(commands, now_s, reduces=all(command.reduces for command in commands))
 
     def _send(self, commands: list[PendingCommand], now_s: float, *, reduces: bool) -> Batch:
-        signed = [command for command in commands if command.use is not None]
+        signed = [command for command in commands if command.mark is not None]
         batch = Batch(self.incarnation, self._number, commands, signed, self._encode(commands), reduces, now_s)
         self._sending = self._waiting[batch.incarnation, batch.number] = batch
         self._unanswered += batch.size
@@ -208,8 +208,8 @@ class Pipeline:
         for command in batch.commands:
             if id(command) not in copies:
                 left.append(command)
-            elif command.use is not None:
-                self._finish(command, Reject(refusal_of(command.use)))
+            elif command.mark is not None:
+                self._finish(command, Reject(refusal_of(command.mark)))
         return self._send_again(left, now_s)
 
     def _not_added(self) -> Batch:

@@ -57,7 +57,6 @@ from engine.records import (
 from engine.reference import Core
 from engine.service.engine import EngineService
 from engine.service.watermark import write_watermark
-from gateway.auth.replay_guard import SignedUse
 from gateway.dialect.rejects import Reject, Rejected
 from gateway.journal.pending import PendingCommand
 from gateway.journal.pipeline import Pipeline, Superseded
@@ -244,21 +243,21 @@ class Gateway:
             kind = CommandKind.ORDER_CANCEL if reduces else CommandKind.ORDER_PLACE
             command = COMMAND.pack(Command(kind=kind, account=1, client_id=name.encode()))
             expires_ms = int(self.world.now_s * 1000) + 1000 if pick.random() < 0.3 else 0
-            use = self._sign(name) if pick.random() < 0.5 else None
+            mark = self._sign(name) if pick.random() < 0.5 else None
             pending = PendingCommand(
-                self.session, None, name, command, "ACK", False, expires_ms=expires_ms, reduces=reduces, use=use
+                self.session, None, name, command, "ACK", False, expires_ms=expires_ms, reduces=reduces, mark=mark
             )
             try:
                 self.pipeline.add(pending, self.world.now_s)
             except Rejected:
                 self.world.fates[name] = Fate.REFUSED
 
-    def _sign(self, name: str) -> SignedUse:
-        """What the signature of a command is used for; now and then it was used before."""
+    def _sign(self, name: str) -> Mark:
+        """What the signature of a command leaves behind; now and then it was used before."""
         signatures = self.world.signatures
         is_copy = bool(signatures) and self.world.random.random() < 0.3
         signatures[name] = self.world.random.choice(list(signatures.values())) if is_copy else f"{{jibek}}:used:{name}"
-        return SignedUse("key", Mark(signatures[name], "order.place", 3_600_000), 0)
+        return Mark("key", signatures[name], "order.place", 3_600_000)
 
     def turn(self) -> None:
         """Opens where it has to, and sends a batch."""

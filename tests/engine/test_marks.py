@@ -14,7 +14,7 @@ from engine.journal import (
     Opening,
     Store,
     append_call,
-    mark_key,
+    mark_name,
     mark_used_call,
     open_call,
 )
@@ -41,7 +41,7 @@ def append(client: Store, request: pytest.FixtureRequest) -> Append:
 
 
 def mark(name: str, method: str = "order.place", lifetime_ms: int = LIFETIME_MS) -> Mark:
-    return Mark(mark_key(name, b"signature"), method, lifetime_ms)
+    return Mark("key", mark_name("key", name.encode()), method, lifetime_ms)
 
 
 def marks_in(client: Store) -> dict[str, str]:
@@ -51,9 +51,9 @@ def marks_in(client: Store) -> dict[str, str]:
 def test_a_batch_and_its_marks_are_added_together(client: Store, append: Append) -> None:
     marks = [mark("a"), mark("b", "order.cancel", 1500)]
     assert append(*marks, number=1) == b"1-1"
-    assert marks_in(client) == {each.key: each.method for each in marks}
+    assert marks_in(client) == {each.name: each.method for each in marks}
     for each in marks:
-        assert 0 < client.pttl(each.key) <= each.lifetime_ms
+        assert 0 < client.pttl(each.name) <= each.lifetime_ms
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_mark_of_its_own_says_for_what_the_signature_was_used(client: Store) -
     assert client.execute_command(*mark_used_call(mark("a", "account.status"))) is None
     for method in ("account.status", "session.logon"):
         assert client.execute_command(*mark_used_call(mark("a", method, 1))) == b"account.status"
-    assert client.pttl(mark("a").key) > LIFETIME_MS - 10_000, "a copy neither shortens nor lengthens it"
+    assert client.pttl(mark("a").name) > LIFETIME_MS - 10_000, "a copy neither shortens nor lengthens it"
 
 
 def test_a_full_store_takes_marks_of_their_own(client: Store) -> None:
@@ -113,7 +113,7 @@ def test_a_full_store_takes_marks_of_their_own(client: Store) -> None:
 
 def test_a_mark_is_gone_when_its_signature_is_too_old(client: Store) -> None:
     client.execute_command(*mark_used_call(mark("a", lifetime_ms=1)))
-    while client.exists(mark("a").key):
+    while client.exists(mark("a").name):
         pass
     assert client.execute_command(*mark_used_call(mark("a"))) is None
 

@@ -163,8 +163,8 @@ class GatewayInProcess(OperatedVenue):
             if reject is not None:
                 marked(None, reject)
                 continue
-            before = self.marks.get(mark.key)
-            self.marks.setdefault(mark.key, mark.method)
+            before = self.marks.get(mark.name)
+            self.marks.setdefault(mark.name, mark.method)
             marked(before, None)
 
     def _catch_up(self, resume: Callable[[], None]) -> bool:
@@ -197,13 +197,13 @@ class GatewayInProcess(OperatedVenue):
         count = 0
         while (batch := self.pipeline.next_batch(self.now_ms / 1000, self.now_ms)) is not None:
             marks = batch.marks()
-            keys = [mark.key for mark in marks]
+            keys = [mark.name for mark in marks]
             used = [place for place, key in enumerate(keys) if key in self.marks or key in keys[:place]]
             if used:
                 batch = self.pipeline.signatures_used(used, self.now_ms / 1000)
                 if batch is None:
                     continue
-            self.marks.update((mark.key, mark.method) for mark in batch.marks())
+            self.marks.update((mark.name, mark.method) for mark in batch.marks())
             data = batch.data
             self.pipeline.confirmed(EntryId(1, self.sequence))
             self.execute(data)

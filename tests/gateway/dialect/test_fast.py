@@ -15,7 +15,6 @@ from engine.journal import Mark
 from engine.order_types import OrderType, TimeInForce
 from engine.records import COMMAND
 from gateway.auth.authentication import check_window
-from gateway.auth.replay_guard import SignedUse
 from gateway.auth.signatures import signature_payload
 from gateway.dialect import replies
 from gateway.dialect.fast import SignedCommand, ack_frame, read_order, read_signed_order
@@ -45,7 +44,7 @@ def fast_path(message: bytes) -> tuple[Any, ...] | None:
     if command is None:
         return None
     assert (command.caller, command.account, command.shows_rate_limits) == (SESSION, ACCOUNT, False)
-    assert (command.blob, command.use) == (b"", None)
+    assert (command.blob, command.mark) == (b"", None)
     return command.id_text, command.command, command.response, command.reduces, command.expires_ms
 
 
@@ -336,9 +335,9 @@ def check_signed(message: bytes, command: SignedCommand, params: dict[str, Any])
     assert command.payload == signature_payload(request.params)
     assert (command.key_id, command.signature) == (params["apiKey"], params["signature"])
     assert command.expires_ms == request.expires_ms
-    use = SignedUse("k", Mark("mark", "order.place", 1), command.expires_ms)
-    command.accept(ACCOUNT, use)
-    assert (command.account, command.use) == (ACCOUNT, use)
+    mark = Mark("k", "name", "order.place", 1)
+    command.accept(ACCOUNT, mark)
+    assert (command.account, command.mark) == (ACCOUNT, mark)
     read = command.id_text, command.command, command.response, command.reduces, command.expires_ms
     assert read == slow_path(message)
 

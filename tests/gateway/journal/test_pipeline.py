@@ -15,7 +15,6 @@ from engine.records import (
     parse_batch,
     unpack_parts,
 )
-from gateway.auth.replay_guard import SignedUse
 from gateway.dialect.rejects import Reject, Rejected
 from gateway.journal.pending import PendingCommand
 from gateway.journal.pipeline import Batch, Pipeline, Superseded
@@ -58,7 +57,7 @@ class Bench:
         command = COMMAND.pack(Command(kind=kind, account=1, client_id=str(id).encode()))
         pending = PendingCommand(
             self.session, ACCOUNT, str(id), command, "ACK", True, expires_ms=expires_ms, reduces=cancel, blob=blob,
-            use=SignedUse("key", Mark(str(id), method, 1), 0) if method else None,
+            mark=Mark("key", str(id), method, 1) if method else None,
         )  # fmt: skip
         try:
             self.pipeline.add(pending, now_s)
@@ -136,10 +135,10 @@ def test_copies_are_taken_out_of_a_batch_and_the_rest_leaves_under_its_number(be
         bench.add(id, method=method, cancel=method == "order.cancel")
     bench.add("e", blob=pack_parts(b"last"), cancel=True)
     batch = bench.next()
-    assert [mark.key for mark in batch.marks()] == ["b", "c", "d"]
+    assert [mark.name for mark in batch.marks()] == ["b", "c", "d"]
     rest = bench.pipeline.signatures_used([0, 1], 0.0)
     assert rest is not None
-    assert (rest.number, bench.ids(rest.data), [mark.key for mark in rest.marks()]) == (1, ["a", "d", "e"], ["d"])
+    assert (rest.number, bench.ids(rest.data), [mark.name for mark in rest.marks()]) == (1, ["a", "d", "e"], ["d"])
     assert not rest.reduces
     assert bench.refused == [("b", "REPLAYED_REQUEST"), ("c", "SIGNATURE_USED")]
     assert bench.answered(1) is rest
