@@ -71,9 +71,9 @@ def _authenticate_signed(request: Request, keys: Keys, now_ms: int, *, is_logon:
     request.use_exact_params()
     params = request.params
     for name in ("apiKey", "signature"):
-        if not isinstance(params.get(name), str) or not params[name]:
+        if type(params.get(name)) is not str or not params[name]:
             raise Rejected(Reason.MISSING_PARAMETER, name)
-    key = keys.find(str(params["apiKey"]))
+    key = keys.find(params["apiKey"])
     window_ms = check_window(request, now_ms)
     if is_logon and window_ms > LOGON_WINDOW_MS_MAX:
         raise Rejected(Reason.LOGON_WINDOW_TOO_LARGE)
@@ -89,7 +89,7 @@ def check_window(request: Request, now_ms: int) -> int:
     milliseconds. Raises Rejected."""
     params = request.params
     value = params.get("timestamp")
-    timestamp = value if type(value) is int else parse_integer(value)
+    timestamp = parse_integer(value)
     if timestamp is None:
         if value in (None, ""):
             raise Rejected(Reason.MISSING_PARAMETER, "timestamp")
