@@ -102,7 +102,7 @@ class World:
     def outcome(self, client: InProcessClient, method: str, params: dict[str, Any]) -> Any:
         """The command that a request becomes, or else its result or its refusal."""
         self.commands.clear()
-        # The time stands still, and the method is not signed: the requests of two examples may have one signature.
+        # No time passes here, and the method is not signed: the requests of two examples may have one signature.
         self.rig.state.replays = ReplayGuard()
         self.rig.marks.clear()
         client.send(json.dumps({"id": 1, "method": method, "params": params}).encode())
