@@ -122,6 +122,23 @@ class Reason(IntEnum):
         "The account has not enough available funds. Deposit, cancel an order, or send a smaller amount.",
     )
 
+    INVALID_LIMITS = (
+        320,
+        (
+            "A tier needs a name of 1 to 20 characters a-z 0-9 _ and numbers up to 1,000,000,000; `default` has every "
+            "number, and it alone has those that count before anybody logs on. Correct the limits."
+        ),
+    )
+    UNKNOWN_TIER = 321, "No such tier. See `jibek limits list`, or define it with `jibek limits set`."
+    TOO_MANY_TIERS = 322, "The venue has as many tiers as it can have. Change one of them instead."
+    INVALID_NETWORKS = (
+        323,
+        (
+            "The networks of an API key are at most 16, each with no bits set behind its prefix, in ascending order, each "
+            "once. Correct the list."
+        ),
+    )
+
     # -- 4xx: placing an order
     INVALID_SIDE = 401, "The side must be buy or sell. Send BUY or SELL."
     INVALID_ORDER_TYPE = (

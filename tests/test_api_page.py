@@ -137,7 +137,7 @@ class PageVenue:
         public_key = Ed25519PrivateKey.from_private_bytes(ED25519_SEED).public_key().public_bytes_raw()
         definition = KEY_DEFINITION.pack(KeyDefinition(KeyType.ED25519, TRADER))
         command = Command(kind=CommandKind.KEY_ADD, account=self.accounts["alice"])
-        self.rig.command(command, definition, ED25519_ID.encode(), public_key, *BY_TEST)
+        self.rig.command(command, definition, ED25519_ID.encode(), public_key, b"", *BY_TEST)
 
     def get(self, target: str) -> None:
         """GET as the page writes it: opens a connection, or asks over HTTP."""

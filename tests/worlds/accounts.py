@@ -108,5 +108,5 @@ class OperatedVenue(ABC):
         return key
 
     def _add_key(self, account: int, key_id: str, definition: KeyDefinition, public_key: bytes) -> None:
-        parts = (KEY_DEFINITION.pack(definition), key_id.encode(), public_key, *BY_TEST)
+        parts = (KEY_DEFINITION.pack(definition), key_id.encode(), public_key, b"", *BY_TEST)
         self.command(Command(kind=CommandKind.KEY_ADD, account=account), *parts)
