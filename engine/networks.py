@@ -1,6 +1,6 @@
 """The networks from which an API key may be used: as people write them, as a record has them, and which addresses they hold.
 
-A record has each as 17 bytes, the length of its prefix and its first address as IPv6. An IPv4 network stands in the range
+A record has each as 17 bytes, the length of its prefix and its first address as IPv6. An IPv4 network is in the range
 ::ffff:0:0/96, in which IPv6 writes IPv4, so one address has one form however a socket reports it.
 """
 

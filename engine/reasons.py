@@ -259,8 +259,8 @@ class Reason(IntEnum):
     UNAUTHORIZED = (
         721,
         (
-            "The API key is unknown or revoked, or it has no permission for this method. Check the key with `jibek "
-            "account show`."
+            "The API key is unknown, revoked or expired, may not be used from this address, or has no permission for this "
+            "method. Check the key with `jibek account show`."
         ),
     )
     LOGON_REQUIRED = 722, "The session is not logged on. Send session.logon first, or sign the request."
@@ -307,6 +307,14 @@ class Reason(IntEnum):
     TOO_MANY_CONNECTIONS = (
         742,
         "Your address has opened as many connections as it may in five minutes. Wait, and keep connections open.",
+    )
+    TOO_MANY_OPEN_CONNECTIONS = (
+        745,
+        "Your address has as many open connections as it may have. Close one, or send more over one connection.",
+    )
+    TOO_MANY_ACCOUNT_SUBSCRIPTIONS = (
+        746,
+        "The account has as many subscriptions as it may have, over all its connections. End one of them first.",
     )
     OVERLOADED = (
         750,

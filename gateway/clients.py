@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 from engine.reasons import Reason
@@ -36,6 +37,8 @@ class Clients:
         self._state = router.state
         self._connections_max = connections_max
         self._clients: dict[Client, None] = {}
+        self._by_address: Counter[str] = Counter()
+        """How many of them each address has."""
 
     def make(self) -> Client:
         """A client for a connection that came."""
@@ -45,33 +48,38 @@ class Clients:
 
     def connected(self, client: Client) -> HttpAnswer | None:
         """Counts a new connection. Returns the answer with which it is turned away: 503 if there are too many, 429 if its
-        address opened too many."""
+        address has or opened too many."""
         if len(self._clients) >= self._connections_max:
             return HttpAnswer(*replies.http_error(Reject(Reason.OVERLOADED)))
         try:
-            self._state.rate_limits.add_connection(client.ip, self._now_ms())
+            self._state.rate_limits.add_connection(client.ip, self._by_address[client.ip], self._now_ms())
         except Rejected as rejected:
             return HttpAnswer(*replies.http_error(rejected.reject))
         self._clients[client] = None
+        self._by_address[client.ip] += 1
         return None
 
     def disconnected(self, client: Client) -> None:
         """Forgets a connection that has ended, and all that its session followed."""
-        self._clients.pop(client, None)
+        if client in self._clients:
+            del self._clients[client]
+            self._by_address[client.ip] -= 1
+            if not self._by_address[client.ip]:
+                del self._by_address[client.ip]
         if client.session is not None:
             self._router.session_ended(client.session)
 
     def handle_http(self, client: Client, request: HttpRequest) -> None:
         """Answers a request over HTTP, now or when its command is answered."""
         usage = self._state.rate_limits.weight_of(client.ip, self._now_ms())
-        self._router.handle_http(HttpExchange(request, usage, client.respond))
+        self._router.handle_http(HttpExchange(request, usage, client.respond, client.ip))
 
     def open_session(self, client: Client, request: UpgradeRequest) -> Session | HttpAnswer:
         """The session of a connection that asks for a WebSocket, with the streams of its path; 404 for any other path."""
         now_ms = self._now_ms()
         try:
             session, streams = session_for(
-                request, client, self._state.rate_limits.weight_of(client.ip, now_ms), now_ms
+                request, client, self._state.rate_limits.weight_of(client.ip, now_ms), client.ip, now_ms
             )
         except Rejected:
             return _NOTHING_THERE

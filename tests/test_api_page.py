@@ -122,7 +122,7 @@ class PageVenue:
     """The venue that the page describes: alice with money and two keys, and a book with two orders of bob."""
 
     def __init__(self, routes: Mapping[str, Route] = ROUTES) -> None:
-        self.rig = GatewayInProcess(routes=routes)
+        self.rig = GatewayInProcess(RateLimitSettings(), routes=routes)
         bob = self.rig.trader(BTC="100", KZT="1000000000")
         self.accounts = {"alice": self.rig.account(BTC="10", KZT="500000000")}
         bob.place("BTCKZT", "SELL", "0.5", "50000000")
@@ -147,7 +147,7 @@ class PageVenue:
             return
         client = self.rig.client()
         client.session, streams = session_for(
-            UpgradeRequest(path, query), InProcessConnection(client), self.usage, self.rig.now_ms
+            UpgradeRequest(path, query), InProcessConnection(client), self.usage, "ip", self.rig.now_ms
         )
         stream_requests.follow_url(self.rig.view.feeds, client.session, streams)
         self.clients.append(client)

@@ -1,7 +1,8 @@
-"""How much a client may ask: request weight and connections by address, new orders by account."""
+"""How much a client may ask, by the tier of its account: request weight and connections by address, new orders by account."""
 
 from __future__ import annotations
 
+from engine.listing import Listing
 from engine.reasons import Reason
 from gateway.dialect.rejects import Rejected
 from gateway.limits import ADDRESSES_MAX, RateLimitSettings
@@ -78,13 +79,30 @@ class UsageByAddress:
 
 
 class RateLimits:
-    """The dialect's limits: request weight by address, new orders by account. All intervals begin at whole multiples."""
+    """The dialect's limits: request weight by address, new orders by account. All intervals begin at whole multiples.
 
-    def __init__(self, settings: RateLimitSettings) -> None:
-        self.settings = settings
+    What an address has used is counted once, and compared with the limit of whoever asks.
+    """
+
+    def __init__(self) -> None:
+        self.tiers = [RateLimitSettings()]
+        """By number, the tier `default` first. A new list with each change."""
         self._weights = UsageByAddress(MINUTE_MS)
         self._connections = UsageByAddress(FIVE_MINUTES_MS)
         self._orders: dict[int, OrderUsage] = {}
+
+    @property
+    def default(self) -> RateLimitSettings:
+        """What holds for whoever is not logged on."""
+        return self.tiers[0]
+
+    def limits_of(self, account: Account | None) -> RateLimitSettings:
+        """What holds for an account; for None the default. Cost: O(1)."""
+        return self.tiers[0 if account is None else account.tier]
+
+    def tiers_changed(self, listing: Listing) -> None:
+        """Takes in the tiers as the events have them."""
+        self.tiers = [RateLimitSettings.of(listing.effective_limits(tier)) for tier in listing.tiers]
 
     def weight_of(self, ip: str, now_ms: int) -> Usage:
         """The request weight that an address has used in the present minute."""
@@ -97,28 +115,30 @@ class RateLimits:
             usage = self._orders[account.number] = OrderUsage()
         return usage
 
-    def has_weight(self, usage: Usage, weight: int, now_ms: int) -> bool:
-        """Counts `weight`; False, and nothing is counted, where that passes the limit."""
-        return usage.add(weight, now_ms // MINUTE_MS, self.settings.weight_per_minute)
+    def has_weight(self, usage: Usage, account: Account | None, weight: int, now_ms: int) -> bool:
+        """Counts `weight`; False, and nothing is counted, where that passes the limit of the account."""
+        return usage.add(weight, now_ms // MINUTE_MS, self.limits_of(account).weight_per_minute)
 
-    def add_weight(self, usage: Usage, weight: int, now_ms: int) -> None:
-        """Counts `weight`. Raises Rejected where that passes the limit."""
-        if not self.has_weight(usage, weight, now_ms):
-            raise Rejected(Reason.TOO_MANY_REQUESTS, str(self.settings.weight_per_minute))
+    def add_weight(self, usage: Usage, account: Account | None, weight: int, now_ms: int) -> None:
+        """Counts `weight`. Raises Rejected where that passes the limit of the account."""
+        if not self.has_weight(usage, account, weight, now_ms):
+            raise Rejected(Reason.TOO_MANY_REQUESTS, str(self.limits_of(account).weight_per_minute))
 
-    def add_connection(self, ip: str, now_ms: int) -> None:
-        """Counts a new connection of an address. Raises Rejected where that is one too many."""
-        limit = self.settings.connections_per_5_min
+    def add_connection(self, ip: str, open_count: int, now_ms: int) -> None:
+        """Counts a new connection of an address that has `open_count`. Raises Rejected where that is one too many."""
+        if open_count >= self.default.connections_max:
+            raise Rejected(Reason.TOO_MANY_OPEN_CONNECTIONS, str(self.default.connections_max))
+        limit = self.default.connections_per_5_min
         if not self._connections.of(ip, now_ms).add(1, now_ms // FIVE_MINUTES_MS, limit):
             raise Rejected(Reason.TOO_MANY_CONNECTIONS, str(limit), "5 MINUTE")
 
     def may_control(self, usage: Usage, now_ms: int) -> bool:
         """Whether a stream connection may send one more request in this second."""
-        return usage.add(1, now_ms // SECOND_MS, self.settings.stream_messages_per_s)
+        return usage.add(1, now_ms // SECOND_MS, self.default.stream_messages_per_s)
 
     def add_order(self, account: Account, now_ms: int) -> None:
         """Counts a new order of an account. Raises Rejected where that is one too many."""
-        usage, settings = self.orders_of(account), self.settings
+        usage, settings = self.orders_of(account), self.limits_of(account)
         if not usage.ten_seconds.add(1, now_ms // TEN_SECONDS_MS, settings.orders_per_10_s):
             raise Rejected(Reason.TOO_MANY_NEW_ORDERS, str(settings.orders_per_10_s), "10 SECOND")
         if not usage.day.add(1, now_ms // DAY_MS, settings.orders_per_day):

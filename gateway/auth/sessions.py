@@ -13,6 +13,7 @@ from gateway.dialect import replies
 from gateway.dialect.constants import MILLISECONDS, NO_ID
 from gateway.dialect.rejects import Reject
 from gateway.dialect.requests import flag_of
+from gateway.view.accounts import Account
 from gateway.view.streams.user_data import Subscription
 from gateway.wire.frames import encode_text
 
@@ -46,6 +47,10 @@ class Caller(Protocol):
     waiting: int
     """Commands that have no answer yet."""
     key: Key | None
+    ip: str
+    """The address from which the client speaks."""
+    account: Account | None
+    """Whose limits hold for the request weight: the account that was authenticated last; None before."""
 
     def wants_rate_limits(self, params: Mapping[str, Any]) -> bool:
         """Whether the reply to a request with these parameters shows the rate limits."""
@@ -64,18 +69,21 @@ class Session:
 
     Args:
         connection: the wire.
+        ip: the address of the client; empty is in no network.
         is_api: True on the request path, False on a stream path.
         combined: whether stream messages are wrapped with the name of their stream.
         unit: what microseconds are divided by in the times that are sent.
     """
 
     __slots__ = (
+        "account",
         "authorized_ms",
         "backlog",
         "combined",
         "connected_ms",
         "connection",
         "control",
+        "ip",
         "is_alive",
         "is_api",
         "is_behind",
@@ -95,6 +103,7 @@ class Session:
         connection: Connection,
         usage: Usage,
         *,
+        ip: str = "",
         is_api: bool = True,
         combined: bool = False,
         unit: int = MILLISECONDS,
@@ -105,6 +114,7 @@ class Session:
         self.send: Callable[[bytes], None] = connection.send
         self.is_behind: Callable[[], bool] = connection.is_behind
         self.usage = usage
+        self.ip = ip
         self.control = Usage()
         """The requests of a stream connection in the present second."""
         self.is_api = is_api
@@ -113,6 +123,7 @@ class Session:
         self.shows_rate_limits = shows_rate_limits
         self.connected_ms = connected_ms
         self.key: Key | None = None
+        self.account: Account | None = None
         self.authorized_ms = 0
         self.streams: dict[str, None] = {}
         self.subscriptions: dict[int, Subscription] = {}
@@ -149,6 +160,7 @@ class Session:
         """Logs the session on with a key. The key it had before is logged off."""
         self.log_off()
         self.key = key
+        self.account = key.account
         key.sessions[self] = None
         self.authorized_ms = now_ms
 
@@ -157,6 +169,7 @@ class Session:
         if self.key is not None:
             self.key.sessions.pop(self, None)
             self.key = None
+            self.account = None
             self.authorized_ms = 0
 
     def key_revoked(self) -> None:

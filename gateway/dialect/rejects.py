@@ -109,6 +109,9 @@ WORDINGS: dict[Reason, Wording] = {
     Reason.SUBSCRIPTION_ACTIVE: Wording(400, -2035, "User Data Stream subscription already active."),
     Reason.SUBSCRIPTION_NOT_ACTIVE: Wording(400, -2036, "User Data Stream subscription not active."),
     Reason.TOO_MANY_SUBSCRIPTIONS: Wording(400, -2042, "Maximum subscription ID reached for this connection."),
+    Reason.TOO_MANY_ACCOUNT_SUBSCRIPTIONS: Wording(
+        400, -2042, "Too many subscriptions of this account; current limit is {} over all connections."
+    ),
     Reason.UNKNOWN_STREAM: Wording(400, 2, "Invalid request: stream '{}' is not supported"),
     Reason.INVALID_STREAM_REQUEST: Wording(400, 2, "Invalid request: {}"),
     Reason.TOO_MANY_REQUESTS: Wording(
@@ -120,6 +123,9 @@ WORDINGS: dict[Reason, Wording] = {
     Reason.TOO_MANY_NEW_ORDERS: Wording(429, -1015, "Too many new orders; current limit is {} orders per {}."),
     Reason.TOO_MANY_CONNECTIONS: Wording(
         429, -1034, "Too many connection attempts from IP; current limit is {} per '{}'."
+    ),
+    Reason.TOO_MANY_OPEN_CONNECTIONS: Wording(
+        429, -1034, "Too many open connections from IP; current limit is {} at a time."
     ),
     Reason.OVERLOADED: Wording(
         503, -1008, "Server is currently overloaded with other requests. Please try again in a few minutes."

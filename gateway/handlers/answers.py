@@ -13,6 +13,7 @@ from gateway.dialect.fast import ack_frame
 from gateway.dialect.rejects import Reject
 from gateway.handlers.state import GatewayState
 from gateway.journal.pending import PendingCommand
+from gateway.limits import RateLimitSettings
 from gateway.view.accounts import Account
 from gateway.view.order_events import CommandEvents
 from gateway.view.projection import cancel_client_id
@@ -27,7 +28,9 @@ class Answers:
 
     def __init__(self, state: GatewayState) -> None:
         self._state = state
-        self._weight_text, self._orders_text = rate_limit_templates(state.rate_limits.settings)
+        self._tiers: list[RateLimitSettings] = []
+        self._templates: list[tuple[str, str]] = []
+        """The texts of each tier of `_tiers`, which is the list in force when they were made."""
 
     # -- the parts that all replies share
 
@@ -37,10 +40,15 @@ class Answers:
         Args:
             account: whose order counts are shown; None shows the request weight alone.
         """
+        limits = self._state.rate_limits
+        if limits.tiers is not self._tiers:
+            self._tiers, self._templates = limits.tiers, [rate_limit_templates(tier) for tier in limits.tiers]
+        whose = account or caller.account
+        weight_text, orders_text = self._templates[0 if whose is None else whose.tier]
         if account is None:
-            return self._weight_text % caller.usage.count
-        orders = self._state.rate_limits.orders_of(account)
-        return self._orders_text % (orders.ten_seconds.count, orders.day.count, caller.usage.count)
+            return weight_text % caller.usage.count
+        orders = limits.orders_of(account)
+        return orders_text % (orders.ten_seconds.count, orders.day.count, caller.usage.count)
 
     def retry_after(self, reject: Reject) -> dict[str, int] | None:
         """When a refused request may be sent again, where that is a matter of time."""

@@ -14,6 +14,7 @@ from gateway.dialect.constants import MILLISECONDS, NO_ID
 from gateway.dialect.rejects import Reject
 from gateway.dialect.requests import Request, query_params, unit_of
 from gateway.limits import NAME_CHARACTERS_SHOWN_MAX
+from gateway.view.accounts import Account
 from gateway.wire.connection import HttpAnswer, HttpRequest
 
 
@@ -24,15 +25,18 @@ class HttpExchange:
         request: as the wire has read it.
         usage: the request weight of the address.
         respond: takes the answer, now or later.
+        ip: the address of the client.
     """
 
-    def __init__(self, request: HttpRequest, usage: Usage, respond: Callable[[HttpAnswer], None]) -> None:
+    def __init__(self, request: HttpRequest, usage: Usage, respond: Callable[[HttpAnswer], None], ip: str = "") -> None:
         self.http = request
         self.usage = usage
         self.is_alive = True
         self.unit = MILLISECONDS
         self.waiting = 0
         self.key: Key | None = None
+        self.ip = ip
+        self.account: Account | None = None
         self._respond = respond
 
     def read_request(self, method: str) -> Request:

@@ -128,11 +128,13 @@ class Router:
         if _SIGNATURE in message:
             signed = read_signed_order(message, markets, session, now_ms)
             command = signed if signed is not None and self._verify_fast(signed) else None
-        elif session.key is not None and session.key.may_trade:
+        elif session.key is not None and session.key.may_trade and now_ms < session.key.expires_ms:
             command = read_order(message, markets, session, session.key.account, now_ms)
         else:
             command = None
-        if command is None or not self.state.rate_limits.has_weight(session.usage, _ORDER_WEIGHT, now_ms):
+        if command is None or not self.state.rate_limits.has_weight(
+            session.usage, command.account, _ORDER_WEIGHT, now_ms
+        ):
             return None
         return command
 
@@ -144,21 +146,28 @@ class Router:
             return False
         if not key.verifies(command.payload, command.signature):
             return False
+        try:
+            key.check_use(command.caller.ip, self.state.now_ms)
+        except Rejected:
+            return False
+        command.caller.account = key.account
         command.give_account(key.account)
         return True
 
     # -- one request: weigh, authenticate, call the handler, answer
 
     def _weigh(self, call: Call, route: Route) -> None:
-        self.state.rate_limits.add_weight(call.caller.usage, route.weight, self.state.now_ms)
+        self.state.rate_limits.add_weight(call.caller.usage, call.caller.account, route.weight, self.state.now_ms)
 
     def _execute(self, call: Call, route: Route) -> None:
         """Raises Rejected, and NeedsSecret."""
         if route.needs is not None:
             key = route.authenticate(call.caller.key, call.request, self.state.view.keys, self.state.now_ms)
+            key.check_use(call.caller.ip, self.state.now_ms)
             if not key.may(route.needs):
                 raise Rejected(Reason.UNAUTHORIZED)
             call.authenticated(key)
+            call.caller.account = key.account
         outcome = route.handler(call)
         if isinstance(outcome, Result):
             self._succeed(call, outcome)
@@ -270,7 +279,7 @@ class Router:
         name, route = offered.get("GET" if http.method == "HEAD" else http.method, ("", UNKNOWN))
         weight = route.weight if name else max((other.weight for _, other in offered.values()), default=UNKNOWN.weight)
         try:
-            self.state.rate_limits.add_weight(exchange.usage, weight, self.state.now_ms)
+            self.state.rate_limits.add_weight(exchange.usage, None, weight, self.state.now_ms)
             if not offered:
                 exchange.not_found()
             elif not name:

@@ -381,8 +381,8 @@ class TestStoreLinks:
         """The store has gone between the rebuild and the first link; the gateway waits for it, but not for ever."""
         options = ["--store", f"unix://{tmp_path / 'nowhere'}", "--data", str(tmp_path), "--port", "0"]
         arguments, log = parse_arguments(options), logging.getLogger("gateway under test")
-        rate_limits = RateLimits(arguments.rate_limits)
-        prepared = Prepared(VenueView(rate_limits.first_fill), rate_limits, EventReader(), 1)
+        rate_limits = RateLimits()
+        prepared = Prepared(VenueView(rate_limits), rate_limits, EventReader(), 1)
 
         async def serve() -> BaseException | None:
             service = Service(arguments, prepared, bytes(32), log)
