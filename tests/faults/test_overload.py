@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 
 from engine.reasons import Reason
-from engine.records import EventKind
+from engine.records import DEFAULT_TIER, TIER_LIMITS, Command, CommandKind, EventKind
 from gateway.limits import SUBSCRIPTION_IDS_MAX, WAITING_FOR_SECRET_MAX
 from tests.faults.fault_world import RICH, order_params
 from tests.faults.reason_coverage import covers
 from tests.faults.reference_follower import ReferenceFollower
+from tests.worlds.accounts import BY_TEST
 from tests.worlds.clients import now_ms, signed
+from tests.worlds.definition import UNDISTURBED
 from tests.worlds.processes import ServiceProcess, paused, wait_until
 from tests.worlds.raw_client import Closed, RawClient, http, logged_on, text
 from tests.worlds.services import ServiceVenue
@@ -55,6 +57,21 @@ def gateway(venue: ServiceVenue) -> Iterator[StartGateway]:
         assert process.process.poll() is None, process.log.read_text()
         process.kill()
         assert "Traceback" not in process.log.read_text()
+
+
+SetLimits = Callable[..., None]
+
+
+@pytest.fixture
+def limits(venue: ServiceVenue) -> Iterator[SetLimits]:
+    """Changes numbers of the tier `default` for gateways that are started next; the test's end changes them back."""
+
+    def change(**numbers: int) -> None:
+        packed = TIER_LIMITS.pack(UNDISTURBED._replace(**numbers))
+        venue.command(Command(kind=CommandKind.LIMITS_SET), packed, DEFAULT_TIER, *BY_TEST)
+
+    yield change
+    change()
 
 
 def place(id: object, **changes: Any) -> bytes:
@@ -229,7 +246,7 @@ BULK = text({"method": "LIST_SUBSCRIPTIONS", "id": "x" * 50_000})
 
 
 def test_a_slow_reader_gets_one_depth_update_for_all_it_missed(venue: ServiceVenue, gateway: StartGateway) -> None:
-    port = gateway("--stream-messages-per-s", "100000", "--output-bytes-max", "100000000")
+    port = gateway("--output-bytes-max", "100000000")
     trader = logged_on(port, venue.ed25519_key(venue.account(**RICH)))
     prompt = RawClient(port, "/ws/ethkzt@depth@100ms")
     with RawClient(port, "/ws/ethkzt@depth@100ms", receive_buffer_bytes=4096) as slow:
@@ -250,7 +267,7 @@ def test_a_slow_reader_gets_one_depth_update_for_all_it_missed(venue: ServiceVen
 
 
 def test_a_reader_that_is_too_slow_is_closed_with_a_code_and_others_are_served(gateway: StartGateway) -> None:
-    port = gateway("--stream-messages-per-s", "100000", "--output-bytes-max", "200000")
+    port = gateway("--output-bytes-max", "200000")
     with RawClient(port, "/ws", receive_buffer_bytes=4096) as slow, RawClient(port) as other:
         slow.send(BULK * 500)
         assert other.is_alive()
@@ -263,7 +280,7 @@ def test_a_reader_that_is_too_slow_is_closed_with_a_code_and_others_are_served(g
 
 
 def test_a_reader_that_reads_nothing_at_all_is_dropped(gateway: StartGateway) -> None:
-    port = gateway("--stream-messages-per-s", "1000000", "--output-bytes-max", "200000", "--connections-max", "2")
+    port = gateway("--output-bytes-max", "200000", "--connections-max", "2")
     with RawClient(port, "/ws", receive_buffer_bytes=4096) as slow, RawClient(port) as other:
         slow.send(BULK * 500)
         assert other.is_alive()
@@ -290,8 +307,9 @@ def test_one_connection_too_many_is_turned_away_with_words(gateway: StartGateway
 
 
 @covers(R.TOO_MANY_CONNECTIONS)
-def test_an_address_that_connects_too_often_is_turned_away(gateway: StartGateway) -> None:
-    port = gateway("--connections-per-5-min", "3")
+def test_an_address_that_connects_too_often_is_turned_away(gateway: StartGateway, limits: SetLimits) -> None:
+    limits(connections_per_5_min=3)
+    port = gateway()
     # Five new minutes may begin meanwhile; then three more are let in.
     answers = [http(port, GET_PING) for _ in range(7)]
     refused = [(status, body["code"]) for status, body in answers if status != 200]
@@ -299,9 +317,27 @@ def test_an_address_that_connects_too_often_is_turned_away(gateway: StartGateway
     assert len(refused) in (1, 2, 3, 4)
 
 
+@covers(R.TOO_MANY_OPEN_CONNECTIONS)
+def test_an_address_has_so_many_connections_at_a_time(gateway: StartGateway, limits: SetLimits) -> None:
+    limits(connections_max=3)
+    port = gateway()
+    with ExitStack() as stack:
+        wires = [stack.enter_context(RawClient(port)) for _ in range(3)]
+        assert [wire.ask("ping")["status"] for wire in wires] == [200, 200, 200]
+        for _ in range(3):
+            status, body = http(port, GET_PING)
+            assert (status, body["code"]) == (429, -1034)
+            assert body["msg"] == "Too many open connections from IP; current limit is 3 at a time."
+        # One that ends makes room for another, and those that were turned away have taken none.
+        wires[0].close()
+        wait_until(lambda: http(port, GET_PING)[0] == 200, "there is room again")
+        assert wires[1].is_alive() and wires[2].is_alive()
+
+
 @covers(R.TOO_MANY_REQUESTS)
-def test_request_weight_is_bounded(gateway: StartGateway) -> None:
-    port = gateway("--weight-per-minute", "10")
+def test_request_weight_is_bounded(gateway: StartGateway, limits: SetLimits) -> None:
+    limits(weight_per_minute=10)
+    port = gateway()
     with RawClient(port) as wire:
         replies = [wire.ask("ping") for _ in range(21)]
         refused = [reply for reply in replies if reply["status"] != 200]
@@ -310,8 +346,9 @@ def test_request_weight_is_bounded(gateway: StartGateway) -> None:
 
 
 @covers(R.TOO_MANY_NEW_ORDERS)
-def test_new_orders_of_an_account_are_bounded(venue: ServiceVenue, gateway: StartGateway) -> None:
-    port = gateway("--orders-per-10-s", "2")
+def test_new_orders_of_an_account_are_bounded(venue: ServiceVenue, gateway: StartGateway, limits: SetLimits) -> None:
+    limits(orders_per_10_s=2)
+    port = gateway()
     account = venue.account(**RICH)
     with logged_on(port, venue.ed25519_key(account)) as wire:
         wire.send(b"".join(place(id) for id in range(6)))
@@ -322,8 +359,30 @@ def test_new_orders_of_an_account_are_bounded(venue: ServiceVenue, gateway: Star
         cancel_all(wire)
 
 
-def test_a_stream_connection_that_asks_too_often_is_closed(gateway: StartGateway) -> None:
-    with RawClient(gateway("--stream-messages-per-s", "5"), "/ws") as wire:
+@covers(R.TOO_MANY_ACCOUNT_SUBSCRIPTIONS)
+def test_an_account_has_so_many_subscriptions(venue: ServiceVenue, gateway: StartGateway, limits: SetLimits) -> None:
+    limits(subscriptions_max=2)
+    port, key = gateway(), venue.ed25519_key(venue.account())
+    with ExitStack() as stack:
+        wires = [stack.enter_context(logged_on(port, key)) for _ in range(4)]
+        replies = [wire.ask("userDataStream.subscribe") for wire in wires]
+        assert [reply["status"] for reply in replies] == [200, 200, 400, 400]
+        assert codes(replies[2:]) == {(400, -2042)}
+        # A connection that ends gives its subscription back.
+        wires[0].close()
+        wait_until(lambda: wires[2].ask("userDataStream.subscribe")["status"] == 200, "there is room again")
+        assert codes([wires[3].ask("userDataStream.subscribe")]) == {(400, -2042)}
+
+
+def test_a_change_of_limits_reaches_a_running_gateway(venue: ServiceVenue, limits: SetLimits) -> None:
+    with RawClient(venue.port) as wire:
+        limits(weight_per_minute=77)
+        wait_until(lambda: wire.ask("ping")["rateLimits"][0]["limit"] == 77, "the gateway has read the new limits")
+
+
+def test_a_stream_connection_that_asks_too_often_is_closed(gateway: StartGateway, limits: SetLimits) -> None:
+    limits(stream_messages_per_s=5)
+    with RawClient(gateway(), "/ws") as wire:
         wire.send(text({"method": "LIST_SUBSCRIPTIONS", "id": 1}) * 11)
         messages = []
         while not isinstance(message := wire.receive(), Closed):
