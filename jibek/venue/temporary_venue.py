@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from jibek.console.failure import fail
+from jibek.venue.folder import DataFolder
 from jibek.venue.launch import LaunchFailed, VenueOptions, launch
 
 CONNECTION_LIMITS = {"connections_max": 10_000, "connections_per_5_min": 1_000_000}
@@ -24,6 +25,7 @@ def temporary_venue(purpose: str) -> Iterator[Path]:
     """The data folder of a new venue with the default markets, which runs as long as the block. One address may open as many
     connections there as a command needs."""
     with temporary_folder(purpose) as folder:
+        DataFolder(folder).create()
         venue = write_venue_file(folder / "venue.toml", CONNECTION_LIMITS)
         with launched_venue(VenueOptions(folder, venue=venue, port=free_port())):
             yield folder
