@@ -14,7 +14,7 @@ class VenueView:
     """The read model. It takes verified entries in their order, and knows nothing of who asks.
 
     Args:
-        limits: is told of each order's first fill, and of tiers.
+        limits: learns of each order's first fill, and of tiers.
     """
 
     def __init__(self, limits: LimitEvents) -> None:

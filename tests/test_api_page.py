@@ -122,7 +122,8 @@ class PageVenue:
     """The venue that the page describes: alice with money and two keys, and a book with two orders of bob."""
 
     def __init__(self, routes: Mapping[str, Route] = ROUTES) -> None:
-        self.rig = GatewayInProcess(RateLimitSettings(), routes=routes)
+        # The page sends all its requests in one second.
+        self.rig = GatewayInProcess(RateLimitSettings(stream_messages_per_s=100), routes=routes)
         bob = self.rig.trader(BTC="100", KZT="1000000000")
         self.accounts = {"alice": self.rig.account(BTC="10", KZT="500000000")}
         bob.place("BTCKZT", "SELL", "0.5", "50000000")

@@ -81,7 +81,7 @@ class UsageByAddress:
 class RateLimits:
     """The dialect's limits: request weight by address, new orders by account. All intervals begin at whole multiples.
 
-    What an address has used is counted once, and compared with the limit of whoever asks.
+    What an address has used is counted once, and compared with the limit of the account that asks.
     """
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class RateLimits:
 
     @property
     def default(self) -> RateLimitSettings:
-        """What holds for whoever is not logged on."""
+        """What holds before a caller has signed anything."""
         return self.tiers[0]
 
     def limits_of(self, account: Account | None) -> RateLimitSettings:

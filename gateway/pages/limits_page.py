@@ -33,8 +33,8 @@ Every queue, cache and buffer of the gateway is bounded, and so is what the engi
 happens when you reach it. Bounds are defaults, and the last column says where you change one. An option is one of `python -m
 gateway.service`; `jibek up` passes none on. `limits` is a number of a tier.
 
-A **tier** says how much an account may ask for. Every account is in the tier `default` until you give it another; whoever is not
-logged on has the numbers of `default`, too. You define tiers in the tables `[limits.TIER]` of venue.toml, which an empty journal
+A **tier** says how much an account may ask for. Every account is in the tier `default` until you give it another, and
+a client that has not signed anything has the numbers of `default`, too. You define tiers in the tables `[limits.TIER]` of venue.toml, which an empty journal
 begins with ([examples/venue.toml](../examples/venue.toml)), and change them later with `jibek limits set`; `jibek account limits NAME
 --tier TIER` puts an account into one. Both are commands in the journal, and every gateway obeys them at once. A tier has only the
 numbers that differ from those of `default`. Connections and stream connections count before anybody logs on, so only `default` has

@@ -59,7 +59,7 @@ class Projection:
     `events`, compiled, applies the events of orders, and calls this object for all else (`order_events.Reports`).
 
     Args:
-        limits: is told of each order's first fill, and of tiers.
+        limits: learns of each order's first fill, and of tiers.
     """
 
     def __init__(self, feeds: Feeds, keys: KeyEvents, limits: LimitEvents) -> None:
