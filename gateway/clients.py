@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from engine.reasons import Reason
 from gateway.auth.sessions import Session
 from gateway.dialect import replies, user_events
-from gateway.dialect.constants import CLOSE_GOING_AWAY
+from gateway.dialect.constants import CLOSE_GOING_AWAY, CONNECT_WEIGHT
 from gateway.dialect.rejects import Reject, Rejected
 from gateway.handlers import stream_requests
 from gateway.handlers.http import HttpExchange
@@ -75,7 +75,8 @@ class Clients:
         self._router.handle_http(HttpExchange(request, usage, client.respond, client.ip))
 
     def open_session(self, client: Client, request: UpgradeRequest) -> Session | HttpAnswer:
-        """The session of a connection that asks for a WebSocket, with the streams of its path; 404 for any other path."""
+        """The session of a connection that asks for a WebSocket, with the streams of its path; 404 for any other path, 429
+        if its address has no weight left for the request path."""
         now_ms = self._now_ms()
         try:
             session, streams = session_for(
@@ -83,6 +84,11 @@ class Clients:
             )
         except Rejected:
             return _NOTHING_THERE
+        if session.is_api:
+            try:
+                self._state.rate_limits.add_weight(session.usage, None, CONNECT_WEIGHT, now_ms)
+            except Rejected as rejected:
+                return HttpAnswer(*replies.http_error(rejected.reject))
         stream_requests.follow_url(self._state.view.feeds, session, streams)
         return session
 

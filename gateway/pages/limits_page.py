@@ -90,7 +90,7 @@ BOUNDS: dict[str, list[Bound]] = {
         Bound("recvWindow", f"{constants.WINDOW_MS_MAX:,} ms", "-1131"),
     ],
     "How much a client may ask": [
-        Bound("request weight of an address a minute", f"{RATES.weight_per_minute:,}", "429 with -1003", tier="weight_per_minute"),
+        Bound("request weight of an address a minute", f"{RATES.weight_per_minute:,}", f"429 with -1003; a new WebSocket on the request path weighs {constants.CONNECT_WEIGHT}", tier="weight_per_minute"),
         Bound("new unfilled orders of an account in 10 s", f"{RATES.orders_per_10_s:,}", "429 with -1015", tier="orders_per_10_s"),
         Bound("new unfilled orders of an account in a day", f"{RATES.orders_per_day:,}", "429 with -1015", tier="orders_per_day"),
         Bound(

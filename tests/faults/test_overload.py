@@ -15,6 +15,7 @@ import pytest
 
 from engine.reasons import Reason
 from engine.records import DEFAULT_TIER, TIER_LIMITS, Command, CommandKind, EventKind
+from gateway.dialect.constants import CONNECT_WEIGHT
 from gateway.limits import SUBSCRIPTION_IDS_MAX, WAITING_FOR_SECRET_MAX
 from tests.faults.fault_world import RICH, order_params
 from tests.faults.reason_coverage import covers
@@ -23,7 +24,7 @@ from tests.worlds.accounts import BY_TEST
 from tests.worlds.clients import now_ms, signed
 from tests.worlds.definition import UNDISTURBED
 from tests.worlds.processes import ServiceProcess, paused, wait_until
-from tests.worlds.raw_client import Closed, RawClient, http, logged_on, text
+from tests.worlds.raw_client import Closed, RawClient, http, logged_on, text, upgrade
 from tests.worlds.services import ServiceVenue
 
 R = Reason
@@ -343,6 +344,18 @@ def test_request_weight_is_bounded(gateway: StartGateway, limits: SetLimits) -> 
         refused = [reply for reply in replies if reply["status"] != 200]
         assert codes(refused) == {(429, -1003)}
         assert refused[0]["error"]["data"]["retryAfter"] > refused[0]["error"]["data"]["serverTime"]
+
+
+def test_a_new_websocket_has_a_weight_of_its_own(gateway: StartGateway, limits: SetLimits) -> None:
+    limits(weight_per_minute=CONNECT_WEIGHT - 1)
+    port = gateway()
+    status, body = http(port, upgrade())
+    assert (status, body["code"]) == (429, -1003)
+    assert http(port, GET_PING)[0] == 200, "it has taken no weight"
+    with RawClient(port, "/ws") as stream:
+        # A stream connection weighs nothing.
+        stream.send(text({"method": "LIST_SUBSCRIPTIONS", "id": 1}))
+        assert stream.receive() == {"result": [], "id": 1}
 
 
 @covers(R.TOO_MANY_NEW_ORDERS)
