@@ -84,6 +84,20 @@ class TestWire:
         for client in (watcher, maker, taker):
             client.close()
 
+    def test_a_session_ends_when_its_key_expires(self, venue: ServiceVenue) -> None:
+        account = venue.account()
+        for life_ms in (500, 2_000, 8_000):
+            client, expires_ms = venue.api(), now_ms() + life_ms
+            key = venue.ed25519_key(account, expiry_us=expires_ms * 1000)
+            if client.ask("session.logon", **client.signed(key))["status"] == 200:
+                break
+            # This machine has taken longer than the key lives.
+            client.close()
+        assert client.receive()["error"]["code"] == -2015
+        assert now_ms() >= expires_ms
+        assert client.result("session.status")["apiKey"] is None
+        client.close()
+
     def test_many_orders_in_flight_are_all_answered_in_order(self, venue: ServiceVenue) -> None:
         client = venue.trader(**RICH)
         count = 1000
