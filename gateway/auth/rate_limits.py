@@ -117,7 +117,9 @@ class RateLimits:
 
     def has_weight(self, usage: Usage, account: Account | None, weight: int, now_ms: int) -> bool:
         """Counts `weight`; False, and nothing is counted, where that passes the limit of the account."""
-        return usage.add(weight, now_ms // MINUTE_MS, self.limits_of(account).weight_per_minute)
+        # As `limits_of`, which every order would pay for with a call.
+        settings = self.tiers[0 if account is None else account.tier]
+        return usage.add(weight, now_ms // MINUTE_MS, settings.weight_per_minute)
 
     def add_weight(self, usage: Usage, account: Account | None, weight: int, now_ms: int) -> None:
         """Counts `weight`. Raises Rejected where that passes the limit of the account."""
@@ -138,7 +140,7 @@ class RateLimits:
 
     def add_order(self, account: Account, now_ms: int) -> None:
         """Counts a new order of an account. Raises Rejected where that is one too many."""
-        usage, settings = self.orders_of(account), self.limits_of(account)
+        usage, settings = self.orders_of(account), self.tiers[account.tier]
         if not usage.ten_seconds.add(1, now_ms // TEN_SECONDS_MS, settings.orders_per_10_s):
             raise Rejected(Reason.TOO_MANY_NEW_ORDERS, str(settings.orders_per_10_s), "10 SECOND")
         if not usage.day.add(1, now_ms // DAY_MS, settings.orders_per_day):
