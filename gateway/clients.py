@@ -36,9 +36,9 @@ class Clients:
         self._router = router
         self._state = router.state
         self._connections_max = connections_max
-        self._clients: dict[Client, None] = {}
+        self._clients: dict[Client, str] = {}
+        """Those that were let in, with the address under which each is counted."""
         self._by_address: Counter[str] = Counter()
-        """How many of them each address has."""
 
     def make(self) -> Client:
         """A client for a connection that came."""
@@ -55,17 +55,17 @@ class Clients:
             self._state.rate_limits.add_connection(client.ip, self._by_address[client.ip], self._now_ms())
         except Rejected as rejected:
             return HttpAnswer(*replies.http_error(rejected.reject))
-        self._clients[client] = None
+        self._clients[client] = client.ip
         self._by_address[client.ip] += 1
         return None
 
     def disconnected(self, client: Client) -> None:
         """Forgets a connection that has ended, and all that its session followed."""
-        if client in self._clients:
-            del self._clients[client]
-            self._by_address[client.ip] -= 1
-            if not self._by_address[client.ip]:
-                del self._by_address[client.ip]
+        ip = self._clients.pop(client, None)
+        if ip is not None:
+            self._by_address[ip] -= 1
+            if not self._by_address[ip]:
+                del self._by_address[ip]
         if client.session is not None:
             self._router.session_ended(client.session)
 

@@ -405,6 +405,9 @@ cdef check(Core core):
     for index in range(exchange.agenda_count):
         assert 0 < exchange.agenda[index].account < exchange.account_count, index
         assert exchange.agenda[index].market <= exchange.market_count, index
+    # I6: an account's tier is one that there is.
+    assert all([0 < number < exchange.account_count for number in core.account_tiers]), core.account_tiers
+    assert all([tier < len(core.tiers) for tier in core.account_tiers.values()]), core.account_tiers
     needs = {}
     resting = sum([check_book(core, exchange.markets[index], needs) for index in range(exchange.market_count)])
     # I5: what is held is exactly what the open orders can need.

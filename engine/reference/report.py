@@ -382,6 +382,8 @@ def check(exchange: Exchange) -> None:
     for item in exchange.agenda:
         assert item.account in exchange.accounts and (item.market == 0 or item.market in exchange.markets), item
         assert item.reason in (Reason.CANCELLED_BY_OWNER, Reason.CANCELLED_BY_FREEZE), item
+    # I6: an account's tier is one that there is.
+    assert all(account.tier < len(exchange.tiers) for account in exchange.accounts.values()), exchange.tiers
     resting = sum(_check_book(exchange, market) for market in exchange.markets.values())
     # I2: every index knows the same orders.
     assert resting == len(exchange.orders) == sum(len(account.orders) for account in exchange.accounts.values())
