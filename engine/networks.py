@@ -32,7 +32,7 @@ def pack_networks(texts: Collection[str]) -> bytes:
         NetworkError: one is not a network, or has bits set behind its prefix; or there are more than KEY_NETWORKS_MAX.
 
     >>> format_networks(pack_networks(["203.0.113.7", "2001:db8::/32"]))
-    ['203.0.113.7/32', '2001:db8::/32']
+    ['2001:db8::/32', '203.0.113.7/32']
     """
     packed = {bytes([network.prefixlen]) + network.network_address.packed for network in map(_parse, texts)}
     if len(packed) > KEY_NETWORKS_MAX:

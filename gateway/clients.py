@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from engine.reasons import Reason
+from gateway.auth.rate_limits import counted_address
 from gateway.auth.sessions import Session
 from gateway.dialect import replies, user_events
 from gateway.dialect.constants import CLOSE_GOING_AWAY, CONNECT_WEIGHT
@@ -51,21 +52,22 @@ class Clients:
         address has or opened too many."""
         if len(self._clients) >= self._connections_max:
             return HttpAnswer(*replies.http_error(Reject(Reason.OVERLOADED)))
+        address = counted_address(client.ip)
         try:
-            self._state.rate_limits.add_connection(client.ip, self._by_address[client.ip], self._now_ms())
+            self._state.rate_limits.add_connection(address, self._by_address[address], self._now_ms())
         except Rejected as rejected:
             return HttpAnswer(*replies.http_error(rejected.reject))
-        self._clients[client] = client.ip
-        self._by_address[client.ip] += 1
+        self._clients[client] = address
+        self._by_address[address] += 1
         return None
 
     def disconnected(self, client: Client) -> None:
         """Forgets a connection that has ended, and all that its session followed."""
-        ip = self._clients.pop(client, None)
-        if ip is not None:
-            self._by_address[ip] -= 1
-            if not self._by_address[ip]:
-                del self._by_address[ip]
+        address = self._clients.pop(client, None)
+        if address is not None:
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
         if client.session is not None:
             self._router.session_ended(client.session)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from engine.listing import Listing
 from engine.records import DEFAULT_LIMITS, TierLimits
-from gateway.auth.rate_limits import RateLimits, UsageByAddress
+from gateway.auth.rate_limits import RateLimits, UsageByAddress, counted_address
 from gateway.dialect.rejects import Rejected
 from gateway.limits import RateLimitSettings
 from gateway.view.accounts import Account
@@ -51,6 +53,32 @@ def test_addresses_that_are_too_many_share_one_count() -> None:
     later = usages.of("c", 1000)
     assert later is usages.of("c", 1000) is not usages.of("d", 1000)
     assert usages.of("a", 1000).count == 1
+
+
+@pytest.mark.parametrize(
+    ("ip", "address"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("::ffff:cb00:7107", "203.0.113.7"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("::1", "::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        ("what a proxy:sends", "what a proxy:sends"),
+    ],
+)
+def test_one_client_is_one_address(ip: str, address: str) -> None:
+    assert counted_address(ip) == address
+
+
+def test_all_addresses_of_a_network_share_their_weight() -> None:
+    limits = limits_of()
+    assert limits.weight_of("2001:db8::1", 0) is limits.weight_of("2001:db8::2", 0)
+    assert limits.weight_of("::ffff:203.0.113.7", 0) is limits.weight_of("203.0.113.7", 0)
+    assert limits.weight_of("203.0.113.7", 0) is not limits.weight_of("203.0.113.8", 0)
 
 
 def test_connections_are_limited_by_address() -> None:
