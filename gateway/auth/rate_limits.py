@@ -31,9 +31,13 @@ class Usage:
         self.count = count
         return True
 
+    def count_in(self, interval: int) -> int:
+        """What was counted in the interval of this number, if none has begun since."""
+        return self.count if interval == self.interval else 0
+
 
 class OrderUsage:
-    """The new orders of an account that were not filled, in the present ten seconds and on the present day."""
+    """The new orders of an account that were not filled, in the last ten seconds and on the last day in which it sent any."""
 
     __slots__ = ("day", "ten_seconds")
 
@@ -46,6 +50,10 @@ class OrderUsage:
         for usage in (self.ten_seconds, self.day):
             if usage.count:
                 usage.count -= 1
+
+    def counts(self, now_ms: int) -> tuple[int, int]:
+        """How many count now, in ten seconds and in the day."""
+        return self.ten_seconds.count_in(now_ms // TEN_SECONDS_MS), self.day.count_in(now_ms // DAY_MS)
 
 
 SECOND_MS, TEN_SECONDS_MS, MINUTE_MS, FIVE_MINUTES_MS, DAY_MS = 1_000, 10_000, 60_000, 300_000, 86_400_000
@@ -168,6 +176,7 @@ class RateLimits:
         if not usage.ten_seconds.add(1, now_ms // TEN_SECONDS_MS, settings.orders_per_10_s):
             raise Rejected(Reason.TOO_MANY_NEW_ORDERS, str(settings.orders_per_10_s), "10 SECOND")
         if not usage.day.add(1, now_ms // DAY_MS, settings.orders_per_day):
+            usage.ten_seconds.count -= 1
             raise Rejected(Reason.TOO_MANY_NEW_ORDERS, str(settings.orders_per_day), "1 DAY")
 
     def first_fill(self, account: Account) -> None:

@@ -47,8 +47,8 @@ class Answers:
         weight_text, orders_text = self._templates[0 if whose is None else whose.tier]
         if account is None:
             return weight_text % caller.usage.count
-        orders = limits.orders_of(account)
-        return orders_text % (orders.ten_seconds.count, orders.day.count, caller.usage.count)
+        in_ten_seconds, in_day = limits.orders_of(account).counts(self._state.now_ms)
+        return orders_text % (in_ten_seconds, in_day, caller.usage.count)
 
     def retry_after(self, reject: Reject) -> dict[str, int] | None:
         """When a refused request may be sent again, where that is a matter of time."""

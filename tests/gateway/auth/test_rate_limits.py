@@ -111,6 +111,25 @@ def test_limits_start_again_with_each_interval() -> None:
     assert is_taken(lambda: limits.add_order(account, 30_000))
 
 
+def test_an_order_that_is_refused_is_not_counted() -> None:
+    limits, account = limits_of(orders_per_10_s=2, orders_per_day=1), Account(1)
+    assert [is_taken(lambda: limits.add_order(account, 0)) for _ in range(4)] == [True, False, False, False]
+    assert limits.orders_of(account).counts(0) == (1, 1)
+
+
+def test_counts_are_those_of_the_present_intervals() -> None:
+    limits, account = limits_of(), Account(1)
+    for now_ms in (0, 1, 10_000):
+        limits.add_order(account, now_ms)
+    orders = limits.orders_of(account)
+    assert [orders.counts(now_ms) for now_ms in (19_999, 20_000, 86_399_999, 86_400_000)] == [
+        (1, 3),
+        (0, 3),
+        (0, 3),
+        (0, 0),
+    ]
+
+
 def test_a_tier_has_the_numbers_of_the_default_where_it_has_none() -> None:
     limits, account = limits_of(orders_per_10_s=1, orders_per_day=4), Account(1)
     account.tier = 1
