@@ -123,16 +123,16 @@ class Reason(IntEnum):
     )
 
     INVALID_LIMITS = (
-        320,
+        330,
         (
             "A tier needs a name of 1 to 20 characters a-z 0-9 _ and numbers up to 1,000,000,000; `default` has every "
             "number, and it alone has those that count before anybody logs on. Correct the limits."
         ),
     )
-    UNKNOWN_TIER = 321, "No such tier. See `jibek limits list`, or define it with `jibek limits set`."
-    TOO_MANY_TIERS = 322, "The venue has as many tiers as it can have. Change one of them instead."
+    UNKNOWN_TIER = 331, "No such tier. See `jibek limits list`, or define it with `jibek limits set`."
+    TOO_MANY_TIERS = 332, "The venue has as many tiers as it can have. Change one of them instead."
     INVALID_NETWORKS = (
-        323,
+        333,
         (
             "The networks of an API key are at most 16, each with no bits set behind its prefix, in ascending order, each "
             "once. Correct the list."
@@ -308,12 +308,8 @@ class Reason(IntEnum):
         742,
         "Your address has opened as many connections as it may in five minutes. Wait, and keep connections open.",
     )
-    TOO_MANY_OPEN_CONNECTIONS = (
-        745,
-        "Your address has as many open connections as it may have. Close one, or send more over one connection.",
-    )
     TOO_MANY_ACCOUNT_SUBSCRIPTIONS = (
-        746,
+        747,
         "The account has as many subscriptions as it may have, over all its connections. End one of them first.",
     )
     OVERLOADED = (

@@ -105,10 +105,10 @@ cdef enum:
     REASON_TOO_MANY_KEYS = 309
     REASON_INVALID_AMOUNT = 310
     REASON_INSUFFICIENT_FUNDS = 311
-    REASON_INVALID_LIMITS = 320
-    REASON_UNKNOWN_TIER = 321
-    REASON_TOO_MANY_TIERS = 322
-    REASON_INVALID_NETWORKS = 323
+    REASON_INVALID_LIMITS = 330
+    REASON_UNKNOWN_TIER = 331
+    REASON_TOO_MANY_TIERS = 332
+    REASON_INVALID_NETWORKS = 333
     REASON_INVALID_SIDE = 401
     REASON_INVALID_ORDER_TYPE = 402
     REASON_INVALID_TIME_IN_FORCE = 403
@@ -165,6 +165,7 @@ cdef enum:
     REASON_TOO_MANY_REQUESTS = 740
     REASON_TOO_MANY_NEW_ORDERS = 741
     REASON_TOO_MANY_CONNECTIONS = 742
+    REASON_TOO_MANY_ACCOUNT_SUBSCRIPTIONS = 747
     REASON_OVERLOADED = 750
     REASON_OUTCOME_UNKNOWN = 751
     REASON_UNAVAILABLE = 752
@@ -415,12 +416,12 @@ cdef struct TierLimits:
     uint32_t refusals_per_10_s
     uint32_t subscriptions_max
     uint32_t connections_per_5_min
-    uint32_t connections_max
     uint32_t stream_messages_per_s
-    uint64_t reserved
+    uint32_t reserved
     uint64_t reserved_2
     uint64_t reserved_3
     uint64_t reserved_4
+    uint64_t reserved_5
 
 cdef struct EpochStart:
     uint64_t previous_epoch

@@ -553,18 +553,17 @@ class TierLimits(NamedTuple):
     """User data subscriptions of an account over all its connections."""
     connections_per_5_min: U32 = 0
     """New connections of an address."""
-    connections_max: U32 = 0
-    """Open connections of an address."""
     stream_messages_per_s: U32 = 0
     """Requests on a stream connection."""
-    reserved: U64 = 0
+    reserved: U32 = 0
     reserved_2: U64 = 0
     reserved_3: U64 = 0
     reserved_4: U64 = 0
+    reserved_5: U64 = 0
 
 
 LIMIT_NAMES = tuple(name for name in TierLimits._fields if not name.startswith("reserved"))
-ADDRESS_LIMITS = ("connections_per_5_min", "connections_max", "stream_messages_per_s")
+ADDRESS_LIMITS = ("connections_per_5_min", "stream_messages_per_s")
 """What counts before anybody has logged on, so that only the numbers of `default` can hold."""
 DEFAULT_LIMITS = TierLimits(
     weight_per_minute=6_000,
@@ -573,7 +572,6 @@ DEFAULT_LIMITS = TierLimits(
     refusals_per_10_s=100,
     subscriptions_max=10,
     connections_per_5_min=300,
-    connections_max=100,
     stream_messages_per_s=5,
 )
 """The tier `default` until a command changes it: what the dialect's specification has, where it has a number."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 
 from engine.reasons import Reason
-from gateway.auth.rate_limits import counted_address
 from gateway.auth.sessions import Session
 from gateway.dialect import replies, user_events
 from gateway.dialect.constants import CLOSE_GOING_AWAY, CONNECT_WEIGHT
@@ -37,9 +35,7 @@ class Clients:
         self._router = router
         self._state = router.state
         self._connections_max = connections_max
-        self._clients: dict[Client, str] = {}
-        """Those that were let in, with the address under which each is counted."""
-        self._by_address: Counter[str] = Counter()
+        self._clients: dict[Client, None] = {}
 
     def make(self) -> Client:
         """A client for a connection that came."""
@@ -49,25 +45,19 @@ class Clients:
 
     def connected(self, client: Client) -> HttpAnswer | None:
         """Counts a new connection. Returns the answer with which it is turned away: 503 if there are too many, 429 if its
-        address has or opened too many."""
+        address opened too many."""
         if len(self._clients) >= self._connections_max:
             return HttpAnswer(*replies.http_error(Reject(Reason.OVERLOADED)))
-        address = counted_address(client.ip)
         try:
-            self._state.rate_limits.add_connection(address, self._by_address[address], self._now_ms())
+            self._state.rate_limits.add_connection(client.ip, self._now_ms())
         except Rejected as rejected:
             return HttpAnswer(*replies.http_error(rejected.reject))
-        self._clients[client] = address
-        self._by_address[address] += 1
+        self._clients[client] = None
         return None
 
     def disconnected(self, client: Client) -> None:
         """Forgets a connection that has ended, and all that its session followed."""
-        address = self._clients.pop(client, None)
-        if address is not None:
-            self._by_address[address] -= 1
-            if not self._by_address[address]:
-                del self._by_address[address]
+        self._clients.pop(client, None)
         if client.session is not None:
             self._router.session_ended(client.session)
 

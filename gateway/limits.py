@@ -63,8 +63,6 @@ class RateLimitSettings(NamedTuple):
     """User data subscriptions of an account over all its connections."""
     connections_per_5_min: int = DEFAULT_LIMITS.connections_per_5_min
     """New connections of an address."""
-    connections_max: int = DEFAULT_LIMITS.connections_max
-    """Open connections of an address."""
     stream_messages_per_s: int = DEFAULT_LIMITS.stream_messages_per_s
     """Requests on one stream connection; one that sends more is closed."""
 

@@ -124,9 +124,6 @@ WORDINGS: dict[Reason, Wording] = {
     Reason.TOO_MANY_CONNECTIONS: Wording(
         429, -1034, "Too many connection attempts from IP; current limit is {} per '{}'."
     ),
-    Reason.TOO_MANY_OPEN_CONNECTIONS: Wording(
-        429, -1034, "Too many open connections from IP; current limit is {} at a time."
-    ),
     Reason.OVERLOADED: Wording(
         503, -1008, "Server is currently overloaded with other requests. Please try again in a few minutes."
     ),

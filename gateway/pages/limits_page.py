@@ -38,8 +38,7 @@ a client that has not signed anything has the numbers of `default`, too. You def
 begins with ([examples/venue.toml](../examples/venue.toml)), and change them later with `jibek limits set`; `jibek account limits NAME
 --tier TIER` puts an account into one. Both are commands in the journal, and every gateway obeys them at once. A tier has only the
 numbers that differ from those of `default`. Connections and stream connections count before anybody logs on, so only `default` has
-numbers for them. Request weight is counted by address: a session that has signed a request may use what its own tier allows. An IPv6 address
-counts as its network of 64 bits.
+numbers for them. Request weight is counted by address: a session that has signed a request may use what its own tier allows.
 [errors.md](errors.md) explains the codes.
 """
 
@@ -62,12 +61,6 @@ BOUNDS: dict[str, list[Bound]] = {
             f"{RATES.connections_per_5_min:,}",
             "HTTP 429 with -1034, then closed",
             tier="connections_per_5_min",
-        ),
-        Bound(
-            "open connections of an address",
-            f"{RATES.connections_max:,}",
-            "HTTP 429 with -1034, then closed",
-            tier="connections_max",
         ),
         Bound("connections that are not accepted yet", f"{limits.CONNECTIONS_PENDING_MAX:,}", "the kernel lets clients wait"),
         Bound("time to the first request", f"{WIRE.open_timeout_s:.0f} s", "closed"),

@@ -21,7 +21,6 @@ HELP = {
     "refusals_per_10_s": "Refused commands of an account that reach the journal, in ten seconds.",
     "subscriptions_max": "User data subscriptions of an account over all connections.",
     "connections_per_5_min": "New connections of an address in five minutes; default alone.",
-    "connections_max": "Open connections of an address; default alone.",
     "stream_messages_per_s": "Requests on a stream connection a second; default alone.",
 }
 assert tuple(HELP) == LIMIT_NAMES, "every number of a tier has an option"
@@ -119,7 +118,7 @@ def set_tier(tier: str, data_dir: Path, as_json: bool, who: str, why: str, **num
 
     \b
       jibek limits set market_maker --orders-per-10-s 1000
-      jibek limits set default --connections-max 500 --why "more clients"
+      jibek limits set default --connections-per-5-min 900 --why "more clients"
     """
     given = {name: number for name, number in numbers.items() if number is not None}
     _, client, directory = open_directory(data_dir)

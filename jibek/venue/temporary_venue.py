@@ -16,7 +16,7 @@ from jibek.console.failure import fail
 from jibek.venue.folder import DataFolder
 from jibek.venue.launch import LaunchFailed, VenueOptions, launch
 
-CONNECTION_LIMITS = {"connections_max": 10_000, "connections_per_5_min": 1_000_000}
+CONNECTION_LIMITS = {"connections_per_5_min": 1_000_000}
 """For venues whose only clients are those of one command."""
 
 

@@ -68,16 +68,15 @@ def define_load_tier(client: Store, directory: Directory, *, who: str, why: str)
 
 
 def check_connections(directory: Directory, count: int) -> None:
-    """Checks that one address may open so many connections at once.
+    """Checks that one address may open so many connections in five minutes.
 
     Raises:
         Failure: exit code 1 if the tier `default` does not allow it.
     """
-    default = directory.listing.effective_limits("default")
-    allowed = min(default.connections_max, default.connections_per_5_min)
+    allowed = directory.listing.effective_limits("default").connections_per_5_min
     if count > allowed:
         fail(
             EXIT_REFUSED,
-            f"The venue lets one address have {allowed:,} connections, and {count:,} are wanted: allow more with "
-            f"`jibek limits set default --connections-max {count} --connections-per-5-min {max(count, 300)}`.",
+            f"The venue lets one address open {allowed:,} connections in five minutes, and {count:,} are wanted: allow more "
+            f"with `jibek limits set default --connections-per-5-min {count}`.",
         )

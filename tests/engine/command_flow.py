@@ -205,7 +205,7 @@ class CommandFlow:
         key_id = f"key{pick.randrange(30)}".encode()
         tier = pick.choice((b"default", b"maker", b"taker", b"Maker", f"tier{pick.randrange(90)}".encode()))
         numbers = [pick.choice((0, 1, 50, 10**9)) if tier != b"default" or pick.random() < 0.1 else 7 for _ in range(5)]
-        address_numbers = [7, 7, 7] if (tier == b"default") != (pick.random() < 0.05) else [0, 0, 0]
+        address_numbers = [7, 7] if (tier == b"default") != (pick.random() < 0.05) else [0, 0]
         limits = TIER_LIMITS.pack(TierLimits(*numbers, *address_numbers, reserved=pick.choice((0,) * 20 + (1,))))
         weighted = (
             (6, (Command(kind=CommandKind.DEPOSIT, account=account, asset=asset, amount=amount), *NOTE)),

@@ -117,8 +117,8 @@ class TwinMachine(RuleBasedStateMachine):
 
     @rule(tier=tiers, orders=st.sampled_from([0, 1, 10**9, 10**9 + 1]), connections=st.sampled_from([0, 7]))
     def set_limits(self, tier: bytes, orders: int, connections: int) -> None:
-        numbers = [connections or 1] * 8 if tier == b"default" else [0] * 8
-        limits = TierLimits(*numbers)._replace(orders_per_10_s=orders, connections_max=connections)
+        numbers = [connections or 1] * 7 if tier == b"default" else [0] * 7
+        limits = TierLimits(*numbers)._replace(orders_per_10_s=orders, connections_per_5_min=connections)
         self.put(Command(kind=CommandKind.LIMITS_SET), TIER_LIMITS.pack(limits), tier, *NOTE)
 
     @rule(account=st.integers(0, 4), tier=tiers)

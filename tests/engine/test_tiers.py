@@ -158,7 +158,7 @@ def test_networks_in_another_form_are_refused(make: Any) -> None:
     [
         (lambda dump: change_first(dump, SAVED_VENUE, tier_count=0), "there are 0 tiers"),
         (lambda dump: change_first(dump, SAVED_VENUE, tier_count=TIERS_MAX + 1), f"there are {TIERS_MAX + 1} tiers"),
-        (lambda dump: change_first(dump, TIER_LIMITS, connections_max=0), "connections_max is 0"),
+        (lambda dump: change_first(dump, TIER_LIMITS, orders_per_day=0), "orders_per_day is 0"),
         (lambda dump: change_first(dump, SAVED_ACCOUNT, tier=1), "account 0 has tier 1, which is not there"),
         (lambda dump: dump.replace(b"\x07\0default", b"\x07\0defaulx"), "tier 0, b'defaulx', is not valid"),
     ],

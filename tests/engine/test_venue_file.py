@@ -81,8 +81,8 @@ def test_the_default_venue_lists_four_markets() -> None:
         ),
         (
             "[assets]",
-            "[limits.maker]\nconnections_max = 5\n[assets]",
-            "limits.maker.connections_max counts before anybody",
+            "[limits.maker]\nconnections_per_5_min = 5\n[assets]",
+            "limits.maker.connections_per_5_min counts before anybody",
         ),
         ("[assets]", "".join(f"[limits.tier{n}]\n" for n in range(64)) + "[assets]", "more than 64 tiers"),
     ],

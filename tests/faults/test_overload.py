@@ -318,23 +318,6 @@ def test_an_address_that_connects_too_often_is_turned_away(gateway: StartGateway
     assert len(refused) in (1, 2, 3, 4)
 
 
-@covers(R.TOO_MANY_OPEN_CONNECTIONS)
-def test_an_address_has_so_many_connections_at_a_time(gateway: StartGateway, limits: SetLimits) -> None:
-    limits(connections_max=3)
-    port = gateway()
-    with ExitStack() as stack:
-        wires = [stack.enter_context(RawClient(port)) for _ in range(3)]
-        assert [wire.ask("ping")["status"] for wire in wires] == [200, 200, 200]
-        for _ in range(3):
-            status, body = http(port, GET_PING)
-            assert (status, body["code"]) == (429, -1034)
-            assert body["msg"] == "Too many open connections from IP; current limit is 3 at a time."
-        # One that ends makes room for another, and those that were turned away have taken none.
-        wires[0].close()
-        wait_until(lambda: http(port, GET_PING)[0] == 200, "there is room again")
-        assert wires[1].is_alive() and wires[2].is_alive()
-
-
 @covers(R.TOO_MANY_REQUESTS)
 def test_request_weight_is_bounded(gateway: StartGateway, limits: SetLimits) -> None:
     limits(weight_per_minute=10)

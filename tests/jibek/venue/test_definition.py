@@ -71,11 +71,11 @@ def test_each_difference_is_one_sentence() -> None:
 def test_each_difference_of_a_tier_is_one_sentence() -> None:
     definition = load_venue()
     listing = listing_of(definition)
-    listing.tiers |= {"default": DEFAULT_LIMITS._replace(connections_max=7), "load_test": TierLimits()}
+    listing.tiers |= {"default": DEFAULT_LIMITS._replace(subscriptions_max=7), "load_test": TierLimits()}
     listing.tiers["maker"] = TierLimits(orders_per_10_s=500)
     limits = [("default", DEFAULT_LIMITS), ("maker", TierLimits(orders_per_day=9)), ("new", TierLimits())]
     assert list(differences(replace(definition, limits=limits), listing)) == [
-        "venue.toml gives the tier default connections_max = 100, the venue 7.",
+        "venue.toml gives the tier default subscriptions_max = 10, the venue 7.",
         "venue.toml gives the tier maker orders_per_10_s = none of its own, the venue 500.",
         "venue.toml gives the tier maker orders_per_day = 9, the venue none of its own.",
         "venue.toml has the tier new, the venue has not.",
