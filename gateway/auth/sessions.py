@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from engine.reasons import Reason
@@ -16,6 +16,7 @@ from gateway.dialect.requests import flag_of
 from gateway.view.accounts import Account
 from gateway.view.streams.user_data import Subscription
 from gateway.wire.frames import encode_text
+from gateway.wire.output import LongMessage
 
 
 class Connection(Protocol):
@@ -30,10 +31,19 @@ class Connection(Protocol):
     def is_behind(self) -> bool:
         """Whether something waits for the client because it does not read fast enough."""
 
-    def pause_reading(self) -> None:
-        """Takes nothing more from the client until `resume_reading`."""
+    def is_slice_over(self) -> bool:
+        """Whether what the client has sent besides has to wait for its next turn."""
 
-    def resume_reading(self) -> None: ...
+    def hold(self) -> None:
+        """Takes nothing more from the client until `go_on`: one of its requests waits. May be called again before that."""
+
+    def go_on(self) -> None: ...
+
+    def send_long(self, message: LongMessage) -> None:
+        """Queues a message that is made as the client takes it."""
+
+    def trust(self) -> None:
+        """The client has shown a key: more may wait for it."""
 
 
 class Caller(Protocol):
@@ -46,17 +56,28 @@ class Caller(Protocol):
     """The request weight of the address."""
     waiting: int
     """Commands that have no answer yet."""
+    queue: deque[Any]
+    """Commands that have not left yet."""
     key: Key | None
     ip: str
     """The address from which the client speaks."""
     account: Account | None
     """Whose limits hold for the request weight: the account that was authenticated last; None before."""
+    is_trusted: bool
+    """Whether the connection has shown a key."""
+
+    def trust(self) -> None:
+        """A request of the connection has shown a key."""
 
     def wants_rate_limits(self, params: Mapping[str, Any]) -> bool:
         """Whether the reply to a request with these parameters shows the rate limits."""
 
     def succeed(self, id_text: str, result: str, rate_limits: str) -> None:
         """Answers a request with its result, which is JSON text."""
+
+    def succeed_long(self, id_text: str, pieces: Iterable[str], size_bytes: int, rate_limits: str) -> None:
+        """Answers a request with a long result, which is made as the client takes it. The pieces are JSON text, and hold so
+        many bytes until then."""
 
     def fail(
         self, id_text: str, reject: Reject, rate_limits: str, *, cancelling: bool, data: dict[str, int] | None = None
@@ -78,17 +99,19 @@ class Session:
     __slots__ = (
         "account",
         "authorized_ms",
-        "backlog",
         "combined",
         "connected_ms",
         "connection",
         "control",
+        "held",
         "ip",
         "is_alive",
         "is_api",
         "is_behind",
+        "is_trusted",
         "key",
         "next_subscription_id",
+        "queue",
         "send",
         "shows_rate_limits",
         "streams",
@@ -130,8 +153,12 @@ class Session:
         self.next_subscription_id = 0
         self.waiting = 0
         """Commands of this session that have no answer yet."""
-        self.backlog: deque[bytes] | None = None
-        """While the first of these messages waits for a secret or for newer events, it and those behind it; else None."""
+        self.queue: deque[Any] = deque()
+        """Those of them that have not left yet."""
+        self.held: bytes | None = None
+        """The message that waits, for a secret or for newer events; those behind it wait in the connection."""
+        self.is_trusted = False
+        """Whether a request of this connection has shown a key."""
         self.is_alive = True
 
     def close(self, code: int, reason: str) -> None:
@@ -141,20 +168,28 @@ class Session:
     # -- a request that waits
 
     def hold(self, message: bytes) -> None:
-        """Keeps a message that must wait. Nothing more is read from the client, so what can pile up behind it is what
-        came with it in one read."""
-        assert self.backlog is None
-        self.backlog = deque((message,))
-        self.connection.pause_reading()
+        """Keeps a message that must wait. Nothing behind it is handled until `go_on`."""
+        assert self.held is None, "one message waits at a time"
+        self.held = message
+        self.connection.hold()
 
-    def release(self) -> deque[bytes]:
-        """Ends the wait; the messages to go on with, in order."""
-        backlog, self.backlog = self.backlog, None
-        assert backlog is not None
-        self.connection.resume_reading()
-        return backlog
+    def release(self) -> bytes:
+        """The message that has waited. Handle it, and then call `go_on`."""
+        message, self.held = self.held, None
+        assert message is not None
+        return message
+
+    def go_on(self) -> None:
+        """Goes on with what follows the message that has waited, unless that waits again."""
+        if self.held is None:
+            self.connection.go_on()
 
     # -- its key
+
+    def trust(self) -> None:
+        """A request of this connection has shown a key, by its signature or by the session's logon."""
+        self.is_trusted = True
+        self.connection.trust()
 
     def log_on(self, key: Key, now_ms: int) -> None:
         """Logs the session on with a key. The key it had before is logged off."""
@@ -181,18 +216,23 @@ class Session:
 
     def wants_rate_limits(self, params: Mapping[str, Any]) -> bool:
         """Whether the reply to a request with these parameters shows the rate limits."""
-        if "returnRateLimits" in params:
-            return flag_of(params, "returnRateLimits", True)
-        return self.shows_rate_limits
+        return flag_of(params, "returnRateLimits", self.shows_rate_limits)
 
     def succeed(self, id_text: str, result: str, rate_limits: str) -> None:
         """Answers a request with its result, which is JSON text."""
         if self.is_alive:
             self.send(encode_text(replies.success(id_text, result, rate_limits)))
 
+    def succeed_long(self, id_text: str, pieces: Iterable[str], size_bytes: int, rate_limits: str) -> None:
+        """Answers a request with a long result, which is made as the client takes it."""
+        if self.is_alive:
+            self.connection.send_long(LongMessage(replies.success_pieces(id_text, pieces, rate_limits), size_bytes))
+
     def fail(
         self, id_text: str, reject: Reject, rate_limits: str, *, cancelling: bool, data: dict[str, int] | None = None
     ) -> None:
-        """Answers a request that is refused."""
+        """Answers a request that is refused. `data` are times in milliseconds."""
         if self.is_alive:
+            if data is not None:
+                data = {name: time_ms * MILLISECONDS // self.unit for name, time_ms in data.items()}
             self.send(encode_text(replies.failure(id_text, reject, rate_limits, cancelling=cancelling, data=data)))

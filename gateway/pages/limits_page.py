@@ -77,7 +77,8 @@ BOUNDS: dict[str, list[Bound]] = {
         Bound("nesting of JSON", "about 1,000 levels", "-1135"),
         Bound("digits before and after the point of a number", f"{constants.WHOLE_DIGITS_MAX}", "-1100"),
         Bound("significant decimals", f"{constants.DECIMALS}", "-1111"),
-        Bound("a number, in 1e-8", f"{constants.INT64_MAX:,}", "-1108"),
+        Bound("a price or a quantity, in 1e-8", f"{constants.INT64_MAX:,}, or more where exchangeInfo declares it", "-1108"),
+        Bound("`quoteOrderQty`, in smallest units", f"{AMOUNT_MAX:,}", "-1108"),
         Bound("value of an order, in smallest units", f"{AMOUNT_MAX:,}", "-1013, Filter failure: NOTIONAL"),
         Bound("a client order id", f"{CLIENT_ID_BYTES} characters", "-1100"),
         Bound("an API key", f"{limits.API_KEY_CHARACTERS_MAX} characters", "-2014"),
@@ -101,8 +102,9 @@ BOUNDS: dict[str, list[Bound]] = {
         Bound(
             "trades of a `myTrades` reply",
             f"{limits.LIST_ENTRIES_MAX:,}; {limits.LIST_ENTRIES_DEFAULT} without `limit`",
-            "older ones are left out",
+            "older ones are left out; with `startTime` or `fromId`, later ones",
         ),
+        Bound("time between `startTime` and `endTime`", f"{constants.INTERVAL_HOURS_MAX} h", "-1127"),
         Bound("streams of a connection", f"{limits.STREAMS_PER_SESSION_MAX:,}", "code 2; no stream is added"),
         Bound(
             "user data subscriptions of an account over all connections",
@@ -176,10 +178,51 @@ BOUNDS: dict[str, list[Bound]] = {
         ),
         Bound("levels in that one update", f"{limits.LEVELS_MISSED_MAX:,}", "closed with 1008"),
         Bound(
-            "bytes of all other data",
+            f"bytes of all other data for {WIRE.slow_reader_s:.0f} s, for a client that has shown a key",
             f"{WIRE.output_bytes_max:,}",
             "waiting data is dropped, closed with 1008",
             "--output-bytes-max",
+        ),
+        Bound(
+            "the same for a client that has not",
+            f"{WIRE.stranger_output_bytes_max:,}",
+            "waiting data is dropped, closed with 1008",
+            "--stranger-output-bytes-max",
+        ),
+        Bound(
+            "the same at any moment",
+            f"{limits.OUTPUT_BURST_FACTOR} times as much",
+            "waiting data is dropped, closed with 1008",
+        ),
+        Bound(
+            "bytes for all readers together",
+            f"{limits.OUTPUT_BYTES_TOTAL_MAX:,}",
+            "the reader for which most waits is closed with 1008",
+        ),
+        Bound("what a client asks while it is behind", "one read of its socket", "it is read again when it has caught up"),
+        Bound("what the kernel holds for a connection", f"twice {limits.SEND_BUFFER_BYTES:,} bytes", "the rest waits in the gateway"),
+        Bound(
+            "an answer with a list of entries",
+            f"{limits.LONG_LIST_ENTRIES}",
+            f"a longer one leaves in fragments of {limits.FRAGMENT_BYTES:,} bytes, made as the client takes them",
+        ),
+    ],
+    "Turns": [
+        Bound(
+            "time of the gateway for one client while others wait",
+            f"{limits.SLICE_S * 1e3:g} ms",
+            "the others are served first; the socket is not read meanwhile",
+        ),
+        Bound(
+            "time until the gateway looks at its sockets again",
+            f"{limits.TURN_S * 1e3:g} ms for clients, {limits.INTAKE_S * 1e3:g} ms for events",
+            "what is left is done in the next turn",
+        ),
+        Bound("commands of a client in a row", f"{limits.COMMANDS_IN_A_ROW}", "those of other clients that wait leave first"),
+        Bound(
+            "commands that left and have no answer",
+            f"{PIPELINE.commands_in_journal_max:,}",
+            "commands wait in the gateway, where clients take turns",
         ),
     ],
     "What is remembered": [

@@ -6,15 +6,20 @@ are quickly reached; a gateway of another number is a producer of its own, so it
 
 from __future__ import annotations
 
+import fcntl
 import itertools
+import struct
+import termios
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from engine.reasons import Reason
-from engine.records import DEFAULT_TIER, TIER_LIMITS, Command, CommandKind, EventKind
+from engine.records import DEFAULT_TIER, EVENTS_BEGIN_MAX, TIER_LIMITS, Command, CommandKind, EventKind
 from gateway.dialect.constants import CONNECT_WEIGHT
 from gateway.limits import SUBSCRIPTION_IDS_MAX, WAITING_FOR_SECRET_MAX
 from tests.faults.fault_world import RICH, order_params
@@ -246,18 +251,40 @@ BULK = text({"method": "LIST_SUBSCRIPTIONS", "id": "x" * 50_000})
 """A request whose answer is large, because it repeats the id."""
 
 
+def send_later(wire: RawClient, data: bytes) -> Thread:
+    """Sends as fast as the gateway takes it."""
+    thread = Thread(target=wire.send, args=(data,))
+    thread.start()
+    return thread
+
+
+def test_a_client_that_does_not_read_is_not_read(gateway: StartGateway) -> None:
+    """It asks for far more than it takes: what it asks waits in the network, nothing is lost, and others are served."""
+    port = gateway()
+    with RawClient(port, "/ws", receive_buffer_bytes=4096) as slow, RawClient(port) as other:
+        sending = send_later(slow, BULK * 600)
+        for _ in range(100):
+            assert other.is_alive()
+        assert sending.is_alive(), "30 MB are asked for, and not all of the questions are taken"
+        messages = [slow.receive() for _ in range(600)]
+        sending.join()
+    assert {len(message["id"]) for message in messages} == {50_000}
+
+
 def test_a_slow_reader_gets_one_depth_update_for_all_it_missed(venue: ServiceVenue, gateway: StartGateway) -> None:
-    port = gateway("--output-bytes-max", "100000000")
+    port = gateway()
     trader = logged_on(port, venue.ed25519_key(venue.account(**RICH)))
     prompt = RawClient(port, "/ws/ethkzt@depth@100ms")
     with RawClient(port, "/ws/ethkzt@depth@100ms", receive_buffer_bytes=4096) as slow:
-        slow.send(BULK * 300)
+        sending = send_later(slow, BULK * 300)
+        wait_until_behind(slow)
         updates = []
         for price in range(1_000_000, 1_000_500, 100):
             trader.send(place(price, symbol="ETHKZT", price=str(price)))
             assert trader.receive()["status"] == 200
             updates.append(prompt.receive())
         messages = [slow.receive() for _ in range(301)]
+        sending.join()
     (late,) = [message for message in messages if message.get("e") == "depthUpdate"]
     assert len(updates) == 5
     assert (late["U"], late["u"]) == (updates[0]["U"], updates[-1]["u"])
@@ -267,29 +294,102 @@ def test_a_slow_reader_gets_one_depth_update_for_all_it_missed(venue: ServiceVen
         wire.close()
 
 
-def test_a_reader_that_is_too_slow_is_closed_with_a_code_and_others_are_served(gateway: StartGateway) -> None:
-    port = gateway("--output-bytes-max", "200000")
-    with RawClient(port, "/ws", receive_buffer_bytes=4096) as slow, RawClient(port) as other:
-        slow.send(BULK * 500)
+def wait_until_behind(wire: RawClient) -> None:
+    """Returns when the gateway takes nothing more from a client that does not read."""
+    unsent = -1
+
+    def stands_still() -> bool:
+        nonlocal unsent
+        time.sleep(0.2)
+        before, unsent = unsent, unsent_bytes(wire)
+        return before == unsent > 0
+
+    wait_until(stands_still, "the gateway reads no further")
+
+
+def unsent_bytes(wire: RawClient) -> int:
+    """What this side has sent and the other has not taken."""
+    (count,) = struct.unpack("i", fcntl.ioctl(wire.socket, termios.TIOCOUTQ, bytes(4)))
+    return int(count)
+
+
+@pytest.fixture
+def market(venue: ServiceVenue, gateway: StartGateway) -> Iterator[tuple[int, RawClient]]:
+    """A gateway with small bounds for readers, and a trader who can make many trades."""
+    port = gateway("--stranger-output-bytes-max", "20000")
+    with logged_on(port, venue.ed25519_key(venue.account(**RICH))) as trader:
+        yield port, trader
+
+
+def test_a_reader_of_a_stream_that_is_too_slow_is_closed_and_others_are_served(market: tuple[int, RawClient]) -> None:
+    port, trader = market
+    with RawClient(port, "/ws/btckzt@trade", receive_buffer_bytes=4096) as slow, RawClient(port) as other:
+        for round in range(60):
+            trader.send(b"".join(place(f"{round}-{number}", side=("BUY", "SELL")[number % 2]) for number in range(200)))
+            assert {trader.receive()["status"] for _ in range(200)} == {200}
         assert other.is_alive()
         messages = []
         while not isinstance(message := slow.receive(), Closed):
             messages.append(message)
         assert message == Closed(1008)
-        assert 0 < len(messages) < 500
-        assert {len(message["id"]) for message in messages} == {50_000}, "every message before the close is whole"
+        assert 0 < len(messages) < 6000
+        assert {message["e"] for message in messages} == {"trade"}, "every message before the close is whole"
 
 
-def test_a_reader_that_reads_nothing_at_all_is_dropped(gateway: StartGateway) -> None:
-    port = gateway("--output-bytes-max", "200000", "--connections-max", "2")
-    with RawClient(port, "/ws", receive_buffer_bytes=4096) as slow, RawClient(port) as other:
-        slow.send(BULK * 500)
+# -- answers that are large -------------------------------------------------------------------------------------------
+
+
+def rest_orders(wire: RawClient, symbol: str, count: int) -> None:
+    """Places orders that rest; their client ids are numbered."""
+    for start in range(0, count, 500):
+        prices = range(start, min(start + 500, count))
+        wire.send(
+            b"".join(
+                place(
+                    number,
+                    symbol=symbol,
+                    price=str(1_000_000 + 1000 * (number % 50)),
+                    newClientOrderId=f"{symbol}-{number}",
+                )
+                for number in prices
+            )
+        )
+        assert {wire.receive()["status"] for _ in prices} == {200}
+
+
+def test_twenty_thousand_open_orders_are_listed(venue: ServiceVenue, gateway: StartGateway) -> None:
+    """More than may wait for a reader: the answer is made as the client takes it, and others are served meanwhile."""
+    port, account = gateway(), venue.account(**RICH)
+    with logged_on(port, venue.ed25519_key(account)) as wire, RawClient(port) as other:
+        for symbol in ("BTCKZT", "ETHKZT"):
+            rest_orders(wire, symbol, 10_000)
+        wire.send(text({"id": "all", "method": "openOrders.status", "params": {"timestamp": now_ms()}}))
         assert other.is_alive()
+        orders = wire.reply_to("all")["result"]
+        assert [(order["symbol"], order["clientOrderId"]) for order in orders] == [
+            (symbol, f"{symbol}-{number}") for symbol in ("BTCKZT", "ETHKZT") for number in range(10_000)
+        ]
+        for symbol in ("BTCKZT", "ETHKZT"):
+            while wire.ask("openOrders.cancelAll", symbol=symbol, timestamp=now_ms())["status"] == 200:
+                pass
 
-        def has_room() -> bool:
-            return http(port, GET_PING) == (200, {})
 
-        wait_until(has_room, "the slow reader's place is free")
+def test_a_cancel_of_ten_thousand_orders_is_reported_and_answered(venue: ServiceVenue, gateway: StartGateway) -> None:
+    port, account = gateway(), venue.account(**RICH)
+    with logged_on(port, venue.ed25519_key(account)) as wire:
+        rest_orders(wire, "BTCKZT", 10_000)
+        assert wire.ask("userDataStream.subscribe")["status"] == 200
+        reply = wire.ask("openOrders.cancelAll", symbol="BTCKZT", timestamp=now_ms())
+        assert len(reply["result"]) == EVENTS_BEGIN_MAX
+        reports: list[Any] = []
+        while len(reports) < 10_000:
+            message = wire.passed.pop(0) if wire.passed else wire.receive()
+            assert not isinstance(message, Closed), f"closed with {message} after {len(reports)} reports"
+            if message["event"]["e"] == "executionReport":
+                reports.append(message["event"])
+        assert [(report["X"], report["C"] or report["c"]) for report in reports] == [
+            ("CANCELED", f"BTCKZT-{number}") for number in range(10_000)
+        ]
 
 
 # -- connections and subscriptions ------------------------------------------------------------------------------------
