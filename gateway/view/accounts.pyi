@@ -81,6 +81,7 @@ class Account:
     number: int
     name: str
     is_frozen: bool
+    tier: int
     balances: dict[int, Balance]
     open: dict[int, Order]
     closed: dict[int, Order]
