@@ -78,6 +78,10 @@ class Clients:
         stream_requests.follow_url(self._state.view.feeds, session, streams)
         return session
 
+    def takes_body(self, method: str, path: str) -> bool:
+        """Whether a route takes a body; a request with one to any other is refused."""
+        return self._router.takes_body(method, path)
+
     def handle_messages(self, session: Session, messages: Sequence[bytes]) -> None:
         """Takes the text messages that one read of the socket brought, in their order."""
         self._router.handle_messages(session, messages)

@@ -22,6 +22,9 @@ class Application(Interface):
 
     def disconnected(self, client: Client) -> None: ...
 
+    def takes_body(self, method: str, path: str) -> bool:
+        """Whether a route takes a body."""
+
     def handle_http(self, client: Client, request: HttpRequest) -> None:
         """Sees to it that `client.respond` is called, now or later."""
 
@@ -75,7 +78,7 @@ class Client(asyncio.Protocol):
         self.application = application
         self.loop = loop
         self.outbox = outbox
-        self.connection = Connection(loop.time(), application.limits)
+        self.connection = Connection(loop.time(), application.limits, application.takes_body)
         self.session: Any = None
         """The application's own, once the client has a WebSocket."""
         self.transport: asyncio.Transport | None = None

@@ -28,6 +28,9 @@ Cost of a text message of 200 bytes: about 0.2 µs in; `gateway.wire.frames` doe
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
 from typing import NamedTuple
@@ -40,12 +43,21 @@ from websockets.server import ServerProtocol
 
 from gateway.limits import CONTROL_FRAME_BYTES_MAX, FRAGMENTS_MAX, ConnectionLimits
 from gateway.wire.frames import take_texts
+from gateway.wire.request_head import (
+    HeadRefused,
+    TakesBody,
+    any_body,
+    check_head,
+    is_upgrade,
+    joined_headers,
+)
 
 try:
     from websockets.speedups import apply_mask
 except ImportError:
     from websockets.utils import apply_mask
 
+PING_BYTES = 8
 _WHOLE_TEXT = 0x81
 """First byte of a frame that is a complete text message: FIN, no reserved bit, opcode 1."""
 
@@ -68,11 +80,13 @@ class HttpAnswer(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class UpgradeRequest(NamedTuple):
+@dataclass(frozen=True)
+class UpgradeRequest:
     """A client wants a WebSocket; answer it with `accept` or, to refuse, with `respond`."""
 
     path: str
     query: str
+    headers: Mapping[bytes, bytes] = field(default_factory=dict, compare=False, repr=False)
 
 
 Event = bytes | HttpRequest | UpgradeRequest
@@ -92,6 +106,7 @@ class Connection:
 
     Args:
         now_s: seconds of a clock that never goes back; every later `now_s` is of the same clock.
+        takes_body: which routes take a body; any other request that has one is refused, and the connection closed.
     """
 
     __slots__ = (
@@ -100,7 +115,6 @@ class Connection:
         "_http",
         "_in_fragments",
         "_last_activity_s",
-        "_next_ping",
         "_next_ping_s",
         "_opened_s",
         "_partial",
@@ -109,7 +123,7 @@ class Connection:
         "_request",
         "_request_body",
         "_request_head",
-        "_trailing",
+        "_takes_body",
         "_websocket",
         "aborted",
         "finished",
@@ -119,7 +133,7 @@ class Connection:
         "state",
     )
 
-    def __init__(self, now_s: float, limits: ConnectionLimits | None = None) -> None:
+    def __init__(self, now_s: float, limits: ConnectionLimits | None = None, takes_body: TakesBody = any_body) -> None:
         self.limits = limits if limits is not None else ConnectionLimits()
         self.state = ConnectionState.HTTP
         self.output: list[bytes] = []
@@ -131,10 +145,10 @@ class Connection:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=self.limits.head_bytes_max)
         self._raw = bytearray()
         """What came since the end of the last request: its beginning is the head that an upgrade needs in raw form."""
+        self._takes_body = takes_body
         self._request: h11.Request | None = None
         self._request_head = b""
         self._request_body = bytearray()
-        self._trailing = b""
         self._websocket: ServerProtocol | None = None
         self._fragments: list[bytes] = []
         self._fragments_bytes = 0
@@ -144,7 +158,6 @@ class Connection:
         self._last_activity_s = now_s
         self._next_ping_s = 0.0
         self._opened_s = 0.0
-        self._next_ping = 0
         self._pings: dict[bytes, float] = {}
         """Pings without a pong: payload -> when it was sent. At most pong_timeout / ping_interval + 1 of them."""
 
@@ -159,9 +172,8 @@ class Connection:
         if self._websocket is not None and self.state is not ConnectionState.UPGRADING:
             return self._receive_frames(data)
         if self.state is ConnectionState.UPGRADING:
-            self._trailing += data
-            if len(self._trailing) > self.limits.message_bytes_max:
-                self.abort()
+            # A client waits for the answer before it sends more (RFC 6455, 4.1).
+            self.abort()
             return []
         if self.state is not ConnectionState.HTTP:
             return []
@@ -188,7 +200,9 @@ class Connection:
             return self._next_request(now_s)
         except h11.RemoteProtocolError as error:
             self._refuse_http(HTTPStatus(error.error_status_hint))
-            return []
+        except HeadRefused as refused:
+            self._refuse_http(refused.status, why=refused.why)
+        return []
 
     def _next_request(self, now_s: float) -> list[Event]:
         """The next complete request, as a list of at most one event."""
@@ -206,12 +220,15 @@ class Connection:
                     # h11 bounds only what has not come whole.
                     self._refuse_http(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
                     return []
+                check_head(self._request_head, event, self._takes_body, self.limits.body_bytes_max)
             elif isinstance(event, h11.Data):
                 self._request_body += event.data
                 if len(self._request_body) > self.limits.body_bytes_max:
                     self._refuse_http(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
                     return []
             elif isinstance(event, h11.EndOfMessage):
+                if event.headers:
+                    raise HeadRefused(HTTPStatus.BAD_REQUEST, "A body has no trailer")
                 return [self._complete_request(now_s)]
             else:
                 assert isinstance(event, h11.ConnectionClosed)
@@ -224,12 +241,13 @@ class Connection:
         self._last_activity_s = now_s
         trailing = self._http.trailing_data[0]
         self._raw = bytearray(trailing)
-        headers = dict(self._request.headers)
+        headers = joined_headers(self._request)
         path, _, query = self._request.target.decode("ascii", "replace").partition("?")
-        if b"websocket" in headers.get(b"upgrade", b"").lower():
+        if is_upgrade(headers):
+            if trailing:
+                raise HeadRefused(HTTPStatus.BAD_REQUEST, "Wait for the answer to an upgrade")
             self.state = ConnectionState.UPGRADING
-            self._trailing = trailing
-            return UpgradeRequest(path, query)
+            return UpgradeRequest(path, query, headers)
         return HttpRequest(self._request.method.decode("ascii"), path, query, headers, bytes(self._request_body))
 
     def respond(self, answer: HttpAnswer, now_s: float) -> list[Event]:
@@ -260,12 +278,13 @@ class Connection:
         """Answers a connection that is not wanted before it asks for anything, and closes."""
         self._refuse_http(answer.status, answer.body)
 
-    def _refuse_http(self, status: int, body: bytes = b"") -> None:
-        """Answers what could not be read as a request, and closes."""
+    def _refuse_http(self, status: int, body: bytes = b"", why: str = "") -> None:
+        """Answers what could not be read as a request, and closes. The reason phrase says why."""
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             headers = [("Content-Type", "application/json;charset=UTF-8")] if body else []
             headers += [("Content-Length", str(len(body))), ("Connection", "close")]
-            self._send_http(h11.Response(status_code=int(status), headers=headers))
+            reason = why or HTTPStatus(status).phrase
+            self._send_http(h11.Response(status_code=int(status), headers=headers, reason=reason.encode()))
             self._send_http(h11.Data(data=body))
             self._send_http(h11.EndOfMessage())
         self.finished = True
@@ -279,7 +298,7 @@ class Connection:
     # -- WebSocket
 
     def accept(self, now_s: float) -> list[Event]:
-        """Accepts the upgrade that was returned last and returns the messages that came behind it.
+        """Accepts the upgrade that was returned last; nothing can have come behind it.
 
         Where the handshake itself is wrong (key, version), the answer is its HTTP error and the connection ends.
         """
@@ -300,9 +319,9 @@ class Connection:
         self._next_ping_s = now_s + self.limits.ping_interval_s
         self._opened_s = now_s
         self._collect()
-        trailing, self._trailing, self._raw = self._trailing, b"", bytearray()
+        self._raw = bytearray()
         self._request_head = b""
-        return self._receive_frames(trailing) if trailing else []
+        return []
 
     def _receive_frames(self, data: bytes) -> list[Event]:
         if self._partial:
@@ -450,8 +469,8 @@ class Connection:
             elif now_s - self._opened_s >= limits.life_s:
                 self.close(CloseCode.GOING_AWAY, "open for too long", now_s)
             elif now_s >= self._next_ping_s:
-                payload = b"%d" % self._next_ping
-                self._next_ping += 1
+                # Random, so that only who has read the ping can answer it.
+                payload = os.urandom(PING_BYTES)
                 self._pings[payload] = now_s
                 self._next_ping_s = now_s + limits.ping_interval_s
                 self._websocket.send_ping(payload)
