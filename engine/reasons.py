@@ -297,3 +297,12 @@ class Reason(IntEnum):
     )
     OUTCOME_UNKNOWN = 751, "No answer came in time. The request may have been executed: send order.status to find out."
     UNAVAILABLE = 752, "The venue cannot serve the request at the moment and did nothing with it. Try again."
+    ORIGIN_REFUSED = (
+        760,
+        "A web page of another site, or one that found the venue under a strange name, may not connect. "
+        "Ask the operator to allow its origin and the name.",
+    )
+    TOO_MANY_OPEN_CONNECTIONS = (
+        761,
+        "Your address has as many open connections as it may have at a time. Close one, and use one for many requests.",
+    )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from engine.journal import FIRST_GATEWAY
 from engine.process import add_store_argument
+from gateway.access import PROXY_HEADERS, Access, AccessRefused
 from gateway.limits import CONNECTIONS_MAX, ConnectionLimits, PipelineLimits, RateLimitSettings
 
 
@@ -23,6 +24,7 @@ class Arguments(NamedTuple):
     connection_limits: ConnectionLimits
     rate_limits: RateLimitSettings
     pipeline_limits: PipelineLimits
+    access: Access
 
 
 def parse_arguments(arguments: list[str]) -> Arguments:
@@ -33,6 +35,7 @@ def parse_arguments(arguments: list[str]) -> Arguments:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", default=9443, type=int, help="port to listen on, 0 for any (default: %(default)s)")
     parser.add_argument("--gateway", default=FIRST_GATEWAY, type=int, help="number of this gateway, from %(default)s")
+    _add_access(parser)
     rates, pipeline, connection = RateLimitSettings(), PipelineLimits(), ConnectionLimits()
     for option, default, help_text in (
         ("--weight-per-minute", rates.weight_per_minute, "request weight of an address"),
@@ -64,4 +67,48 @@ def parse_arguments(arguments: list[str]) -> Arguments:
             found.stream_messages_per_s,
         ),
         pipeline_limits=PipelineLimits(found.commands_max, found.commands_per_session_max, found.answer_timeout_s),
+        access=_access_of(parser, found),
     )
+
+
+def _add_access(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that `Access` holds."""
+    default = Access()
+    parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate and chain (PEM): speak TLS")
+    parser.add_argument(
+        "--tls-key", type=Path, metavar="FILE", help="key of the certificate (PEM); SIGHUP reads both again"
+    )
+    parser.add_argument(
+        "--trusted-proxy", action="append", default=[], metavar="ADDRESS[/BITS]",
+        help="a proxy that is believed when it says who the client is; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--proxy-header", choices=PROXY_HEADERS, help="where trusted proxies say so")
+    parser.add_argument(
+        "--allow-origin", action="append", default=[], metavar="ORIGIN",
+        help="a web page that may connect, as https://NAME; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME",
+        help="a name under which web pages find the venue; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--connections-per-address-max", default=default.connections_per_address_max, type=int,
+        help="open connections of an address (default: %(default)s)",
+    )  # fmt: skip
+
+
+def _access_of(parser: argparse.ArgumentParser, found: argparse.Namespace) -> Access:
+    access = Access(
+        found.tls_cert,
+        found.tls_key,
+        tuple(found.trusted_proxy),
+        found.proxy_header,
+        tuple(found.allow_origin),
+        tuple(found.allow_host),
+        found.connections_per_address_max,
+    )
+    try:
+        access.check()
+    except AccessRefused as error:
+        parser.error(str(error))
+    return access

@@ -6,6 +6,7 @@ from engine.reasons import Reason
 from gateway.dialect.rejects import Rejected
 from gateway.limits import ADDRESSES_MAX, RateLimitSettings
 from gateway.view.accounts import Account
+from gateway.wire.addresses import counted_as
 
 
 class Usage:
@@ -63,7 +64,9 @@ class UsageByAddress:
         self._pruned = -1
 
     def of(self, ip: str, now_ms: int) -> Usage:
-        """The usage of an address. Cost: O(1), but O(addresses) once an interval while the table is full."""
+        """The usage of an address, or of its /64 network. Cost: O(1), but O(addresses) once an interval while the table is
+        full."""
+        ip = counted_as(ip)
         usage = self._usages.get(ip)
         if usage is not None:
             return usage

@@ -121,6 +121,10 @@ WORDINGS: dict[Reason, Wording] = {
     Reason.TOO_MANY_CONNECTIONS: Wording(
         429, -1034, "Too many connection attempts from IP; current limit is {} per '{}'."
     ),
+    Reason.TOO_MANY_OPEN_CONNECTIONS: Wording(
+        429, -1034, "Too many connections of this IP; current limit is {} at a time."
+    ),
+    Reason.ORIGIN_REFUSED: Wording(403, -1002, "You are not authorized to execute this request."),
     Reason.OVERLOADED: Wording(
         503, -1008, "Server is currently overloaded with other requests. Please try again in a few minutes."
     ),

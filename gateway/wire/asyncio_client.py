@@ -10,6 +10,7 @@ from typing import Protocol as Interface
 
 from gateway.limits import WRITE_BUFFER_BYTES, ConnectionLimits
 from gateway.wire.connection import Connection, Event, HttpAnswer, HttpRequest, UpgradeRequest
+from gateway.wire.places import Place
 
 
 class Application(Interface):
@@ -17,8 +18,7 @@ class Application(Interface):
 
     limits: ConnectionLimits
 
-    def connected(self, client: Client) -> HttpAnswer | None:
-        """Takes a new client; the answer with which it is turned away, None if it is welcome."""
+    def connected(self, client: Client) -> None: ...
 
     def disconnected(self, client: Client) -> None: ...
 
@@ -56,6 +56,9 @@ class Client(asyncio.Protocol):
 
     `send` only queues; the frames leave at `flush`, which happens after each read and, for what events bring, once per
     turn, by the outbox.
+
+    Args:
+        place: what it takes among all connections; it says who the client is.
     """
 
     __slots__ = (
@@ -70,11 +73,12 @@ class Client(asyncio.Protocol):
         "ip",
         "loop",
         "outbox",
+        "place",
         "session",
         "transport",
     )
 
-    def __init__(self, application: Application, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
+    def __init__(self, application: Application, loop: asyncio.AbstractEventLoop, outbox: Outbox, place: Place) -> None:
         self.application = application
         self.loop = loop
         self.outbox = outbox
@@ -82,7 +86,9 @@ class Client(asyncio.Protocol):
         self.session: Any = None
         """The application's own, once the client has a WebSocket."""
         self.transport: asyncio.Transport | None = None
-        self.ip = ""
+        self.place = place
+        self.ip = place.ip
+        """Of the client itself, also behind a trusted proxy."""
         self._events: deque[Event] = deque()
         self._has_ended = False
         self._is_handling = False
@@ -95,13 +101,8 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport = cast(asyncio.Transport, transport)
-        peer = transport.get_extra_info("peername")
-        self.ip = str(peer[0]) if isinstance(peer, tuple) else ""
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
-        answer = self.application.connected(self)
-        if answer is not None:
-            self.connection.turn_away(answer)
-            self.flush()
+        self.application.connected(self)
 
     def data_received(self, data: bytes) -> None:
         events = self.connection.receive_data(data, self.loop.time())
@@ -154,7 +155,11 @@ class Client(asyncio.Protocol):
             # Only this side ends: with bytes of the client unread, a close would cut off what was just written. What it
             # still sends is passed over until it ends as well, or until the close timeout.
             self._has_ended = True
-            transport.write_eof()
+            if transport.can_write_eof():
+                transport.write_eof()
+            else:
+                # TLS ends as a whole, with words of its own.
+                transport.close()
 
     def on_time(self) -> None:
         """Once a second: pings and timeouts."""

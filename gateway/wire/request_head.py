@@ -1,13 +1,13 @@
 """Whether the head of an HTTP request can be read in one way only.
 
 A proxy and a server that read one request differently can be played against each other: what the proxy takes for a body
-is a second request to the server, which nobody has checked ("request smuggling"). h11 is lenient where RFC 9112 lets it
+is a second request to the server, which no one has checked ("request smuggling"). h11 is lenient where RFC 9112 lets it
 be, so each head that it has read is judged once more here, from its bytes. A refused one ends its connection.
 
     400  a line end that is not CRLF, a folded line                                                  RFC 9112, 2.2, 5.2
     400  a target that is no path: absolute form, `*`, with a fragment                               3.2
     400  a Host that is no name, a header twice that may come once                                   3.2, RFC 9110, 5.3
-    400  Content-Length twice, or beside Transfer-Encoding; Transfer-Encoding in HTTP/1.0            6.1, 6.3, 11.2
+    400  Content-Length twice, or with Transfer-Encoding; Transfer-Encoding in HTTP/1.0            6.1, 6.3, 11.2
     400  a body where no route takes one; an upgrade that is no GET of HTTP/1.1                      RFC 6455, 4.1
     413  a body over the limit, before any of it is read
     505  another version than HTTP/1.0 and HTTP/1.1
