@@ -9,7 +9,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.limits import CONNECTIONS_PER_ADDRESS_MAX
 from gateway.wire.addresses import TrustedProxies
 from gateway.wire.origins import Origins
 from gateway.wire.tls import Certificate, load_certificate
@@ -31,7 +30,6 @@ class Access(NamedTuple):
     """One of `PROXY_HEADERS`: where a trusted proxy says who the client is."""
     allow_origins: tuple[str, ...] = ()
     allow_hosts: tuple[str, ...] = ()
-    connections_per_address_max: int = CONNECTIONS_PER_ADDRESS_MAX
 
     @property
     def is_tls(self) -> bool:
@@ -46,8 +44,6 @@ class Access(NamedTuple):
             raise AccessRefused("TLS needs both --tls-cert and --tls-key")
         if bool(self.trusted_proxies) != (self.proxy_header is not None):
             raise AccessRefused("--trusted-proxy and --proxy-header need each other")
-        if self.connections_per_address_max < 1:
-            raise AccessRefused("--connections-per-address-max is at least 1")
         try:
             TrustedProxies(self.trusted_proxies)
         except ValueError as error:
@@ -87,8 +83,6 @@ class Access(NamedTuple):
             arguments += [part for value in values for part in (option, value)]
         if self.proxy_header is not None:
             arguments += ["--proxy-header", self.proxy_header]
-        if self.connections_per_address_max != CONNECTIONS_PER_ADDRESS_MAX:
-            arguments += ["--connections-per-address-max", str(self.connections_per_address_max)]
         return arguments
 
 

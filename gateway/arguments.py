@@ -9,7 +9,13 @@ from typing import NamedTuple
 from engine.journal import FIRST_GATEWAY
 from engine.process import add_store_argument
 from gateway.access import PROXY_HEADERS, Access, AccessRefused
-from gateway.limits import CONNECTIONS_MAX, ConnectionLimits, PipelineLimits, RateLimitSettings
+from gateway.limits import (
+    CONNECTIONS_MAX,
+    CONNECTIONS_PER_ADDRESS_MAX,
+    ConnectionLimits,
+    PipelineLimits,
+    RateLimitSettings,
+)
 
 
 class Arguments(NamedTuple):
@@ -21,6 +27,7 @@ class Arguments(NamedTuple):
     producer: int
     """The number of this gateway."""
     connections_max: int
+    connections_per_address_max: int
     connection_limits: ConnectionLimits
     rate_limits: RateLimitSettings
     pipeline_limits: PipelineLimits
@@ -44,6 +51,7 @@ def parse_arguments(arguments: list[str]) -> Arguments:
         ("--connections-per-5-min", rates.connections_per_5_min, "new connections of an address"),
         ("--stream-messages-per-s", rates.stream_messages_per_s, "requests on one stream connection"),
         ("--connections-max", CONNECTIONS_MAX, "open connections"),
+        ("--connections-per-address-max", CONNECTIONS_PER_ADDRESS_MAX, "open connections of an address"),
         ("--commands-max", pipeline.commands_max, "commands without an answer"),
         ("--commands-per-session-max", pipeline.commands_per_session_max, "commands of a connection without an answer"),
         ("--answer-timeout-s", pipeline.answer_timeout_s, "after this a command is answered as unknown"),
@@ -58,6 +66,7 @@ def parse_arguments(arguments: list[str]) -> Arguments:
         port=found.port,
         producer=found.gateway,
         connections_max=found.connections_max,
+        connections_per_address_max=found.connections_per_address_max,
         connection_limits=ConnectionLimits(output_bytes_max=found.output_bytes_max),
         rate_limits=RateLimitSettings(
             found.weight_per_minute,
@@ -73,7 +82,6 @@ def parse_arguments(arguments: list[str]) -> Arguments:
 
 def _add_access(parser: argparse.ArgumentParser) -> None:
     """Adds the options that `Access` holds."""
-    default = Access()
     parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate and chain (PEM): speak TLS")
     parser.add_argument(
         "--tls-key", type=Path, metavar="FILE", help="key of the certificate (PEM); SIGHUP reads both again"
@@ -91,10 +99,6 @@ def _add_access(parser: argparse.ArgumentParser) -> None:
         "--allow-host", action="append", default=[], metavar="NAME",
         help="a name under which web pages find the venue; may be repeated",
     )  # fmt: skip
-    parser.add_argument(
-        "--connections-per-address-max", default=default.connections_per_address_max, type=int,
-        help="open connections of an address (default: %(default)s)",
-    )  # fmt: skip
 
 
 def _access_of(parser: argparse.ArgumentParser, found: argparse.Namespace) -> Access:
@@ -105,7 +109,6 @@ def _access_of(parser: argparse.ArgumentParser, found: argparse.Namespace) -> Ac
         found.proxy_header,
         tuple(found.allow_origin),
         tuple(found.allow_host),
-        found.connections_per_address_max,
     )
     try:
         access.check()

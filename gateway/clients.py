@@ -34,8 +34,8 @@ class Clients:
     """The application behind the wire (`gateway.wire.asyncio_client.Application`), and its door (`gateway.wire.listener.Door`).
 
     Args:
-        connections_max: one more is turned away.
-        access: how many of them may be of one address, and which proxies and web pages are believed.
+        places: one more connection is turned away.
+        access: which proxies and web pages are believed.
         host: the address that the gateway listens on.
     """
 
@@ -44,7 +44,7 @@ class Clients:
         router: Router,
         outbox: Outbox,
         limits: ConnectionLimits,
-        connections_max: int,
+        places: Places,
         access: Access | None = None,
         host: str = "127.0.0.1",
     ) -> None:
@@ -53,7 +53,7 @@ class Clients:
         self.outbox = outbox
         self._router = router
         self._state = router.state
-        self.places = Places(connections_max, access.connections_per_address_max)
+        self.places = places
         self._forwarding = access.proxies(FORWARDED_FOR)
         """Proxies whose X-Forwarded-For names the client of each request."""
         self._origins = access.origins(host)

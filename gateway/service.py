@@ -59,6 +59,7 @@ from gateway.limits import STORE_FULL_PERCENT, STORE_SILENCE_S_MAX
 from gateway.rebuild import Prepared, prepare
 from gateway.wire.asyncio_client import Outbox
 from gateway.wire.listener import Listener
+from gateway.wire.places import Places
 from gateway.wire.tls import Certificate, TlsRefused, utc_now
 
 DEPTH_INTERVAL_S = 0.1
@@ -77,7 +78,6 @@ class Service:
         prepared: Prepared,
         secret_key: bytes,
         log: logging.Logger,
-        certificate: Certificate | None = None,
     ) -> None:
         self._arguments = arguments
         self._log = log
@@ -118,11 +118,14 @@ class Service:
         )
         access = arguments.access
         self._clients = Clients(
-            router, outbox, arguments.connection_limits, arguments.connections_max, access, arguments.host
+            router,
+            outbox,
+            arguments.connection_limits,
+            Places(arguments.connections_max, arguments.connections_per_address_max),
+            access,
+            arguments.host,
         )
         self._listener = Listener(self._clients, self._loop, log, proxies=access.proxies(PROXY_PROTOCOL))
-        if certificate is not None:
-            self._use(certificate)
 
     async def run(self) -> BaseException | None:
         """Serves until `stop` is called or a promise is broken; what broke it."""
@@ -158,10 +161,12 @@ class Service:
             return
         if certificate is None:
             self._log.info("there is no certificate to read again: the gateway speaks no TLS")
-        else:
-            self._use(certificate)
+        self.use(certificate)
 
-    def _use(self, certificate: Certificate) -> None:
+    def use(self, certificate: Certificate | None) -> None:
+        """Answers new connections with this certificate; None, without TLS."""
+        if certificate is None:
+            return
         self._listener.tls = certificate.context
         self._log.info("the certificate is valid until %s", certificate.valid_until.isoformat(" "))
         if warning := certificate.warning(utc_now()):
@@ -229,14 +234,15 @@ async def serve(
     secret_key: bytes,
     stop: StopRequest,
     log: logging.Logger,
-    certificate: Certificate | None = None,
 ) -> BaseException | None:
     """Serves until a signal comes, or has come already; what broke a promise, if anything did."""
-    service = Service(arguments, prepared, secret_key, log, certificate)
+    service = Service(arguments, prepared, secret_key, log)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.stop)
+    # From here on a SIGHUP is heard; a certificate that was replaced before is read now.
     loop.add_signal_handler(signal.SIGHUP, service.reload)
+    service.use(arguments.access.certificate())
     stop_is_obeyed()
     if stop:
         service.stop()
@@ -253,7 +259,7 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         secret_key = load_secret_key(arguments.data)
-        certificate = arguments.access.certificate()
+        arguments.access.certificate()
         prepared = prepare(arguments, stop, log)
     except StopOverdue:
         return EXIT_GOOD
@@ -270,7 +276,9 @@ def main(argv: list[str]) -> int:
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
     try:
-        failure = uvloop.run(serve(arguments, prepared, secret_key, stop, log, certificate))
+        failure = uvloop.run(serve(arguments, prepared, secret_key, stop, log))
+    except TlsRefused as error:
+        return end_code(log, error, BROKEN_PROMISES)
     except OSError as error:
         log.error("cannot listen on %s:%s: %s", arguments.host, arguments.port, error.strerror or error)
         return EXIT_UNREACHABLE

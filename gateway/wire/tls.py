@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from cryptography import x509
-
 CERTIFICATE_BEGIN, CERTIFICATE_END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 EXPIRES_SOON_DAYS = 14
 
@@ -102,6 +100,9 @@ def _read(path: Path, what: str) -> str:
 
 
 def _valid_until(cert: Path, pem: str) -> datetime:
+    # Not above: it takes 50 ms, and commands without TLS import this module, too.
+    from cryptography import x509
+
     try:
         return x509.load_pem_x509_certificate(pem.encode("ascii", "replace")).not_valid_after_utc
     except ValueError:

@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine.process import EXIT_REFUSED
+from gateway.access import Access
+from gateway.limits import CONNECTIONS_PER_ADDRESS_MAX
 from jibek.venue.children import CRASHES_MAX
 from jibek.venue.folder import DataFolder
 from jibek.venue.pdeathsig import wrapped
@@ -30,6 +32,9 @@ class VenueOptions:
     engine: str = "compiled"
     crashes_max: int = CRASHES_MAX
     """Crashes of one process within a minute after which it stays down."""
+    access: Access = field(default_factory=Access)
+    """How clients reach the gateway."""
+    connections_per_address_max: int = CONNECTIONS_PER_ADDRESS_MAX
 
     def command_line(self) -> list[str]:
         """The command that starts such a venue."""
@@ -38,7 +43,8 @@ class VenueOptions:
         command += ["--venue", str(self.venue)] if self.venue else []
         command += ["--store", self.store] if self.store else []
         command += ["--crashes-max", str(self.crashes_max)]
-        return command
+        command += ["--connections-per-address-max", str(self.connections_per_address_max)]
+        return command + self.access.arguments()
 
 
 class LaunchFailed(Exception):

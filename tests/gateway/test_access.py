@@ -17,7 +17,6 @@ FULL = Access(
     "x-forwarded-for",
     ("https://trade.example",),
     ("venue.example", "other.example"),
-    77,
 )
 
 
@@ -39,7 +38,6 @@ def test_the_options_say_the_same_to_the_gateway(access: Access) -> None:
         (["--allow-origin", "trade.example"], "--allow-origin: 'trade.example' is no origin"),
         (["--allow-origin", "null"], "--allow-origin: 'null' is no origin"),
         (["--allow-origin", "https://trade.example/"], "is no origin"),
-        (["--connections-per-address-max", "0"], "--connections-per-address-max is at least 1"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(

@@ -25,9 +25,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.access import PROXY_PROTOCOL, Access
 from gateway.clients import Clients
-from gateway.limits import CONNECTIONS_MAX, ConnectionLimits, RateLimitSettings
+from gateway.limits import CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, ConnectionLimits, RateLimitSettings
 from gateway.wire.asyncio_client import Outbox
 from gateway.wire.listener import Listener
+from gateway.wire.places import Places
 from tests.worlds.gateway_in_process import GatewayInProcess
 from tests.worlds.processes import wait_until
 
@@ -39,10 +40,10 @@ class Front:
     """What runs on the thread."""
 
     def __init__(
-        self, access: Access, limits: ConnectionLimits, connections_max: int, rates: RateLimitSettings | None, host: str
+        self, access: Access, limits: ConnectionLimits, places: Places, rates: RateLimitSettings | None, host: str
     ) -> None:
         self.rig = GatewayInProcess(rates)
-        self.clients = Clients(self.rig.router, Outbox(), limits, connections_max, access, host)
+        self.clients = Clients(self.rig.router, Outbox(), limits, places, access, host)
         self.host = host
         self.access = access
         self.port = 0
@@ -87,11 +88,12 @@ def front(
     *,
     limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008
     connections_max: int = CONNECTIONS_MAX,
+    per_address_max: int = CONNECTIONS_PER_ADDRESS_MAX,
     rates: RateLimitSettings | None = None,
     host: str = "127.0.0.1",
 ) -> Iterator[Front]:
     """A front that serves inside the `with`. At its end no place may be taken for a connection that has gone."""
-    served = Front(access, limits, connections_max, rates, host)
+    served = Front(access, limits, Places(connections_max, per_address_max), rates, host)
     thread = threading.Thread(target=lambda: uvloop.run(served.run()))
     thread.start()
     try:

@@ -62,24 +62,27 @@ def code_of(body: object) -> int:
 
 
 @pytest.mark.parametrize(
-    ("access", "connections_max", "rates", "status"),
+    ("connections_max", "per_address_max", "rates", "status"),
     [
-        (Access(), 1, None, 503),
-        (Access(connections_per_address_max=1), 100, None, 429),
-        (Access(), 100, RateLimitSettings(connections_per_5_min=1), 429),
+        (1, 100, None, 503),
+        (100, 1, None, 429),
+        (100, 100, RateLimitSettings(connections_per_5_min=1), 429),
     ],
     ids=["all places taken", "one address has too many", "one address opened too many"],
 )
 def test_a_thousand_that_are_turned_away_and_never_read_leave_no_descriptor(
-    access: Access,
     connections_max: int,
+    per_address_max: int,
     rates: RateLimitSettings | None,
     status: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(listener, "TURNED_AWAY_S", 0.1)
     assert fit_descriptors(2000, logging.getLogger("test")) == 2000
-    with front(access, connections_max=connections_max, rates=rates) as served, ExitStack() as stack:
+    with (
+        front(connections_max=connections_max, per_address_max=per_address_max, rates=rates) as served,
+        ExitStack() as stack,
+    ):
         first = stack.enter_context(connected(served))
         wait_until(lambda: served.open_count() == 1, "the first has its place")
         before = descriptors()
@@ -96,7 +99,7 @@ def test_a_thousand_that_are_turned_away_and_never_read_leave_no_descriptor(
 
 
 def test_the_answer_to_one_that_is_turned_away_says_why() -> None:
-    with front(Access(connections_per_address_max=2)) as served, connected(served), connected(served):
+    with front(per_address_max=2) as served, connected(served), connected(served):
         wait_until(lambda: served.count_of("127.0.0.1") == 2, "two are counted")
         status, body = answer_to(served, GET)
         assert (status, code_of(body)) == (429, -1034)
@@ -228,7 +231,7 @@ def test_a_stranger_with_a_header_is_not_believed() -> None:
 
 
 def test_the_bound_of_an_address_holds_for_the_client_and_not_for_the_proxy() -> None:
-    with front(PROXIED._replace(connections_per_address_max=1)) as served, ExitStack() as stack:
+    with front(PROXIED, per_address_max=1) as served, ExitStack() as stack:
         for number in range(3):
             connection = stack.enter_context(connected(served))
             connection.sendall(b"PROXY TCP4 192.0.2.%d 192.0.2.1 1 2\r\n" % number + GET)
@@ -261,8 +264,7 @@ def test_each_request_counts_for_the_client_that_the_proxy_names() -> None:
 
 
 def test_a_websocket_counts_for_the_client_that_the_proxy_names() -> None:
-    access = FORWARDED._replace(connections_per_address_max=1)
-    with front(access) as served, ExitStack() as stack:
+    with front(FORWARDED, per_address_max=1) as served, ExitStack() as stack:
         statuses = []
         for ip in ("192.0.2.1", "192.0.2.2", "192.0.2.1", "203.0.113.9, 192.0.2.3"):
             connection = stack.enter_context(connected(served))
