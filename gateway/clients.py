@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping
 
 from engine.reasons import Reason
 from gateway.access import FORWARDED_FOR, Access
@@ -20,6 +21,7 @@ from gateway.wire.asyncio_client import Client, Outbox
 from gateway.wire.connection import HttpAnswer, HttpRequest, UpgradeRequest
 from gateway.wire.frames import encode_text
 from gateway.wire.places import Place, Places
+from gateway.wire.turns import Turns
 
 _NOTHING_THERE = HttpAnswer(404, replies.NOT_FOUND)
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -58,6 +60,7 @@ class Clients:
         """Proxies whose X-Forwarded-For names the client of each request."""
         self._origins = access.origins(host)
         self._clients: dict[Client, None] = {}
+        self._turns = Turns(time.perf_counter, asyncio.get_running_loop().call_soon)
 
     # -- as the door
 
@@ -80,7 +83,7 @@ class Clients:
 
     def make(self, place: Place) -> Client:
         """A client for a connection that was admitted."""
-        return Client(self, asyncio.get_running_loop(), self.outbox, place)
+        return Client(self, asyncio.get_running_loop(), self.outbox, self._turns, place)
 
     def _count(self, place: Place, ip: str) -> None:
         """
@@ -146,9 +149,9 @@ class Clients:
         """Whether a route takes a body; a request with one to any other is refused."""
         return self._router.takes_body(method, path)
 
-    def handle_messages(self, session: Session, messages: Sequence[bytes]) -> None:
-        """Takes the text messages that one read of the socket brought, in their order."""
-        self._router.handle_messages(session, messages)
+    def handle_messages(self, session: Session, messages: Iterable[bytes]) -> int:
+        """Handles text messages in their order, as far as the client's slice goes; how many it took."""
+        return self._router.handle_messages(session, messages)
 
     def _now_ms(self) -> int:
         return self._state.clock.now_us() // 1000

@@ -277,4 +277,4 @@ def answer_unasked(answer: HttpAnswer, limits: ConnectionLimits) -> bytes:
     """The bytes of an HTTP answer to a connection that has not asked for anything, and that ends with it."""
     connection = Connection(0.0, limits)
     connection.turn_away(answer)
-    return b"".join(connection.data_to_send())
+    return b"".join(connection.take_output(connection.output.size_bytes, 0.0))

@@ -43,7 +43,9 @@ class Front:
         self, access: Access, limits: ConnectionLimits, places: Places, rates: RateLimitSettings | None, host: str
     ) -> None:
         self.rig = GatewayInProcess(rates)
-        self.clients = Clients(self.rig.router, Outbox(), limits, places, access, host)
+        self.clients: Clients
+        self._limits = limits
+        self._places = places
         self.host = host
         self.access = access
         self.port = 0
@@ -53,6 +55,7 @@ class Front:
 
     async def run(self) -> None:
         self.loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self.clients = Clients(self.rig.router, Outbox(), self._limits, self._places, self.access, self.host)
         log = logging.getLogger("front")
         self.listener = Listener(self.clients, self.loop, log, proxies=self.access.proxies(PROXY_PROTOCOL))
         certificate = self.access.certificate()
@@ -76,10 +79,10 @@ class Front:
         self.listener.tls = certificate.context
 
     def open_count(self) -> int:
-        return self.clients.places.taken
+        return self._places.taken
 
     def count_of(self, ip: str) -> int:
-        return self.clients.places.count_of(ip)
+        return self._places.count_of(ip)
 
 
 @contextmanager

@@ -123,7 +123,7 @@ TAKEN = [
 
 
 def sent(connection: Connection) -> bytes:
-    return b"".join(connection.data_to_send())
+    return b"".join(connection.take_output(connection.output.size_bytes, 0.0))
 
 
 @pytest.mark.parametrize("row", REFUSED, ids=[row[0] for row in REFUSED])
