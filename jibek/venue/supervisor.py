@@ -75,7 +75,7 @@ class Supervisor:
         self._socket: Path | None = None
         self._signals = 0
         self._reload_is_due = False
-        self._has_terminal = os.isatty(sys.stderr.fileno())
+        self._has_terminal = sys.stderr.isatty()
         self._serving = False
         self._restart_at_s = 0.0
 
@@ -344,7 +344,7 @@ class Supervisor:
 
     def _note_hang_up(self, *_: object) -> None:
         """SIGHUP asks for the new certificate where there is one, unless it is the end of the terminal that says so."""
-        has_lost_terminal = self._has_terminal and not os.isatty(sys.stderr.fileno())
+        has_lost_terminal = self._has_terminal and not sys.stderr.isatty()
         if self.options.access.is_tls and not has_lost_terminal:
             self._reload_is_due = True
         else:

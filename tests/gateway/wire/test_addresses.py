@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.auth.rate_limits import MINUTE_MS, UsageByAddress
@@ -38,6 +38,7 @@ def test_the_client_is_the_rightmost_that_is_no_trusted_proxy(peer: str, forward
     assert PROXIES.client_behind(peer, forwarded_for) == client
 
 
+@settings(max_examples=50)
 @given(written=st.text(max_size=50), client=st.ip_addresses(v=4))
 def test_nothing_that_a_client_writes_changes_who_it_is(written: str, client: object) -> None:
     """A proxy adds the address of its peer behind what that has sent."""
@@ -46,6 +47,7 @@ def test_nothing_that_a_client_writes_changes_who_it_is(written: str, client: ob
         assert PROXIES.client_behind("10.0.0.1", f"{written}, {ip}") == ip
 
 
+@settings(max_examples=50)
 @given(address=st.ip_addresses(v=6))
 def test_addresses_of_one_network_count_as_one(address: object) -> None:
     text = str(address)
@@ -68,6 +70,7 @@ def test_a_network_that_is_none_is_refused(network: str) -> None:
         TrustedProxies([network])
 
 
+@settings(max_examples=50)
 @given(
     steps=st.lists(st.tuples(st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2"]), st.booleans()))
 )

@@ -6,7 +6,7 @@ import json
 import socket
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.access import Access
@@ -70,11 +70,13 @@ def test_a_page_may_connect_or_not(origins: Origins, origin: str | None, host: s
     assert origins.allow(headers) == allowed
 
 
+@settings(max_examples=50)
 @given(origin=st.binary(max_size=40), host=st.binary(max_size=40))
 def test_no_bytes_are_an_exception(origin: bytes, host: bytes) -> None:
     assert PLAIN.allow({b"origin": origin, b"host": host}) in (False, True)
 
 
+@settings(max_examples=50)
 @given(text=st.text(max_size=30))
 def test_what_is_no_origin_is_refused_by_name(text: str) -> None:
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.limits import ConnectionLimits
@@ -180,6 +180,7 @@ FRAMING = st.sampled_from(
 )  # fmt: skip
 
 
+@settings(max_examples=50)
 @given(lines=st.lists(FRAMING, max_size=4))
 def test_no_framing_lets_a_second_request_hide_in_the_first(lines: list[bytes]) -> None:
     """Whatever the framing says: either the request behind the head is seen as one, or the connection ends."""
