@@ -25,7 +25,7 @@ def trust_certificate(url: str, cert: Path) -> None:
             made = ssl.create_default_context(cadata=leaf_of(cert))
         except TlsRefused as refused:
             raise ConnectionError(str(refused)) from None
-        # Only the certificate itself is an anchor, whoever has signed it, so that its name says nothing more.
+        # Only the certificate itself is an anchor, no matter who has signed it, so that its name says nothing more.
         made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         made.check_hostname = False
         return made
