@@ -10,9 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
-from gateway.access import PROXY_HEADERS
+from gateway.access import PROXY_HEADERS, Access
 from gateway.limits import CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, DESCRIPTORS_SPARE, TURNED_AWAY_MAX
-from jibek.console.access import access_of
 from jibek.main import main
 
 ROOT = Path(__file__).parent.parent
@@ -22,9 +21,6 @@ CONTEXT = click.Context(main)
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-
-
-FIELDS = access_of.__annotations__.keys() - {"return"}
 
 
 def command_of(name: str) -> click.Command:
@@ -53,12 +49,12 @@ def test_a_command_is_understood(line: str, tmp_path: Path, monkeypatch: pytest.
     name, *words = shlex.split(line)[1:]
     params = command_of(name).make_context(name, words).params
     if name == "up":
-        access_of(**{field: params[field] for field in FIELDS})
+        Access(**{field: params[field] for field in Access._fields}).check()
 
 
 def test_the_page_explains_every_option_of_access() -> None:
-    options = [option.opts[0] for option in command_of("up").params if option.name in FIELDS]
-    assert len(options) == len(FIELDS)
+    options = [option.opts[0] for option in command_of("up").params if option.name in Access._fields]
+    assert len(options) == len(Access._fields)
     assert [option for option in options if f"`{option}`" not in PAGE and f"`{option} " not in PAGE] == []
     assert all(f"`{header}`" in PAGE for header in PROXY_HEADERS)
 

@@ -9,8 +9,8 @@ import urllib.request
 from typing import Any
 
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
-from jibek.client.trust import context_for
 from jibek.console.failure import fail
+from jibek.console.trust import context_for
 
 HTTP_TIMEOUT_S = 10.0
 

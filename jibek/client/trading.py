@@ -21,7 +21,7 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from jibek.client.trust import context_for
+from jibek.console.trust import context_for
 
 REPLY_TIMEOUT_S = 30.0
 """The venue answers within 10 s, even if only to report that the outcome is unknown."""

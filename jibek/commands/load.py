@@ -11,10 +11,10 @@ from click.core import ParameterSource
 
 from engine.process import EXIT_REFUSED
 from jibek.client.trading import Credentials
-from jibek.client.trust import trust_authority
 from jibek.console.failure import fail
 from jibek.console.options import data_option, json_option
 from jibek.console.output import print_json
+from jibek.console.trust import trust_authority
 from jibek.load.flow import MIXES, REPLIES
 from jibek.load.report import load_report_json, print_load_report
 from jibek.load.request import LoadRequest, load_local, load_remote

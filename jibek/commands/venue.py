@@ -16,8 +16,7 @@ from typing import Any, TextIO
 import click
 
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, STORE_VARIABLE
-from gateway.limits import CONNECTIONS_PER_ADDRESS_MAX
-from jibek.console.access import access_of, access_options
+from jibek.console.access import access_options, check_access
 from jibek.console.failure import fail, store_errors
 from jibek.console.options import data_option, json_option
 from jibek.console.output import Column, print_json, print_table
@@ -62,10 +61,6 @@ FOLLOW_INTERVAL_S = 0.2
     help="Crashes of one process within a minute before it stays down.",
 )
 @access_options
-@click.option(
-    "--connections-per-address-max", type=click.IntRange(1), default=CONNECTIONS_PER_ADDRESS_MAX, show_default=True,
-    help="Open connections of one address.",
-)  # fmt: skip
 @click.option("--detach", is_flag=True, help="Return when the venue is ready, and leave it running.")
 @click.option("--ready-fd", type=int, hidden=True)
 def up(
@@ -78,7 +73,6 @@ def up(
     crashes_max: int,
     detach: bool,
     ready_fd: int | None,
-    connections_per_address_max: int,
     **access: Any,
 ) -> None:
     """Start the venue, and watch its processes until Ctrl-C or `jibek down`.
@@ -96,9 +90,8 @@ def up(
       jibek up --detach
       jibek up --host 0.0.0.0 --tls-cert venue.pem --tls-key venue.key
     """
-    options = VenueOptions(
-        data_dir, venue, store, host, port, engine, crashes_max, access_of(**access), connections_per_address_max
-    )
+    options = VenueOptions(data_dir, venue, store, host, port, engine, crashes_max, **access)
+    check_access(options.access)
     if detach:
         _start_detached(options)
         return

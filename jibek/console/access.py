@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from gateway.access import PROXY_HEADERS, Access, AccessRefused
+from gateway.limits import CONNECTIONS_PER_ADDRESS_MAX
 from jibek.console.options import combined
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -27,25 +28,20 @@ access_options = combined(
         "--allow-host", "allow_hosts", multiple=True, metavar="NAME",
         help="A name under which web pages find the venue; may be repeated.",
     ),
+    click.option(
+        "--connections-per-address-max", type=click.IntRange(1), default=CONNECTIONS_PER_ADDRESS_MAX, show_default=True,
+        help="Open connections of one address.",
+    ),
 )  # fmt: skip
+"""The command receives them under the names that `VenueOptions` has for them."""
 
 
-def access_of(
-    tls_cert: Path | None,
-    tls_key: Path | None,
-    trusted_proxies: tuple[str, ...],
-    proxy_header: str | None,
-    allow_origins: tuple[str, ...],
-    allow_hosts: tuple[str, ...],
-) -> Access:
-    """The choices of an operator.
-
-    Raises:
-        click.UsageError: they do not go together.
+def check_access(access: Access) -> None:
     """
-    access = Access(tls_cert, tls_key, trusted_proxies, proxy_header, allow_origins, allow_hosts)
+    Raises:
+        click.UsageError: the options do not go together.
+    """
     try:
         access.check()
     except AccessRefused as error:
         raise click.UsageError(f"{error}.") from None
-    return access

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from websockets.asyncio.client import connect
 
-from jibek.client.trust import context_for
 from jibek.console.text import counted, without_trailing_zeros
+from jibek.console.trust import context_for
 from jibek.demo.traders import DemoMarket
 
 if TYPE_CHECKING:

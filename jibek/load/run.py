@@ -28,7 +28,7 @@ from jibek.client.trading import (
     result_of,
     until_key_is_known,
 )
-from jibek.client.trust import context_for
+from jibek.console.trust import context_for
 from jibek.load.connection import LoadConnection, LoadStatistics, now_us
 from jibek.load.flow import Flow
 from jibek.load.histogram import Histogram

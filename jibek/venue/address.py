@@ -14,8 +14,8 @@ import redis
 
 from engine.journal import Store, connect
 from engine.process import EXIT_UNREACHABLE
-from jibek.client.trust import trust_certificate
 from jibek.console.failure import fail
+from jibek.console.trust import trust_certificate
 from jibek.venue.folder import VENUE_FILE
 from jibek.venue.processes import is_alive
 

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,25 @@ class VenueOptions:
     engine: str = "compiled"
     crashes_max: int = CRASHES_MAX
     """Crashes of one process within a minute after which it stays down."""
-    access: Access = field(default_factory=Access)
-    """How clients reach the gateway."""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    proxy_header: str | None = None
+    allow_origins: tuple[str, ...] = ()
+    allow_hosts: tuple[str, ...] = ()
     connections_per_address_max: int = CONNECTIONS_PER_ADDRESS_MAX
+
+    @property
+    def access(self) -> Access:
+        """How clients reach the gateway."""
+        return Access(
+            self.tls_cert,
+            self.tls_key,
+            self.trusted_proxies,
+            self.proxy_header,
+            self.allow_origins,
+            self.allow_hosts,
+        )
 
     def command_line(self) -> list[str]:
         """The command that starts such a venue."""

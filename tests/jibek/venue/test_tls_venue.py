@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.access import Access
-from jibek.client import trust
+from jibek.console import trust
 from jibek.main import main
 from tests.worlds.front import make_certificate
 from tests.worlds.processes import WAIT_S, wait_until
@@ -23,7 +22,7 @@ from tests.worlds.venue import VenueProcess
 def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VenueProcess]:
     folder = tmp_path_factory.mktemp("tls")
     cert, key = make_certificate(folder, host="venue.example")
-    venue = VenueProcess(folder / "data", access=Access(cert, key, allow_hosts=("venue.example",)))
+    venue = VenueProcess(folder / "data", tls_cert=cert, tls_key=key, allow_hosts=("venue.example",))
     try:
         yield venue.start()
     finally:
@@ -43,7 +42,7 @@ def test_its_urls_say_so(venue: VenueProcess) -> None:
     assert urls["ws_api"] == f"wss://127.0.0.1:{venue.options.port}/ws-api/v3"
     assert urls["http"] == f"https://127.0.0.1:{venue.options.port}/api/v3"
     assert f"wss://127.0.0.1:{venue.options.port}/ws" in venue.said() or "Jibek is up" not in venue.said()
-    assert venue.facts()["certificate"] == str(venue.options.access.tls_cert)
+    assert venue.facts()["certificate"] == str(venue.options.tls_cert)
 
 
 def test_commands_on_its_folder_reach_it(venue: VenueProcess) -> None:
@@ -80,7 +79,7 @@ def test_a_load_from_elsewhere_names_who_vouches_for_it(
     refused = jibek(*command)
     assert refused.exit_code == 3
     assert "certificate verify failed" in refused.stderr
-    loaded = jibek(*command, "--ca", str(venue.options.access.tls_cert))
+    loaded = jibek(*command, "--ca", str(venue.options.tls_cert))
     # The account has no money, so its orders are refused; they got there.
     assert "insufficient balance" in loaded.stderr
     assert json.loads(loaded.stdout)["orders"] == 2
@@ -90,7 +89,7 @@ def test_a_load_from_elsewhere_names_who_vouches_for_it(
 
 def test_sighup_goes_to_the_gateway(venue: VenueProcess, tmp_path: Path) -> None:
     before = certificate_of(venue)
-    cert, key = venue.options.access.tls_cert, venue.options.access.tls_key
+    cert, key = venue.options.tls_cert, venue.options.tls_key
     assert cert is not None and key is not None
     new_cert, new_key = make_certificate(tmp_path, host="venue.example")
     cert.write_bytes(new_cert.read_bytes())

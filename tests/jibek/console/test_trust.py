@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from gateway.access import Access
-from jibek.client import trust
 from jibek.client.rest import fetch
 from jibek.client.trading import open_websocket
-from jibek.client.trust import context_for, trust_authority, trust_certificate
+from jibek.console import trust
 from jibek.console.failure import Failure
+from jibek.console.trust import context_for, trust_authority, trust_certificate
 from tests.worlds.front import Front, front, make_certificate
 
 
