@@ -63,7 +63,9 @@ def test_the_proxies_do_what_the_gateway_is_said_to_expect() -> None:
     [nginx], [haproxy] = blocks("nginx"), blocks("haproxy")
     assert "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;" in nginx
     assert "proxy_set_header Host $host;" in nginx
-    assert "send-proxy-v2" in haproxy
+    assert "source 127.0.0.2 send-proxy-v2" in haproxy
+    assert "proxy_bind 127.0.0.2;" in nginx
+    assert PAGE.count("--trusted-proxy 127.0.0.2 ") == 2
 
 
 def test_the_figures_are_those_of_the_code() -> None:

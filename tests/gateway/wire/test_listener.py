@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from typing import Any, cast
 
 import pytest
 
@@ -142,6 +145,45 @@ def test_however_a_client_leaves_its_place_and_its_descriptor_are_free(way: str)
         wait_for_descriptors(before, more=kept)
         wait_until(lambda: served.open_count() == 0, "all places are free")
         assert served.count_of("127.0.0.1") == 0
+
+
+class OutOfDescriptors:
+    """A listening socket at the system's limit."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def accept(self) -> None:
+        self.asked += 1
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
+class Readers:
+    """As much of a loop as `Listener._accept` needs."""
+
+    def __init__(self) -> None:
+        self.read: list[object] = []
+        self.later: list[Callable[[], None]] = []
+
+    def add_reader(self, source: object, *call: object) -> None:
+        self.read.append(source)
+
+    def remove_reader(self, source: object) -> None:
+        self.read.remove(source)
+
+    def call_later(self, delay_s: float, call: Callable[..., None], *arguments: object) -> None:
+        self.later.append(lambda: call(*arguments))
+
+
+def test_a_gateway_without_descriptors_waits_before_it_accepts_again(caplog: pytest.LogCaptureFixture) -> None:
+    loop, source = Readers(), OutOfDescriptors()
+    listening = listener.Listener(cast(Any, None), cast(Any, loop), logging.getLogger("front"))
+    loop.add_reader(source)
+    listening._accept(cast(Any, source))
+    assert (source.asked, loop.read) == (1, [])
+    assert "no connection is accepted for 1 s: Too many open files" in caplog.text
+    loop.later.pop()()
+    assert loop.read == [source]
 
 
 # -- behind a proxy that speaks the PROXY protocol

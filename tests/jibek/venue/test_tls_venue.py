@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from click.testing import CliRunner, Result
 
 from jibek.console import trust
 from jibek.main import main
+from jibek.venue.launch import VenueOptions
+from jibek.venue.supervisor import Supervisor
 from tests.worlds.front import make_certificate
 from tests.worlds.processes import WAIT_S, wait_until
 from tests.worlds.venue import VenueProcess
@@ -98,6 +103,35 @@ def test_sighup_goes_to_the_gateway(venue: VenueProcess, tmp_path: Path) -> None
     venue.launched.process.send_signal(signal.SIGHUP)
     wait_until(lambda: certificate_of(venue) != before, "the new certificate is shown")
     assert venue.facts()["restarts"] == dict.fromkeys(venue.facts()["services"], 0)
+
+
+def test_the_end_of_the_terminal_ends_the_venue_and_nothing_else_does(tmp_path: Path) -> None:
+    for has_tls, had_terminal, has_terminal, ends in (
+        (False, False, False, True),
+        (False, True, True, True),
+        (True, False, False, False),
+        (True, True, True, False),
+        (True, True, False, True),
+    ):
+        options = VenueOptions(tmp_path, tls_cert=tmp_path / "cert" if has_tls else None)
+        supervisor = Supervisor(options, lambda line: None)
+        supervisor._has_terminal = had_terminal
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.stderr.isatty", lambda has_terminal=has_terminal: has_terminal)
+            supervisor._note_hang_up()
+        assert (bool(supervisor._signals), supervisor._reload_is_due) == (ends, not ends)
+
+
+def test_where_others_can_listen_without_tls_it_warns(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        options = ("--data", str(tmp_path / "data"), "--host", "0.0.0.0", "--port", str(taken.getsockname()[1]))
+        command = [sys.executable, "-m", "jibek", "up", *options]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    assert ended.returncode == 1
+    assert "Warning: the venue listens on 0.0.0.0 without TLS" in ended.stderr
+    assert "choose another with --port" in ended.stderr
 
 
 @pytest.mark.parametrize(
