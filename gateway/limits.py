@@ -17,9 +17,9 @@ CONNECTIONS_PER_ADDRESS_MAX = 1_024
 """Open connections of one address, or of one /64 network of IPv6; one more is turned away with 429."""
 CONNECTIONS_PENDING_MAX = 1024
 """Connections that the kernel may hold before the gateway accepts them; with more, clients wait and try again."""
-ACCEPTED_PER_TURN_MAX = 64
+ACCEPTED_PER_TURN_MAX = 16
 """New connections that one turn of the loop takes in; the others wait for the next."""
-TLS_HANDSHAKES_PER_TURN_MAX = 4
+TLS_HANDSHAKES_PER_TURN_MAX = 2
 """TLS handshakes that one turn begins: each takes about a millisecond of the only thread."""
 TLS_SHUTDOWN_TIMEOUT_S = 2.0
 """How long a client may take to end TLS in order."""

@@ -11,7 +11,13 @@ import click
 import pytest
 
 from gateway.access import PROXY_HEADERS, Access
-from gateway.limits import CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, DESCRIPTORS_SPARE, TURNED_AWAY_MAX
+from gateway.limits import (
+    CONNECTIONS_MAX,
+    CONNECTIONS_PER_ADDRESS_MAX,
+    DESCRIPTORS_SPARE,
+    TLS_HANDSHAKES_PER_TURN_MAX,
+    TURNED_AWAY_MAX,
+)
 from jibek.main import main
 
 ROOT = Path(__file__).parent.parent
@@ -73,4 +79,5 @@ def test_the_figures_are_those_of_the_code() -> None:
     assert f"and {more} more" in PAGE
     assert f"you need {CONNECTIONS_MAX + more:,}" in PAGE
     assert int(unit()["Service"]["LimitNOFILE"]) >= CONNECTIONS_MAX + more
+    assert f"At most {TLS_HANDSHAKES_PER_TURN_MAX} begin in one turn" in PAGE
     assert f"| {CONNECTIONS_PER_ADDRESS_MAX:,} |" in PAGE

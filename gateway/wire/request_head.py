@@ -14,7 +14,7 @@ be, so each head that it has read is judged once more here, from its bytes. A re
 
 What h11 refuses by itself (a space before a colon, no Host, an unknown coding) does not come so far.
 
-Cost: about 5 µs a request.
+Cost: about 12 µs a request, next to 40 µs for h11.
 """
 
 from __future__ import annotations
