@@ -30,8 +30,8 @@ HEAD = """\
 Written by `python -m gateway.pages.limits_page` from the constants in the code; a test keeps it current. Do not edit.
 
 Every queue, cache and buffer of the gateway is bounded, and so is what the engine does at once. This page gives each bound and what
-happens when you reach it. Bounds are defaults; the options are those of `python -m gateway.service`. `jibek up` starts the gateway
-with the defaults and passes no options on. [errors.md](errors.md) explains the codes.
+happens when you reach it. Bounds are defaults; the options are those of `python -m gateway.service`. `jibek up` passes on
+`--connections-per-address-max`, and otherwise starts the gateway with the defaults. [errors.md](errors.md) explains the codes.
 """
 
 

@@ -552,11 +552,12 @@ class Connection:
         elif self.state is ConnectionState.HTTP:
             if self._is_slow(now_s):
                 self.abort()
-            elif not self.is_answering:
+            else:
                 self._end_idle(now_s)
 
     def _end_idle(self, now_s: float) -> None:
-        """Ends a connection that has neither sent its next request nor taken its answer in time."""
+        """Ends a connection that has neither sent its next request nor taken its answer in time. Also where a request waits for
+        its answer: that comes far sooner, unless the client does not read those before."""
         limits, active_s = self.limits, max(self._last_activity_s, self._progress_s)
         if now_s - active_s >= (limits.open_timeout_s if self._request is None else limits.idle_timeout_s):
             self.finished = True

@@ -141,6 +141,18 @@ class TestHttp:
         connection.on_time(limit_s)
         assert connection.finished
 
+    def test_a_request_that_waits_because_nothing_is_read_does_not_keep_the_connection(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        (_,) = connection.receive_data(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 2, 0.0)
+        assert len(connection.respond(HttpAnswer(200, b"{}"), 0.0)) == 1
+        # The first answer is in the buffers of the network, so nothing waits here; the second request is not handled.
+        sent(connection)
+        connection.on_time(59.9)
+        assert not connection.finished
+        connection.on_time(60.0)
+        assert connection.finished
+        assert connection.respond(HttpAnswer(200, b"{}"), 60.0) == []
+
 
 class TestUpgrade:
     def test_what_comes_before_the_answer_is_refused(self) -> None:
