@@ -69,13 +69,29 @@ def unframe(frame: bytes) -> Any:
 
 def payload_of(frame: bytes) -> bytes:
     """What a server's frame carries."""
-    length, start = frame[1], 2
-    if length == 126:
-        length, start = int.from_bytes(frame[2:4], "big"), 4
-    elif length == 127:
-        length, start = int.from_bytes(frame[2:10], "big"), 10
-    assert len(frame) == start + length
+    start, stop = _extent(frame, 0)
+    assert len(frame) == stop
     return frame[start:]
+
+
+def split(frames: bytes) -> list[bytes]:
+    """Frames that were sent together."""
+    found, position = [], 0
+    while position < len(frames):
+        _, stop = _extent(frames, position)
+        found.append(frames[position:stop])
+        position = stop
+    return found
+
+
+def _extent(frames: bytes, position: int) -> tuple[int, int]:
+    """Where the payload of the frame at `position` begins and ends."""
+    length, start = frames[position + 1], position + 2
+    if length == 126:
+        length, start = int.from_bytes(frames[start : start + 2], "big"), start + 2
+    elif length == 127:
+        length, start = int.from_bytes(frames[start : start + 8], "big"), start + 8
+    return start, start + length
 
 
 class GatewayInProcess(OperatedVenue):
@@ -219,7 +235,9 @@ class InProcessConnection:
 
     def __init__(self, client: InProcessClient) -> None:
         self._client = client
-        self.send = client.frames.append
+
+    def send(self, frames: bytes) -> None:
+        self._client.frames += split(frames)
 
     def close(self, code: int, reason: str) -> None:
         self._client.closed.append((code, reason))
