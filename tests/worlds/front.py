@@ -32,7 +32,7 @@ from gateway.wire.places import Places
 from tests.worlds.gateway_in_process import GatewayInProcess
 from tests.worlds.processes import wait_until
 
-TICK_S = 0.02
+TICK_S = 0.005
 """How often the front looks at its clock; a gateway does so once a second."""
 
 
@@ -67,7 +67,10 @@ class Front:
             self.clients.on_time()
             await asyncio.sleep(TICK_S)
         self.listener.close()
-        await self.clients.say_goodbye(with_words=False)
+        for client in list(self.clients._clients):
+            client.abort()
+        while self.clients._clients:
+            await asyncio.sleep(0)
 
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self._stop.set)
