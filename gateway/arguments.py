@@ -12,6 +12,7 @@ from gateway.access import PROXY_HEADERS, Access, AccessRefused
 from gateway.limits import (
     CONNECTIONS_MAX,
     CONNECTIONS_PER_ADDRESS_MAX,
+    BanSettings,
     ConnectionLimits,
     PipelineLimits,
     RateLimitSettings,
@@ -31,6 +32,7 @@ class Arguments(NamedTuple):
     connection_limits: ConnectionLimits
     rate_limits: RateLimitSettings
     pipeline_limits: PipelineLimits
+    bans: BanSettings
     access: Access
 
 
@@ -50,6 +52,7 @@ def parse_arguments(arguments: list[str]) -> Arguments:
         ("--orders-per-day", rates.orders_per_day, "unfilled new orders of an account"),
         ("--connections-per-5-min", rates.connections_per_5_min, "new connections of an address"),
         ("--stream-messages-per-s", rates.stream_messages_per_s, "requests on one stream connection"),
+        ("--failures-max", BanSettings().failures_max, "failures of an address in a minute, before it is banned"),
         ("--connections-max", CONNECTIONS_MAX, "open connections"),
         ("--connections-per-address-max", CONNECTIONS_PER_ADDRESS_MAX, "open connections of an address"),
         ("--commands-max", pipeline.commands_max, "commands without an answer"),
@@ -83,6 +86,7 @@ def parse_arguments(arguments: list[str]) -> Arguments:
             commands_per_session_max=found.commands_per_session_max,
             answer_timeout_s=found.answer_timeout_s,
         ),
+        bans=BanSettings(found.failures_max),
         access=_access_of(parser, found),
     )
 

@@ -12,13 +12,15 @@ from gateway.auth.sessions import Session
 from gateway.dialect import replies, user_events
 from gateway.dialect.constants import CLOSE_GOING_AWAY
 from gateway.dialect.rejects import Reject, Rejected
-from gateway.handlers import stream_requests
-from gateway.handlers.http import HttpExchange
+from gateway.handlers import stream_requests, weights
+from gateway.handlers.answers import retry_after
+from gateway.handlers.http import HttpExchange, http_refusal
 from gateway.handlers.paths import session_for
 from gateway.handlers.router import Router
 from gateway.limits import SHUTDOWN_GRACE_S, ConnectionLimits
+from gateway.wire.addresses import counted_as
 from gateway.wire.asyncio_client import Client, Outbox
-from gateway.wire.connection import HttpAnswer, HttpRequest, UpgradeRequest
+from gateway.wire.connection import Conduct, HttpAnswer, HttpRequest, UpgradeRequest
 from gateway.wire.frames import encode_text
 from gateway.wire.places import Place, Places
 from gateway.wire.turns import Turns
@@ -69,30 +71,34 @@ class Clients:
         return self.places.take() or _answer(Reject(Reason.OVERLOADED))
 
     def admit(self, place: Place, ip: str) -> HttpAnswer | None:
-        """Counts a connection for the address of its client. Returns the answer with which it is turned away: 429 if the
-        address has too many, or opened too many. Through a proxy that names the client in each request come many clients; the
+        """Counts a connection for the address of its client. Returns the answer with which it is turned away: 418 if the
+        address is banned, 429 if it has too many, or opened too many. Through a proxy that names the client in each request come many clients; the
         count is then made where one opens a WebSocket."""
         if self._forwarding.trust(ip):
             place.ip, place.is_proxy = ip, True
             return None
-        try:
-            self._count(place, ip)
-        except Rejected as rejected:
-            return _answer(rejected.reject)
-        return None
+        return self._count(place, ip)
+
+    def failed(self, place: Place) -> None:
+        """A TLS handshake that came to nothing is a failure of the address."""
+        if not place.is_proxy:
+            self._state.bans.failed(counted_as(place.ip), self._now_ms())
 
     def make(self, place: Place) -> Client:
         """A client for a connection that was admitted."""
         return Client(self, asyncio.get_running_loop(), self.outbox, self._turns, place)
 
-    def _count(self, place: Place, ip: str) -> None:
-        """
-        Raises:
-            Rejected: the address has as many connections as it may, or has opened as many.
-        """
-        if not place.belongs_to(ip):
-            raise Rejected(Reason.TOO_MANY_OPEN_CONNECTIONS, str(self.places.address_max))
-        self._state.rate_limits.add_connection(ip, self._now_ms())
+    def _count(self, place: Place, ip: str) -> HttpAnswer | None:
+        """Counts a connection for an address. The answer if that is banned (418), or has or opened as many as it may (429)."""
+        now_ms = self._now_ms()
+        try:
+            self._state.bans.check(counted_as(ip), now_ms)
+            if not place.belongs_to(ip):
+                raise Rejected(Reason.TOO_MANY_OPEN_CONNECTIONS, str(self.places.address_max))
+            self._state.rate_limits.add_connection(ip, now_ms)
+        except Rejected as rejected:
+            return http_refusal(rejected.reject, retry_after(rejected.reject, now_ms))
+        return None
 
     # -- as the wire's Application
 
@@ -113,29 +119,36 @@ class Clients:
             return
         ip = self._client_behind(client, request.headers)
         usage = self._state.rate_limits.weight_of(ip, self._now_ms())
-        self._router.handle_http(HttpExchange(request, usage, client.respond))
+        self._router.handle_http(HttpExchange(request, usage, client.respond, counted_as(ip)))
 
     def open_session(self, client: Client, request: UpgradeRequest) -> Session | HttpAnswer:
         """The session of a connection that asks for a WebSocket, with the streams of its path; 404 for any other path, 403 for
-        a foreign web page, 429 for a client behind a proxy that has too many."""
+        a foreign web page, 418 if its address is banned, 429 if it has used up its request weight or, behind a proxy, has too
+        many connections."""
         if not self._origins.allow(request.headers):
             return _answer(Reject(Reason.ORIGIN_REFUSED))
         if client.place.is_proxy:
             client.ip = self._client_behind(client, request.headers)
             client.place.is_proxy = False
-            try:
-                self._count(client.place, client.ip)
-            except Rejected as rejected:
-                return _answer(rejected.reject)
-        now_ms = self._now_ms()
+            if (answer := self._count(client.place, client.ip)) is not None:
+                return answer
+        state, now_ms, address = self._state, self._now_ms(), counted_as(client.ip)
+        usage = state.rate_limits.weight_of(client.ip, now_ms)
         try:
-            session, streams = session_for(
-                request, client, self._state.rate_limits.weight_of(client.ip, now_ms), now_ms
-            )
+            session, streams = session_for(request, client, usage, now_ms)
         except Rejected as rejected:
             if rejected.reject.reason == Reason.UNKNOWN_METHOD:
                 return _NOTHING_THERE
             return HttpAnswer(*replies.http_error(rejected.reject))
+        session.address = address
+        try:
+            state.bans.check(address, now_ms)
+            if session.is_api:
+                state.rate_limits.add_weight(usage, weights.CONNECTING, now_ms)
+        except Rejected as rejected:
+            if rejected.reject.reason == Reason.TOO_MANY_REQUESTS:
+                state.bans.failed(address, now_ms)
+            return http_refusal(rejected.reject, retry_after(rejected.reject, now_ms))
         stream_requests.follow_url(self._state.view.feeds, session, streams)
         return session
 
@@ -150,6 +163,14 @@ class Clients:
     def takes_body(self, method: str, path: str) -> bool:
         """Whether a route takes a body; a request with one to any other is refused."""
         return self._router.takes_body(method, path)
+
+    def note_conduct(self, client: Client, conduct: Conduct) -> None:
+        """Counts frames that are no requests, and a broken rule as a failure of the address; but not of a proxy, through which
+        clients come of which nothing is known at that point."""
+        if conduct.broke_rule and not client.place.is_proxy:
+            self._state.bans.failed(counted_as(client.ip), self._now_ms())
+        if client.session is not None:
+            self._router.count_frames(client.session, conduct.control_frames, conduct.fragments)
 
     def handle_messages(self, session: Session, messages: Iterable[bytes]) -> int:
         """Handles text messages in their order, as far as the client's slice goes; how many it took."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.reasons import Reason
 from gateway.dialect.rejects import Rejected
-from gateway.limits import ADDRESSES_MAX, RateLimitSettings
+from gateway.limits import ADDRESSES_MAX, FREE_CONTROL_FRAMES_PER_S_MAX, RateLimitSettings
 from gateway.view.accounts import Account
 from gateway.wire.addresses import counted_as
 
@@ -115,9 +115,20 @@ class RateLimits:
         if not self._connections.of(ip, now_ms).add(1, now_ms // FIVE_MINUTES_MS, limit):
             raise Rejected(Reason.TOO_MANY_CONNECTIONS, str(limit), "5 MINUTE")
 
-    def may_control(self, usage: Usage, now_ms: int) -> bool:
-        """Whether a stream connection may send one more request in this second."""
-        return usage.add(1, now_ms // SECOND_MS, self.settings.stream_messages_per_s)
+    def may_control(self, usage: Usage, now_ms: int, count: int = 1) -> bool:
+        """Whether a stream connection may send so many more requests, pings and pongs in this second."""
+        return usage.add(count, now_ms // SECOND_MS, self.settings.stream_messages_per_s)
+
+    def control_weight(self, usage: Usage, now_ms: int, count: int) -> int:
+        """What so many further pings, pongs and fragments of a connection weigh: some in each second are free.
+
+        Args:
+            usage: of the connection, in the present second.
+        """
+        second, free = now_ms // SECOND_MS, FREE_CONTROL_FRAMES_PER_S_MAX
+        before = usage.count if usage.interval == second else 0
+        usage.add(count, second, before + count)
+        return before + count - max(before, min(before + count, free))
 
     def add_order(self, account: Account, now_ms: int) -> None:
         """Counts a new order of an account. Raises Rejected where that is one too many."""

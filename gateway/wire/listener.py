@@ -53,6 +53,9 @@ class Door(Interface):
     def admit(self, place: Place, ip: str) -> HttpAnswer | None:
         """Whether the client of this address is welcome: None, or the answer with which it is turned away."""
 
+    def failed(self, place: Place) -> None:
+        """The client in this place has made the gateway begin a handshake that came to nothing."""
+
     def make(self, place: Place) -> asyncio.Protocol:
         """The client in this place."""
 
@@ -247,6 +250,8 @@ class Listener:
             )
         except OSError:
             # The client has gone, or speaks no TLS that we do.
+            if self.tls is not None:
+                self._door.failed(place)
             place.leave()
             connection.close()
 

@@ -25,11 +25,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.access import PROXY_PROTOCOL, Access
 from gateway.clients import Clients
-from gateway.limits import CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, ConnectionLimits, RateLimitSettings
+from gateway.limits import (
+    CONNECTIONS_MAX,
+    CONNECTIONS_PER_ADDRESS_MAX,
+    BanSettings,
+    ConnectionLimits,
+    RateLimitSettings,
+)
 from gateway.wire.asyncio_client import Outbox
 from gateway.wire.listener import Listener
 from gateway.wire.places import Places
-from tests.worlds.gateway_in_process import GatewayInProcess
+from tests.worlds.gateway_in_process import NEVER_BANS, GatewayInProcess
 from tests.worlds.processes import wait_until
 
 TICK_S = 0.005
@@ -40,9 +46,9 @@ class Front:
     """What runs on the thread."""
 
     def __init__(
-        self, access: Access, limits: ConnectionLimits, places: Places, rates: RateLimitSettings | None, host: str
+        self, rig: GatewayInProcess, access: Access, limits: ConnectionLimits, places: Places, host: str
     ) -> None:
-        self.rig = GatewayInProcess(rates)
+        self.rig = rig
         self.clients: Clients
         self._limits = limits
         self._places = places
@@ -96,10 +102,12 @@ def front(
     connections_max: int = CONNECTIONS_MAX,
     per_address_max: int = CONNECTIONS_PER_ADDRESS_MAX,
     rates: RateLimitSettings | None = None,
+    bans: BanSettings = NEVER_BANS,
     host: str = "127.0.0.1",
 ) -> Iterator[Front]:
     """A front that serves inside the `with`. At its end no place may be taken for a connection that has gone."""
-    served = Front(access, limits, Places(connections_max, per_address_max), rates, host)
+    rig = GatewayInProcess(rates, bans=bans)
+    served = Front(rig, access, limits, Places(connections_max, per_address_max), host)
     thread = threading.Thread(target=lambda: uvloop.run(served.run()))
     thread.start()
     try:

@@ -36,6 +36,7 @@ from engine.records import (
 )
 from engine.reference import Core
 from engine.venue_file import load_venue
+from gateway.auth.bans import Bans
 from gateway.auth.keys import Key
 from gateway.auth.rate_limits import RateLimits
 from gateway.auth.sessions import Session
@@ -49,7 +50,7 @@ from gateway.handlers.routes import ROUTES
 from gateway.handlers.state import GatewayState
 from gateway.journal.intake import Intake
 from gateway.journal.pipeline import Pipeline
-from gateway.limits import RateLimitSettings
+from gateway.limits import BanSettings, RateLimitSettings
 from gateway.venue_view import VenueView
 from gateway.wire.connection import HttpAnswer, HttpRequest
 from gateway.wire.frames import encode_text
@@ -59,6 +60,7 @@ from tests.worlds.clients import RequestClient
 
 GATEWAY = 16
 START_MS = 1_800_000_000_000
+NEVER_BANS = BanSettings(failures_max=10**9)
 
 
 def unframe(frame: bytes) -> Any:
@@ -95,7 +97,12 @@ def _extent(frames: bytes, position: int) -> tuple[int, int]:
 
 
 class GatewayInProcess(OperatedVenue):
-    def __init__(self, limits: RateLimitSettings | None = None, routes: Mapping[str, Route] = ROUTES) -> None:
+    def __init__(
+        self,
+        limits: RateLimitSettings | None = None,
+        routes: Mapping[str, Route] = ROUTES,
+        bans: BanSettings = NEVER_BANS,
+    ) -> None:
         super().__init__()
         self.now_ms = START_MS
         self.core = Core()
@@ -114,7 +121,7 @@ class GatewayInProcess(OperatedVenue):
         self.view = VenueView(rate_limits.first_fill)
         self.projection = self.view.projection
         clock = Clock(lambda: self.now_ms / 1000, lambda: self.now_ms * 1000)
-        self.state = GatewayState(self.view, rate_limits, clock)
+        self.state = GatewayState(self.view, rate_limits, clock, Bans(bans))
         answers = Answers(self.state)
         self.pipeline = Pipeline(GATEWAY, answers.reject)
         self.router = Router(
@@ -216,7 +223,7 @@ class GatewayInProcess(OperatedVenue):
         """Sends a request; the list gets its answer, now or after `turn`."""
         answers: list[HttpAnswer] = []
         usage = self.state.rate_limits.weight_of("ip", self.now_ms)
-        self.router.handle_http(HttpExchange(request, usage, answers.append))
+        self.router.handle_http(HttpExchange(request, usage, answers.append, "ip"))
         return answers
 
 
@@ -280,7 +287,7 @@ class InProcessClient(RequestClient):
         """Whether one message that is not an ordinary order uses up a slice."""
         self._is_working = False
         usage = rig.state.rate_limits.weight_of("ip", rig.now_ms)
-        self.session = Session(InProcessConnection(self), usage, connected_ms=rig.now_ms, **options)
+        self.session = Session(InProcessConnection(self), usage, address="ip", connected_ms=rig.now_ms, **options)
         self._ids = itertools.count(1)
 
     def send(self, frame: object) -> None:

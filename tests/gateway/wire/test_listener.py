@@ -15,7 +15,7 @@ import pytest
 
 from gateway.access import FORWARDED_FOR, PROXY_PROTOCOL, Access
 from gateway.descriptors import fit_descriptors
-from gateway.limits import TURNED_AWAY_MAX, ConnectionLimits, RateLimitSettings
+from gateway.limits import TURNED_AWAY_MAX, BanSettings, ConnectionLimits, RateLimitSettings
 from gateway.wire import listener
 from gateway.wire.proxy_protocol import SIGNATURE
 from tests.worlds.front import Front, descriptors, front, wait_for_descriptors
@@ -315,6 +315,25 @@ def test_a_websocket_counts_for_the_client_that_the_proxy_names() -> None:
         assert statuses == [101, 101, 429, 101]
         assert [served.count_of(f"192.0.2.{number}") for number in (1, 2, 3)] == [1, 1, 1]
     wait_until(lambda: served.open_count() == 0, "all places are free")
+
+
+def test_what_comes_through_a_proxy_bans_the_client_and_not_the_proxy() -> None:
+    failures_max = 5
+    with front(FORWARDED, bans=BanSettings(failures_max)) as served:
+        for _ in range(failures_max + 1):
+            assert answer_to(served, b"nonsense\r\n\r\n")[0] == 400
+        assert answer_to(served, get("192.0.2.1"))[0] == 200, "the proxy is not banned"
+        for _ in range(failures_max):
+            served.rig.state.bans.failed("192.0.2.1", served.rig.now_ms)
+        assert answer_to(served, get("192.0.2.1"))[0] == 418
+        assert answer_to(served, upgrade()[:-2] + b"X-Forwarded-For: 192.0.2.1\r\n\r\n")[0] == 418
+        assert answer_to(served, get("192.0.2.2"))[0] == 200
+    with front(PROXIED, bans=BanSettings(failures_max)) as served:
+        named = b"PROXY TCP4 192.0.2.1 192.0.2.9 1 2\r\n"
+        for _ in range(failures_max):
+            assert answer_to(served, named + b"nonsense\r\n\r\n")[0] == 400
+        assert answer_to(served, named + GET)[0] == 418
+        assert answer_to(served, named.replace(b"2.1", b"2.2") + GET)[0] == 200
 
 
 def test_a_stranger_that_forwards_is_judged_as_itself() -> None:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from websockets.sync.client import connect
 
 from gateway.access import PROXY_PROTOCOL, Access
-from gateway.limits import ConnectionLimits
+from gateway.limits import BanSettings, ConnectionLimits
 from gateway.wire.tls import Certificate, TlsRefused, leaf_of, load_certificate
 from tests.worlds.front import Front, descriptors, front, make_certificate, wait_for_descriptors
 from tests.worlds.processes import wait_until
@@ -175,6 +175,17 @@ def test_who_is_turned_away_is_closed_before_the_handshake(access: Access, files
         with pytest.raises((ssl.SSLError, ConnectionResetError, BrokenPipeError)):
             wrapped(served, trusting(files[0]))
         wait_for_descriptors(before)
+
+
+def test_an_address_whose_handshakes_keep_failing_is_banned(access: Access, files: tuple[Path, Path]) -> None:
+    with front(access, bans=BanSettings(5)) as served:
+        for _ in range(5):
+            with socket.create_connection((served.host, served.port), timeout=20) as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                everything(connection)
+        wait_until(lambda: served.open_count() == 0, "all places are free")
+        with pytest.raises((ssl.SSLError, ConnectionResetError, BrokenPipeError)):
+            wrapped(served, trusting(files[0]))
 
 
 # -- the files
