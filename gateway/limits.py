@@ -146,8 +146,12 @@ WAITING_FOR_SECRET_MAX = 100
 """Connections that wait for the secret of one key; the request of one more is refused as overloaded."""
 WAITING_FOR_EVENTS_MAX = 1000
 """Connections that wait until the gateway has caught up; the request of one more is judged by what is known."""
-REPLAYS_MAX = 1_000_000
-"""Signed orders remembered against replay; when all still count, signed orders are refused as overloaded."""
+SIGNATURES_KEPT_MAX = 100_000
+"""Used signatures that the gateway keeps itself. When it has more, the oldest is forgotten here, and the store judges it."""
+SIGNATURES_KEPT_PER_KEY_MAX = 10_000
+"""The share of one key in them, so that no key pushes out the others'."""
+CLOCK_DIFFERENCE_MS_MAX = 5000
+"""How far the clocks of two gateways may differ: so much longer than the signature itself the store keeps its mark."""
 
 
 class PipelineLimits(NamedTuple):

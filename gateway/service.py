@@ -41,6 +41,7 @@ from engine.process.follower import end_code
 from gateway.access import PROXY_PROTOCOL, exposure_warning
 from gateway.arguments import Arguments, parse_arguments
 from gateway.auth.bans import Bans
+from gateway.auth.mark_setter import MarkSetter
 from gateway.auth.secret_fetcher import SecretFetcher
 from gateway.auth.secrets import SecretError, load_secret_key
 from gateway.clients import Clients
@@ -110,13 +111,14 @@ class Service:
             answers,
             pipeline,
             fetch_secret=SecretFetcher(writer.ask, secret_key, log).fetch,
+            set_mark=MarkSetter(writer.ask).set,
             catch_up=self._catch_up.wait,
             wake=writer.wake,
         )
         self._events = EventsLink(
             arguments.store,
             prepared.reader,
-            Intake(view, pipeline, answers, state.replays),
+            Intake(view, pipeline, answers),
             taken=self._entries_taken,
             broken=self._end,
             log=log,

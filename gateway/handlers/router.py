@@ -5,8 +5,8 @@
                                                                   └▶ PendingCommand ─┘
 
 Requests of one connection take effect in the order in which they were sent. Where one must wait (for the secret of its key,
-or for events that tell of its key), those behind it wait as well, and nothing more is read from the connection.
-A connection has its requests handled in slices of time (`gateway.wire.turns`).
+for the mark of its signature, or for events that tell of its key), those behind it wait as well, and nothing more is read from
+the connection. A connection has its requests handled in slices of time (`gateway.wire.turns`).
 
 No I/O: frames come in as bytes and go out through the caller.
 """
@@ -14,10 +14,14 @@ No I/O: frames come in as bytes and go out through the caller.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
+from engine.journal import Mark
 from engine.reasons import Reason
 from gateway.auth.authentication import NeedsSecret, authenticate
 from gateway.auth.keys import Key, UnknownKey
+from gateway.auth.mark_setter import Marked
+from gateway.auth.replay_guard import mark_of
 from gateway.auth.sessions import Caller, Session
 from gateway.dialect import replies
 from gateway.dialect.constants import CLOSE_POLICY_VIOLATION
@@ -43,11 +47,20 @@ _FAILURES = frozenset(
 """Refusals that a working client does not get again and again; an unknown key is one, too."""
 
 
+class NeedsMark(Exception):
+    """Only the store can say whether the signature of a request was used before."""
+
+    def __init__(self, mark: Mark) -> None:
+        super().__init__(mark)
+        self.mark = mark
+
+
 class Router:
     """Takes every request of every connection.
 
     Args:
         fetch_secret: fetches the secret of a key and calls back with it, or with why there is none.
+        set_mark: marks a signature as used, and calls back with what it was used for before.
         catch_up: calls back when everything that is in the store now has been read; False where too many wait already.
         wake: says that the pipeline has something to send.
     """
@@ -59,6 +72,7 @@ class Router:
         pipeline: Pipeline,
         *,
         fetch_secret: Callable[[Key, Callable[[Key, bytes | None, Reject], None]], None],
+        set_mark: Callable[[Mark, Marked], None],
         catch_up: Callable[[Callable[[], None]], bool],
         wake: Callable[[], None],
         routes: Mapping[str, Route] = ROUTES,
@@ -67,6 +81,7 @@ class Router:
         self.answers = answers
         self.pipeline = pipeline
         self._fetch_secret = fetch_secret
+        self._set_mark = set_mark
         self._catch_up = catch_up
         self._wake = wake
         self._routes = routes
@@ -148,6 +163,8 @@ class Router:
             self._execute(call, route)
         except NeedsSecret as needs:
             self._wait_for_secret(call, route, message, needs.key)
+        except NeedsMark as needs:
+            self._wait_for_mark(call, route, message, needs.mark)
         except UnknownKey as unknown:
             if has_caught_up or not self._wait_for_events(session, message):
                 self._note_failure(session)
@@ -178,12 +195,14 @@ class Router:
     def _verify_fast(self, command: SignedCommand) -> bool:
         """Whether an HMAC key that may trade, and whose secret is here, has signed a command. A signature that is wrong is
         judged again by the slow path, which costs too much for other keys."""
-        key = self.state.view.keys.get(command.key_id)
+        state = self.state
+        key = state.view.keys.get(command.key_id)
         if key is None or not key.is_hmac or key.secret is None or not key.may_trade:
             return False
         if not key.verifies(command.payload, command.signature):
             return False
-        command.give_account(key.account)
+        method = "order.cancel" if command.reduces else "order.place"
+        command.accept(key.account, mark_of(key, command.signature, method, command.expires_ms, state.now_ms))
         if not command.caller.is_trusted:
             command.caller.trust()
         return True
@@ -241,14 +260,29 @@ class Router:
         self.state.bans.failed(caller.address, self.state.now_ms)
 
     def _execute(self, call: Call, route: Route) -> None:
-        """Raises Rejected, and NeedsSecret."""
+        """Raises Rejected, NeedsSecret and NeedsMark."""
         if route.needs is not None:
             key = route.authenticate(call.caller.key, call.request, self.state.view.keys, self.state.now_ms)
             if not key.may(route.needs):
                 raise Rejected(Reason.UNAUTHORIZED)
             call.authenticated(key)
-            if not call.caller.is_trusted:
-                call.caller.trust()
+            if "signature" in call.params:
+                self._judge_signature(call, route, key)
+        self._carry_out(call, route)
+
+    def _judge_signature(self, call: Call, route: Route, key: Key) -> None:
+        """Notes what the signature, which verifies, leaves behind. The mark of a command is set when its batch is appended;
+        all else needs it now. Raises Rejected, and NeedsMark where only the store can tell."""
+        request, now_ms = call.request, self.state.now_ms
+        mark = call.mark = mark_of(key, str(request.params["signature"]), request.method, request.expires_ms, now_ms)
+        is_command = route.counts_orders or route.cancels
+        if not is_command and not self.state.replays.is_known(mark, repeats=not route.opens):
+            raise NeedsMark(mark)
+
+    def _carry_out(self, call: Call, route: Route) -> None:
+        """Raises Rejected."""
+        if route.needs is not None and not call.caller.is_trusted:
+            call.caller.trust()
         outcome = route.handler(call)
         if isinstance(outcome, Result):
             self._succeed(call, outcome)
@@ -282,7 +316,9 @@ class Router:
     def _submit(self, command: PendingCommand) -> None:
         """Queues a command for the journal, or answers why not."""
         try:
-            if command.reduces:
+            if command.mark is not None:
+                self._add_signed(command, command.mark)
+            elif command.reduces:
                 self.pipeline.add(command, self.state.now_s)
             else:
                 self._add_order(command)
@@ -291,20 +327,27 @@ class Router:
         else:
             self._wake()
 
+    def _add_signed(self, command: PendingCommand, mark: Mark) -> None:
+        """As for any command, unless its signature was used before as far as is known here. If the command is refused for
+        another reason, the signature may be used again."""
+        state = self.state
+        state.replays.admit(mark)
+        try:
+            if command.reduces:
+                self.pipeline.add(command, state.now_s)
+            else:
+                self._add_order(command)
+        except Rejected:
+            state.replays.forget(mark)
+            raise
+
     def _add_order(self, command: PendingCommand) -> None:
-        """Judges a new order that is well formed: is there room, was it sent before, has the account sent too many."""
-        state, name = self.state, command.signed_name
+        """Judges a new order that is well formed: is there room, and has the account sent too many."""
+        state = self.state
         if state.is_store_full:
             raise Rejected(Reason.OVERLOADED)
-        if name is not None:
-            state.replays.admit(name, command.timestamp_ms, command.expires_ms, state.now_ms)
-        try:
-            state.rate_limits.add_order(command.account, state.now_ms)
-            self.pipeline.add(command, state.now_s)
-        except Rejected:
-            if name is not None:
-                state.replays.forget(name)
-            raise
+        state.rate_limits.add_order(command.account, state.now_ms)
+        self.pipeline.add(command, state.now_s)
 
     # -- requests that wait
 
@@ -324,33 +367,67 @@ class Router:
         key.secret = secret
         waiting, key.waiting = key.waiting, []
         for session in waiting:
-            self._resume(session, reject=None if secret is not None else reject)
+            if secret is not None:
+                self._resume(session, partial(self._handle, session, has_waited=True))
+            else:
+                self._resume(session, partial(self._refuse_message, session, reject))
+
+    def _refuse_message(self, session: Session, reject: Reject, message: bytes) -> None:
+        request = read_request(message)
+        self._refuse(Call(session, request, self.state), self._routes.get(request.method, UNKNOWN), reject)
+
+    def _wait_for_mark(self, call: Call, route: Route, message: bytes, mark: Mark) -> None:
+        """What is signed and is no command waits until the store has said whether its signature was used before."""
+        session = call.caller
+        assert isinstance(session, Session)
+        session.hold(message)
+
+        def marked(method: str | None, reject: Reject | None) -> None:
+            self._resume(session, lambda _: self._carry_out_marked(call, route, mark, method, reject))
+
+        self._set_mark(mark, marked)
+
+    def _carry_out_marked(
+        self, call: Call, route: Route, mark: Mark, method: str | None, reject: Reject | None
+    ) -> None:
+        """Carries a request out, or refuses it, by what the store has said; its key may have been revoked meanwhile."""
+        try:
+            if reject is not None:
+                raise Rejected(reject.reason)
+            self.state.replays.check_answer(mark, method, repeats=not route.opens)
+            if self.state.view.keys.get(mark.key_id) is not call.key:
+                raise Rejected(Reason.UNAUTHORIZED)
+            self._carry_out(call, route)
+        except Rejected as rejected:
+            self._refuse(call, route, rejected.reject)
 
     def _wait_for_events(self, session: Session, message: bytes) -> bool:
         """A key that is not known may be a moment old: its owner has seen it in the store before this gateway has. So its
         request waits until the gateway has caught up; False where that cannot be waited for."""
         session.hold(message)
-        if self._catch_up(lambda: self._resume(session, has_caught_up=True)):
+        go_on = partial(self._handle, session, has_waited=True, has_caught_up=True)
+        if self._catch_up(lambda: self._resume(session, go_on)):
             return True
         session.release()
         session.go_on()
         return False
 
-    def _resume(self, session: Session, *, reject: Reject | None = None, has_caught_up: bool = False) -> None:
-        """Goes on with a session that waited. With a `reject`, its first message is refused."""
+    def _resume(self, session: Session, go_on: Callable[[bytes], None]) -> None:
+        """Goes on with a session that waited: with its message by `go_on`, and then with what is behind it. Nothing of a
+        connection that has ended meanwhile is carried out."""
         message = session.release()
         if not session.is_alive:
             return
+        if session.connection.has_ended():
+            session.connection.abort()
+            return
         self.state.begin_turn()
-        if reject is None:
-            self._handle(session, message, has_waited=True, has_caught_up=has_caught_up)
-        else:
-            request = read_request(message)
-            self._refuse(Call(session, request, self.state), self._routes.get(request.method, UNKNOWN), reject)
+        go_on(message)
         session.go_on()
 
     def session_ended(self, session: Session) -> None:
-        """The connection is gone. Commands that are on their way are executed, and the answers go nowhere."""
+        """The connection is gone. Commands that the pipeline has are executed, and the answers go nowhere: as at any venue, what
+        was received counts. What waits before that, for the store or for events, is dropped."""
         session.is_alive = False
         session.log_off()
         self.state.view.feeds.forget(session)

@@ -1,5 +1,7 @@
 from typing import Any
 
+from engine.journal import Mark
+
 class PendingCommand:
     caller: Any
     account: Any
@@ -7,12 +9,11 @@ class PendingCommand:
     command: bytes
     response: str
     shows_rate_limits: bool
-    timestamp_ms: int
     expires_ms: int
     reduces: bool
     blob: bytes
     queued_s: float
-    signed_name: tuple[str, bytes] | None
+    mark: Mark | None
     def __init__(
         self,
         caller: Any,
@@ -22,9 +23,8 @@ class PendingCommand:
         response: str,
         shows_rate_limits: bool,
         *,
-        timestamp_ms: int = 0,
         expires_ms: int = 0,
         reduces: bool = False,
         blob: bytes = b"",
-        signed_name: tuple[str, bytes] | None = None,
+        mark: Mark | None = None,
     ) -> None: ...

@@ -20,6 +20,7 @@ from engine.journal import (
     VENUE_PRODUCER,
     EntryId,
     JournalEntry,
+    Mark,
     Opening,
     PublishedEntry,
     chain_head,
@@ -38,6 +39,7 @@ from engine.reference import Core
 from engine.venue_file import load_venue
 from gateway.auth.bans import Bans
 from gateway.auth.keys import Key
+from gateway.auth.mark_setter import Marked
 from gateway.auth.rate_limits import RateLimits
 from gateway.auth.sessions import Session
 from gateway.clock import Clock
@@ -97,10 +99,18 @@ def _extent(frames: bytes, position: int) -> tuple[int, int]:
 
 
 class GatewayInProcess(OperatedVenue):
+    """A gateway on a venue of its own.
+
+    Args:
+        marks: of used signatures, as the store keeps them: two gateways that share one share these.
+    """
+
     def __init__(
         self,
         limits: RateLimitSettings | None = None,
         routes: Mapping[str, Route] = ROUTES,
+        *,
+        marks: dict[str, str] | None = None,
         bans: BanSettings = NEVER_BANS,
     ) -> None:
         super().__init__()
@@ -113,6 +123,10 @@ class GatewayInProcess(OperatedVenue):
         self.secrets: dict[str, bytes] = {}
         self.secrets_asked: list[Key] = []
         self.answers_secrets = True
+        self.marks: dict[str, str] = {} if marks is None else marks
+        """What the store knows of used signatures: mark → method."""
+        self.answers_marks = True
+        self._marking: list[tuple[Mark, Marked]] = []
         self.has_read_all = True
         """Else a request with an unknown key waits, until `catch_up` is called."""
         self._fetching: list[tuple[Key, Callable[[Key, bytes | None, Reject], None]]] = []
@@ -129,11 +143,12 @@ class GatewayInProcess(OperatedVenue):
             answers,
             self.pipeline,
             fetch_secret=self._fetch_secret,
+            set_mark=self._set_mark,
             catch_up=self._catch_up,
             wake=lambda: None,
             routes=routes,
         )
-        self.intake = Intake(self.view, self.pipeline, answers, self.state.replays)
+        self.intake = Intake(self.view, self.pipeline, answers)
         self.pipeline.opened(Opening(1, 0, 0, BEGINNING))
         self._operator_numbers = itertools.count(1)
         builder = BatchBuilder()
@@ -154,6 +169,22 @@ class GatewayInProcess(OperatedVenue):
         fetching, self._fetching = self._fetching, []
         for key, arrived in fetching:
             arrived(key, self.secrets.get(key.id), reject)
+
+    def _set_mark(self, mark: Mark, marked: Marked) -> None:
+        self._marking.append((mark, marked))
+        if self.answers_marks:
+            self.send_marks()
+
+    def send_marks(self, reject: Reject | None = None) -> None:
+        """The store answers everybody who has asked for a mark; with a `reject` it is away."""
+        marking, self._marking = self._marking, []
+        for mark, marked in marking:
+            if reject is not None:
+                marked(None, reject)
+                continue
+            before = self.marks.get(mark.name)
+            self.marks.setdefault(mark.name, mark.method)
+            marked(before, None)
 
     def _catch_up(self, resume: Callable[[], None]) -> bool:
         self._catching_up.append(resume)
@@ -184,6 +215,14 @@ class GatewayInProcess(OperatedVenue):
         """Carries what is queued to the engine and the events back; how many batches it took."""
         count = 0
         while (batch := self.pipeline.next_batch(self.now_ms / 1000, self.now_ms)) is not None:
+            marks = batch.marks()
+            keys = [mark.name for mark in marks]
+            used = [place for place, key in enumerate(keys) if key in self.marks or key in keys[:place]]
+            if used:
+                batch = self.pipeline.signatures_used(used, self.now_ms / 1000)
+                if batch is None:
+                    continue
+            self.marks.update((mark.name, mark.method) for mark in batch.marks())
             data = batch.data
             self.pipeline.confirmed(EntryId(1, self.sequence))
             self.execute(data)
@@ -252,6 +291,12 @@ class InProcessConnection:
     def is_behind(self) -> bool:
         return self._client.is_slow
 
+    def has_ended(self) -> bool:
+        return self._client.has_ended
+
+    def abort(self) -> None:
+        self._client.closed.append((0, "aborted"))
+
     def is_slice_over(self) -> bool:
         return self._client.has_short_slices
 
@@ -282,6 +327,8 @@ class InProcessClient(RequestClient):
         """What came and is yet to be handled."""
         self.is_reading = True
         self.is_slow = False
+        self.has_ended = False
+        """Whether the client has gone, which the session does not hear while it waits."""
         self.is_trusted = False
         self.has_short_slices = False
         """Whether one message that is not an ordinary order uses up a slice."""
