@@ -72,8 +72,10 @@ class Clients:
 
     def admit(self, place: Place, ip: str) -> HttpAnswer | None:
         """Counts a connection for the address of its client. Returns the answer with which it is turned away: 418 if the
-        address is banned, 429 if it has too many, or opened too many. Through a proxy that names the client in each request come many clients; the
-        count is then made where one opens a WebSocket."""
+        address is banned, 429 if it has too many, or opened too many.
+
+        Through a proxy that names the client in each request come many clients: the count is made where one opens a WebSocket.
+        """
         if self._forwarding.trust(ip):
             place.ip, place.is_proxy = ip, True
             return None

@@ -74,13 +74,7 @@ BROKEN_PROMISES = (Superseded, SecretError, TlsRefused)
 class Service:
     """All parts of a gateway, and its timers."""
 
-    def __init__(
-        self,
-        arguments: Arguments,
-        prepared: Prepared,
-        secret_key: bytes,
-        log: logging.Logger,
-    ) -> None:
+    def __init__(self, arguments: Arguments, prepared: Prepared, secret_key: bytes, log: logging.Logger) -> None:
         self._arguments = arguments
         self._log = log
         self._loop = asyncio.get_running_loop()
@@ -236,11 +230,7 @@ class Service:
 
 
 async def serve(
-    arguments: Arguments,
-    prepared: Prepared,
-    secret_key: bytes,
-    stop: StopRequest,
-    log: logging.Logger,
+    arguments: Arguments, prepared: Prepared, secret_key: bytes, stop: StopRequest, log: logging.Logger
 ) -> BaseException | None:
     """Serves until a signal comes, or has come already; what broke a promise, if anything did."""
     service = Service(arguments, prepared, secret_key, log)
