@@ -362,3 +362,14 @@ class Reason(IntEnum):
     INTERVAL_TOO_LONG = 761, "There are more than 24 hours between startTime and endTime. Ask for a shorter time."
     INVALID_SYMBOL_STATUS = 762, "`symbolStatus` must be TRADING, HALT or BREAK. Send one of them, or leave it out."
     SYMBOL_STATUS_MISMATCH = 763, "The market is in another state than the request asks for. Leave `symbolStatus` out."
+
+    # Who may come in.
+    ORIGIN_REFUSED = (
+        780,
+        "A web page of another site, or one that found the venue under a strange name, may not connect. "
+        "Ask the operator to allow its origin and the name.",
+    )
+    TOO_MANY_OPEN_CONNECTIONS = (
+        781,
+        "Your address has as many open connections as it may have at a time. Close one, and use one for many requests.",
+    )

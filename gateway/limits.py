@@ -16,8 +16,30 @@ from engine.records import DEFAULT_LIMITS, TierLimits
 
 CONNECTIONS_MAX = 10_000
 """Open connections; one more is turned away with 503."""
+CONNECTIONS_PER_ADDRESS_MAX = 1_024
+"""Open connections of one address, or of one /64 network of IPv6; one more is turned away with 429."""
 CONNECTIONS_PENDING_MAX = 1024
 """Connections that the kernel may hold before the gateway accepts them; with more, clients wait and try again."""
+ACCEPTED_PER_TURN_MAX = 16
+"""New connections that one turn of the loop takes in; the others wait for the next."""
+TLS_HANDSHAKES_PER_TURN_MAX = 2
+"""TLS handshakes that one turn begins: each takes about a millisecond of the only thread."""
+TLS_SHUTDOWN_TIMEOUT_S = 2.0
+"""How long a client may take to end TLS in order."""
+TURNED_AWAY_MAX = 256
+"""Connections that were turned away and may still read why; with one more, the oldest is closed."""
+TURNED_AWAY_S = 1.0
+"""How long they may."""
+ACCEPT_PAUSE_S = 1.0
+"""How long nothing is accepted after the system had no descriptor or no memory for one more connection."""
+DESCRIPTORS_SPARE = 128
+"""Descriptors in addition to those of clients: listener, store, logs, the loop, and what libraries open."""
+PROXY_HEADER_BYTES_MAX = 2048
+"""The longest header of the PROXY protocol that is read."""
+PROXY_LOG_INTERVAL_S = 60.0
+"""How often the log says that a trusted proxy sends no header."""
+ADDRESSES_REMEMBERED_MAX = 4096
+"""Addresses whose network is remembered."""
 CONTROL_FRAME_BYTES_MAX = 125
 FRAGMENTS_MAX = 1024
 """Fragments of one message."""

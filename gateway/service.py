@@ -38,6 +38,7 @@ from engine.process import (
     stop_on_signals,
 )
 from engine.process.follower import end_code
+from gateway.access import PROXY_PROTOCOL, exposure_warning
 from gateway.arguments import Arguments, parse_arguments
 from gateway.auth.bans import Bans
 from gateway.auth.mark_setter import MarkSetter
@@ -45,6 +46,7 @@ from gateway.auth.secret_fetcher import SecretFetcher
 from gateway.auth.secrets import SecretError, load_secret_key
 from gateway.clients import Clients
 from gateway.clock import Clock
+from gateway.descriptors import fit_descriptors
 from gateway.handlers.answers import Answers
 from gateway.handlers.router import Router
 from gateway.handlers.state import GatewayState
@@ -55,14 +57,17 @@ from gateway.journal.kept_link import KeptLink
 from gateway.journal.link import memory_use
 from gateway.journal.pipeline import Pipeline, Superseded
 from gateway.journal.writer import JournalWriter
-from gateway.limits import CONNECTIONS_PENDING_MAX, STORE_FULL_PERCENT, STORE_SILENCE_S_MAX
+from gateway.limits import STORE_FULL_PERCENT, STORE_SILENCE_S_MAX
 from gateway.rebuild import Prepared, prepare
 from gateway.wire.asyncio_client import Outbox
+from gateway.wire.listener import Listener
+from gateway.wire.places import Places
+from gateway.wire.tls import Certificate, TlsRefused, utc_now
 
 DEPTH_INTERVAL_S = 0.1
 HOUSEKEEPING_S = 1.0
 
-BROKEN_PROMISES = (Superseded, SecretError)
+BROKEN_PROMISES = (Superseded, SecretError, TlsRefused)
 """What ends the process besides what ends every follower of the events."""
 
 
@@ -112,7 +117,16 @@ class Service:
             broken=self._end,
             log=log,
         )
-        self._clients = Clients(router, outbox, arguments.connection_limits, arguments.connections_max)
+        access = arguments.access
+        self._clients = Clients(
+            router,
+            outbox,
+            arguments.connection_limits,
+            Places(arguments.connections_max, arguments.connections_per_address_max),
+            access,
+            arguments.host,
+        )
+        self._listener = Listener(self._clients, self._loop, log, proxies=access.proxies(PROXY_PROTOCOL))
 
     async def run(self) -> BaseException | None:
         """Serves until `stop` is called or a promise is broken; what broke it."""
@@ -121,18 +135,15 @@ class Service:
             if self._ended.done():
                 self._stop_links()
                 return await self._ended
-        server = await self._loop.create_server(
-            self._clients.make, self._arguments.host, self._arguments.port, backlog=CONNECTIONS_PENDING_MAX
-        )
+        port = self._listener.listen(self._arguments.host, self._arguments.port)
         self._loop.call_later(DEPTH_INTERVAL_S, self._send_depth)
         self._loop.call_later(HOUSEKEEPING_S, self._once_a_second)
-        port = server.sockets[0].getsockname()[1]
         report_ready(service="gateway", host=self._arguments.host, port=port, gateway=self._arguments.producer)
         failure: BaseException | None = None
         try:
             failure = await self._ended
         finally:
-            server.close()
+            self._listener.close()
             await self._clients.say_goodbye(with_words=failure is None)
             self._stop_links()
         return failure
@@ -140,6 +151,27 @@ class Service:
     def stop(self) -> None:
         """Ends the process in good order: clients get a `serverShutdown` event and close code 1001."""
         self._end(None)
+
+    def reload(self) -> None:
+        """Reads the files of the certificate again. New connections get what they hold now; if that cannot be used, nothing
+        changes."""
+        try:
+            certificate = self._arguments.access.certificate()
+        except TlsRefused as error:
+            self._log.error("the certificate stays as it is: %s.", error)
+            return
+        if certificate is None:
+            self._log.info("there is no certificate to read again: the gateway speaks no TLS")
+        self.use(certificate)
+
+    def use(self, certificate: Certificate | None) -> None:
+        """Answers new connections with this certificate; None, without TLS."""
+        if certificate is None:
+            return
+        self._listener.tls = certificate.context
+        self._log.info("the certificate is valid until %s", certificate.valid_until.isoformat(" "))
+        if warning := certificate.warning(utc_now()):
+            self._log.warning("%s", warning)
 
     def _end(self, failure: BaseException | None) -> None:
         """Ends the process; after a broken promise nothing is sent any more."""
@@ -182,6 +214,7 @@ class Service:
         self._pipeline.expire(self._loop.time())
         self._view.keys.end_expired(self._state.clock.now_us())
         self._clients.on_time()
+        self._listener.on_time()
         for link in self._links():
             if link.silent_s() > STORE_SILENCE_S_MAX:
                 link.drop("the store does not answer")
@@ -205,6 +238,9 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.stop)
+    # From here on a SIGHUP is heard; a certificate that was replaced before is read now.
+    loop.add_signal_handler(signal.SIGHUP, service.reload)
+    service.use(arguments.access.certificate())
     stop_is_obeyed()
     if stop:
         service.stop()
@@ -217,8 +253,11 @@ def main(argv: list[str]) -> int:
     log = set_up("gateway")
     logging.getLogger("websockets.server").setLevel(logging.WARNING)
     stop = stop_on_signals()
+    # Until the service listens there is nothing to read again.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         secret_key = load_secret_key(arguments.data)
+        arguments.access.certificate()
         prepared = prepare(arguments, stop, log)
     except StopOverdue:
         return EXIT_GOOD
@@ -228,11 +267,16 @@ def main(argv: list[str]) -> int:
         stop_is_obeyed()
     if prepared is None:
         return EXIT_GOOD
+    if warning := exposure_warning(arguments.host, arguments.access):
+        log.warning("%s", warning)
+    arguments = arguments._replace(connections_max=fit_descriptors(arguments.connections_max, log))
     # What was rebuilt lives as long as the process: the collector need not look at it again and again.
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
     try:
         failure = uvloop.run(serve(arguments, prepared, secret_key, stop, log))
+    except TlsRefused as error:
+        return end_code(log, error, BROKEN_PROMISES)
     except OSError as error:
         log.error("cannot listen on %s:%s: %s", arguments.host, arguments.port, error.strerror or error)
         return EXIT_UNREACHABLE

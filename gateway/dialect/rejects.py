@@ -138,6 +138,10 @@ WORDINGS: dict[Reason, Wording] = {
         "Way too much request weight used; IP banned until {}. "
         "Please use WebSocket Streams for live updates to avoid bans.",
     ),
+    Reason.TOO_MANY_OPEN_CONNECTIONS: Wording(
+        429, -1034, "Too many connections of this IP; current limit is {} at a time."
+    ),
+    Reason.ORIGIN_REFUSED: Wording(403, -1002, "You are not authorized to execute this request."),
     Reason.OVERLOADED: Wording(
         503, -1008, "Server is currently overloaded with other requests. Please try again in a few minutes."
     ),

@@ -93,6 +93,10 @@ class Router:
                 http_method, path = route.http.split()
                 self._http_routes.setdefault(path, {})[http_method] = name, route
 
+    def takes_body(self, method: str, path: str) -> bool:
+        """Whether a request over HTTP may have a body: one that changes something, where such a request is offered."""
+        return method not in ("GET", "HEAD") and method in self._http_routes.get(path, {})
+
     # -- WebSocket messages
 
     def handle_messages(self, session: Session, messages: Iterable[bytes]) -> int:

@@ -32,7 +32,7 @@ Written by `python -m gateway.pages.limits_page` from the constants in the code;
 
 Every queue, cache and buffer of the gateway is bounded, and so is what the engine does at once. This page gives each bound and what
 happens when you reach it. Bounds are defaults, and the last column says where you change one. An option is one of `python -m
-gateway.service`; `jibek up` passes none on. `limits` is a number of a tier.
+gateway.service`; `jibek up` passes on `--connections-per-address-max` and no other. `limits` is a number of a tier.
 
 A **tier** says how much an account may ask for. Every account is in the tier `default` until you give it another, and
 a client that has not signed anything has the numbers of `default`, too. You define tiers in the tables `[limits.TIER]` of venue.toml, which an empty journal
@@ -63,6 +63,24 @@ BOUNDS: dict[str, list[Bound]] = {
             "HTTP 429 with -1034, then closed",
             tier="connections_per_5_min",
         ),
+        Bound(
+            "open connections of an address, or of a /64 network of IPv6",
+            f"{limits.CONNECTIONS_PER_ADDRESS_MAX:,}",
+            "HTTP 429 with -1034, then closed; by TLS closed at once",
+            "--connections-per-address-max",
+        ),
+        Bound("connections that are taken in at once", f"{limits.ACCEPTED_PER_TURN_MAX}", "the others wait for the next turn"),
+        Bound("TLS handshakes that begin at once", f"{limits.TLS_HANDSHAKES_PER_TURN_MAX}", "the others wait for the next turn"),
+        Bound("time to the end of the TLS handshake", f"{WIRE.open_timeout_s:.0f} s", "closed"),
+        Bound("time to end TLS in order", f"{limits.TLS_SHUTDOWN_TIMEOUT_S:.0f} s", "the connection is dropped"),
+        Bound("connections turned away that may still read why", f"{limits.TURNED_AWAY_MAX}, for {limits.TURNED_AWAY_S:.0f} s", "closed"),
+        Bound("header of the PROXY protocol", f"{limits.PROXY_HEADER_BYTES_MAX:,} bytes, {WIRE.open_timeout_s:.0f} s", "closed"),
+        Bound(
+            "file descriptors in addition to one for each connection",
+            f"{limits.TURNED_AWAY_MAX + limits.DESCRIPTORS_SPARE}",
+            "the gateway raises its soft limit; where the hard limit is lower, fewer connections are let in, and the log says so",
+        ),
+        Bound("addresses whose network is remembered", f"{limits.ADDRESSES_REMEMBERED_MAX:,}", "others are computed each time"),
         Bound("connections that are not accepted yet", f"{limits.CONNECTIONS_PENDING_MAX:,}", "the kernel lets clients wait"),
         Bound("time to the first request", f"{WIRE.open_timeout_s:.0f} s", "closed"),
         Bound("time between HTTP requests", f"{WIRE.idle_timeout_s:.0f} s", "closed"),

@@ -13,6 +13,7 @@ from typing import Protocol as Interface
 from gateway.limits import OUTPUT_BYTES_TOTAL_MAX, SEND_BUFFER_BYTES, WRITE_BUFFER_BYTES, ConnectionLimits
 from gateway.wire.connection import Conduct, Connection, Event, HttpAnswer, HttpRequest, UpgradeRequest
 from gateway.wire.output import LongMessage
+from gateway.wire.places import Place
 from gateway.wire.turns import Turns
 
 _ENDED = getattr(select, "POLLRDHUP", 0)
@@ -24,10 +25,12 @@ class Application(Interface):
 
     limits: ConnectionLimits
 
-    def connected(self, client: Client) -> HttpAnswer | None:
-        """Takes a new client; the answer with which it is turned away, None if it is welcome."""
+    def connected(self, client: Client) -> None: ...
 
     def disconnected(self, client: Client) -> None: ...
+
+    def takes_body(self, method: str, path: str) -> bool:
+        """Whether a route takes a body."""
 
     def handle_http(self, client: Client, request: HttpRequest) -> None:
         """Sees to it that `client.respond` is called, now or later."""
@@ -89,6 +92,10 @@ class Client(asyncio.Protocol):
     What came is handled in turns (`gateway.wire.turns`). The socket is read only while nothing waits to be handled, so what
     a client can pile up here is one read of the socket. Nothing is handled while the client is behind with its reading, or
     while one of its requests waits.
+
+    Args:
+        turns: the line in which it waits.
+        place: what it takes among all connections; it says who the client is.
     """
 
     __slots__ = (
@@ -107,21 +114,26 @@ class Client(asyncio.Protocol):
         "is_in_line",
         "loop",
         "outbox",
+        "place",
         "session",
         "transport",
         "turns",
     )
 
-    def __init__(self, application: Application, loop: asyncio.AbstractEventLoop, outbox: Outbox, turns: Turns) -> None:
+    def __init__(
+        self, application: Application, loop: asyncio.AbstractEventLoop, outbox: Outbox, turns: Turns, place: Place
+    ) -> None:
         self.application = application
         self.loop = loop
         self.outbox = outbox
         self.turns = turns
-        self.connection = Connection(loop.time(), application.limits)
+        self.connection = Connection(loop.time(), application.limits, application.takes_body)
         self.session: Any = None
         """The application's own, once the client has a WebSocket."""
         self.transport: asyncio.Transport | None = None
-        self.ip = ""
+        self.place = place
+        self.ip = place.ip
+        """Of the client itself, also behind a trusted proxy."""
         self.is_in_line = False
         self._events: deque[Event] = deque()
         """What came and is yet to be handled."""
@@ -142,16 +154,11 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport = cast(asyncio.Transport, transport)
-        peer = transport.get_extra_info("peername")
-        self.ip = str(peer[0]) if isinstance(peer, tuple) else ""
         if (connection_socket := transport.get_extra_info("socket")) is not None:
             connection_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         # The loop pauses this client above half the buffer and is handed half of it at a time.
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES // 2)
-        answer = self.application.connected(self)
-        if answer is not None:
-            self.connection.turn_away(answer)
-            self.flush()
+        self.application.connected(self)
 
     def data_received(self, data: bytes) -> None:
         connection = self.connection
@@ -308,7 +315,11 @@ class Client(asyncio.Protocol):
             # Only this side ends: with bytes of the client unread, a close would cut off what was just written. What it
             # still sends is passed over until it ends as well, or until the close timeout.
             self._has_ended = True
-            transport.write_eof()
+            if transport.can_write_eof():
+                transport.write_eof()
+            else:
+                # TLS ends as a whole, with words of its own.
+                transport.close()
 
     def end_slow_reader(self) -> None:
         """Ends the connection because too much waits for its reader."""

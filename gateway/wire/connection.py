@@ -32,6 +32,10 @@ Cost of a text message of 200 bytes: about 0.2 µs in; `gateway.wire.frames` doe
 
 from __future__ import annotations
 
+import os
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
 from typing import NamedTuple
@@ -52,12 +56,21 @@ from gateway.limits import (
 )
 from gateway.wire.frames import take_texts
 from gateway.wire.output import LongMessage, OutputQueue
+from gateway.wire.request_head import (
+    HeadRefused,
+    TakesBody,
+    any_body,
+    check_head,
+    is_upgrade,
+    joined_headers,
+)
 
 try:
     from websockets.speedups import apply_mask
 except ImportError:
     from websockets.utils import apply_mask
 
+PING_RANDOM_BYTES = 6
 _WHOLE_TEXT, _PING, _PONG = 0x81, 0x89, 0x8A
 """First bytes of frames: FIN, no reserved bit, and the opcode."""
 
@@ -80,11 +93,13 @@ class HttpAnswer(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class UpgradeRequest(NamedTuple):
+@dataclass(frozen=True)
+class UpgradeRequest:
     """A client wants a WebSocket; answer it with `accept` or, to refuse, with `respond`."""
 
     path: str
     query: str
+    headers: Mapping[bytes, bytes] = field(default_factory=dict, compare=False, repr=False)
 
 
 Event = bytes | HttpRequest | UpgradeRequest
@@ -118,6 +133,7 @@ class Connection:
 
     Args:
         now_s: seconds of a clock that never goes back; every later `now_s` is of the same clock.
+        takes_body: which routes take a body; any other request that has one is refused, and the connection closed.
     """
 
     __slots__ = (
@@ -129,7 +145,6 @@ class Connection:
         "_in_fragments",
         "_input",
         "_last_activity_s",
-        "_next_ping",
         "_next_ping_s",
         "_opened_s",
         "_output_bytes_max",
@@ -140,6 +155,7 @@ class Connection:
         "_request",
         "_request_body",
         "_request_head",
+        "_takes_body",
         "_websocket",
         "aborted",
         "conduct",
@@ -151,7 +167,7 @@ class Connection:
         "state",
     )
 
-    def __init__(self, now_s: float, limits: ConnectionLimits | None = None) -> None:
+    def __init__(self, now_s: float, limits: ConnectionLimits | None = None, takes_body: TakesBody = any_body) -> None:
         self.limits = limits if limits is not None else ConnectionLimits()
         self.state = ConnectionState.HTTP
         self.output = OutputQueue()
@@ -170,6 +186,7 @@ class Connection:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=self.limits.head_bytes_max)
         self._raw = bytearray()
         """What came since the end of the last request: its beginning is the head that an upgrade needs in raw form."""
+        self._takes_body = takes_body
         self.is_answering = False
         """Whether a request over HTTP was returned that has no answer yet."""
         self._request: h11.Request | None = None
@@ -189,7 +206,6 @@ class Connection:
         """When the reader last took something."""
         self._next_ping_s = 0.0
         self._opened_s = 0.0
-        self._next_ping = 0
         self._pings: dict[bytes, float] = {}
         """Pings without a pong: payload -> when it was sent. At most pong_timeout / ping_interval + 1 of them."""
 
@@ -238,6 +254,8 @@ class Connection:
                     break
         except h11.RemoteProtocolError as error:
             self._refuse_http(HTTPStatus(error.error_status_hint))
+        except HeadRefused as refused:
+            self._refuse_http(refused.status, why=refused.why)
         return events
 
     def _feed_http(self) -> bool:
@@ -267,12 +285,15 @@ class Connection:
                     # h11 bounds only what has not come whole.
                     self._refuse_http(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
                     return []
+                check_head(self._request_head, event, self._takes_body, self.limits.body_bytes_max)
             elif isinstance(event, h11.Data):
                 self._request_body += event.data
                 if len(self._request_body) > self.limits.body_bytes_max:
                     self._refuse_http(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
                     return []
             elif isinstance(event, h11.EndOfMessage):
+                if event.headers:
+                    raise HeadRefused(HTTPStatus.BAD_REQUEST, "A body has no trailer")
                 return [self._complete_request(now_s)]
             else:
                 assert isinstance(event, h11.ConnectionClosed)
@@ -283,15 +304,17 @@ class Connection:
     def _complete_request(self, now_s: float) -> Event:
         assert self._request is not None
         self._last_activity_s = now_s
-        self.is_answering = True
         trailing = self._http.trailing_data[0]
         self._raw = bytearray(trailing)
-        headers = dict(self._request.headers)
+        headers = joined_headers(self._request)
         path, _, query = self._request.target.decode("ascii", "replace").partition("?")
-        if b"websocket" in headers.get(b"upgrade", b"").lower():
+        if is_upgrade(headers):
+            if trailing or self._position < len(self._input):
+                raise HeadRefused(HTTPStatus.BAD_REQUEST, "Wait for the answer to an upgrade")
             self.state = ConnectionState.UPGRADING
-            self._input, self._position = trailing + self._input[self._position :], 0
-            return UpgradeRequest(path, query)
+            self.is_answering = True
+            return UpgradeRequest(path, query, headers)
+        self.is_answering = True
         return HttpRequest(self._request.method.decode("ascii"), path, query, headers, bytes(self._request_body))
 
     def respond(self, answer: HttpAnswer, now_s: float) -> list[Event]:
@@ -323,16 +346,19 @@ class Connection:
         """Answers a connection that is not wanted before it asks for anything, and closes."""
         self._end_http(answer.status, answer.body, answer.headers)
 
-    def _refuse_http(self, status: int) -> None:
-        """Answers what could not be read as a request, and closes."""
+    def _refuse_http(self, status: int, why: str = "") -> None:
+        """Answers what could not be read as a request, and closes. The reason phrase says why."""
         self._noted().broke_rule = True
-        self._end_http(status)
+        self._end_http(status, why=why)
 
-    def _end_http(self, status: int, body: bytes = b"", more: tuple[tuple[str, str], ...] = ()) -> None:
+    def _end_http(
+        self, status: int, body: bytes = b"", more: tuple[tuple[str, str], ...] = (), *, why: str = ""
+    ) -> None:
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             headers = [("Content-Type", "application/json;charset=UTF-8")] if body else []
             headers += [("Content-Length", str(len(body))), ("Connection", "close"), *more]
-            self._send_http(h11.Response(status_code=int(status), headers=headers))
+            reason = why or HTTPStatus(status).phrase
+            self._send_http(h11.Response(status_code=int(status), headers=headers, reason=reason.encode()))
             self._send_http(h11.Data(data=body))
             self._send_http(h11.EndOfMessage())
         self.finished = True
@@ -346,7 +372,7 @@ class Connection:
     # -- WebSocket
 
     def accept(self, now_s: float) -> list[Event]:
-        """Accepts the upgrade that was returned last and returns the messages that came behind it.
+        """Accepts the upgrade that was returned last and returns the messages that came meanwhile.
 
         Where the handshake itself is wrong (key, version), the answer is its HTTP error and the connection ends.
         """
@@ -555,8 +581,8 @@ class Connection:
             elif now_s - self._opened_s >= limits.life_s:
                 self.close(CloseCode.GOING_AWAY, "open for too long", now_s)
             elif now_s >= self._next_ping_s:
-                payload = b"%d" % self._next_ping
-                self._next_ping += 1
+                # Random, so that only who has read the ping can answer it; as 8 characters, which people can compare.
+                payload = b64encode(os.urandom(PING_RANDOM_BYTES))
                 self._pings[payload] = now_s
                 self._next_ping_s = now_s + limits.ping_interval_s
                 self._websocket.send_ping(payload)
@@ -567,11 +593,12 @@ class Connection:
         elif self.state is ConnectionState.HTTP:
             if self._is_slow(now_s):
                 self.abort()
-            elif not self.is_answering:
+            else:
                 self._end_idle(now_s)
 
     def _end_idle(self, now_s: float) -> None:
-        """Ends a connection that has neither sent its next request nor taken its answer in time."""
+        """Ends a connection that has neither sent its next request nor taken its answer in time. Also where a request waits for
+        its answer: that comes far sooner, unless the client does not read those before."""
         limits, active_s = self.limits, max(self._last_activity_s, self._progress_s)
         if now_s - active_s >= (limits.open_timeout_s if self._request is None else limits.idle_timeout_s):
             self.finished = True

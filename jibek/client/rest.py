@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from jibek.console.failure import fail
+from jibek.console.trust import context_for
 
 HTTP_TIMEOUT_S = 10.0
 
@@ -23,7 +24,7 @@ def fetch(url: str, **query: str) -> Any:
     if query:
         url = f"{url}?{urllib.parse.urlencode(query)}"
     try:
-        with urllib.request.urlopen(url, timeout=HTTP_TIMEOUT_S) as response:
+        with urllib.request.urlopen(url, timeout=HTTP_TIMEOUT_S, context=context_for(url)) as response:
             return json.load(response)
     except urllib.error.HTTPError as error:
         fail(EXIT_REFUSED, _message_of(error))

@@ -21,6 +21,8 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from jibek.console.trust import context_for
+
 REPLY_TIMEOUT_S = 30.0
 """The venue answers within 10 s, even if only to report that the outcome is unknown."""
 MESSAGE_BYTES_MAX = 16 << 20
@@ -140,7 +142,9 @@ def refusal_of(reply: Reply) -> RequestRefused | None:
 
 async def open_websocket(url: str) -> ClientConnection:
     """A connection to the WebSocket API, without rate limits in its replies."""
-    return await connect(f"{url}?returnRateLimits=false", compression=None, max_size=MESSAGE_BYTES_MAX)
+    return await connect(
+        f"{url}?returnRateLimits=false", compression=None, max_size=MESSAGE_BYTES_MAX, ssl=context_for(url)
+    )
 
 
 class TradingClient:

@@ -14,6 +14,7 @@ from jibek.client.trading import Credentials
 from jibek.console.failure import fail
 from jibek.console.options import data_option, json_option
 from jibek.console.output import print_json
+from jibek.console.trust import trust_authority
 from jibek.load.flow import MIXES, REPLIES
 from jibek.load.report import load_report_json, print_load_report
 from jibek.load.request import LoadRequest, load_local, load_remote
@@ -30,10 +31,11 @@ FILES_PATH = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command()
 @data_option
 @click.option("--up", "own_venue", is_flag=True, help="Start a venue on a temporary folder, and stop it at the end.")
-@click.option("--url", help="A venue elsewhere, as ws://host:port; needs --key.")
+@click.option("--url", help="A venue elsewhere, as ws://host:port or wss://host:port; needs --key.")
 @click.option("--key", "key_id", metavar="KEY", help="With --url: the API key.")
 @click.option("--private-key", "private_key_file", type=FILES_PATH, help="With --url: PEM file of an ed25519 key.")
 @click.option("--secret", "secret_file", type=FILES_PATH, help="With --url: file with the secret of an hmac key.")
+@click.option("--ca", "authority", type=FILES_PATH, help="With --url wss://…: PEM file of who vouches for the venue.")
 @click.option("--market", "symbol", metavar="SYMBOL", help="The market to trade on.  [default: the first one]")
 @click.option("--price", metavar="PRICE", help="The price to trade around.  [default: the middle of the book]")
 @click.option(
@@ -70,6 +72,7 @@ def load(
     key_id: str | None,
     private_key_file: Path | None,
     secret_file: Path | None,
+    authority: Path | None,
     symbol: str | None,
     price: str | None,
     clients: int,
@@ -111,6 +114,7 @@ def load(
     """
     if own_venue and (url or context.get_parameter_source("data_dir") == ParameterSource.COMMANDLINE):
         raise click.UsageError("--up starts a venue of its own: give one of --up, --data and --url.")
+    trust_given(url, authority)
     amount = Load(in_flight, orders, SECONDS_DEFAULT if orders is seconds is None else seconds, rate)
     request = LoadRequest(amount, symbol, parse_price(price), clients, mix, reply, signature)
     with temporary_venue("load") if own_venue else contextlib.nullcontext(data_dir) as folder:
@@ -142,6 +146,22 @@ def parse_price(text: str | None) -> Decimal | None:
     if price is not None and not (price.is_finite() and price > 0):
         raise click.UsageError(f"--price: {text!r} is not a positive number.")
     return price
+
+
+def trust_given(url: str | None, authority: Path | None) -> None:
+    """Accepts what the authority vouches for at the place of the URL.
+
+    Raises:
+        click.UsageError: there is no such URL, or the file holds no certificate.
+    """
+    if authority is None:
+        return
+    if url is None or not url.startswith("wss://"):
+        raise click.UsageError("--ca goes with --url wss://host:port.")
+    try:
+        trust_authority(url, authority)
+    except OSError:
+        raise click.UsageError(f"--ca: {authority} holds no certificate in PEM form.") from None
 
 
 def given_credentials(key_id: str | None, private_key_file: Path | None, secret_file: Path | None) -> Credentials:

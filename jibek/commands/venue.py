@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import click
 
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, STORE_VARIABLE
+from jibek.console.access import access_options, check_access
 from jibek.console.failure import fail, store_errors
 from jibek.console.options import data_option, json_option
 from jibek.console.output import Column, print_json, print_table
@@ -59,6 +60,7 @@ FOLLOW_INTERVAL_S = 0.2
     show_default=True,
     help="Crashes of one process within a minute before it stays down.",
 )
+@access_options
 @click.option("--detach", is_flag=True, help="Return when the venue is ready, and leave it running.")
 @click.option("--ready-fd", type=int, hidden=True)
 def up(
@@ -71,11 +73,13 @@ def up(
     crashes_max: int,
     detach: bool,
     ready_fd: int | None,
+    **access: Any,
 ) -> None:
     """Start the venue, and watch its processes until Ctrl-C or `jibek down`.
 
     A new data folder gets the markets of --venue; later they change only by command. A process that crashes is
-    restarted; one that crashes too often stays down.
+    restarted; one that crashes too often stays down. With --tls-cert, SIGHUP makes the gateway read its certificate
+    again; without, it stops the venue. docs/deployment.md says what else to do before strangers may connect.
 
     Exit codes: 0 stopped in order, 1 could not start or a process stayed down, 2 wrong usage, 3 the store cannot be
     reached.
@@ -84,8 +88,10 @@ def up(
       jibek up
       jibek up --data /var/lib/jibek --venue venue.toml --port 9443
       jibek up --detach
+      jibek up --host 0.0.0.0 --tls-cert venue.pem --tls-key venue.key
     """
-    options = VenueOptions(data_dir, venue, store, host, port, engine, crashes_max)
+    options = VenueOptions(data_dir, venue, store, host, port, engine, crashes_max, **access)
+    check_access(options.access)
     if detach:
         _start_detached(options)
         return
@@ -110,7 +116,7 @@ def up(
 
 
 def _welcome(options: VenueOptions) -> str:
-    places = urls(options.host, options.port)
+    places = urls(options.host, options.port, tls=options.access.is_tls)
     return (
         f"Jibek is up on {options.data} ({options.engine} engine).\n"
         f"  orders   {places['ws_api']}\n"

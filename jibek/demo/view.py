@@ -12,6 +12,7 @@ import orjson
 from websockets.asyncio.client import connect
 
 from jibek.console.text import counted, without_trailing_zeros
+from jibek.console.trust import context_for
 from jibek.demo.traders import DemoMarket
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class MarketView:
 async def watch(url: str, views: dict[str, MarketView]) -> None:
     """Keeps the views up to date, until it is cancelled."""
     streams = "/".join(f"{symbol.lower()}@{name}" for symbol in views for name in ("bookTicker", "trade"))
-    async with connect(f"{url}?streams={streams}", compression=None) as connection:
+    async with connect(f"{url}?streams={streams}", compression=None, ssl=context_for(url)) as connection:
         async for message in connection:
             event = orjson.loads(message)["data"]
             views[event["s"]].take(event)

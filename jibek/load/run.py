@@ -28,6 +28,7 @@ from jibek.client.trading import (
     result_of,
     until_key_is_known,
 )
+from jibek.console.trust import context_for
 from jibek.load.connection import LoadConnection, LoadStatistics, now_us
 from jibek.load.flow import Flow
 from jibek.load.histogram import Histogram
@@ -152,7 +153,7 @@ class LoadRun:
             lambda: LoadConnection(place, flow.request, self._statistics, **options),
             uri.host,
             uri.port,
-            ssl=uri.secure or None,
+            ssl=context_for(url),
         )
         self.connections.append(connection)
         self._flows.append(flow)

@@ -15,6 +15,7 @@ import redis
 from engine.journal import Store, connect
 from engine.process import EXIT_UNREACHABLE
 from jibek.console.failure import fail
+from jibek.console.trust import trust_certificate
 from jibek.venue.folder import VENUE_FILE
 from jibek.venue.processes import is_alive
 
@@ -40,6 +41,8 @@ class VenueAddress:
     """Name -> `ready`, `starting`, or `down: …`."""
     restarts: dict[str, int] = field(default_factory=dict)
     """Name -> how many times it was restarted."""
+    certificate: Path | None = None
+    """What the venue speaks TLS with; None if it does not."""
 
     @property
     def is_running(self) -> bool:
@@ -49,21 +52,24 @@ class VenueAddress:
     @property
     def urls(self) -> dict[str, str]:
         """The URLs for clients, as `urls` gives them."""
-        return urls(self.host, self.port)
+        return urls(self.host, self.port, tls=self.certificate is not None)
 
 
-def urls(host: str, port: int) -> dict[str, str]:
+def urls(host: str, port: int, *, tls: bool = False) -> dict[str, str]:
     """The URLs at which clients reach a venue.
 
     >>> urls("127.0.0.1", 9443)["ws_api"], urls("::1", 9443)["http"]
     ('ws://127.0.0.1:9443/ws-api/v3', 'http://[::1]:9443/api/v3')
+    >>> urls("venue.example", 443, tls=True)["ws"]
+    'wss://venue.example:443/ws'
     """
     place = f"{f'[{host}]' if ':' in host else host}:{port}"
+    websocket, http = ("wss", "https") if tls else ("ws", "http")
     return {
-        "ws_api": f"ws://{place}/ws-api/v3",
-        "ws": f"ws://{place}/ws",
-        "stream": f"ws://{place}/stream",
-        "http": f"http://{place}/api/v3",
+        "ws_api": f"{websocket}://{place}/ws-api/v3",
+        "ws": f"{websocket}://{place}/ws",
+        "stream": f"{websocket}://{place}/stream",
+        "http": f"{http}://{place}/api/v3",
     }
 
 
@@ -76,7 +82,8 @@ def find_venue(data_dir: Path) -> VenueAddress:
     path = data_dir / VENUE_FILE
     try:
         content = json.loads(path.read_text())
-        return VenueAddress(
+        certificate = content.get("certificate")
+        address = VenueAddress(
             data_dir=data_dir,
             pid=int(content["pid"]),
             store=str(content["store"]),
@@ -86,6 +93,7 @@ def find_venue(data_dir: Path) -> VenueAddress:
             services={str(name): int(pid) for name, pid in content.get("services", {}).items()},
             states={str(name): str(state) for name, state in content.get("states", {}).items()},
             restarts={str(name): int(count) for name, count in content.get("restarts", {}).items()},
+            certificate=None if certificate is None else Path(str(certificate)),
         )
     except FileNotFoundError:
         fail(
@@ -94,6 +102,9 @@ def find_venue(data_dir: Path) -> VenueAddress:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         fail(EXIT_UNREACHABLE, f"{path} cannot be read ({error}): start the venue again with `jibek up`.")
+    if address.certificate is not None:
+        trust_certificate(address.urls["http"], address.certificate)
+    return address
 
 
 def running_venue(data_dir: Path) -> VenueAddress:

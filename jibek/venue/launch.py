@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.process import EXIT_REFUSED
+from gateway.access import Access
+from gateway.limits import CONNECTIONS_PER_ADDRESS_MAX
 from jibek.venue.children import CRASHES_MAX
 from jibek.venue.folder import DataFolder
 from jibek.venue.pdeathsig import wrapped
@@ -30,6 +32,25 @@ class VenueOptions:
     engine: str = "compiled"
     crashes_max: int = CRASHES_MAX
     """Crashes of one process within a minute after which it stays down."""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    proxy_header: str | None = None
+    allow_origins: tuple[str, ...] = ()
+    allow_hosts: tuple[str, ...] = ()
+    connections_per_address_max: int = CONNECTIONS_PER_ADDRESS_MAX
+
+    @property
+    def access(self) -> Access:
+        """How clients reach the gateway."""
+        return Access(
+            self.tls_cert,
+            self.tls_key,
+            self.trusted_proxies,
+            self.proxy_header,
+            self.allow_origins,
+            self.allow_hosts,
+        )
 
     def command_line(self) -> list[str]:
         """The command that starts such a venue."""
@@ -38,7 +59,8 @@ class VenueOptions:
         command += ["--venue", str(self.venue)] if self.venue else []
         command += ["--store", self.store] if self.store else []
         command += ["--crashes-max", str(self.crashes_max)]
-        return command
+        command += ["--connections-per-address-max", str(self.connections_per_address_max)]
+        return command + self.access.arguments()
 
 
 class LaunchFailed(Exception):

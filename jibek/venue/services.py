@@ -13,6 +13,7 @@ from typing import NamedTuple
 from engine.journal import FIRST_GATEWAY
 from jibek.venue.launch import VenueOptions
 
+GATEWAY = "gateway"
 STORE = "store"
 """The embedded store. It is a server of its own kind (`store_server`); with `--store URL` a venue has none."""
 SUPERVISOR = "up"
@@ -44,7 +45,9 @@ def _engine_arguments(options: VenueOptions) -> list[str]:
 
 
 def _gateway_arguments(options: VenueOptions) -> list[str]:
-    return ["--host", options.host, "--port", str(options.port), "--gateway", str(FIRST_GATEWAY)]
+    places = ["--host", options.host, "--port", str(options.port), "--gateway", str(FIRST_GATEWAY)]
+    places += ["--connections-per-address-max", str(options.connections_per_address_max)]
+    return places + options.access.arguments()
 
 
 # In the order in which they start. The gateway stops first, so that no order comes in any more; the settlement last, so
@@ -53,7 +56,7 @@ def _gateway_arguments(options: VenueOptions) -> list[str]:
 SERVICES = (
     Service("engine",     "engine.service",    False,            2,         _engine_arguments),
     Service("settlement", "ledger.settlement", True,             3),
-    Service("gateway",    "gateway.service",   True,             1,         _gateway_arguments),
+    Service(GATEWAY,      "gateway.service",   True,             1,         _gateway_arguments),
 )  # fmt: skip
 
 PROCESS_NAMES = (STORE, *(service.name for service in SERVICES))

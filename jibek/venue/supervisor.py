@@ -16,6 +16,7 @@ import os
 import selectors
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,14 +26,16 @@ import redis
 from engine.journal import StoreRefused, StoreTimeout, connect, prepare_store, start_venue
 from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, STORE_VARIABLE
 from engine.venue_file import VenueDefinition, load_venue
+from gateway.access import Access, AccessRefused, exposure_warning
 from gateway.auth.secrets import SecretError, create_secret_key
+from gateway.wire.tls import TlsRefused
 from jibek.venue import store_server
 from jibek.venue.children import Child, InheritedFds, exit_text
 from jibek.venue.definition import DefinitionRefused, define_venue, differences
 from jibek.venue.directory import read_directory
 from jibek.venue.folder import DataFolder
 from jibek.venue.launch import VenueOptions
-from jibek.venue.services import SERVICES, STOP_ORDER, STORE, Service
+from jibek.venue.services import GATEWAY, SERVICES, STOP_ORDER, STORE, Service
 
 STOP_WAIT_S = 10.0
 """How long a child may take to stop before it is killed."""
@@ -71,17 +74,23 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._socket: Path | None = None
         self._signals = 0
+        self._reload_is_due = False
+        self._has_terminal = sys.stderr.isatty()
         self._serving = False
         self._restart_at_s = 0.0
 
     def run(self, when_ready: Callable[[], None] = lambda: None) -> int:
-        """Starts the venue and watches it until SIGTERM, SIGINT or SIGHUP; returns the exit code of `jibek up`.
+        """Starts the venue and watches it until SIGTERM, SIGINT or SIGHUP; returns the exit code of `jibek up`. With TLS,
+        SIGHUP lets the gateway read its certificate again, and ends the venue only with its terminal.
 
         Raises:
             StartFailed, FolderLocked, VenueError, StoreUnavailable: it could not be started; nothing is left running.
         """
         definition = load_venue(self.options.venue)
         check_engine_is_built(self.options.engine)
+        check_access(self.options.access)
+        if warning := exposure_warning(self.options.host, self.options.access):
+            self.say(warning)
         self.folder.create()
         self._fds = InheritedFds.create(self.folder.lock())
         self.folder.forget_venue()
@@ -210,6 +219,10 @@ class Supervisor:
                 self._child_ended(child, code)
         if self._signals:
             raise StopRequested
+        gateway = self.children.get(GATEWAY)
+        if self._reload_is_due and gateway is not None and gateway.ready:
+            self._reload_is_due = False
+            gateway.signal(signal.SIGHUP)
 
     def _take_output(self, key: selectors.SelectorKey) -> None:
         child, pipe = key.data, key.fileobj
@@ -261,12 +274,14 @@ class Supervisor:
             store.signal(signal.SIGKILL)
 
     def _write_venue(self) -> None:
+        access = self.options.access
         self.folder.write_venue(
             {
                 "pid": os.getpid(),
                 "store": self.store_url,
                 "host": self.options.host,
                 "port": self.options.port,
+                "certificate": None if access.tls_cert is None else str(access.tls_cert.absolute()),
                 "engine": self.options.engine,
                 "services": {name: child.pid for name, child in self.children.items() if child.is_running},
                 "states": {name: self._state(child) for name, child in self.children.items()},
@@ -320,11 +335,20 @@ class Supervisor:
         signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
         self._selector.register(read_fd, selectors.EVENT_READ, None)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note_signal)
+        signal.signal(signal.SIGHUP, self._note_hang_up)
 
     def _note_signal(self, *_: object) -> None:
         self._signals += 1
+
+    def _note_hang_up(self, *_: object) -> None:
+        """SIGHUP asks for the new certificate where there is one, unless it is the end of the terminal that says so."""
+        has_lost_terminal = self._has_terminal and not sys.stderr.isatty()
+        if self.options.access.is_tls and not has_lost_terminal:
+            self._reload_is_due = True
+        else:
+            self._signals += 1
 
 
 def check_store_answers(url: str) -> None:
@@ -358,6 +382,20 @@ def check_port(host: str, port: int) -> None:
         raise StartFailed(
             f"Port {port} on {host} cannot be used ({error.strerror}): choose another with --port."
         ) from None
+
+
+def check_access(access: Access) -> None:
+    """
+    Raises:
+        StartFailed: the options do not go together, or the certificate cannot be used.
+    """
+    try:
+        access.check()
+        access.certificate()
+    except AccessRefused as error:
+        raise StartFailed(f"{error}.", EXIT_USAGE) from None
+    except TlsRefused as error:
+        raise StartFailed(f"{error}.") from None
 
 
 def check_engine_is_built(name: str) -> None:

@@ -175,6 +175,11 @@ HTTP = [
     ("a limit of zero",                 b"GET /api/v3/depth?symbol=BTCKZT&limit=0 HTTP/1.1\r\nHost: h\r\n\r\n", 400, -1130),
     ("a limit below zero",              b"GET /api/v3/depth?symbol=BTCKZT&limit=-1 HTTP/1.1\r\nHost: h\r\n\r\n", 400, -1100),
     ("symbols that are no list",        b"GET /api/v3/exchangeInfo?symbols=[[ HTTP/1.1\r\nHost: h\r\n\r\n",     400, -1100),
+    ("an upgrade by a foreign page",    upgrade()[:-2] + b"Origin: https://evil.example\r\n\r\n",            403, -1002),
+    ("an order by a foreign page",      b"POST /api/v3/order HTTP/1.1\r\nHost: h\r\nOrigin: null\r\n\r\n",   403, -1002),
+    ("a body where none is taken",      b"POST /api/v3/order HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx", 400, None),
+    ("a body on a GET",                 b"GET /api/v3/ping HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx", 400, None),
+    ("two framings of a body",          b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, None),
     ("an upgrade where nothing is",     upgrade("/nowhere"),                                                    404, -1000),
     ("an upgrade with a wrong unit",    upgrade("/ws-api/v3?timeUnit=HOUR"),                                400, -1194),
     ("an upgrade with a wrong flag",    upgrade("/ws-api/v3?returnRateLimits=1"),                           400, -1130),
@@ -184,7 +189,7 @@ HTTP = [
 
 
 @pytest.mark.parametrize("row", HTTP, ids=[row[0] for row in HTTP])
-@covers(R.INVALID_TIME_UNIT)
+@covers(R.INVALID_TIME_UNIT, R.ORIGIN_REFUSED)
 def test_a_bad_http_request_is_answered(world: FaultWorld, row: tuple[str, bytes, int, int | None]) -> None:
     _, data, status, code = row
     if code is None:

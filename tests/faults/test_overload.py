@@ -415,6 +415,19 @@ def test_one_connection_too_many_is_turned_away_with_words(gateway: StartGateway
         wire.close()
 
 
+@covers(R.TOO_MANY_OPEN_CONNECTIONS)
+def test_an_address_with_too_many_connections_is_turned_away_with_words(gateway: StartGateway) -> None:
+    port = gateway("--connections-per-address-max", "3")
+    wires = [RawClient(port) for _ in range(3)]
+    status, body = http(port, GET_PING)
+    assert (status, body["code"]) == (429, -1034)
+    assert all(wire.is_alive() for wire in wires)
+    wires.pop().close()
+    wait_until(lambda: http(port, GET_PING) == (200, {}), "the place is free")
+    for wire in wires:
+        wire.close()
+
+
 @covers(R.TOO_MANY_CONNECTIONS)
 def test_an_address_that_connects_too_often_is_turned_away(gateway: StartGateway, limits: SetLimits) -> None:
     limits(connections_per_5_min=3)

@@ -158,9 +158,13 @@ class TestWire:
             assert response.status == 200
             assert response.headers["Content-Type"].startswith("application/json")
             json.loads(response.read())
-        connection.request("POST", "/api/v3/order", body="symbol=BTCKZT")
+        connection.request("POST", "/api/v3/order")
         response = connection.getresponse()
         assert (response.status, json.loads(response.read())["code"]) == (404, -1020)
+        connection.request("POST", "/api/v3/order", body="symbol=BTCKZT")
+        response = connection.getresponse()
+        assert (response.status, response.reason) == (400, "No body is taken here")
+        assert response.headers["Connection"] == "close"
         connection.close()
 
     @pytest.mark.parametrize(("message", "code"), [("x" * 70_000, 1009), (b"\xff", 1003)])

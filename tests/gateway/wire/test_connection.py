@@ -141,15 +141,25 @@ class TestHttp:
         connection.on_time(limit_s)
         assert connection.finished
 
+    def test_a_request_that_waits_because_nothing_is_read_does_not_keep_the_connection(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        (_,) = connection.receive_data(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 2, 0.0)
+        assert len(connection.respond(HttpAnswer(200, b"{}"), 0.0)) == 1
+        # The first answer is in the buffers of the network, so nothing waits here; the second request is not handled.
+        sent(connection)
+        connection.on_time(59.9)
+        assert not connection.finished
+        connection.on_time(60.0)
+        assert connection.finished
+        assert connection.respond(HttpAnswer(200, b"{}"), 60.0) == []
+
 
 class TestUpgrade:
-    def test_what_follows_the_head_is_not_lost(self) -> None:
+    def test_what_comes_before_the_answer_is_refused(self) -> None:
         connection = Connection(0.0, LIMITS)
-        message = text(b"early")
-        connection.receive_data(UPGRADE + message[:3], 0.0)
-        assert connection.receive_data(message[3:] + text(b"next"), 0.0) == []
-        assert connection.accept(0.0) == [b"early", b"next"]
-        assert sent(connection).startswith(b"HTTP/1.1 101")
+        assert connection.receive_data(UPGRADE + text(b"early"), 0.0) == []
+        assert sent(connection).startswith(b"HTTP/1.1 400")
+        assert connection.finished
 
     def test_compression_is_not_taken_up(self) -> None:
         connection = Connection(0.0, LIMITS)
@@ -264,6 +274,18 @@ class TestTime:
         connection.on_time(80.0)
         assert close_code(connection) == 1011
         assert connection.finished
+
+    def test_a_pong_that_is_guessed_keeps_nobody_alive(self) -> None:
+        first, second = opened(), opened()
+        pings = []
+        for connection in (first, second):
+            connection.on_time(20.0)
+            pings.append(sent(connection)[2:])
+        assert len(pings[0]) == 8 and pings[0] != pings[1]
+        for guess in (b"", b"0", b"1", bytes(8), pings[1]):
+            first.receive_data(frame(Opcode.PONG, guess), 21.0)
+        first.on_time(80.0)
+        assert close_code(first) == 1011
 
     def test_after_24_hours_it_is_closed(self) -> None:
         connection = opened(LIMITS._replace(ping_interval_s=1e9))

@@ -14,6 +14,16 @@ from jibek.venue.launch import LaunchFailed, VenueOptions, launch
 OPTIONS = [
     VenueOptions(Path("/data")),
     VenueOptions(Path("/data"), Path("venue.toml"), "redis://127.0.0.1:6379/0", "::1", 1234, "reference", 7),
+    VenueOptions(
+        Path("/data"),
+        tls_cert=Path("/cert.pem"),
+        tls_key=Path("/key.pem"),
+        trusted_proxies=("10.0.0.0/8", "::1"),
+        proxy_header="proxy-protocol",
+        allow_origins=("https://trade.example",),
+        allow_hosts=("venue.example", "other.example"),
+        connections_per_address_max=7,
+    ),
 ]
 
 

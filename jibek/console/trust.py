@@ -1,0 +1,57 @@
+"""Which certificates this process accepts, by the host and port of a venue; of other places those that the system trusts.
+
+A venue that runs here is known by its own certificate file: no authority need vouch for it, and its name need not be the
+address at which it is found. One elsewhere is known by an authority, `--ca`, and by its name.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_contexts: dict[str, Callable[[], ssl.SSLContext]] = {}
+"""Host and port, as in a URL → what makes the context for them."""
+
+
+def trust_certificate(url: str, cert: Path) -> None:
+    """Accepts this certificate at the place of the URL, and no other. The file is read when it is needed."""
+
+    def context() -> ssl.SSLContext:
+        from gateway.wire.tls import TlsRefused, leaf_of
+
+        try:
+            made = ssl.create_default_context(cadata=leaf_of(cert))
+        except TlsRefused as refused:
+            raise ConnectionError(str(refused)) from None
+        # Only the certificate itself is an anchor, no matter who has signed it, so that its name says nothing more.
+        made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        made.check_hostname = False
+        return made
+
+    _contexts[urlsplit(url).netloc] = context
+
+
+def trust_authority(url: str, authority: Path) -> None:
+    """Accepts at the place of the URL what this authority vouches for, by name.
+
+    Raises:
+        OSError: the file cannot be read, or holds no certificate.
+    """
+    made = ssl.create_default_context(cafile=authority)
+    _contexts[urlsplit(url).netloc] = lambda: made
+
+
+def context_for(url: str) -> ssl.SSLContext | None:
+    """What a connection to this URL is encrypted with; None where it is not.
+
+    >>> context_for("ws://127.0.0.1:9443/ws")
+
+    Raises:
+        ConnectionError: the certificate of the venue cannot be read.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("wss", "https"):
+        return None
+    return _contexts.get(parts.netloc, ssl.create_default_context)()
