@@ -109,3 +109,15 @@ def test_invariants_are_numbered_densely_and_code_cites_what_there_is() -> None:
             int(number) for text in CITED.findall((ROOT / path).read_text()) for number in re.findall(r"\d+", text)
         }
         assert cited == set(range(1, 7)), f"{path} cites {sorted(cited)}"
+
+
+def test_every_attack_names_its_tests() -> None:
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| (`[^|]+`) \|$", (DOCS / "security.md").read_text(), re.MULTILINE)
+    assert len(rows) > 30
+    place = re.compile(r"`(tests/[\w/.]+)((?:::[Tt]est\w+)+)`")
+    for attack, places in rows:
+        found = place.findall(places)
+        assert found and place.sub("", places).strip(", ") == "", f"{attack}: {places}"
+        for path, names in found:
+            for name in names.split("::")[1:]:
+                assert defines(ROOT / path, name), f"{attack}: {path} has no {name}"

@@ -1,0 +1,238 @@
+"""When a client is read, handled and written to, on a transport that only takes notes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import pytest
+from websockets.frames import Frame, Opcode
+
+from gateway.limits import SLICE_S, WRITE_BUFFER_BYTES, ConnectionLimits
+from gateway.wire.asyncio_client import Client, Outbox
+from gateway.wire.connection import Conduct, HttpAnswer, HttpRequest
+from gateway.wire.frames import encode_text
+from gateway.wire.places import Place, Places
+from gateway.wire.turns import Turns
+
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+class Transport:
+    """A network that takes as much as its room allows, and then pauses the client."""
+
+    def __init__(self) -> None:
+        self.client: Client | None = None
+        self.high = 0
+        self.room = 1 << 40
+        """What the kernel takes."""
+        self.buffer_bytes = 0
+        self.buffer_bytes_largest = 0
+        self.written = b""
+        self.is_reading = True
+        self.is_aborted = False
+
+    def get_extra_info(self, name: str) -> None:
+        return None
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        self.high = high
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        data = b"".join(pieces)
+        self.written += data
+        taken = min(self.room, len(data))
+        self.room -= taken
+        self.buffer_bytes += len(data) - taken
+        self.buffer_bytes_largest = max(self.buffer_bytes_largest, self.buffer_bytes)
+        if self.buffer_bytes > self.high:
+            assert self.client is not None
+            self.client.pause_writing()
+
+    def drain(self) -> None:
+        """The kernel takes all that waits here."""
+        assert self.client is not None
+        self.buffer_bytes = 0
+        self.client.resume_writing()
+
+    def is_closing(self) -> bool:
+        return self.is_aborted
+
+    def pause_reading(self) -> None:
+        assert self.is_reading
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        assert not self.is_reading
+        self.is_reading = True
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None: ...
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+class Application:
+    """Takes messages; each costs half a slice."""
+
+    limits = ConnectionLimits()
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.calls: deque[Callable[[], None]] = deque()
+        self.turns = Turns(lambda: self.now_s, self.calls.append)
+        self.outbox = Outbox(bytes_max=500_000)
+        self.handled: list[bytes] = []
+        self.answer_bytes = 0
+
+    def time(self) -> float:
+        """As the loop."""
+        return self.now_s
+
+    def client(self) -> tuple[Client, Transport]:
+        client = Client(self, cast(Any, self), self.outbox, self.turns, Place(Places(10, 10)))
+        transport = Transport()
+        transport.client = client
+        client.connection_made(cast(Any, transport))
+        client.data_received(UPGRADE)
+        transport.written = b""
+        return client, transport
+
+    def run(self) -> None:
+        """One turn of the loop."""
+        for _ in range(len(self.calls)):
+            self.calls.popleft()()
+
+    def connected(self, client: Client) -> None: ...
+
+    def disconnected(self, client: Client) -> None: ...
+
+    def takes_body(self, method: str, path: str) -> bool:
+        return False
+
+    def note_conduct(self, client: Client, conduct: Conduct) -> None: ...
+
+    def open_session(self, client: Client, request: object) -> Client:
+        return client
+
+    def handle_http(self, client: Client, request: HttpRequest) -> None:
+        client.respond(HttpAnswer(200, b"{}"))
+
+    def handle_messages(self, session: Client, messages: Iterable[bytes]) -> int:
+        taken = 0
+        for message in messages:
+            taken += 1
+            self.now_s += SLICE_S / 2
+            self.handled.append(message)
+            if message == b"wait":
+                session.hold()
+                break
+            if self.answer_bytes:
+                session.send(encode_text(b"x" * self.answer_bytes))
+            if session.is_slice_over():
+                break
+        return taken
+
+
+@pytest.fixture
+def application() -> Application:
+    return Application()
+
+
+def texts(*messages: bytes) -> bytes:
+    return b"".join(Frame(Opcode.TEXT, message).serialize(mask=True) for message in messages)
+
+
+def test_the_socket_is_not_read_while_something_waits_to_be_handled(application: Application) -> None:
+    client, transport = application.client()
+    messages = [b"%d" % number for number in range(300)]
+    client.data_received(texts(*messages))
+    assert 1 < len(application.handled) < 5
+    assert not transport.is_reading
+    while application.calls:
+        application.run()
+        assert transport.is_reading == (not application.calls)
+    assert application.handled == messages
+    assert transport.is_reading
+
+
+def test_behind_a_message_that_waits_nothing_is_handled_and_nothing_is_read(application: Application) -> None:
+    client, transport = application.client()
+    client.data_received(texts(b"1", b"wait", b"2", b"3"))
+    application.run()
+    assert application.handled == [b"1", b"wait"]
+    assert not transport.is_reading
+    assert not application.calls, "it costs no turns"
+    client.go_on()
+    application.run()
+    assert application.handled == [b"1", b"wait", b"2", b"3"]
+    assert transport.is_reading
+
+
+def test_a_client_that_is_behind_is_neither_handled_nor_read(application: Application) -> None:
+    client, transport = application.client()
+    application.answer_bytes, transport.room = 200_000, 500_000
+    client.data_received(texts(*[b"%d" % number for number in range(100)]))
+    for _ in range(10):
+        application.run()
+    handled = len(application.handled)
+    assert handled < 10
+    assert not transport.is_reading
+    assert transport.buffer_bytes_largest <= WRITE_BUFFER_BYTES, "the transport is handed no more"
+    for _ in range(5):
+        transport.drain()
+        application.run()
+    assert handled < len(application.handled) < 100
+    transport.room = 1 << 40
+    transport.drain()
+    while application.calls:
+        application.run()
+    assert len(application.handled) == 100
+    assert len(transport.written) == 100 * (200_000 + 10)
+    assert transport.is_reading
+
+
+def test_what_came_before_this_side_has_closed_is_not_handled(application: Application) -> None:
+    client, _ = application.client()
+    client.data_received(texts(*[b"%d" % number for number in range(100)]))
+    handled = len(application.handled)
+    client.close(1008, "enough")
+    while application.calls:
+        application.run()
+    assert len(application.handled) == handled < 100
+
+
+def test_what_waits_for_all_readers_together_is_bounded(application: Application) -> None:
+    """The reader for which most waits is closed, and the others stay."""
+    clients = [application.client() for _ in range(3)]
+    for (client, transport), size in zip(clients, (300_000, 700_000, 400_000), strict=True):
+        transport.room = 0
+        client.send(encode_text(b"x" * size))
+        application.outbox.flush()
+    assert [transport.is_aborted for _, transport in clients] == [False, True, False]
+    client, transport = clients[0]
+    transport.room = 1 << 40
+    transport.drain()
+    assert len(transport.written) == 300_010
+    client.send(encode_text(b"y" * 500_000))
+    application.outbox.flush()
+    assert [transport.is_aborted for _, transport in clients] == [False, True, False], "what was taken does not count"
+
+
+def test_pipelined_requests_are_answered_in_turns(application: Application) -> None:
+    client = Client(application, cast(Any, application), application.outbox, application.turns, Place(Places(10, 10)))
+    transport = Transport()
+    transport.client = client
+    client.connection_made(cast(Any, transport))
+    client.data_received(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 500)
+    while application.calls:
+        application.run()
+    assert transport.written.count(b"HTTP/1.1 200") == 500
+    assert transport.is_reading
