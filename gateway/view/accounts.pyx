@@ -32,6 +32,26 @@ cdef class Balance:
     """Smallest units of one asset."""
 
 
+cdef class OpenCount:
+    """How many orders an account has open in one market."""
+
+
+cdef class OnTheWay:
+    """What this gateway has sent for an account and does not know the outcome of; also where the outcome was told unknown.
+
+    `gateway/judgement/judge.pyx` counts a command in before it leaves, and `PendingCommand.end` counts it out when its event
+    came, or when the store has said that it never was added.
+
+    `commands` are all of them, `orders` those that place one, `cancels` those that cancel, `cancels_of_all` those that cancel all. `unbounded` are orders that may
+    spend all that is available. `client_keys` are the client ids of the orders. `refusals_spent` is what the account has used
+    of its budget of refusals, as of `refilled_ms`. `freed` gets the account when nothing is on its way any more; None where
+    nobody waits for that.
+    """
+
+    def __init__(self):
+        self.client_keys = set()
+
+
 cdef class Order:
     """An order as its owner sees it. `status` follows the events."""
 
@@ -97,6 +117,9 @@ cdef class Account:
         self.name = name
         self.balances = {}
         self.open = {}
+        self.open_by_client = {}
+        self.open_counts = {}
+        self.on_the_way = OnTheWay()
         self.closed = {}
         self._closed_ids = deque()
         self.found_by_client = {}
@@ -111,10 +134,24 @@ cdef class Account:
             found = self.balances[asset] = Balance()
         return <Balance>found
 
+    cpdef opened_now(self, Order order):
+        """Takes in an order that was accepted: it is open until `closed_now`."""
+        cdef object found = self.open_counts.get(order.market.number)
+        if found is None:
+            found = self.open_counts[order.market.number] = OpenCount()
+        order.open_count = <OpenCount>found
+        order.open_count.count += 1
+        self.open[order.order_id] = order
+        if order.client_key is not None:
+            self.open_by_client[order.client_key] = order
+
     cpdef closed_now(self, Order order):
         """Moves an order from open to closed and forgets the oldest closed one where there are too many."""
         cdef Order oldest
         del self.open[order.order_id]
+        order.open_count.count -= 1
+        if order.client_key is not None:
+            del self.open_by_client[order.client_key]
         self.closed[order.order_id] = order
         self._closed_ids.append(order.order_id)
         if len(self.closed) > limits.CLOSED_ORDERS_MAX:

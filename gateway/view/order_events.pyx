@@ -96,6 +96,7 @@ cdef class OrderEvents:
         cdef const Event *stop = event + header.event_count
         cdef const Event *first = event
         self.time_us = header.time_us
+        self.is_entry_full = header.event_count >= RECORD_EVENTS_BEGIN_MAX
         while event < stop:
             if event.order.command_index != first.order.command_index:
                 self._end_command(first.order.command_index, entry, answer, first, event)
@@ -175,11 +176,12 @@ cdef class OrderEvents:
         order.status = _NEW
         order.created_us = order.updated_us = account.updated_us = self.time_us
         if not _is_zero(event.client_id):
-            order._client = safe_client_id(event.client_id[:RECORD_CLIENT_ID_BYTES])
+            order.client_key = event.client_id[:RECORD_CLIENT_ID_BYTES]
+            order._client = safe_client_id(order.client_key)
             account.found_by_client[order._client] = order
         self.placed = order
         self.orders[order_id] = order
-        account.open[order_id] = order
+        account.opened_now(order)
         _hold(account, event.side, event, event.hold_change)
         if event.flags & EVENT_FLAG_MAY_REST and event.flags & EVENT_FLAG_WORKING:
             self._resting = order
