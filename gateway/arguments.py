@@ -40,6 +40,7 @@ def parse_arguments(arguments: list[str]) -> Arguments:
         ("--orders-per-day", rates.orders_per_day, "unfilled new orders of an account"),
         ("--connections-per-5-min", rates.connections_per_5_min, "new connections of an address"),
         ("--stream-messages-per-s", rates.stream_messages_per_s, "requests on one stream connection"),
+        ("--refusals-per-10-s", rates.refusals_per_10_s, "refusals of the engine that an account may cost"),
         ("--connections-max", CONNECTIONS_MAX, "open connections"),
         ("--commands-max", pipeline.commands_max, "commands without an answer"),
         ("--commands-per-session-max", pipeline.commands_per_session_max, "commands of a connection without an answer"),
@@ -62,6 +63,7 @@ def parse_arguments(arguments: list[str]) -> Arguments:
             found.orders_per_day,
             found.connections_per_5_min,
             found.stream_messages_per_s,
+            found.refusals_per_10_s,
         ),
         pipeline_limits=PipelineLimits(found.commands_max, found.commands_per_session_max, found.answer_timeout_s),
     )

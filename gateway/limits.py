@@ -59,6 +59,8 @@ class RateLimitSettings(NamedTuple):
     """New connections of an address."""
     stream_messages_per_s: int = 100
     """Requests on one stream connection; one that sends more is closed."""
+    refusals_per_10_s: int = 100
+    """Refusals of the engine that an account may cost; beyond, what the engine may refuse waits."""
 
 
 ADDRESSES_MAX = 100_000
@@ -75,8 +77,8 @@ NAME_CHARACTERS_SHOWN_MAX = 100
 
 WAITING_FOR_SECRET_MAX = 100
 """Connections that wait for the secret of one key; the request of one more is refused as overloaded."""
-WAITING_FOR_EVENTS_MAX = 1000
-"""Connections that wait until the gateway has caught up; the request of one more is judged by what is known."""
+FILL_OR_KILL_REFUSALS = 10
+"""What a fill-or-kill order that expires costs of the budget of refusals: the engine may have walked past thousands of orders."""
 REPLAYS_MAX = 1_000_000
 """Signed orders remembered against replay; when all still count, signed orders are refused as overloaded."""
 
@@ -89,6 +91,18 @@ class PipelineLimits(NamedTuple):
     commands_per_session_max: int = 8_192
     answer_timeout_s: float = 10.0
 
+
+# -- the record of what the gateway refuses itself
+
+REFUSAL_LINES_PER_MINUTE_MAX = 60
+"""Full lines of an account; further refusals are counted by reason."""
+REFUSALS_COUNTED_MAX = 10_000
+"""Accounts with full lines, and pairs of account and reason with a count, in a minute; any further ones share a count by reason."""
+REFUSAL_LINES_WAITING_MAX = 10_000
+"""Full lines that wait to be written; further refusals are counted."""
+REFUSAL_FILE_BYTES_MAX = 16 * 1024 * 1024
+REFUSALS_BYTES_MAX = 256 * 1024 * 1024
+"""All closed files of a gateway; with more, the oldest are deleted."""
 
 # -- the store
 

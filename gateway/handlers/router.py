@@ -4,20 +4,26 @@
             └▶ slow path: read ─▶ weigh ─▶ authenticate ─▶ handler ─▶ Result   ├▶ pipeline ─▶ … ─▶ Answers
                                                                   └▶ PendingCommand ─┘
 
+What the engine will refuse does not reach it: `gateway.judgement.admission` says which commands may leave, which wait, and
+which are refused here.
+
 Requests of one connection take effect in the order in which they were sent. Where one must wait (for the secret of its key,
-or for events that tell of its key), those behind it wait as well, and nothing more is read from the connection.
+for newer events, or for what its account has on its way), those behind it wait as well, and nothing more is read from the
+connection.
 
 No I/O: frames come in as bytes and go out through the caller.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from engine.reasons import Reason
 from gateway.auth.authentication import NeedsSecret
 from gateway.auth.keys import Key, UnknownKey
-from gateway.auth.sessions import Session
+from gateway.auth.sessions import Caller, Session
 from gateway.dialect.fast import SignedCommand, read_order, read_signed_order
 from gateway.dialect.rejects import Reject, Rejected
 from gateway.dialect.requests import Unreadable, read_request
@@ -29,10 +35,29 @@ from gateway.handlers.routes import ROUTES, UNKNOWN
 from gateway.handlers.state import GatewayState
 from gateway.journal.pending import PendingCommand
 from gateway.journal.pipeline import Pipeline
-from gateway.limits import WAITING_FOR_SECRET_MAX
+from gateway.judgement.admission import Admission, Wait
+from gateway.limits import WAITING_FOR_SECRET_MAX, PipelineLimits
 
 _SIGNATURE = b'"signature"'
 _ORDER_WEIGHT = ROUTES["order.place"].weight
+
+
+class EventsAwaited(Protocol):
+    """Where sessions wait until everything that is published now has been read; `gateway.journal.catch_up.CatchUp` is one."""
+
+    def wait(self, caller: Caller, resume: Callable[[bool], None]) -> None: ...
+
+    def forget(self, caller: Caller) -> None: ...
+
+
+class Held(NamedTuple):
+    """A command that waits."""
+
+    command: PendingCommand
+    message: bytes
+    """What it was read from."""
+    key: Key | None
+    """Which it was sent with. If it is revoked meanwhile, the command is refused."""
 
 
 class Router:
@@ -40,8 +65,10 @@ class Router:
 
     Args:
         fetch_secret: fetches the secret of a key and calls back with it, or with why there is none.
-        catch_up: calls back when everything that is in the store now has been read; False where too many wait already.
+        catch_up: where sessions wait for newer events.
+        note_refusal: records a command that is refused here, and why.
         wake: says that the pipeline has something to send.
+        limits: how long a command may wait.
     """
 
     def __init__(
@@ -51,8 +78,10 @@ class Router:
         pipeline: Pipeline,
         *,
         fetch_secret: Callable[[Key, Callable[[Key, bytes | None, Reject], None]], None],
-        catch_up: Callable[[Callable[[], None]], bool],
+        catch_up: EventsAwaited,
+        note_refusal: Callable[[PendingCommand, Reason], None],
         wake: Callable[[], None],
+        limits: PipelineLimits,
         routes: Mapping[str, Route] = ROUTES,
     ) -> None:
         self.state = state
@@ -60,7 +89,13 @@ class Router:
         self.pipeline = pipeline
         self._fetch_secret = fetch_secret
         self._catch_up = catch_up
+        self._note_refusal = note_refusal
         self._wake = wake
+        self._limits = limits
+        self._judge = state.view.projection.judge
+        self.admission = Admission(self._judge, state.refusal_budgets, self._resume_held)
+        self._held: dict[Caller, Held] = {}
+        """The commands that wait, by who sent them."""
         self._routes = routes
         self._http_routes: dict[str, dict[str, tuple[str, Route]]] = {}
         """Path → HTTP method → name and route."""
@@ -88,9 +123,10 @@ class Router:
         for index, message in enumerate(messages):
             command = self._read_fast(session, message)
             if command is not None:
-                self._submit(command)
-                continue
-            self._handle(session, message)
+                if self._submit(command, message):
+                    continue
+            else:
+                self._handle(session, message)
             if session.backlog is not None:
                 session.backlog += messages[index + 1 :]
                 return
@@ -109,12 +145,14 @@ class Router:
         try:
             if not has_waited:
                 self._weigh(call, route)
-            self._execute(call, route)
+            self._execute(call, route, message)
         except NeedsSecret as needs:
             self._wait_for_secret(call, route, message, needs.key)
         except UnknownKey as unknown:
-            if has_caught_up or not self._wait_for_events(session, message):
+            if has_caught_up:
                 self._refuse(call, route, unknown.reject)
+            else:
+                self._wait_for_key(session, message)
         except Rejected as rejected:
             self._refuse(call, route, rejected.reject)
 
@@ -152,7 +190,7 @@ class Router:
     def _weigh(self, call: Call, route: Route) -> None:
         self.state.rate_limits.add_weight(call.caller.usage, route.weight, self.state.now_ms)
 
-    def _execute(self, call: Call, route: Route) -> None:
+    def _execute(self, call: Call, route: Route, message: bytes = b"") -> None:
         """Raises Rejected, and NeedsSecret."""
         if route.needs is not None:
             key = route.authenticate(call.caller.key, call.request, self.state.view.keys, self.state.now_ms)
@@ -163,7 +201,7 @@ class Router:
         if isinstance(outcome, Result):
             self._succeed(call, outcome)
         else:
-            self._submit(outcome)
+            self._submit(outcome, message, call.authenticated_key)
 
     def _succeed(self, call: Call, result: Result) -> None:
         caller, request = call.caller, call.request
@@ -181,32 +219,129 @@ class Router:
 
     # -- commands
 
-    def _submit(self, command: PendingCommand) -> None:
-        """Queues a command for the journal, or answers why not."""
+    def _submit(
+        self, command: PendingCommand, message: bytes, key: Key | None = None, *, has_caught_up: bool = False
+    ) -> bool:
+        """Queues a command for the journal, or answers why not; False where its session has to wait.
+
+        Args:
+            message: what it was read from.
+            key: which it was sent with; None on the fast path.
+            has_caught_up: everything is read that was published when it came.
+        """
+        outcome: Wait | Reason | None = None
         try:
-            if command.reduces:
-                self.pipeline.add(command, self.state.now_s)
-            else:
-                self._add_order(command)
+            if not command.reduces:
+                self._check_order(command)
+            if not self._judge.let_pass(command):
+                outcome = self.admission.decide(command, has_caught_up=has_caught_up)
+            if outcome is None:
+                self._queue(command)
         except Rejected as rejected:
             self.answers.refuse(command, rejected.reject)
-        else:
+            return True
+        if outcome is None:
             self._wake()
+        elif isinstance(outcome, Reason):
+            self._note_refusal(command, outcome)
+            self.answers.reject(command, Reject(outcome))
+        else:
+            self._hold(Held(command, message, key or self._key_of(command)), outcome)
+            return False
+        return True
 
-    def _add_order(self, command: PendingCommand) -> None:
+    def _check_order(self, command: PendingCommand) -> None:
         """Judges a new order that is well formed: is there room, was it sent before, has the account sent too many."""
         state, name = self.state, command.signed_name
         if state.is_store_full:
             raise Rejected(Reason.OVERLOADED)
         if name is not None:
             state.replays.admit(name, command.timestamp_ms, command.expires_ms, state.now_ms)
+        if command.is_rated:
+            return
+        command.is_rated = True
         try:
             state.rate_limits.add_order(command.account, state.now_ms)
-            self.pipeline.add(command, state.now_s)
         except Rejected:
-            if name is not None:
-                state.replays.forget(name)
+            self._forget_name(command)
             raise
+
+    def _queue(self, command: PendingCommand) -> None:
+        try:
+            self.pipeline.add(command, self.state.now_s)
+        except Rejected:
+            command.end()
+            self._forget_name(command)
+            raise
+
+    def _forget_name(self, command: PendingCommand) -> None:
+        """A signed command does not leave now, so it may come again."""
+        if command.signed_name is not None:
+            self.state.replays.forget(command.signed_name)
+
+    def _key_of(self, command: PendingCommand) -> Key | None:
+        """The key that a command of the fast path was sent with."""
+        if isinstance(command, SignedCommand):
+            return self.state.view.keys.get(command.key_id)
+        key: Key | None = command.caller.key
+        return key
+
+    # -- commands that wait
+
+    def _hold(self, held: Held, wait: Wait) -> None:
+        """Over HTTP nothing is behind it, so only a session is held."""
+        caller: Caller = held.command.caller
+        self._forget_name(held.command)
+        if not held.command.waiting_since_s:
+            held.command.waiting_since_s = self.state.now_s
+        self._held[caller] = held
+        if isinstance(caller, Session):
+            caller.hold(held.message)
+        if wait is Wait.EVENTS:
+            self._catch_up.wait(caller, lambda has_caught_up: self._caught_up(caller, has_caught_up))
+        else:
+            self.admission.wait(held.command.account, caller)
+
+    def _caught_up(self, caller: Caller, has_caught_up: bool) -> None:
+        """Goes on with who waited for newer events, or lets it wait on while the store is away."""
+        if has_caught_up:
+            self._resume_held(caller, has_caught_up=True)
+        else:
+            self.admission.wait(self._held[caller].command.account, caller)
+
+    def _resume_held(self, caller: Caller, *, has_caught_up: bool = False, reject: Reject | None = None) -> None:
+        """Asks again for the command that waited, or refuses it, and goes on with what is behind it."""
+        command, message, key = self._held.pop(caller)
+        self.state.begin_turn()
+        if key is not None and self.state.view.keys.get(key.id) is not key:
+            reject = Reject(Reason.UNAUTHORIZED)
+        elif command.expires_ms and self.state.now_ms > command.expires_ms:
+            reject = Reject(Reason.OUTSIDE_WINDOW)
+        backlog = caller.release() if isinstance(caller, Session) else deque((message,))
+        backlog.popleft()
+        if reject is not None:
+            self.answers.refuse(command, reject)
+        else:
+            self._submit(command, message, key, has_caught_up=has_caught_up)
+        if isinstance(caller, Session):
+            self._go_on(caller, backlog)
+
+    def entries_taken(self) -> None:
+        """Events were applied: goes on with those that waited for what their account had on its way."""
+        self.admission.commands_ended()
+
+    def on_time(self) -> None:
+        """Once a second: goes on with those whose budget has come back, and refuses what has waited too long."""
+        self.state.begin_turn()
+        self.admission.commands_ended()
+        self.admission.on_time()
+        for caller, held in list(self._held.items()):
+            command = held.command
+            is_late = self.state.now_s - command.waiting_since_s >= self._limits.answer_timeout_s
+            if is_late or (command.expires_ms and self.state.now_ms > command.expires_ms):
+                self._catch_up.forget(caller)
+                self.admission.forget(held.command.account, caller)
+                self._resume_held(caller, reject=Reject(Reason.OVERLOADED))
 
     # -- requests that wait
 
@@ -228,14 +363,16 @@ class Router:
         for session in waiting:
             self._resume(session, reject=None if secret is not None else reject)
 
-    def _wait_for_events(self, session: Session, message: bytes) -> bool:
+    def _wait_for_key(self, session: Session, message: bytes) -> None:
         """A key that is not known may be a moment old: its owner has seen it in the store before this gateway has. So its
-        request waits until the gateway has caught up; False where that cannot be waited for."""
+        request waits until the gateway has caught up; while the store is away, nobody can say."""
         session.hold(message)
-        if self._catch_up(lambda: self._resume(session, has_caught_up=True)):
-            return True
-        session.release()
-        return False
+
+        def resume(has_caught_up: bool) -> None:
+            reject = None if has_caught_up else Reject(Reason.UNAVAILABLE)
+            self._resume(session, reject=reject, has_caught_up=True)
+
+        self._catch_up.wait(session, resume)
 
     def _resume(self, session: Session, *, reject: Reject | None = None, has_caught_up: bool = False) -> None:
         """Goes on with a session that waited. With a `reject`, its first message is refused."""
@@ -249,14 +386,23 @@ class Router:
         else:
             request = read_request(message)
             self._refuse(Call(session, request, self.state), self._routes.get(request.method, UNKNOWN), reject)
+        self._go_on(session, backlog)
+
+    def _go_on(self, session: Session, backlog: Sequence[bytes]) -> None:
+        """Handles what was behind a message that waited, unless it waits again."""
         if session.backlog is not None:
             session.backlog += backlog
         else:
             self._handle_in_order(session, tuple(backlog))
 
     def session_ended(self, session: Session) -> None:
-        """The connection is gone. Commands that are on their way are executed, and the answers go nowhere."""
+        """The connection is gone. Commands that are on their way are executed, and the answers go nowhere; what waits is not
+        carried out."""
         session.is_alive = False
+        self._catch_up.forget(session)
+        held = self._held.pop(session, None)
+        if held is not None:
+            self.admission.forget(held.command.account, session)
         session.log_off()
         self.state.view.feeds.forget(session)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.auth.rate_limits import RateLimits
 from gateway.auth.replay_guard import ReplayGuard
 from gateway.clock import Clock
+from gateway.judgement.budgets import RefusalBudgets
 from gateway.venue_view import VenueView
 
 
@@ -15,6 +16,7 @@ class GatewayState:
         self.view = view
         self.rate_limits = rate_limits
         self.replays = ReplayGuard()
+        self.refusal_budgets = RefusalBudgets(rate_limits, clock)
         self.clock = clock
         self.is_store_full = False
         """Whether the store is so full that only what makes it smaller is taken."""

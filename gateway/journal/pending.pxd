@@ -28,7 +28,7 @@ cdef class PendingCommand:
     cdef bytes client_key
     cdef Order cancelled
     # The same for all: what became of it, and what that costs its account.
-    cdef readonly bint passes_full_store
+    cdef public bint passes_full_store
     cdef public bint is_rated
     cdef public bint is_told_unknown
     cdef public double waiting_since_s

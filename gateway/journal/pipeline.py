@@ -47,7 +47,7 @@ class Superseded(Exception):
 class Batch:
     """Commands that share a journal entry."""
 
-    __slots__ = ("commands", "data", "incarnation", "number", "reduces", "sent_s")
+    __slots__ = ("commands", "data", "incarnation", "is_told_unknown", "number", "reduces", "sent_s")
 
     def __init__(
         self, incarnation: int, number: int, commands: list[PendingCommand], data: bytes, reduces: bool, sent_s: float
@@ -57,8 +57,10 @@ class Batch:
         self.commands = commands
         self.data = data
         self.reduces = reduces
-        """Whether to append it as one that only reduces."""
+        """Whether to append it as one that only reduces: all of it may pass a full store."""
         self.sent_s = sent_s
+        self.is_told_unknown = False
+        """Whether its callers were told that the outcome is unknown."""
 
 
 Refused = Callable[[PendingCommand, Reject], None]
@@ -84,6 +86,7 @@ class Pipeline:
         self._number = 0
         self._confirmed_number = 0
         """The last batch of this incarnation that the store has confirmed."""
+        self._began_after: EntryId = BEGINNING
         self._last_id: EntryId = BEGINNING
         """The id of this gateway's last batch, as the store gave it."""
         self._queue: deque[PendingCommand] = deque()
@@ -98,6 +101,12 @@ class Pipeline:
     def open_commands(self) -> int:
         """Commands without an answer."""
         return self._open
+
+    @property
+    def began_after(self) -> EntryId:
+        """The last batch that an earlier process had sent under this number when this one opened: until its events are read,
+        something of every account may be on its way."""
+        return self._began_after
 
     def add(self, command: PendingCommand, now_s: float) -> None:
         """Queues a command.
@@ -129,7 +138,7 @@ class Pipeline:
         if not commands:
             return None
         self._number += 1
-        return self._send(commands, now_s, reduces=all(command.reduces for command in commands))
+        return self._send(commands, now_s, reduces=False)
 
     def _send(self, commands: list[PendingCommand], now_s: float, *, reduces: bool) -> Batch:
         batch = Batch(self.incarnation, self._number, commands, self._encode(commands), reduces, now_s)
@@ -165,16 +174,19 @@ class Pipeline:
         self._confirmed_number, self._last_id = batch.number, id
 
     def store_full(self, now_s: float) -> Batch | None:
-        """The store refused the batch for want of memory, so it was not added: new orders are refused, and the rest is to
-        be sent under the same number. A batch is written once, to one connection, and this one was answered there: no copy
-        of it can come in under that number instead."""
+        """The store refused the batch for want of memory, so it was not added. Cancels of orders that are known to be open
+        are to be sent under the same number, as a batch that only reduces; all else is refused, and these too where the
+        store's reserve is used up. A batch is written once, to one connection, and this one was answered there: no copy of it
+        can come in under that number instead."""
         batch = self._sending
         assert batch is not None
         del self._waiting[batch.incarnation, batch.number]
         self._sending = None
         reducing = []
         for command in batch.commands:
-            if command.reduces:
+            if command.is_told_unknown:
+                command.end()
+            elif command.passes_full_store and not batch.reduces:
                 reducing.append(command)
             else:
                 self._finish(command, Reject(Reason.OVERLOADED))
@@ -194,7 +206,9 @@ class Pipeline:
             Superseded: another process has sent batches under this number.
             ChainBroken: the store has lost a batch that it had confirmed.
         """
-        if self.incarnation:
+        if not self.incarnation:
+            self._began_after = opening.last_id
+        else:
             self._check_opening(opening)
             batch, self._sending = self._sending, None
             if batch is not None and not self._is_added(batch, opening):
@@ -224,10 +238,14 @@ class Pipeline:
         return opening.last_id != self._last_id
 
     def _take_back(self, batch: Batch) -> None:
-        """Puts the commands of a batch that was not added at the head of the queue. Commands whose
-        outcome was reported as unknown are no longer among them: their callers would not expect them to be executed now."""
+        """Puts the commands of a batch that was not added at the head of the queue, but for those whose outcome was reported
+        as unknown: their callers would not expect them to be executed now."""
         del self._waiting[batch.incarnation, batch.number]
-        self._queue.extendleft(reversed(batch.commands))
+        for command in reversed(batch.commands):
+            if command.is_told_unknown:
+                command.end()
+            else:
+                self._queue.appendleft(command)
 
     def is_own(self, incarnation: int) -> bool:
         """Whether this process speaks, or has spoken, under this incarnation."""
@@ -266,7 +284,12 @@ class Pipeline:
         return self._waiting.pop((header.incarnation, header.number), None)
 
     def finish(self, command: PendingCommand) -> None:
-        """The command has its answer."""
+        """The outcome of a command is known. Its caller does not wait any more."""
+        command.end()
+        if not command.is_told_unknown:
+            self._answered(command)
+
+    def _answered(self, command: PendingCommand) -> None:
         self._open -= 1
         command.caller.waiting -= 1
 
@@ -284,6 +307,13 @@ class Pipeline:
             if now_s - batch.sent_s < timeout_s:
                 break
             self._is_stalled = True
-            commands, batch.commands = batch.commands, []
-            for command in commands:
-                self._finish(command, Reject(Reason.OUTCOME_UNKNOWN))
+            self._tell_unknown(batch)
+
+    def _tell_unknown(self, batch: Batch) -> None:
+        """Answers all callers of a batch, once. Its commands stay on their way: they may still be executed."""
+        if not batch.is_told_unknown:
+            batch.is_told_unknown = True
+            for command in batch.commands:
+                command.is_told_unknown = True
+                self._answered(command)
+                self._refused(command, Reject(Reason.OUTCOME_UNKNOWN))

@@ -37,7 +37,7 @@ from engine.reference import Core
 from engine.venue_file import load_venue
 from gateway.auth.keys import Key
 from gateway.auth.rate_limits import RateLimits
-from gateway.auth.sessions import Session
+from gateway.auth.sessions import Caller, Session
 from gateway.clock import Clock
 from gateway.dialect.rejects import Reject
 from gateway.handlers.answers import Answers
@@ -48,7 +48,7 @@ from gateway.handlers.routes import ROUTES
 from gateway.handlers.state import GatewayState
 from gateway.journal.intake import Intake
 from gateway.journal.pipeline import Pipeline
-from gateway.limits import RateLimitSettings
+from gateway.limits import PipelineLimits, RateLimitSettings
 from gateway.venue_view import VenueView
 from gateway.wire.connection import HttpAnswer, HttpRequest
 from tests.worlds.accounts import Ed25519Key, HmacKey, OperatedVenue
@@ -85,7 +85,9 @@ class GatewayInProcess(OperatedVenue):
         self.has_read_all = True
         """Else a request with an unknown key waits, until `catch_up` is called."""
         self._fetching: list[tuple[Key, Callable[[Key, bytes | None, Reject], None]]] = []
-        self._catching_up: list[Callable[[], None]] = []
+        self._catching_up: dict[Caller, Callable[[bool], None]] = {}
+        self.refused_here: list[tuple[int, Reason]] = []
+        """What the gateway has refused itself: account and reason."""
         rate_limits = RateLimits(limits or RateLimitSettings())
         self.view = VenueView(rate_limits.first_fill)
         self.projection = self.view.projection
@@ -98,8 +100,10 @@ class GatewayInProcess(OperatedVenue):
             answers,
             self.pipeline,
             fetch_secret=self._fetch_secret,
-            catch_up=self._catch_up,
+            catch_up=self,
+            note_refusal=lambda command, reason: self.refused_here.append((command.account.number, reason)),
             wake=lambda: None,
+            limits=PipelineLimits(),
             routes=routes,
         )
         self.intake = Intake(self.view, self.pipeline, answers, self.state.replays)
@@ -124,17 +128,19 @@ class GatewayInProcess(OperatedVenue):
         for key, arrived in fetching:
             arrived(key, self.secrets.get(key.id), reject)
 
-    def _catch_up(self, resume: Callable[[], None]) -> bool:
-        self._catching_up.append(resume)
-        if self.has_read_all:
-            self.catch_up()
-        return True
+    # -- as the router's EventsAwaited
 
-    def catch_up(self) -> None:
-        """Goes on with what waits for newer events."""
-        waiting, self._catching_up = self._catching_up, []
-        for resume in waiting:
-            resume()
+    def wait(self, caller: Caller, resume: Callable[[bool], None]) -> None:
+        self._catching_up[caller] = resume
+
+    def forget(self, caller: Caller) -> None:
+        self._catching_up.pop(caller, None)
+
+    def catch_up(self, *, has_caught_up: bool = True) -> None:
+        """Goes on with what waits for newer events; some of it may wait again."""
+        waiting, self._catching_up = self._catching_up, {}
+        for resume in waiting.values():
+            resume(has_caught_up)
 
     # -- the engine's side
 
@@ -147,17 +153,28 @@ class GatewayInProcess(OperatedVenue):
         self.head = chain_head(self.head, id, digest, data)
         self.published.append(PublishedEntry(id, self.head, digest, data))
         self.intake.take(self.published[-1])
+        self.router.entries_taken()
         return EventEntry(data)
+
+    def next_id(self) -> EntryId:
+        """The id of the next journal entry."""
+        return EntryId(1, self.sequence)
 
     def turn(self) -> int:
         """Carries what is queued to the engine and the events back; how many batches it took."""
         count = 0
-        while (batch := self.pipeline.next_batch(self.now_ms / 1000, self.now_ms)) is not None:
+        while True:
+            self.catch_up_if_told()
+            if (batch := self.pipeline.next_batch(self.now_ms / 1000, self.now_ms)) is None:
+                return count
             data = batch.data
             self.pipeline.confirmed(EntryId(1, self.sequence))
             self.execute(data)
             count += 1
-        return count
+
+    def catch_up_if_told(self) -> None:
+        while self.has_read_all and self._catching_up:
+            self.catch_up()
 
     # -- the operator's side
 
@@ -236,9 +253,11 @@ class InProcessClient(RequestClient):
     def send(self, frame: object) -> None:
         data = frame if isinstance(frame, bytes) else json.dumps(frame).encode()
         self.rig.router.handle_messages(self.session, (data,))
+        self.rig.catch_up_if_told()
 
     def take(self) -> list[Any]:
         """What came since the last call."""
+        self.rig.catch_up_if_told()
         messages = [unframe(frame) for frame in self.frames]
         self.frames.clear()
         return messages
