@@ -83,9 +83,13 @@ class RefusalRecord:
         """Writes what is left, and closes the file in use."""
         if self._writing is not None:
             await self._writing
+        await self._write()
         self._note_counts(self._clock.now_us())
         await self._write()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._files.close)
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._files.close)
+        except OSError as error:
+            self._log.error("cannot close the record of refusals: %s", error)
         self._thread.shutdown()
 
     def _begin_minute(self, now_us: int) -> None:
@@ -96,7 +100,9 @@ class RefusalRecord:
             self._full_lines.clear()
 
     def _note_counts(self, now_us: int) -> None:
-        """Writes down what was only counted since the last time."""
+        """Writes down what was only counted since the last time; it is counted on while a slow disk lets lines wait."""
+        if len(self._lines) >= REFUSAL_LINES_WAITING_MAX:
+            return
         for (account, reason), count in self._counts.items():
             self._lines.append(
                 _line({"time_us": now_us, "account": account or None, "reason": reason.name, "count": count})
@@ -104,6 +110,8 @@ class RefusalRecord:
         self._counts.clear()
 
     async def _write(self) -> None:
+        if not self._lines:
+            return
         lines, self._lines = self._lines, []
         lost, now_us = self._lost, self._clock.now_us()
         if lost:

@@ -47,7 +47,9 @@ class RefusalFiles:
         # What a full disk took of a line must not stand in front of the next one.
         size = file.tell()
         try:
-            file.write(lines)
+            written = 0
+            while written < len(lines):
+                written += file.write(lines[written:])
         except OSError:
             os.truncate(file.fileno(), size)
             file.seek(size)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.journal import BEGINNING, Opening
 from engine.reasons import Reason
 from engine.records import Command, CommandKind, EventEntry, EventKind
 from gateway.limits import FILL_OR_KILL_REFUSALS, PipelineLimits, RateLimitSettings
@@ -271,6 +272,19 @@ def test_what_was_told_unknown_is_on_its_way_until_its_event_comes(rig: GatewayI
     assert outcomes(client) == [(2, 200)]
     assert client.session.key.account.on_the_way.commands == 0  # type: ignore[union-attr]
     assert client.session.waiting == 0
+
+
+def test_what_the_store_never_added_is_not_on_its_way_any_more(rig: GatewayInProcess) -> None:
+    client = rig.trader(KZT="500000")
+    send(client, place(1, order(client, newClientOrderId="mine")))
+    assert rig.pipeline.next_batch(rig.now_ms / 1000, rig.now_ms) is not None
+    rig.now_ms += 11_000
+    rig.pipeline.expire(rig.now_ms / 1000)
+    assert outcomes(client) == [(1, -1007)]
+    rig.pipeline.lost()
+    rig.pipeline.opened(Opening(2, 1, 0, BEGINNING))
+    send(client, cancel(client, 2, origClientOrderId="mine"))
+    assert (rig.turn(), outcomes(client)) == (0, [(2, -2011)])
 
 
 @pytest.mark.parametrize("seed", range(10))
