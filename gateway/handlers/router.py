@@ -92,8 +92,9 @@ class Router:
         self._note_refusal = note_refusal
         self._wake = wake
         self._limits = limits
-        self._judge = state.view.projection.judge
-        self.admission = Admission(self._judge, state.refusal_budgets, self._resume_held)
+        judge = state.view.projection.judge
+        self._let_pass = judge.let_pass
+        self.admission = Admission(judge, state.refusal_budgets, self._resume_held)
         self._held: dict[Caller, Held] = {}
         """The commands that wait, by who sent them."""
         self._routes = routes
@@ -229,20 +230,23 @@ class Router:
             key: which it was sent with; None on the fast path.
             has_caught_up: everything is read that was published when it came.
         """
-        outcome: Wait | Reason | None = None
         try:
             if not command.reduces:
                 self._check_order(command)
-            if not self._judge.let_pass(command):
+            if self._let_pass(command):
+                outcome = None
+            else:
                 outcome = self.admission.decide(command, has_caught_up=has_caught_up)
             if outcome is None:
-                self._queue(command)
+                self.pipeline.add(command, self.state.now_s)
+                self._wake()
+                return True
         except Rejected as rejected:
+            if command.end():
+                self._forget_name(command)
             self.answers.refuse(command, rejected.reject)
             return True
-        if outcome is None:
-            self._wake()
-        elif isinstance(outcome, Reason):
+        if isinstance(outcome, Reason):
             self._note_refusal(command, outcome)
             self.answers.reject(command, Reject(outcome))
         else:
@@ -263,14 +267,6 @@ class Router:
         try:
             state.rate_limits.add_order(command.account, state.now_ms)
         except Rejected:
-            self._forget_name(command)
-            raise
-
-    def _queue(self, command: PendingCommand) -> None:
-        try:
-            self.pipeline.add(command, self.state.now_s)
-        except Rejected:
-            command.end()
             self._forget_name(command)
             raise
 

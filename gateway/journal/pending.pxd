@@ -36,4 +36,4 @@ cdef class PendingCommand:
     cdef public int64_t refusals_due
     cdef void forget_weights(self)
     cdef int count_in(self, bint is_sure) except -1
-    cpdef end(self)
+    cpdef bint end(self) except -1

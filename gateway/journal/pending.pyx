@@ -79,11 +79,11 @@ cdef class PendingCommand:
                 way.client_keys.add(self.client_key)
         return 0
 
-    cpdef end(self):
+    cpdef bint end(self) except -1:
         """Its outcome is known, or it will never leave: takes back what `count_in` did, and settles what it has taken of its
-        account's budget of refusals with what is due. Does nothing for a command that is not counted in."""
+        account's budget of refusals with what is due. Does nothing for a command that is not counted in, and says so."""
         if not self.is_counted_in:
-            return
+            return False
         cdef Account account = <Account>self.account
         cdef OnTheWay way = account.on_the_way
         self.is_counted_in = False
@@ -105,3 +105,4 @@ cdef class PendingCommand:
             self.refusals = self.refusals_due = 0
         if way.commands == 0 and way.freed is not None:
             way.freed.append(account)
+        return True

@@ -287,11 +287,8 @@ class Pipeline:
         """The outcome of a command is known. Its caller does not wait any more."""
         command.end()
         if not command.is_told_unknown:
-            self._answered(command)
-
-    def _answered(self, command: PendingCommand) -> None:
-        self._open -= 1
-        command.caller.waiting -= 1
+            self._open -= 1
+            command.caller.waiting -= 1
 
     def _finish(self, command: PendingCommand, reject: Reject) -> None:
         self.finish(command)
@@ -315,5 +312,6 @@ class Pipeline:
             batch.is_told_unknown = True
             for command in batch.commands:
                 command.is_told_unknown = True
-                self._answered(command)
+                self._open -= 1
+                command.caller.waiting -= 1
                 self._refused(command, Reject(Reason.OUTCOME_UNKNOWN))

@@ -120,11 +120,13 @@ cdef class Judge:
 
     cdef int _judge(self, const Command *command, PendingCommand pending) except -2:
         """The verdict. With a `pending`, notes in it what the command may change."""
-        cdef object found = self._events.accounts.get(command.account)
-        cdef Account account = None if command.account == 0 else <Account>found
+        cdef Account account = None
         cdef object rules
         if pending is not None:
             pending.forget_weights()
+            account = <Account>pending.account
+        elif command.account:
+            account = <Account>self._events.accounts.get(command.account)
         if self._events.is_entry_full or command.blob_length or command.blob_offset:
             return CANNOT_SAY
         if command.kind == COMMAND_KIND_ORDER_CANCEL or command.kind == COMMAND_KIND_ORDER_CANCEL_ALL:
