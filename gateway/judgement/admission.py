@@ -1,4 +1,4 @@
-"""Whether a command may leave now: what the engine will surely execute passes, and nobody fills the journal with the rest.
+"""Whether a command may leave now: what the engine will surely execute passes, and the rest does not fill the journal.
 
     what the judge says            on its way        what happens
     the engine executes it         …cannot change it passes

@@ -1,6 +1,6 @@
 """How many refusals of the engine an account may cost in ten seconds.
 
-A refusal stands in the journal for ever, and the sender pays nothing for it. So what the engine may refuse takes a place in
+A refusal stays in the journal for ever, and its sender pays nothing for it. So what the engine may refuse takes a place in
 the budget of its account before it leaves, and gives it back when the engine has executed it. What an account has used up
 comes back evenly over ten seconds.
 """
@@ -21,7 +21,7 @@ _FOK_EXPIRED = int(Reason.FILL_OR_KILL_EXPIRED)
 
 
 class RefusalBudgets:
-    """The budgets of all accounts. What is spent stands in `Account.on_the_way`."""
+    """The budgets of all accounts. What is spent is in `Account.on_the_way`."""
 
     def __init__(self, rate_limits: RateLimits, clock: Clock) -> None:
         self._rate_limits = rate_limits

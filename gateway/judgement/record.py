@@ -1,6 +1,6 @@
 """The record of what the gateway refuses itself: outside the store, bounded, and kept apart from the logs.
 
-What the engine refuses stands in the journal. What the gateway refuses does not, though somebody may ask for it years later.
+What the engine refuses is in the journal. What the gateway refuses does not, though somebody may ask for it years later.
 So it is written to `refusals/` in the data folder, one JSON object a line; `docs/reliability.md` describes them and says how
 to keep them longer than the bound allows.
 

@@ -37,7 +37,7 @@ cdef class OpenCount:
 
 
 cdef class OnTheWay:
-    """What this gateway has sent for an account and does not know the outcome of; also where the outcome was told unknown.
+    """What this gateway has sent for an account and does not know the outcome of; also where its caller was answered that the outcome is unknown.
 
     `gateway/judgement/judge.pyx` counts a command in before it leaves, and `PendingCommand.end` counts it out when its event
     came, or when the store has said that it never was added.
@@ -45,7 +45,7 @@ cdef class OnTheWay:
     `commands` are all of them, `orders` those that place one, `cancels` those that cancel, `cancels_of_all` those that cancel all. `unbounded` are orders that may
     spend all that is available. `client_keys` are the client ids of the orders. `refusals_spent` is what the account has used
     of its budget of refusals, as of `refilled_ms`. `freed` gets the account when nothing is on its way any more; None where
-    nobody waits for that.
+    no session waits for that.
     """
 
     def __init__(self):

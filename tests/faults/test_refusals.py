@@ -1,4 +1,4 @@
-"""Nobody fills the store with refusals, and a full store can be worked with and started again: with real processes."""
+"""Refusals do not fill the store, and a full store can be worked with and started again: with real processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record of what the gateway refuses: bounded, private, whole lines, and never in the way of an order."""
+"""The record of what the gateway refuses: bounded, private, whole lines, and never before an order."""
 
 from __future__ import annotations
 
