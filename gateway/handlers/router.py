@@ -361,7 +361,7 @@ class Router:
 
     def _wait_for_key(self, session: Session, message: bytes) -> None:
         """A key that is not known may be a moment old: its owner has seen it in the store before this gateway has. So its
-        request waits until the gateway has caught up; while the store is away, nobody can say."""
+        request waits until the gateway has caught up; while the store is away, that cannot be known."""
         session.hold(message)
 
         def resume(has_caught_up: bool) -> None:

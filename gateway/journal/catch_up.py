@@ -21,7 +21,7 @@ class CatchUp:
     """Whose request depends on newer events waits here. One question to the store serves all who ask in a turn of the loop.
 
     Who asks while a question is on its way waits for the next one: the answer to the first may be older than the request.
-    Nobody is told that the gateway has caught up before it has also read what an earlier process under its number has sent.
+    The gateway has not caught up before it has also read what an earlier process under its number has sent.
 
     Each caller waits once at most, so the number of connections is the bound.
     """

@@ -73,7 +73,7 @@ class Intake:
             if command.refusals or events.first_kind == _REJECTED:
                 self._answers.charge(command, events)
             self._pipeline.finish(command)
-            # Who was told that the outcome is unknown does not expect an answer any more.
+            # Who has the answer that the outcome is unknown does not expect another one.
             if not command.is_told_unknown:
                 self._answers.answer(command, events, entry)
 

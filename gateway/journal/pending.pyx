@@ -13,7 +13,8 @@ cdef class PendingCommand:
     """A command and who waits for its answer.
 
     `passes_full_store` is set by the judge: it is the cancel of orders that are known to be open, so a full store takes it.
-    `is_rated` says that it is counted as a new order, `is_told_unknown` that its caller was told that the outcome is unknown.
+    `is_rated` says that it is counted as a new order, `is_told_unknown` that its caller
+    was answered that the outcome is unknown.
     `refusals` is what it has taken of its account's budget, `refusals_due` what its outcome costs.
 
     Args:

@@ -60,7 +60,7 @@ class Batch:
         """Whether to append it as one that only reduces: all of it may pass a full store."""
         self.sent_s = sent_s
         self.is_told_unknown = False
-        """Whether its callers were told that the outcome is unknown."""
+        """Whether its callers were answered that the outcome is unknown."""
 
 
 Refused = Callable[[PendingCommand, Reject], None]

@@ -37,7 +37,7 @@ cdef class OpenCount:
 
 
 cdef class OnTheWay:
-    """What this gateway has sent for an account and does not know the outcome of; also where its caller was answered that the outcome is unknown.
+    """What this gateway has sent for an account and does not know the outcome of, even where its caller was answered so.
 
     `gateway/judgement/judge.pyx` counts a command in before it leaves, and `PendingCommand.end` counts it out when its event
     came, or when the store has said that it never was added.
