@@ -45,7 +45,8 @@ def parse_arguments(arguments: list[str]) -> Arguments:
         ("--commands-max", pipeline.commands_max, "commands without an answer"),
         ("--commands-per-session-max", pipeline.commands_per_session_max, "commands of a connection without an answer"),
         ("--answer-timeout-s", pipeline.answer_timeout_s, "after this a command is answered as unknown"),
-        ("--output-bytes-max", connection.output_bytes_max, "what may wait for a slow reader"),
+        ("--output-bytes-max", connection.output_bytes_max, "what may wait for a slow reader that has shown a key"),
+        ("--stranger-output-bytes-max", connection.stranger_output_bytes_max, "what may wait for one that has not"),
     ):
         parser.add_argument(option, default=default, type=type(default), help=f"{help_text} (default: %(default)s)")
     found = parser.parse_args(arguments)
@@ -56,7 +57,9 @@ def parse_arguments(arguments: list[str]) -> Arguments:
         port=found.port,
         producer=found.gateway,
         connections_max=found.connections_max,
-        connection_limits=ConnectionLimits(output_bytes_max=found.output_bytes_max),
+        connection_limits=ConnectionLimits(
+            output_bytes_max=found.output_bytes_max, stranger_output_bytes_max=found.stranger_output_bytes_max
+        ),
         rate_limits=RateLimitSettings(
             found.weight_per_minute,
             found.orders_per_10_s,
@@ -65,5 +68,9 @@ def parse_arguments(arguments: list[str]) -> Arguments:
             found.stream_messages_per_s,
             found.refusals_per_10_s,
         ),
-        pipeline_limits=PipelineLimits(found.commands_max, found.commands_per_session_max, found.answer_timeout_s),
+        pipeline_limits=PipelineLimits(
+            commands_max=found.commands_max,
+            commands_per_session_max=found.commands_per_session_max,
+            answer_timeout_s=found.answer_timeout_s,
+        ),
     )

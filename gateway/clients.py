@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable
 
 from engine.reasons import Reason
 from gateway.auth.sessions import Session
@@ -18,6 +19,7 @@ from gateway.limits import SHUTDOWN_GRACE_S, ConnectionLimits
 from gateway.wire.asyncio_client import Client, Outbox
 from gateway.wire.connection import HttpAnswer, HttpRequest, UpgradeRequest
 from gateway.wire.frames import encode_text
+from gateway.wire.turns import Turns
 
 _NOTHING_THERE = HttpAnswer(404, replies.NOT_FOUND)
 
@@ -36,10 +38,11 @@ class Clients:
         self._state = router.state
         self._connections_max = connections_max
         self._clients: dict[Client, None] = {}
+        self._turns = Turns(time.perf_counter, asyncio.get_running_loop().call_soon)
 
     def make(self) -> Client:
         """A client for a connection that came."""
-        return Client(self, asyncio.get_running_loop(), self.outbox)
+        return Client(self, asyncio.get_running_loop(), self.outbox, self._turns)
 
     # -- as the wire's Application
 
@@ -78,9 +81,9 @@ class Clients:
         stream_requests.follow_url(self._state.view.feeds, session, streams)
         return session
 
-    def handle_messages(self, session: Session, messages: Sequence[bytes]) -> None:
-        """Takes the text messages that one read of the socket brought, in their order."""
-        self._router.handle_messages(session, messages)
+    def handle_messages(self, session: Session, messages: Iterable[bytes]) -> int:
+        """Handles text messages in their order, as far as the client's slice goes; how many it took."""
+        return self._router.handle_messages(session, messages)
 
     def _now_ms(self) -> int:
         return self._state.clock.now_us() // 1000

@@ -20,6 +20,16 @@ FRAGMENTS_MAX = 1024
 """Fragments of one message."""
 WRITE_BUFFER_BYTES = 256 * 1024
 """What the loop may hold for a socket beyond the kernel's buffer; the rest waits in the Connection and is bounded there."""
+SEND_BUFFER_BYTES = 256 * 1024
+"""What the kernel is asked to hold for a connection that does not read; Linux takes it twice. By itself it would take 4 MB."""
+FRAGMENT_BYTES = 32 * 1024
+"""A long answer leaves in fragments of about this size, and each is made when the client has taken those before."""
+LONG_LIST_ENTRIES = 500
+"""A list with more entries is a long answer."""
+OUTPUT_BURST_FACTOR = 4
+"""So many times its bound may wait for a reader that had no time yet to take it; with more, the connection ends at once."""
+OUTPUT_BYTES_TOTAL_MAX = 512 * 1024 * 1024
+"""What waits for all readers together; beyond it the one for which most waits is closed."""
 SHUTDOWN_GRACE_S = 0.2
 """How long the last frames of an orderly end may take to leave."""
 
@@ -31,8 +41,11 @@ class ConnectionLimits(NamedTuple):
     head_bytes_max: int = 16 * 1024
     body_bytes_max: int = 64 * 1024
     output_bytes_max: int = 8 * 1024 * 1024
-    """What may wait for a slow reader. A slower one loses all that waits; it still gets the close frame with code 1008, if
-    it takes that within `close_timeout_s`."""
+    """What may wait for `slow_reader_s`, for a client that has shown a key. A slower one loses all that waits; it still gets
+    the close frame with code 1008, if it takes that within `close_timeout_s`."""
+    stranger_output_bytes_max: int = 1024 * 1024
+    """The same for a client that has not."""
+    slow_reader_s: float = 5.0
     open_timeout_s: float = 10.0
     """From connecting to a complete first request."""
     idle_timeout_s: float = 60.0
@@ -43,6 +56,21 @@ class ConnectionLimits(NamedTuple):
     life_s: float = 24 * 3600.0
     """A WebSocket is closed when it has been open for that long."""
 
+
+# -- turns: how much of the loop one client gets while others wait
+
+SLICE_S = 0.0005
+"""After so long, the next client is served. What is being done is finished first."""
+TURN_S = 0.004
+"""After so long, the loop looks at its sockets again."""
+NEWCOMERS_IN_A_ROW = 8
+"""So many clients that were quiet are served before one that has used up a slice."""
+INTAKE_S = 0.004
+"""For so long events are taken in before the loop looks at its sockets again; at least one entry."""
+FRAMES_AT_ONCE_MAX = 64
+"""WebSocket frames that are read from what came before the time is looked at."""
+HTTP_BYTES_AT_ONCE_MAX = 16 * 1024
+"""What the reader of HTTP is given at a time; it copies with each request what it was given too early."""
 
 # -- what a client may ask
 
@@ -89,8 +117,13 @@ class PipelineLimits(NamedTuple):
     commands_max: int = 65_536
     """Commands without an answer in the whole gateway; one more is refused as overloaded."""
     commands_per_session_max: int = 8_192
+    commands_in_journal_max: int = 1_024
+    """Commands that left and have no answer; while there are more, none leaves. So a new one waits behind few."""
     answer_timeout_s: float = 10.0
 
+
+COMMANDS_IN_A_ROW = 16
+"""So many commands of a caller leave before one of another caller that waits."""
 
 # -- the record of what the gateway refuses itself
 

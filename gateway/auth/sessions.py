@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from engine.reasons import Reason
@@ -15,6 +15,7 @@ from gateway.dialect.rejects import Reject
 from gateway.dialect.requests import flag_of
 from gateway.view.streams.user_data import Subscription
 from gateway.wire.frames import encode_text
+from gateway.wire.output import LongMessage
 
 
 class Connection(Protocol):
@@ -29,10 +30,19 @@ class Connection(Protocol):
     def is_behind(self) -> bool:
         """Whether something waits for the client because it does not read fast enough."""
 
-    def pause_reading(self) -> None:
-        """Takes nothing more from the client until `resume_reading`."""
+    def is_slice_over(self) -> bool:
+        """Whether what the client has sent besides has to wait for its next turn."""
 
-    def resume_reading(self) -> None: ...
+    def hold(self) -> None:
+        """Takes nothing more from the client until `go_on`: one of its requests waits. May be called again before that."""
+
+    def go_on(self) -> None: ...
+
+    def send_long(self, message: LongMessage) -> None:
+        """Queues a message that is made as the client takes it."""
+
+    def trust(self) -> None:
+        """The client has shown a key: more may wait for it."""
 
 
 class Caller(Protocol):
@@ -45,13 +55,24 @@ class Caller(Protocol):
     """The request weight of the address."""
     waiting: int
     """Commands that have no answer yet."""
+    queue: deque[Any]
+    """Commands that have not left yet."""
     key: Key | None
+    is_trusted: bool
+    """Whether the connection has shown a key."""
+
+    def trust(self) -> None:
+        """A request of the connection has shown a key."""
 
     def wants_rate_limits(self, params: Mapping[str, Any]) -> bool:
         """Whether the reply to a request with these parameters shows the rate limits."""
 
     def succeed(self, id_text: str, result: str, rate_limits: str) -> None:
         """Answers a request with its result, which is JSON text."""
+
+    def succeed_long(self, id_text: str, pieces: Iterable[str], size_bytes: int, rate_limits: str) -> None:
+        """Answers a request with a long result, which is made as the client takes it. The pieces are JSON text, and hold so
+        many bytes until then."""
 
     def fail(
         self, id_text: str, reject: Reject, rate_limits: str, *, cancelling: bool, data: dict[str, int] | None = None
@@ -71,16 +92,18 @@ class Session:
 
     __slots__ = (
         "authorized_ms",
-        "backlog",
         "combined",
         "connected_ms",
         "connection",
         "control",
+        "held",
         "is_alive",
         "is_api",
         "is_behind",
+        "is_trusted",
         "key",
         "next_subscription_id",
+        "queue",
         "send",
         "shows_rate_limits",
         "streams",
@@ -119,8 +142,12 @@ class Session:
         self.next_subscription_id = 0
         self.waiting = 0
         """Commands of this session that have no answer yet."""
-        self.backlog: deque[bytes] | None = None
-        """While the first of these messages waits for a secret or for newer events, it and those behind it; else None."""
+        self.queue: deque[Any] = deque()
+        """Those of them that have not left yet."""
+        self.held: bytes | None = None
+        """The message that waits, for a secret or for newer events; those behind it wait in the connection."""
+        self.is_trusted = False
+        """Whether a request of this connection has shown a key."""
         self.is_alive = True
 
     def close(self, code: int, reason: str) -> None:
@@ -130,20 +157,28 @@ class Session:
     # -- a request that waits
 
     def hold(self, message: bytes) -> None:
-        """Keeps a message that must wait. Nothing more is read from the client, so what can pile up behind it is what
-        came with it in one read."""
-        assert self.backlog is None
-        self.backlog = deque((message,))
-        self.connection.pause_reading()
+        """Keeps a message that must wait. Nothing behind it is handled until `go_on`."""
+        assert self.held is None, "one message waits at a time"
+        self.held = message
+        self.connection.hold()
 
-    def release(self) -> deque[bytes]:
-        """Ends the wait; the messages to go on with, in order."""
-        backlog, self.backlog = self.backlog, None
-        assert backlog is not None
-        self.connection.resume_reading()
-        return backlog
+    def release(self) -> bytes:
+        """The message that has waited. Handle it, and then call `go_on`."""
+        message, self.held = self.held, None
+        assert message is not None
+        return message
+
+    def go_on(self) -> None:
+        """Goes on with what follows the message that has waited, unless that waits again."""
+        if self.held is None:
+            self.connection.go_on()
 
     # -- its key
+
+    def trust(self) -> None:
+        """A request of this connection has shown a key, by its signature or by the session's logon."""
+        self.is_trusted = True
+        self.connection.trust()
 
     def log_on(self, key: Key, now_ms: int) -> None:
         """Logs the session on with a key. The key it had before is logged off."""
@@ -176,6 +211,11 @@ class Session:
         """Answers a request with its result, which is JSON text."""
         if self.is_alive:
             self.send(encode_text(replies.success(id_text, result, rate_limits)))
+
+    def succeed_long(self, id_text: str, pieces: Iterable[str], size_bytes: int, rate_limits: str) -> None:
+        """Answers a request with a long result, which is made as the client takes it."""
+        if self.is_alive:
+            self.connection.send_long(LongMessage(replies.success_pieces(id_text, pieces, rate_limits), size_bytes))
 
     def fail(
         self, id_text: str, reject: Reject, rate_limits: str, *, cancelling: bool, data: dict[str, int] | None = None

@@ -12,7 +12,7 @@ Clients of the dialect expect fields of features that this venue does not have. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -30,6 +30,14 @@ from gateway.view.accounts import Account, Order, OwnTrade
 def success(id_text: str, result: str, rate_limits: str) -> bytes:
     """The reply to a request that was carried out. `rate_limits` is empty where they are not wanted."""
     return f'{{"id":{id_text},"status":200,"result":{result}{rate_limits}}}'.encode()
+
+
+def success_pieces(id_text: str, pieces: Iterable[str], rate_limits: str) -> Iterator[bytes]:
+    """`success` for a long result, piece by piece."""
+    yield f'{{"id":{id_text},"status":200,"result":'.encode()
+    for piece in pieces:
+        yield piece.encode()
+    yield f"{rate_limits}}}".encode()
 
 
 def failure(
@@ -179,6 +187,15 @@ def order_status(order: Order, unit: int) -> str:
 def json_list(texts: Iterable[str]) -> str:
     """A JSON list of values that are JSON text already."""
     return f"[{','.join(texts)}]"
+
+
+def json_list_pieces(texts: Iterable[str]) -> Iterator[str]:
+    """`json_list` piece by piece; each text is made when it is its turn."""
+    separator = "["
+    for text in texts:
+        yield separator + text
+        separator = ","
+    yield "[]" if separator == "[" else "]"
 
 
 # -- accounts

@@ -7,10 +7,12 @@ from engine.records import Permission
 from gateway.dialect import orders, replies
 from gateway.dialect.rejects import Rejected
 from gateway.dialect.requests import flag_of, integer_of
-from gateway.handlers.call import Call, Result
+from gateway.handlers.call import Call, LongResult, Result
 from gateway.handlers.orders import check_names_agree
-from gateway.limits import LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX
+from gateway.limits import LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX, LONG_LIST_ENTRIES
 
+REFERENCE_BYTES = 8
+"""What a list holds for each of its entries."""
 PERMISSION_NAMES = ((Permission.READ, "USER_DATA"), (Permission.TRADE, "SPOT"))
 
 
@@ -29,11 +31,19 @@ def order_status(call: Call) -> Result:
     return Result(replies.order_status(order, call.caller.unit))
 
 
-def open_orders(call: Call) -> Result:
-    """All open orders, or those of one market."""
+def open_orders(call: Call) -> Result | LongResult:
+    """All open orders, or those of one market.
+
+    A long list shows each order as it is when its part of the answer is made, and leaves out those that are closed by then;
+    what happens to an order after that is reported behind the answer.
+    """
     market = call.market() if call.params.get("symbol") is not None else None
-    unit = call.caller.unit
-    return Result(replies.json_list(replies.order_status(order, unit) for order in call.account.open_orders(market)))
+    account, unit = call.account, call.caller.unit
+    orders = account.open_orders(market)
+    if len(orders) <= LONG_LIST_ENTRIES:
+        return Result(replies.json_list(replies.order_status(order, unit) for order in orders))
+    open_still = (replies.order_status(order, unit) for order in orders if order.order_id in account.open)
+    return LongResult(replies.json_list_pieces(open_still), len(orders) * REFERENCE_BYTES)
 
 
 def account_status(call: Call) -> Result:

@@ -13,6 +13,7 @@ from gateway.dialect.fast import ack_frame
 from gateway.dialect.rejects import Reject
 from gateway.handlers.state import GatewayState
 from gateway.journal.pending import PendingCommand
+from gateway.limits import LONG_LIST_ENTRIES
 from gateway.view.accounts import Account
 from gateway.view.order_events import CommandEvents
 from gateway.view.projection import cancel_client_id
@@ -91,17 +92,25 @@ class Answers:
                     return
             text = replies.order_ack(applied.placed, applied.time_us, caller.unit)
         elif command.reduces:
-            text = self._cancelled(command, events, entry)
+            self._answer_cancel(command, events, entry, limits)
+            return
         else:
             fills = applied.fills if command.response == "FULL" else None
             text = replies.order_result(applied.placed, applied.time_us, caller.unit, fills)
         caller.succeed(command.id_text, text, limits)
 
-    def _cancelled(self, command: PendingCommand, events: CommandEvents, entry: EventEntry) -> str:
-        applied, unit = self._state.view.projection.events, command.caller.unit
-        closings = [event for event in events if event.kind == _ORDER_CLOSED]
-        texts = [
-            replies.cancel_result(order, cancel_client_id(event, entry, order), applied.time_us, unit)
-            for event, order in zip(closings, applied.closed, strict=True)
-        ]
-        return replies.json_list(texts) if command.response == CANCEL_ALL else texts[0]
+    def _answer_cancel(self, command: PendingCommand, events: CommandEvents, entry: EventEntry, limits: str) -> None:
+        caller, applied = command.caller, self._state.view.projection.events
+        time_us, closed = applied.time_us, applied.closed
+        closings = (event for event in events if event.kind == _ORDER_CLOSED)
+        texts = (
+            replies.cancel_result(order, cancel_client_id(event, entry, order), time_us, caller.unit)
+            for event, order in zip(closings, closed, strict=True)
+        )
+        if command.response != CANCEL_ALL:
+            caller.succeed(command.id_text, next(texts), limits)
+        elif len(closed) <= LONG_LIST_ENTRIES:
+            caller.succeed(command.id_text, replies.json_list(texts), limits)
+        else:
+            # The orders are closed, so a later moment shows them as they are now.
+            caller.succeed_long(command.id_text, replies.json_list_pieces(texts), len(entry.data), limits)

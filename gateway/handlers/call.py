@@ -1,11 +1,11 @@
-"""The contract between the router and the handlers: a Call goes in, a Result or a PendingCommand comes out.
+"""The contract between the router and the handlers: a Call goes in, a result or a PendingCommand comes out.
 
 A handler raises `Rejected` to refuse. It never sends anything: the router alone writes replies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from engine.records import Permission
@@ -79,7 +79,16 @@ class Result(NamedTuple):
     """What happens once the reply is written."""
 
 
-Outcome = Result | PendingCommand
+class LongResult(NamedTuple):
+    """A result that may be long: it is made as the client takes it, and shows what is so at that moment."""
+
+    pieces: Iterable[str]
+    """JSON text, cut anywhere."""
+    size_bytes: int
+    """What the pieces hold in memory until they are made."""
+
+
+Outcome = Result | LongResult | PendingCommand
 Handler = Callable[[Call], Outcome]
 Authenticate = Callable[[Key | None, Request, Keys, int], Key]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -32,6 +33,8 @@ class HttpExchange:
         self.is_alive = True
         self.unit = MILLISECONDS
         self.waiting = 0
+        self.queue: deque[Any] = deque()
+        self.is_trusted = False
         self.key: Key | None = None
         self._respond = respond
 
@@ -51,6 +54,10 @@ class HttpExchange:
 
     # -- as a Caller
 
+    def trust(self) -> None:
+        """One request has one answer, so nothing changes in what may wait."""
+        self.is_trusted = True
+
     def wants_rate_limits(self, params: Mapping[str, Any]) -> bool:
         """Over HTTP a header of each answer has the limits."""
         return False
@@ -58,6 +65,10 @@ class HttpExchange:
     def succeed(self, id_text: str, result: str, rate_limits: str) -> None:
         """Answers 200. HTTP has no request ids, so `id_text` is not used."""
         self._answer(HTTPStatus.OK, result.encode())
+
+    def succeed_long(self, id_text: str, pieces: Iterable[str], size_bytes: int, rate_limits: str) -> None:
+        """Answers 200 with the whole result: no route that is offered over HTTP has a long one."""
+        self.succeed(id_text, "".join(pieces), rate_limits)
 
     def fail(
         self, id_text: str, reject: Reject, rate_limits: str, *, cancelling: bool, data: dict[str, int] | None = None

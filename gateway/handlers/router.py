@@ -9,15 +9,14 @@ which are refused here.
 
 Requests of one connection take effect in the order in which they were sent. Where one must wait (for the secret of its key,
 for newer events, or for what its account has on its way), those behind it wait as well, and nothing more is read from the
-connection.
+connection. A connection has its requests handled in slices of time (`gateway.wire.turns`).
 
 No I/O: frames come in as bytes and go out through the caller.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from engine.reasons import Reason
@@ -29,7 +28,7 @@ from gateway.dialect.rejects import Reject, Rejected
 from gateway.dialect.requests import Unreadable, read_request
 from gateway.handlers import stream_requests
 from gateway.handlers.answers import Answers
-from gateway.handlers.call import Call, Result, Route
+from gateway.handlers.call import Call, LongResult, Result, Route
 from gateway.handlers.http import HttpExchange
 from gateway.handlers.routes import ROUTES, UNKNOWN
 from gateway.handlers.state import GatewayState
@@ -108,34 +107,34 @@ class Router:
 
     # -- WebSocket messages
 
-    def handle_messages(self, session: Session, messages: Sequence[bytes]) -> None:
-        """The text messages that one read of a connection brought."""
-        state = self.state
-        state.begin_turn()
-        if not session.is_api:
-            for message in messages:
-                stream_requests.handle(state, session, message)
-        elif session.backlog is not None:
-            session.backlog += messages
-        else:
-            self._handle_in_order(session, messages)
+    def handle_messages(self, session: Session, messages: Iterable[bytes]) -> int:
+        """Handles text messages of a connection in their order, until its slice is over or one of them has to wait.
 
-    def _handle_in_order(self, session: Session, messages: Sequence[bytes]) -> None:
-        for index, message in enumerate(messages):
-            command = self._read_fast(session, message)
-            if command is not None:
-                if self._submit(command, message):
-                    continue
-            else:
+        Returns:
+            how many it took, the one that waits among them.
+        """
+        assert session.held is None, "what follows a message that waits is kept by the connection"
+        self.state.begin_turn()
+        taken = 0
+        for message in messages:
+            taken += 1
+            if session.is_api:
+                command = self._read_fast(session, message)
+                if command is not None:
+                    if self._submit(command, message):
+                        continue
+                    break
                 self._handle(session, message)
-            if session.backlog is not None:
-                session.backlog += messages[index + 1 :]
-                return
+            else:
+                stream_requests.handle(self.state, session, message)
+            if session.held is not None or session.connection.is_slice_over():
+                break
+        return taken
 
     def _handle(
         self, session: Session, message: bytes, *, has_waited: bool = False, has_caught_up: bool = False
     ) -> None:
-        """Answers a message by the slow path, or puts it into the session's backlog where it must wait."""
+        """Answers a message by the slow path, or lets the session hold it where it must wait."""
         try:
             request = read_request(message)
         except Unreadable as unreadable:
@@ -184,6 +183,8 @@ class Router:
         if not key.verifies(command.payload, command.signature):
             return False
         command.give_account(key.account)
+        if not command.caller.is_trusted:
+            command.caller.trust()
         return True
 
     # -- one request: weigh, authenticate, call the handler, answer
@@ -198,18 +199,26 @@ class Router:
             if not key.may(route.needs):
                 raise Rejected(Reason.UNAUTHORIZED)
             call.authenticated(key)
+            if not call.caller.is_trusted:
+                call.caller.trust()
         outcome = route.handler(call)
         if isinstance(outcome, Result):
             self._succeed(call, outcome)
+        elif isinstance(outcome, LongResult):
+            limits = self._limits_shown(call)
+            call.caller.succeed_long(call.request.id_text, outcome.pieces, outcome.size_bytes, limits)
         else:
             self._submit(outcome, message, call.authenticated_key)
 
     def _succeed(self, call: Call, result: Result) -> None:
-        caller, request = call.caller, call.request
-        limits = self.answers.rate_limits(caller, None) if caller.wants_rate_limits(request.params) else ""
-        caller.succeed(request.id_text, result.text, limits)
+        call.caller.succeed(call.request.id_text, result.text, self._limits_shown(call))
         if result.then is not None:
             result.then()
+
+    def _limits_shown(self, call: Call) -> str:
+        """The `rateLimits` field of a reply with a result; empty where it is not wanted."""
+        wants = call.caller.wants_rate_limits(call.request.params)
+        return self.answers.rate_limits(call.caller, None) if wants else ""
 
     def _refuse(self, call: Call, route: Route, reject: Reject) -> None:
         caller, request = call.caller, call.request
@@ -313,14 +322,14 @@ class Router:
             reject = Reject(Reason.UNAUTHORIZED)
         elif command.expires_ms and self.state.now_ms > command.expires_ms:
             reject = Reject(Reason.OUTSIDE_WINDOW)
-        backlog = caller.release() if isinstance(caller, Session) else deque((message,))
-        backlog.popleft()
+        if isinstance(caller, Session):
+            caller.release()
         if reject is not None:
             self.answers.refuse(command, reject)
         else:
             self._submit(command, message, key, has_caught_up=has_caught_up)
         if isinstance(caller, Session):
-            self._go_on(caller, backlog)
+            caller.go_on()
 
     def entries_taken(self) -> None:
         """Events were applied: goes on with those that waited for what their account had on its way."""
@@ -372,24 +381,16 @@ class Router:
 
     def _resume(self, session: Session, *, reject: Reject | None = None, has_caught_up: bool = False) -> None:
         """Goes on with a session that waited. With a `reject`, its first message is refused."""
-        backlog = session.release()
+        message = session.release()
         if not session.is_alive:
             return
         self.state.begin_turn()
-        message = backlog.popleft()
         if reject is None:
             self._handle(session, message, has_waited=True, has_caught_up=has_caught_up)
         else:
             request = read_request(message)
             self._refuse(Call(session, request, self.state), self._routes.get(request.method, UNKNOWN), reject)
-        self._go_on(session, backlog)
-
-    def _go_on(self, session: Session, backlog: Sequence[bytes]) -> None:
-        """Handles what was behind a message that waited, unless it waits again."""
-        if session.backlog is not None:
-            session.backlog += backlog
-        else:
-            self._handle_in_order(session, tuple(backlog))
+        session.go_on()
 
     def session_ended(self, session: Session) -> None:
         """The connection is gone. Commands that are on their way are executed, and the answers go nowhere; what waits is not

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import hiredis
 
-from engine.journal import EventReader, StoreRefused, check_reaches, published_call, published_id
+from engine.journal import EventReader, PublishedEntry, StoreRefused, check_reaches, published_call, published_id
 from engine.process.follower import is_not_ready
 from gateway.journal.intake import Intake
 from gateway.journal.kept_link import KeptLink
 from gateway.journal.link import StoreLink
-from gateway.limits import BLOCK_MS, ENTRIES_PER_READ
+from gateway.limits import BLOCK_MS, ENTRIES_PER_READ, INTAKE_S
 
 
 class EventsLink:
@@ -40,9 +43,11 @@ class EventsLink:
         self._taken = taken
         self._broken = broken
         self._has_ended = False
-        self.link = KeptLink(
-            url, log, opened=self._check_reaches, ready=self._read_on, lost=lambda: None, broken=broken
-        )
+        self._entries: deque[PublishedEntry] = deque()
+        """Entries that were read and are yet to be taken in; at most two reads of them."""
+        self._loop = asyncio.get_running_loop()
+        self._is_reading = False
+        self.link = KeptLink(url, log, opened=self._check_reaches, ready=self._opened, lost=lambda: None, broken=broken)
 
     async def _check_reaches(self, link: StoreLink) -> None:
         """The store must still have what was read from it.
@@ -52,33 +57,59 @@ class EventsLink:
         """
         check_reaches(published_id(await link.ask(*published_call())), self._reader.cursor)
 
+    def _opened(self) -> None:
+        self._is_reading = False
+        self._read_on()
+
     def _read_on(self) -> None:
-        self.link.send(self._reader.call(count=ENTRIES_PER_READ, block_ms=BLOCK_MS), self._arrived)
+        """Asks for the next entries, unless that is under way, or many are yet to be taken in."""
+        if self.link.is_open and not self._is_reading and len(self._entries) <= ENTRIES_PER_READ:
+            self._is_reading = True
+            self.link.send(self._reader.call(count=ENTRIES_PER_READ, block_ms=BLOCK_MS), self._arrived)
 
     def _arrived(self, reply: Any) -> None:
+        self._is_reading = False
         if self._has_ended:
             return
         if isinstance(reply, hiredis.ReplyError):
             self._refused(str(reply))
             return
+        is_taking = bool(self._entries)
         try:
-            entries = self._reader.take(reply)
-            # The next read is under way while these entries are applied.
-            if self.link.is_open:
-                self._read_on()
-            for published in entries:
-                self._intake.take(published)
+            self._entries += self._reader.take(reply)
         except Exception as failure:
-            self._has_ended = True
-            self._broken(failure)
-        else:
-            if entries:
-                self._taken()
+            self._end(failure)
+            return
+        # The next read is under way while these entries are taken in.
+        self._read_on()
+        if self._entries and not is_taking:
+            self._take_some()
+
+    def _take_some(self) -> None:
+        """Takes in entries for a while; then clients have their turn."""
+        if self._has_ended:
+            return
+        ends_s = time.perf_counter() + INTAKE_S
+        try:
+            while self._entries:
+                self._intake.take(self._entries.popleft())
+                if time.perf_counter() >= ends_s:
+                    break
+        except Exception as failure:
+            self._end(failure)
+            return
+        self._taken()
+        if self._entries:
+            self._loop.call_soon(self._take_some)
+        self._read_on()
 
     def _refused(self, text: str) -> None:
         """Reads on over another link if the refusal passes; if it does not, this process will never see another entry."""
         if is_not_ready(text):
             self.link.drop(text)
         else:
-            self._has_ended = True
-            self._broken(StoreRefused(f"read: {text}"))
+            self._end(StoreRefused(f"read: {text}"))
+
+    def _end(self, failure: Exception) -> None:
+        self._has_ended = True
+        self._broken(failure)

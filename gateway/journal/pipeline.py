@@ -3,7 +3,7 @@
     queue ──▶ sending (at most one batch, not yet confirmed by the store) ──▶ waiting for events ──▶ answered
 
 All commands of one turn of the event loop go into one batch; while a batch is not confirmed, those that come gather for
-the next. Nothing here does I/O: the service sends what `next_batch` gives and reports what became of it.
+the next. Callers take turns in it (`gateway.journal.command_queue`), and only so many commands wait for their events. Nothing here does I/O: the service sends what `next_batch` gives and reports what became of it.
 
 If the connection is lost, the gateway opens again before it sends anything else, and the store says how far the old
 incarnation came (`opened`). A batch up to there is in the journal, and its events are waited for. One beyond never
@@ -17,7 +17,6 @@ commands that did not leave in time are taken back and refused.
 from __future__ import annotations
 
 import struct
-from collections import deque
 from collections.abc import Callable
 
 from engine.journal import BEGINNING, ChainBroken, EntryId, Opening
@@ -32,6 +31,7 @@ from engine.records import (
     seal_batch,
 )
 from gateway.dialect.rejects import Reject, Rejected
+from gateway.journal.command_queue import CommandQueue
 from gateway.journal.pending import PendingCommand
 from gateway.limits import PipelineLimits
 
@@ -47,7 +47,7 @@ class Superseded(Exception):
 class Batch:
     """Commands that share a journal entry."""
 
-    __slots__ = ("commands", "data", "incarnation", "is_told_unknown", "number", "reduces", "sent_s")
+    __slots__ = ("commands", "data", "incarnation", "is_told_unknown", "number", "reduces", "sent_s", "size")
 
     def __init__(
         self, incarnation: int, number: int, commands: list[PendingCommand], data: bytes, reduces: bool, sent_s: float
@@ -55,6 +55,8 @@ class Batch:
         self.incarnation = incarnation
         self.number = number
         self.commands = commands
+        self.size = len(commands)
+        """Its commands, also those whose callers do not wait any more."""
         self.data = data
         self.reduces = reduces
         """Whether to append it as one that only reduces: all of it may pass a full store."""
@@ -89,10 +91,12 @@ class Pipeline:
         self._began_after: EntryId = BEGINNING
         self._last_id: EntryId = BEGINNING
         """The id of this gateway's last batch, as the store gave it."""
-        self._queue: deque[PendingCommand] = deque()
+        self._queue = CommandQueue()
         self._sending: Batch | None = None
         self._waiting: dict[tuple[int, int], Batch] = {}
         """Batches without events by incarnation and number, oldest first; the one being sent is among them."""
+        self._unanswered = 0
+        """Commands in these batches."""
         self._open = 0
         self._is_stalled = False
         """Whether the engine has been silent for so long that new orders would only pile up in the journal."""
@@ -122,15 +126,17 @@ class Pipeline:
         command.queued_s = now_s
         caller.waiting += 1
         self._open += 1
-        self._queue.append(command)
+        self._queue.add(command)
 
     def next_batch(self, now_s: float, now_ms: int) -> Batch | None:
-        """The batch to send now; None while one is unconfirmed, nothing is open or there is nothing to send."""
+        """The batch to send now; None while one is unconfirmed, too many commands have no answer, nothing is open or there is
+        nothing to send."""
         if self._sending is not None or not self._queue or not self._is_open:
             return None
+        room = min(BATCH_COMMANDS_MAX, self._limits.commands_in_journal_max - self._unanswered)
         commands: list[PendingCommand] = []
-        while self._queue and len(commands) < BATCH_COMMANDS_MAX:
-            command = self._queue.popleft()
+        while self._queue and len(commands) < room:
+            command = self._queue.take()
             if command.expires_ms and now_ms > command.expires_ms:
                 self._finish(command, Reject(Reason.OUTSIDE_WINDOW))
             else:
@@ -143,6 +149,7 @@ class Pipeline:
     def _send(self, commands: list[PendingCommand], now_s: float, *, reduces: bool) -> Batch:
         batch = Batch(self.incarnation, self._number, commands, self._encode(commands), reduces, now_s)
         self._sending = self._waiting[batch.incarnation, batch.number] = batch
+        self._unanswered += batch.size
         return batch
 
     def _encode(self, commands: list[PendingCommand]) -> bytes:
@@ -180,7 +187,7 @@ class Pipeline:
         can come in under that number instead."""
         batch = self._sending
         assert batch is not None
-        del self._waiting[batch.incarnation, batch.number]
+        self._take_off(batch.incarnation, batch.number)
         self._sending = None
         reducing = []
         for command in batch.commands:
@@ -240,12 +247,19 @@ class Pipeline:
     def _take_back(self, batch: Batch) -> None:
         """Puts the commands of a batch that was not added at the head of the queue, but for those whose outcome was reported
         as unknown: their callers would not expect them to be executed now."""
-        del self._waiting[batch.incarnation, batch.number]
-        for command in reversed(batch.commands):
-            if command.is_told_unknown:
-                command.end()
-            else:
-                self._queue.appendleft(command)
+        self._take_off(batch.incarnation, batch.number)
+        if not batch.is_told_unknown:
+            self._queue.put_back(batch.commands)
+            return
+        for command in batch.commands:
+            command.end()
+
+    def _take_off(self, incarnation: int, number: int) -> Batch | None:
+        """Takes a batch off those that have no events; None if it is not among them."""
+        batch = self._waiting.pop((incarnation, number), None)
+        if batch is not None:
+            self._unanswered -= batch.size
+        return batch
 
     def is_own(self, incarnation: int) -> bool:
         """Whether this process speaks, or has spoken, under this incarnation."""
@@ -281,7 +295,7 @@ class Pipeline:
         if not self.is_own(header.incarnation) or header.disposition != Disposition.EXECUTED:
             return None
         self._is_stalled = False
-        return self._waiting.pop((header.incarnation, header.number), None)
+        return self._take_off(header.incarnation, header.number)
 
     def finish(self, command: PendingCommand) -> None:
         """The outcome of a command is known. Its caller does not wait any more."""
@@ -297,8 +311,8 @@ class Pipeline:
     def expire(self, now_s: float) -> None:
         """Answers those who have waited too long. Called about once a second."""
         timeout_s = self._limits.answer_timeout_s
-        while self._queue and now_s - self._queue[0].queued_s >= timeout_s:
-            self._finish(self._queue.popleft(), Reject(Reason.OVERLOADED))
+        for command in self._queue.take_older(now_s - timeout_s):
+            self._finish(command, Reject(Reason.OVERLOADED))
         self._is_stalled = False
         for batch in self._waiting.values():
             if now_s - batch.sent_s < timeout_s:

@@ -182,10 +182,51 @@ BOUNDS: dict[str, list[Bound]] = {
         ),
         Bound("levels in that one update", f"{limits.LEVELS_MISSED_MAX:,}", "closed with 1008"),
         Bound(
-            "bytes of all other data",
+            f"bytes of all other data for {WIRE.slow_reader_s:.0f} s, for a client that has shown a key",
             f"{WIRE.output_bytes_max:,}",
             "waiting data is dropped, closed with 1008",
             "--output-bytes-max",
+        ),
+        Bound(
+            "the same for a client that has not",
+            f"{WIRE.stranger_output_bytes_max:,}",
+            "waiting data is dropped, closed with 1008",
+            "--stranger-output-bytes-max",
+        ),
+        Bound(
+            "the same at any moment",
+            f"{limits.OUTPUT_BURST_FACTOR} times as much",
+            "waiting data is dropped, closed with 1008",
+        ),
+        Bound(
+            "bytes for all readers together",
+            f"{limits.OUTPUT_BYTES_TOTAL_MAX:,}",
+            "the reader for which most waits is closed with 1008",
+        ),
+        Bound("what a client asks while it is behind", "one read of its socket", "it is read again when it has caught up"),
+        Bound("what the kernel holds for a connection", f"twice {limits.SEND_BUFFER_BYTES:,} bytes", "the rest waits in the gateway"),
+        Bound(
+            "an answer with a list of entries",
+            f"{limits.LONG_LIST_ENTRIES}",
+            f"a longer one leaves in fragments of {limits.FRAGMENT_BYTES:,} bytes, made as the client takes them",
+        ),
+    ],
+    "Turns": [
+        Bound(
+            "time of the gateway for one client while others wait",
+            f"{limits.SLICE_S * 1e3:g} ms",
+            "the others are served first; the socket is not read meanwhile",
+        ),
+        Bound(
+            "time until the gateway looks at its sockets again",
+            f"{limits.TURN_S * 1e3:g} ms for clients, {limits.INTAKE_S * 1e3:g} ms for events",
+            "what is left is done in the next turn",
+        ),
+        Bound("commands of a client in a row", f"{limits.COMMANDS_IN_A_ROW}", "those of other clients that wait leave first"),
+        Bound(
+            "commands that left and have no answer",
+            f"{PIPELINE.commands_in_journal_max:,}",
+            "commands wait in the gateway, where clients take turns",
         ),
     ],
     "What is remembered": [

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, cast
 from typing import Protocol as Interface
 
-from gateway.limits import WRITE_BUFFER_BYTES, ConnectionLimits
+from gateway.limits import OUTPUT_BYTES_TOTAL_MAX, SEND_BUFFER_BYTES, WRITE_BUFFER_BYTES, ConnectionLimits
 from gateway.wire.connection import Connection, Event, HttpAnswer, HttpRequest, UpgradeRequest
+from gateway.wire.output import LongMessage
+from gateway.wire.turns import Turns
 
 
 class Application(Interface):
@@ -28,16 +31,25 @@ class Application(Interface):
     def open_session(self, client: Client, request: UpgradeRequest) -> Any | HttpAnswer:
         """The session of a WebSocket, or the answer with which it is refused."""
 
-    def handle_messages(self, session: Any, messages: Sequence[bytes]) -> None: ...
+    def handle_messages(self, session: Any, messages: Iterable[bytes]) -> int:
+        """Handles messages in their order, until the client's slice is over or one of them has to wait; how many it took."""
 
 
 class Outbox:
-    """The clients for which frames are queued. Code that has queued some calls `flush` once, at the end of its turn."""
+    """The clients for which frames are queued, and the bound on what waits for all of them together.
 
-    def __init__(self) -> None:
+    Code that has queued some calls `flush` once, at the end of its turn.
+    """
+
+    def __init__(self, bytes_max: int = OUTPUT_BYTES_TOTAL_MAX) -> None:
+        self._bytes_max = bytes_max
         self._clients: list[Client] = []
+        self._behind: dict[Client, int] = {}
+        """The clients that take less than they are sent, and the bytes that wait for each."""
+        self._waiting_bytes = 0
 
     def add(self, client: Client) -> None:
+        """Frames are queued for a client."""
         self._clients.append(client)
 
     def flush(self) -> None:
@@ -47,44 +59,75 @@ class Outbox:
                 client.flush()
             self._clients.clear()
 
+    def note(self, client: Client, waiting_bytes: int) -> None:
+        """So much is left for a client after all was written that the network takes. Where that is too much for all clients
+        together, the one for which most waits is closed. Cost: O(clients that are behind) only then."""
+        if not waiting_bytes and client not in self._behind:
+            return
+        self._waiting_bytes += waiting_bytes - self._behind.pop(client, 0)
+        if waiting_bytes:
+            self._behind[client] = waiting_bytes
+        while self._waiting_bytes > self._bytes_max:
+            slowest = max(self._behind, key=self._behind.__getitem__)
+            self._waiting_bytes -= self._behind.pop(slowest)
+            slowest.end_slow_reader()
+
 
 class Client(asyncio.Protocol):
     """One client. Messages go to the application, frames come back through `send`.
 
-    `send` only queues; the frames leave at `flush`, which happens after each read and, for what events bring, once per
-    turn, by the outbox.
+    `send` only queues; the frames leave at `flush`, which happens after each turn and, for what events bring, once per
+    turn of the loop, by the outbox.
+
+    What came is handled in turns (`gateway.wire.turns`). The socket is read only while nothing waits to be handled, so what
+    a client can pile up here is one read of the socket. Nothing is handled while the client is behind with its reading, or
+    while one of its requests waits.
     """
 
     __slots__ = (
         "_ending_s",
         "_events",
         "_has_ended",
+        "_is_closing",
         "_is_dirty",
         "_is_handling",
+        "_is_held",
         "_is_paused",
+        "_is_reading",
         "application",
         "connection",
         "ip",
+        "is_in_line",
         "loop",
         "outbox",
         "session",
         "transport",
+        "turns",
     )
 
-    def __init__(self, application: Application, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
+    def __init__(self, application: Application, loop: asyncio.AbstractEventLoop, outbox: Outbox, turns: Turns) -> None:
         self.application = application
         self.loop = loop
         self.outbox = outbox
+        self.turns = turns
         self.connection = Connection(loop.time(), application.limits)
         self.session: Any = None
         """The application's own, once the client has a WebSocket."""
         self.transport: asyncio.Transport | None = None
         self.ip = ""
+        self.is_in_line = False
         self._events: deque[Event] = deque()
+        """What came and is yet to be handled."""
+        self._is_held = False
+        """Whether a request of the client waits, and what follows with it."""
+        self._is_closing = False
+        """Whether this side has ended the connection: what the client has sent before is not handled any more."""
         self._has_ended = False
         self._is_handling = False
         self._is_dirty = False
         self._is_paused = False
+        """Whether the network takes nothing more for now."""
+        self._is_reading = True
         self._ending_s: float | None = None
         """When the last frame was handed over, for a peer that never takes it."""
 
@@ -94,21 +137,22 @@ class Client(asyncio.Protocol):
         self.transport = transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self.ip = str(peer[0]) if isinstance(peer, tuple) else ""
-        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        if (connection_socket := transport.get_extra_info("socket")) is not None:
+            connection_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        # The loop pauses this client above half the buffer and is handed half of it at a time.
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES // 2)
         answer = self.application.connected(self)
         if answer is not None:
             self.connection.turn_away(answer)
             self.flush()
 
     def data_received(self, data: bytes) -> None:
-        events = self.connection.receive_data(data, self.loop.time())
-        session = self.session
-        if session is None:
-            self._handle(events)
-        elif events:
-            # Once there is a session, all that comes is messages.
-            self.application.handle_messages(session, cast("list[bytes]", events))
-        self.flush()
+        self._events += self.connection.receive_data(data, self.loop.time())
+        if self._events or self.connection.has_more:
+            self.turns.arrived(self)
+            self._read_if_idle()
+        else:
+            self.flush()
 
     def eof_received(self) -> bool:
         self.connection.receive_eof()
@@ -117,7 +161,9 @@ class Client(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.connection.abort()
+        self._events.clear()
         self.transport = None
+        self.outbox.note(self, 0)
         self.application.disconnected(self)
 
     def pause_writing(self) -> None:
@@ -126,6 +172,85 @@ class Client(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._is_paused = False
         self.flush()
+        self._go_on()
+
+    # -- turns
+
+    def take_turn(self) -> bool:
+        """Handles what has come, until the slice is over; whether there is more that could be handled now."""
+        self._is_handling = True
+        try:
+            while self._may_handle():
+                if not self._events:
+                    self._events += self.connection.receive_data(b"", self.loop.time())
+                    if not self._events and not self.connection.has_more:
+                        break
+                self._handle_some()
+                if self.turns.is_slice_over():
+                    break
+        finally:
+            self._is_handling = False
+        self.flush()
+        self._read_if_idle()
+        return self._may_handle() and self._has_work()
+
+    def is_slice_over(self) -> bool:
+        """Whether what follows has to wait: the client has had its time, or is sent more than it takes."""
+        return self.connection.output.size_bytes > WRITE_BUFFER_BYTES or self.turns.is_slice_over()
+
+    def _handle_some(self) -> None:
+        """Handles the next request over HTTP, or as many messages as the application takes."""
+        events, session = self._events, self.session
+        if session is not None:
+            taken = self.application.handle_messages(session, cast("Iterable[bytes]", events))
+            if taken == len(events):
+                events.clear()
+            else:
+                for _ in range(taken):
+                    events.popleft()
+        elif events:
+            event = events.popleft()
+            if isinstance(event, HttpRequest):
+                self.application.handle_http(self, event)
+            else:
+                self._upgrade(cast(UpgradeRequest, event))
+
+    def _has_work(self) -> bool:
+        return bool(self._events) or self.connection.has_more
+
+    def _may_handle(self) -> bool:
+        """Whether the client's requests may be handled: none of them waits, and it takes what it is sent."""
+        is_open = self.transport is not None and not self._is_closing
+        takes = not self._is_paused and self.connection.output.size_bytes <= WRITE_BUFFER_BYTES
+        return is_open and takes and not self._is_held
+
+    def _read_if_idle(self) -> None:
+        """Reads the socket exactly while nothing waits to be handled."""
+        transport = self.transport
+        wants = not self._is_held and not self._has_work() and not self.connection.is_answering
+        if transport is not None and wants != self._is_reading and not transport.is_closing():
+            self._is_reading = wants
+            if wants:
+                transport.resume_reading()
+            else:
+                transport.pause_reading()
+
+    def _go_on(self) -> None:
+        """Something that held the client up has passed."""
+        if not self._is_handling:
+            if self._may_handle() and self._has_work():
+                self.turns.arrived(self)
+            self._read_if_idle()
+
+    def hold(self) -> None:
+        """Handles nothing more of the client until `go_on`, and reads nothing: the network holds what it sends meanwhile."""
+        self._is_held = True
+        self._read_if_idle()
+
+    def go_on(self) -> None:
+        """Goes on behind the request that had to wait."""
+        self._is_held = False
+        self._go_on()
 
     # -- what the application calls
 
@@ -136,22 +261,42 @@ class Client(asyncio.Protocol):
             self._is_dirty = True
             self.outbox.add(self)
 
+    def send_long(self, message: LongMessage) -> None:
+        """Queues a message that is made as the client takes it."""
+        self.connection.send_long(message)
+        if not self._is_dirty:
+            self._is_dirty = True
+            self.outbox.add(self)
+
+    def trust(self) -> None:
+        """The client has shown a key: more may wait for it than for a stranger."""
+        self.connection.trust()
+
     def flush(self) -> None:
         """Writes what is queued, as far as the network takes it."""
         self._is_dirty = False
         connection, transport = self.connection, self.transport
         if transport is None:
             return
+        output = connection.output
+        if output:
+            now_s = self.loop.time()
+            while output and not self._is_paused and not connection.aborted:
+                transport.writelines(connection.take_output(WRITE_BUFFER_BYTES // 2, now_s))
+        self.outbox.note(self, output.size_bytes)
         if connection.aborted:
             transport.abort()
-            return
-        if connection.output and not self._is_paused:
-            transport.writelines(connection.data_to_send())
-        if connection.finished and not connection.output and not self._has_ended:
+        elif connection.finished and not output and not self._has_ended:
             # Only this side ends: with bytes of the client unread, a close would cut off what was just written. What it
             # still sends is passed over until it ends as well, or until the close timeout.
             self._has_ended = True
             transport.write_eof()
+
+    def end_slow_reader(self) -> None:
+        """Ends the connection because too much waits for its reader."""
+        self._is_closing = True
+        self.connection.end_slow_reader()
+        self.flush()
 
     def on_time(self) -> None:
         """Once a second: pings and timeouts."""
@@ -166,18 +311,10 @@ class Client(asyncio.Protocol):
 
     def respond(self, answer: HttpAnswer) -> None:
         """Answers the HTTP request that the application was given last, and goes on with what came behind it."""
-        self._handle(self.connection.respond(answer, self.loop.time()))
+        self._events += self.connection.respond(answer, self.loop.time())
         if not self._is_handling:
             self.flush()
-
-    def pause_reading(self) -> None:
-        """Takes nothing more from the client until `resume_reading`: the network holds what it sends meanwhile."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.resume_reading()
+            self._go_on()
 
     def is_behind(self) -> bool:
         """Whether the client takes less than it is sent, so that something waits for it here."""
@@ -185,36 +322,17 @@ class Client(asyncio.Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Begins to close the connection."""
+        self._is_closing = True
         self.connection.close(code, reason, self.loop.time())
         self.flush()
 
     def abort(self) -> None:
         """Ends the connection at once."""
+        self._is_closing = True
         self.connection.abort()
         self.flush()
 
-    # -- HTTP and upgrades
-
-    def _handle(self, events: list[Event]) -> None:
-        """Handles events of a connection that began as HTTP. An answer brings the next of them: they wait in line, so that
-        many requests in one read are a loop and not a recursion."""
-        self._events += events
-        if self._is_handling:
-            return
-        self._is_handling = True
-        try:
-            while self._events:
-                self._handle_event(self._events.popleft())
-        finally:
-            self._is_handling = False
-
-    def _handle_event(self, event: Event) -> None:
-        if isinstance(event, HttpRequest):
-            self.application.handle_http(self, event)
-        elif isinstance(event, UpgradeRequest):
-            self._upgrade(event)
-        elif self.session is not None:
-            self.application.handle_messages(self.session, (event,))
+    # -- upgrades
 
     def _upgrade(self, request: UpgradeRequest) -> None:
         opened = self.application.open_session(self, request)
@@ -223,4 +341,4 @@ class Client(asyncio.Protocol):
             return
         # Also where the handshake fails: then the session ends with the connection.
         self.session = opened
-        self._handle(self.connection.accept(self.loop.time()))
+        self._events += self.connection.accept(self.loop.time())

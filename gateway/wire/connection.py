@@ -2,14 +2,18 @@
 
 Nothing here knows a socket, a clock or a thread. Its driver
 
-    1. calls `receive_data(data, now_s)` with what came from the network and handles the events it returns,
+    1. calls `receive_data(data, now_s)` with what came from the network and handles the events it returns, of so many frames
+       as it wants at once; while `has_more`, it asks for further ones and reads nothing from the network,
     2. answers with `respond`, `accept`, `send` or `close`,
     3. calls `on_time(now_s)` about once a second,
-    4. writes what `data_to_send()` gives, and then looks at `finished` and `aborted`.
+    4. writes what `take_output()` gives, and then looks at `finished` and `aborted`.
 
 Plain HTTP goes through h11. At an upgrade the raw request head goes to `websockets.server.ServerProtocol`, which does the
 opening and closing handshakes and judges frames. The rest is done here: joining fragments under a limit, UTF-8, pings and
 pongs, timeouts, and a bound on what waits for a slow reader.
+
+A reader is slow if more than a bound has waited for it for a while; a burst that it had no time to take does not make it
+slow. A much larger bound ends it at once.
 
 Nearly every frame is a whole text message. Such frames are unmasked right here, which costs a fifth of a pass through
 ServerProtocol; all others (control frames, fragments, whatever breaks a rule) go to it, always whole, so that it is
@@ -38,8 +42,16 @@ from websockets.http11 import Request
 from websockets.protocol import State as WebSocketState
 from websockets.server import ServerProtocol
 
-from gateway.limits import CONTROL_FRAME_BYTES_MAX, FRAGMENTS_MAX, ConnectionLimits
+from gateway.limits import (
+    CONTROL_FRAME_BYTES_MAX,
+    FRAGMENTS_MAX,
+    FRAMES_AT_ONCE_MAX,
+    HTTP_BYTES_AT_ONCE_MAX,
+    OUTPUT_BURST_FACTOR,
+    ConnectionLimits,
+)
 from gateway.wire.frames import take_texts
+from gateway.wire.output import LongMessage, OutputQueue
 
 try:
     from websockets.speedups import apply_mask
@@ -95,35 +107,45 @@ class Connection:
     """
 
     __slots__ = (
+        "_behind_since_s",
+        "_burst_bytes_max",
         "_fragments",
         "_fragments_bytes",
         "_http",
         "_in_fragments",
+        "_input",
         "_last_activity_s",
         "_next_ping",
         "_next_ping_s",
         "_opened_s",
-        "_partial",
+        "_output_bytes_max",
         "_pings",
+        "_position",
+        "_progress_s",
         "_raw",
         "_request",
         "_request_body",
         "_request_head",
-        "_trailing",
         "_websocket",
         "aborted",
         "finished",
+        "has_more",
+        "is_answering",
         "limits",
         "output",
-        "output_bytes",
         "state",
     )
 
     def __init__(self, now_s: float, limits: ConnectionLimits | None = None) -> None:
         self.limits = limits if limits is not None else ConnectionLimits()
         self.state = ConnectionState.HTTP
-        self.output: list[bytes] = []
-        self.output_bytes = 0
+        self.output = OutputQueue()
+        self._output_bytes_max = self.limits.stranger_output_bytes_max
+        """What may wait for a while."""
+        self._burst_bytes_max = self._output_bytes_max * OUTPUT_BURST_FACTOR
+        """What may wait at all."""
+        self.has_more = False
+        """Whether more events may be had from what came, without anything new from the network."""
         self.finished = False
         """Nothing more will be sent: close the transport once the output is written."""
         self.aborted = False
@@ -131,17 +153,23 @@ class Connection:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=self.limits.head_bytes_max)
         self._raw = bytearray()
         """What came since the end of the last request: its beginning is the head that an upgrade needs in raw form."""
+        self.is_answering = False
+        """Whether a request over HTTP was returned that has no answer yet."""
         self._request: h11.Request | None = None
         self._request_head = b""
         self._request_body = bytearray()
-        self._trailing = b""
         self._websocket: ServerProtocol | None = None
         self._fragments: list[bytes] = []
         self._fragments_bytes = 0
         self._in_fragments = False
-        self._partial = b""
-        """The beginning of a frame whose end has not come."""
+        self._input = b""
+        """What came and is yet to be read, from `_position` on: frames, or HTTP that h11 has not been given."""
+        self._position = 0
         self._last_activity_s = now_s
+        self._behind_since_s: float | None = None
+        """Since when something has been waiting for the reader without a break."""
+        self._progress_s = now_s
+        """When the reader last took something."""
         self._next_ping_s = 0.0
         self._opened_s = 0.0
         self._next_ping = 0
@@ -150,24 +178,28 @@ class Connection:
 
     # -- from the network
 
-    def receive_data(self, data: bytes, now_s: float) -> list[Event]:
-        """Takes bytes from the network and returns what the client did with them, in order.
+    def receive_data(self, data: bytes, now_s: float, frames_max: int = FRAMES_AT_ONCE_MAX) -> list[Event]:
+        """Takes bytes from the network, which may be none, and returns what the client did with them, in order.
 
         While an `HttpRequest` or `UpgradeRequest` is unanswered, later bytes wait; `respond` and `accept` return their
         events.
+
+        Args:
+            frames_max: of so many WebSocket frames at most; `has_more` says whether there may be further ones.
         """
-        if self._websocket is not None and self.state is not ConnectionState.UPGRADING:
-            return self._receive_frames(data)
-        if self.state is ConnectionState.UPGRADING:
-            self._trailing += data
-            if len(self._trailing) > self.limits.message_bytes_max:
-                self.abort()
-            return []
-        if self.state is not ConnectionState.HTTP:
-            return []
-        if self._http.their_state is not h11.SEND_BODY:
-            self._raw += data
-        return self._receive_http(data, now_s)
+        if self._position < len(self._input):
+            data = self._input[self._position :] + data if data else self._input[self._position :]
+        self._input, self._position = data, 0
+        if self.state is ConnectionState.WEBSOCKET:
+            return self._receive_frames(frames_max)
+        if self.state is ConnectionState.HTTP:
+            return self._receive_http(now_s)
+        if self.state is not ConnectionState.UPGRADING:
+            self._input = b""
+        elif len(self._input) > self.limits.message_bytes_max:
+            self.abort()
+        self.has_more = False
+        return []
 
     def receive_eof(self) -> None:
         """Takes note that the client will send no more."""
@@ -179,16 +211,29 @@ class Connection:
 
     # -- HTTP
 
-    def _receive_http(self, data: bytes, now_s: float) -> list[Event]:
-        if self._http.our_state is h11.ERROR:
-            return []
+    def _receive_http(self, now_s: float) -> list[Event]:
+        """The next request, made from as little input as it needs: what h11 is given early is copied with each request."""
+        self.has_more = False
+        events: list[Event] = []
         try:
-            if data:
-                self._http.receive_data(data)
-            return self._next_request(now_s)
+            while not self.is_answering and self.state is ConnectionState.HTTP and not events:
+                events = self._next_request(now_s)
+                if not events and not self._feed_http():
+                    break
         except h11.RemoteProtocolError as error:
             self._refuse_http(HTTPStatus(error.error_status_hint))
-            return []
+        return events
+
+    def _feed_http(self) -> bool:
+        """Gives h11 some of the input; False if all of it was given."""
+        data = self._input[self._position : self._position + HTTP_BYTES_AT_ONCE_MAX]
+        if not data:
+            return False
+        self._position += len(data)
+        if self._http.their_state is not h11.SEND_BODY:
+            self._raw += data
+        self._http.receive_data(data)
+        return True
 
     def _next_request(self, now_s: float) -> list[Event]:
         """The next complete request, as a list of at most one event."""
@@ -222,13 +267,14 @@ class Connection:
     def _complete_request(self, now_s: float) -> Event:
         assert self._request is not None
         self._last_activity_s = now_s
+        self.is_answering = True
         trailing = self._http.trailing_data[0]
         self._raw = bytearray(trailing)
         headers = dict(self._request.headers)
         path, _, query = self._request.target.decode("ascii", "replace").partition("?")
         if b"websocket" in headers.get(b"upgrade", b"").lower():
             self.state = ConnectionState.UPGRADING
-            self._trailing = trailing
+            self._input, self._position = trailing + self._input[self._position :], 0
             return UpgradeRequest(path, query)
         return HttpRequest(self._request.method.decode("ascii"), path, query, headers, bytes(self._request_body))
 
@@ -237,6 +283,7 @@ class Connection:
         upgrading = self.state is ConnectionState.UPGRADING
         if self.state is not ConnectionState.HTTP and not upgrading:
             return []
+        self.is_answering = False
         all_headers = [
             ("Content-Type", "application/json;charset=UTF-8"),
             ("Content-Length", str(len(answer.body))),
@@ -254,7 +301,7 @@ class Connection:
             self.state = ConnectionState.ENDED
             return []
         self._http.start_next_cycle()
-        return self._receive_http(b"", now_s)
+        return self._receive_http(now_s)
 
     def turn_away(self, answer: HttpAnswer) -> None:
         """Answers a connection that is not wanted before it asks for anything, and closes."""
@@ -300,44 +347,56 @@ class Connection:
         self._next_ping_s = now_s + self.limits.ping_interval_s
         self._opened_s = now_s
         self._collect()
-        trailing, self._trailing, self._raw = self._trailing, b"", bytearray()
+        self.is_answering = False
+        self._raw = bytearray()
         self._request_head = b""
-        return self._receive_frames(trailing) if trailing else []
+        return self._receive_frames(FRAMES_AT_ONCE_MAX)
 
-    def _receive_frames(self, data: bytes) -> list[Event]:
-        if self._partial:
-            data = self._partial + data
+    def _receive_frames(self, frames_max: int) -> list[Event]:
+        """The messages of so many frames; frames that are no message count as well."""
         messages: list[Event] = []
-        position = 0
         if not self._in_fragments and self.state is ConnectionState.WEBSOCKET:
-            position = take_texts(data, self.limits.message_bytes_max, messages)
-        size = len(data)
-        while size - position >= 2 and self.state is ConnectionState.WEBSOCKET:
-            start, length = position + 6, data[position + 1] & 127
-            if length >= 126:
-                start += 2 if length == 126 else 8
-                if size < start:
-                    break
-                length = int.from_bytes(data[position + 2 : start - 4], "big")
-            if data[position + 1] < 128 or length > self.limits.message_bytes_max:
-                # Not masked, or too large: the answer does not wait for the rest of the frame.
-                if data[position + 1] >= 128:
-                    self._fail(CloseCode.MESSAGE_TOO_BIG, f"over {self.limits.message_bytes_max} bytes")
-                else:
-                    self._receive_unusual(data[position:], messages)
-                break
-            stop = start + length
-            if size < stop:
-                break
-            if data[position] == _WHOLE_TEXT and not self._in_fragments:
-                message = apply_mask(data[start:stop], data[start - 4 : start])
-                if message.isascii() or self._is_utf8(message):
-                    messages.append(message)
-            else:
-                self._receive_unusual(data[position:stop], messages)
-            position = stop
-        self._partial = data[position:] if self.state is ConnectionState.WEBSOCKET else b""
+            self._position = take_texts(
+                self._input, self._position, self.limits.message_bytes_max, frames_max, messages
+            )
+        frames = len(messages)
+        while frames < frames_max and self.state is ConnectionState.WEBSOCKET and self._receive_frame(messages):
+            frames += 1
+        self.has_more = frames == frames_max and self.state is ConnectionState.WEBSOCKET
+        if self.state is not ConnectionState.WEBSOCKET:
+            self._input, self._position = b"", 0
         return messages
+
+    def _receive_frame(self, messages: list[Event]) -> bool:
+        """Takes the next frame from the input; False where it has not come whole."""
+        data, position = self._input, self._position
+        size = len(data)
+        if size - position < 2:
+            return False
+        start, length = position + 6, data[position + 1] & 127
+        if length >= 126:
+            start += 2 if length == 126 else 8
+            if size < start:
+                return False
+            length = int.from_bytes(data[position + 2 : start - 4], "big")
+        # What is not masked or too large is answered without waiting for the remainder of the frame.
+        if data[position + 1] < 128:
+            self._receive_unusual(data[position:], messages)
+            return False
+        if length > self.limits.message_bytes_max:
+            self._fail(CloseCode.MESSAGE_TOO_BIG, f"over {self.limits.message_bytes_max} bytes")
+            return False
+        stop = start + length
+        if size < stop:
+            return False
+        self._position = stop
+        if data[position] == _WHOLE_TEXT and not self._in_fragments:
+            message = apply_mask(data[start:stop], data[start - 4 : start])
+            if message.isascii() or self._is_utf8(message):
+                messages.append(message)
+        else:
+            self._receive_unusual(data[position:stop], messages)
+        return True
 
     def _receive_unusual(self, data: bytes, messages: list[Event]) -> None:
         """Passes a frame through ServerProtocol; appends the message that it completes, if it does."""
@@ -394,10 +453,14 @@ class Connection:
     def send(self, frame: bytes) -> None:
         """Sends an encoded message (`encode_text`). Does nothing on a connection that is closing."""
         if self.state is ConnectionState.WEBSOCKET:
-            self.output.append(frame)
-            self.output_bytes += len(frame)
-            if self.output_bytes > self.limits.output_bytes_max:
-                self._overflow()
+            self.output.add(frame)
+            if self.output.size_bytes > self._burst_bytes_max:
+                self.end_slow_reader()
+
+    def send_long(self, message: LongMessage) -> None:
+        """Sends a message that is made as the client takes it. Does nothing on a connection that is closing."""
+        if self.state is ConnectionState.WEBSOCKET:
+            self.output.add_long(message)
 
     def close(self, code: int, reason: str, now_s: float) -> None:
         """Begins the closing handshake; a connection that is not yet a WebSocket just ends."""
@@ -416,7 +479,6 @@ class Connection:
         self.finished = True
         self.state = ConnectionState.ENDED
         self.output.clear()
-        self.output_bytes = 0
 
     def _fail(self, code: CloseCode, reason: str) -> None:
         assert self._websocket is not None
@@ -444,8 +506,9 @@ class Connection:
         limits = self.limits
         if self.state is ConnectionState.WEBSOCKET:
             assert self._websocket is not None
-            oldest = next(iter(self._pings.values()), now_s)
-            if now_s - oldest >= limits.pong_timeout_s:
+            if self._is_slow(now_s):
+                self.end_slow_reader()
+            elif self._is_silent(now_s):
                 self._fail(CloseCode.INTERNAL_ERROR, "no pong in time")
             elif now_s - self._opened_s >= limits.life_s:
                 self.close(CloseCode.GOING_AWAY, "open for too long", now_s)
@@ -460,28 +523,60 @@ class Connection:
             if now_s - self._last_activity_s >= limits.close_timeout_s:
                 self.abort()
         elif self.state is ConnectionState.HTTP:
-            first_request = self._request is None
-            if now_s - self._last_activity_s >= (limits.open_timeout_s if first_request else limits.idle_timeout_s):
-                self.finished = True
-                self.state = ConnectionState.ENDED
+            if self._is_slow(now_s):
+                self.abort()
+            elif not self.is_answering:
+                self._end_idle(now_s)
+
+    def _end_idle(self, now_s: float) -> None:
+        """Ends a connection that has neither sent its next request nor taken its answer in time."""
+        limits, active_s = self.limits, max(self._last_activity_s, self._progress_s)
+        if now_s - active_s >= (limits.open_timeout_s if self._request is None else limits.idle_timeout_s):
+            self.finished = True
+            self.state = ConnectionState.ENDED
+
+    def _is_silent(self, now_s: float) -> bool:
+        """Whether a ping has no pong in time. A ping waits behind what the client takes slowly, so as long as it takes
+        something the time does not run."""
+        if not self._pings:
+            return False
+        oldest = next(iter(self._pings.values()))
+        return now_s - max(oldest, self._progress_s if self.output else oldest) >= self.limits.pong_timeout_s
 
     def _write(self, data: bytes) -> None:
-        self.output.append(data)
-        self.output_bytes += len(data)
-        if self.output_bytes > self.limits.output_bytes_max:
-            self._overflow()
+        self.output.add(data)
+        if self.output.size_bytes > self._burst_bytes_max:
+            self.end_slow_reader()
 
-    def _overflow(self) -> None:
-        """Too much waits for the reader. All that is queued are whole frames, so a close frame may stand in their place."""
-        if self.state is ConnectionState.WEBSOCKET:
+    # -- slow readers
+
+    def trust(self) -> None:
+        """The client has shown a key: more may wait for it than for a stranger."""
+        self._output_bytes_max = self.limits.output_bytes_max
+        self._burst_bytes_max = self._output_bytes_max * OUTPUT_BURST_FACTOR
+
+    def _is_slow(self, now_s: float) -> bool:
+        """Whether more than the bound has waited for the client for a while."""
+        since = self._behind_since_s
+        is_over = self.output.size_bytes > self._output_bytes_max
+        return is_over and since is not None and now_s - since >= self.limits.slow_reader_s
+
+    def end_slow_reader(self) -> None:
+        """Too much waits. All that is queued are whole frames, so a close frame may take their place, if none has left in
+        part."""
+        if self.state is ConnectionState.WEBSOCKET and self.output.is_between_frames():
             self.output.clear()
-            self.output_bytes = 0
             self._fail(CloseCode.POLICY_VIOLATION, "reading too slowly")
         else:
             self.abort()
 
-    def data_to_send(self) -> list[bytes]:
-        """What is to be written to the network now. Do not ask while the network takes nothing: it is kept here."""
-        output, self.output = self.output, []
-        self.output_bytes = 0
-        return output
+    def take_output(self, size_bytes: int, now_s: float) -> list[bytes | memoryview]:
+        """What is to be written to the network now, at most so many bytes. Do not ask while the network takes nothing: it is
+        kept here."""
+        taken = self.output.take(size_bytes)
+        self._progress_s = now_s
+        if not self.output:
+            self._behind_since_s = None
+        elif self._behind_since_s is None:
+            self._behind_since_s = now_s
+        return taken

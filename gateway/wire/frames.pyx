@@ -12,17 +12,24 @@ cdef enum:
     FRAME_HEADER_BYTES = 6
 
 
-def take_texts(bytes data not None, Py_ssize_t length_max, list messages not None):
-    """Appends the whole ASCII text messages that `data` begins with; where the first other frame begins.
+def take_texts(
+    bytes data not None, Py_ssize_t position, Py_ssize_t length_max, Py_ssize_t frames_max, list messages not None
+):
+    """Appends the whole ASCII text messages that `data` has from `position` on; where the next frame begins.
 
     Args:
-        data: what came from a client, beginning with a frame.
+        data: what came from a client.
+        position: where a frame begins.
         length_max: a longer message is left for the caller.
+        frames_max: so many messages are taken at most.
     """
     cdef const unsigned char *bytes_ = <const unsigned char *>PyBytes_AS_STRING(data)
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(data), position = 0, start, length
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(data), start, length
     cdef bytes message
-    while size - position >= FRAME_HEADER_BYTES and bytes_[position] == 0x81 and bytes_[position + 1] >= 0x80:
+    while (
+        frames_max > 0 and size - position >= FRAME_HEADER_BYTES
+        and bytes_[position] == 0x81 and bytes_[position + 1] >= 0x80
+    ):
         length = bytes_[position + 1] & 0x7F
         start = position + FRAME_HEADER_BYTES
         if length == 126:
@@ -37,6 +44,7 @@ def take_texts(bytes data not None, Py_ssize_t length_max, list messages not Non
             break
         messages.append(message)
         position = start + length
+        frames_max -= 1
     return position
 
 
@@ -68,12 +76,25 @@ def encode_text(bytes payload not None):
     >>> encode_text(b"{}")
     b'\\x81\\x02{}'
     """
+    return _encode(0x81, payload)
+
+
+def encode_fragment(bytes payload not None, bint is_first, bint is_last):
+    """A fragment of a text message as a server's frame.
+
+    >>> encode_fragment(b"{", True, False) + encode_fragment(b"}", False, True)
+    b'\\x01\\x01{\\x80\\x01}'
+    """
+    return _encode((0x80 if is_last else 0) | (0x01 if is_first else 0), payload)
+
+
+cdef bytes _encode(unsigned char first, bytes payload):
     cdef Py_ssize_t length = PyBytes_GET_SIZE(payload)
     cdef Py_ssize_t start = 2 if length < 126 else 4 if length < 65536 else 10
     cdef bytes frame = PyBytes_FromStringAndSize(NULL, start + length)
     cdef unsigned char *bytes_ = <unsigned char *>PyBytes_AS_STRING(frame)
     cdef Py_ssize_t index
-    bytes_[0] = 0x81
+    bytes_[0] = first
     if start == 2:
         bytes_[1] = <unsigned char>length
     else:

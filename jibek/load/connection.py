@@ -30,6 +30,7 @@ except ImportError:
     from websockets.utils import apply_mask
 
 _WHOLE_TEXT, _PING, _CLOSE = 0x81, 0x89, 0x88
+_FIRST_FRAGMENT, _FRAGMENT, _LAST_FRAGMENT = 0x01, 0x00, 0x80
 _ID_START = len('{"id":')
 
 MakeRequest = Callable[[int, int], bytes]
@@ -82,6 +83,8 @@ class LoadConnection(asyncio.Protocol):
         self._mask = secrets.token_bytes(4)
         self._is_websocket = False
         self._partial = b""
+        self._fragments: list[bytes] = []
+        """What has come of a long reply that is sent in pieces."""
         self._request = request
         self._success = success
         self._statistics = statistics
@@ -231,6 +234,11 @@ class LoadConnection(asyncio.Protocol):
             self._write(self._frame(payload, 0x8A))
         elif first_byte == _CLOSE:
             self._end(f"the venue closed the connection: {payload[2:].decode(errors='replace')}")
+        elif first_byte in (_FIRST_FRAGMENT, _FRAGMENT, _LAST_FRAGMENT):
+            self._fragments.append(payload)
+            if first_byte == _LAST_FRAGMENT:
+                whole, self._fragments = b"".join(self._fragments), []
+                return self._take_unusual(_WHOLE_TEXT, whole, time_us)
         elif first_byte == _WHOLE_TEXT:
             reply = orjson.loads(payload)
             if self._asked is not None and not self._asked.done():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -51,6 +52,8 @@ from gateway.journal.pipeline import Pipeline
 from gateway.limits import PipelineLimits, RateLimitSettings
 from gateway.venue_view import VenueView
 from gateway.wire.connection import HttpAnswer, HttpRequest
+from gateway.wire.frames import encode_text
+from gateway.wire.output import LongMessage
 from tests.worlds.accounts import Ed25519Key, HmacKey, OperatedVenue
 from tests.worlds.clients import RequestClient
 
@@ -61,13 +64,18 @@ START_MS = 1_800_000_000_000
 def unframe(frame: bytes) -> Any:
     """The JSON value in a server's text frame."""
     assert frame[0] == 0x81
+    return json.loads(payload_of(frame))
+
+
+def payload_of(frame: bytes) -> bytes:
+    """What a server's frame carries."""
     length, start = frame[1], 2
     if length == 126:
         length, start = int.from_bytes(frame[2:4], "big"), 4
     elif length == 127:
         length, start = int.from_bytes(frame[2:10], "big"), 10
     assert len(frame) == start + length
-    return json.loads(frame[start:])
+    return frame[start:]
 
 
 class GatewayInProcess(OperatedVenue):
@@ -213,6 +221,16 @@ class GatewayInProcess(OperatedVenue):
         return answers
 
 
+def joined(message: LongMessage) -> bytes:
+    """A long message in one frame, as a client gets it."""
+    payload, is_last = b"", False
+    while not is_last:
+        fragment, is_last = message.next_frame()
+        assert fragment[0] == (0x80 if is_last else 0) | (0 if payload else 1)
+        payload += payload_of(fragment)
+    return encode_text(payload)
+
+
 class InProcessConnection:
     """The wire under the session of a InProcessClient."""
 
@@ -226,13 +244,21 @@ class InProcessConnection:
     def is_behind(self) -> bool:
         return self._client.is_slow
 
-    def pause_reading(self) -> None:
-        assert self._client.is_reading
+    def is_slice_over(self) -> bool:
+        return self._client.has_short_slices
+
+    def hold(self) -> None:
         self._client.is_reading = False
 
-    def resume_reading(self) -> None:
-        assert not self._client.is_reading
+    def go_on(self) -> None:
         self._client.is_reading = True
+        self._client.work()
+
+    def send_long(self, message: LongMessage) -> None:
+        self._client.frames.append(joined(message))
+
+    def trust(self) -> None:
+        self._client.is_trusted = True
 
 
 class InProcessClient(RequestClient):
@@ -244,16 +270,37 @@ class InProcessClient(RequestClient):
         self.rig = rig
         self.frames: list[bytes] = []
         self.closed: list[tuple[int, str]] = []
+        self.inbox: deque[bytes] = deque()
+        """What came and is yet to be handled."""
         self.is_reading = True
         self.is_slow = False
+        self.is_trusted = False
+        self.has_short_slices = False
+        """Whether one message that is not an ordinary order uses up a slice."""
+        self._is_working = False
         usage = rig.state.rate_limits.weight_of("ip", rig.now_ms)
         self.session = Session(InProcessConnection(self), usage, connected_ms=rig.now_ms, **options)
         self._ids = itertools.count(1)
 
     def send(self, frame: object) -> None:
         data = frame if isinstance(frame, bytes) else json.dumps(frame).encode()
-        self.rig.router.handle_messages(self.session, (data,))
+        self.deliver(data)
+
+    def deliver(self, *messages: bytes) -> None:
+        """Messages come in one read of the socket."""
+        self.inbox += messages
+        self.work()
         self.rig.catch_up_if_told()
+
+    def work(self) -> None:
+        """Handles what came, as far as no message has to wait."""
+        if self._is_working:
+            return
+        self._is_working = True
+        while self.inbox and self.is_reading:
+            for _ in range(self.rig.router.handle_messages(self.session, self.inbox)):
+                self.inbox.popleft()
+        self._is_working = False
 
     def take(self) -> list[Any]:
         """What came since the last call."""

@@ -59,6 +59,7 @@ class RawClient(RequestClient):
         self._ids = itertools.count(1)
         self.passed: list[Any] = []
         """Messages that came before a reply that was waited for."""
+        self._fragments: list[bytes] = []
         self.send(upgrade(path))
         head = self._read_head()
         assert head.startswith(b"HTTP/1.1 101"), head
@@ -99,9 +100,12 @@ class RawClient(RequestClient):
                 self.send(frame(Opcode.PONG, data))
             elif opcode is Opcode.PONG:
                 return data
-            else:
-                assert head[0] == 0x81, "the server sends whole text messages"
-                return json.loads(data)
+            elif opcode is Opcode.TEXT or opcode is Opcode.CONT:
+                assert bool(self._fragments) == (opcode is Opcode.CONT), "fragments follow their first"
+                self._fragments.append(data)
+                if head[0] & 0x80:
+                    message, self._fragments = b"".join(self._fragments), []
+                    return json.loads(message)
 
     def ask(self, method: str, **params: Any) -> Any:
         """Sends a request and returns its reply; what comes before it is kept in `passed`."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.auth.rate_limits import Usage
 from gateway.auth.sessions import Session
+from gateway.wire.output import LongMessage
 
 
 class NoConnection:
@@ -18,9 +19,16 @@ class NoConnection:
     def is_behind(self) -> bool:
         return False
 
-    def pause_reading(self) -> None: ...
+    def is_slice_over(self) -> bool:
+        return False
 
-    def resume_reading(self) -> None: ...
+    def hold(self) -> None: ...
+
+    def go_on(self) -> None: ...
+
+    def send_long(self, message: LongMessage) -> None: ...
+
+    def trust(self) -> None: ...
 
 
 def silent_session(**options: Any) -> Session:

@@ -55,7 +55,7 @@ def test_a_cancel_does_not_overtake_the_order_that_waits_for_a_secret(rig: Gatew
         frame(2, "order.cancel", cancel(client, "mine")),
     ]
     for read in [messages] if in_one_read else [[message] for message in messages]:
-        rig.router.handle_messages(client.session, read)
+        client.deliver(*read)
     assert rig.turn() == 0
     assert client.take() == []
     assert not client.is_reading, "what comes next waits in the network"
@@ -70,9 +70,8 @@ def test_a_key_that_the_gateway_has_not_read_yet_is_waited_for(rig: GatewayInPro
     client, _ = trader_and_new_key(rig)
     rig.has_read_all = False
     key = HmacKey("tooNew", "secret")
-    rig.router.handle_messages(
-        client.session,
-        [frame(1, "order.place", signed_order(client, key, "mine")), frame(2, "order.cancel", cancel(client, "mine"))],
+    client.deliver(
+        frame(1, "order.place", signed_order(client, key, "mine")), frame(2, "order.cancel", cancel(client, "mine"))
     )
     assert rig.turn() == 0
     rig.add_hmac_key(client.session.key.account.number, key)  # type: ignore[union-attr]
@@ -183,7 +182,7 @@ def test_whatever_waits_for_whatever_commands_keep_their_order(seed: int) -> Non
     while len(received) < len(messages):
         if client.is_reading:
             read = messages[sent : sent + pick.randint(1, 7)]
-            rig.router.handle_messages(client.session, read)
+            client.deliver(*read)
             sent += len(read)
         if pick.random() < 0.5 or sent == len(messages):
             rig.send_secrets()

@@ -43,7 +43,7 @@ def cancel(client: InProcessClient, id: int, **name: Any) -> bytes:
 
 def send(client: InProcessClient, *messages: bytes) -> None:
     """All messages in one read."""
-    client.rig.router.handle_messages(client.session, messages)
+    client.deliver(*messages)
 
 
 def journalled_refusals(rig: GatewayInProcess) -> int:

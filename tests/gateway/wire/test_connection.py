@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 import pytest
+from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
+from websockets.protocol import State as WebSocketState
+from websockets.uri import parse_uri
 
-from gateway.limits import ConnectionLimits
+from gateway.limits import FRAGMENT_BYTES, ConnectionLimits
 from gateway.wire.connection import Connection, ConnectionState, HttpAnswer, HttpRequest, UpgradeRequest
 from gateway.wire.frames import encode_text
+from gateway.wire.output import LongMessage
 
 UPGRADE = (
     b"GET /ws-api/v3?timeUnit=MICROSECOND HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -33,8 +38,14 @@ def opened(limits: ConnectionLimits = LIMITS) -> Connection:
     return connection
 
 
+def trusted() -> Connection:
+    connection = opened()
+    connection.trust()
+    return connection
+
+
 def sent(connection: Connection) -> bytes:
-    return b"".join(connection.data_to_send())
+    return b"".join(connection.take_output(1 << 30, 0.0))
 
 
 def close_code(connection: Connection) -> int:
@@ -215,7 +226,7 @@ class TestMessages:
     )
     def test_a_broken_rule_ends_the_connection(self, data: bytes, code: int) -> None:
         connection = opened()
-        assert connection.receive_data(data, 0.0) == []
+        assert connection.receive_data(data, 0.0, 2000) == []
         assert close_code(connection) == code
         assert connection.finished
         assert connection.receive_data(text(b"later"), 0.0) == []
@@ -280,32 +291,150 @@ class TestTime:
 
 
 class TestSlowReader:
-    def test_at_the_bound_what_waits_gives_way_to_a_close_frame(self) -> None:
-        connection = opened()
-        for _ in range(10):
-            connection.send(bytes(500))
+    """More than the bound may wait for a reader that had no time to take it, but not for long, and never much more."""
+
+    def test_a_burst_that_is_taken_in_time_does_no_harm(self) -> None:
+        connection = trusted()
+        for second in range(20):
+            for _ in range(15):
+                connection.send(bytes(1000))
+            assert len(b"".join(connection.take_output(4000, second))) == 4000
+            connection.on_time(second + 0.5)
+            assert len(sent(connection)) >= 11_000
         assert connection.state is ConnectionState.WEBSOCKET
-        connection.send(b"x")
-        assert connection.output_bytes < 100
+
+    def test_after_a_while_over_the_bound_what_waits_gives_way_to_a_close_frame(self) -> None:
+        connection = trusted()
+        for _ in range(6):
+            connection.send(bytes(1000))
+        connection.take_output(500, 10.0)
+        connection.take_output(500, 11.0)
+        connection.send(bytes(1000))
+        connection.on_time(14.9)
+        assert connection.state is ConnectionState.WEBSOCKET
+        connection.on_time(15.0)
         assert close_code(connection) == 1008
         assert connection.finished
         connection.send(b"more")
         assert sent(connection) == b""
 
-    def test_a_flood_of_pings_is_bounded_as_well(self) -> None:
-        connection = opened()
-        connection.receive_data(frame(Opcode.PING, b"p" * 100) * 100, 0.0)
-        assert close_code(connection) == 1008
-
-    def test_answers_over_http_that_nobody_reads_end_the_connection(self) -> None:
-        connection = Connection(0.0, LIMITS)
-        connection.receive_data(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", 0.0)
-        connection.respond(HttpAnswer(200, b"x" * 5001), 0.0)
+    def test_a_frame_that_has_left_in_part_cannot_be_followed_by_a_close_frame(self) -> None:
+        connection = trusted()
+        for _ in range(7):
+            connection.send(bytes(1000))
+        connection.take_output(100, 10.0)
+        connection.on_time(15.0)
         assert connection.aborted
 
-    def test_the_bound_counts_only_what_was_not_taken(self) -> None:
-        connection = opened()
-        for _ in range(100):
-            connection.send(bytes(4000))
-            assert len(sent(connection)) == 4000
+    def test_much_more_than_the_bound_ends_it_at_once(self) -> None:
+        connection = trusted()
+        for _ in range(20):
+            connection.send(bytes(1000))
+        assert connection.state is ConnectionState.WEBSOCKET
+        connection.send(b"x")
+        assert close_code(connection) == 1008
+
+    def test_a_stranger_may_have_less_waiting(self) -> None:
+        connection = opened(LIMITS._replace(stranger_output_bytes_max=500))
+        for _ in range(2):
+            connection.send(bytes(1000))
+        assert connection.state is ConnectionState.WEBSOCKET
+        connection.send(b"x")
+        assert close_code(connection) == 1008
+
+    def test_a_flood_of_pings_is_bounded_as_well(self) -> None:
+        connection = opened(LIMITS._replace(stranger_output_bytes_max=500))
+        connection.receive_data(frame(Opcode.PING, b"p" * 100) * 64, 0.0)
+        assert close_code(connection) == 1008
+
+    def test_an_answer_over_http_that_nobody_reads_ends_the_connection(self) -> None:
+        connection = Connection(0.0, LIMITS._replace(stranger_output_bytes_max=5000))
+        connection.receive_data(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", 0.0)
+        connection.respond(HttpAnswer(200, b"x" * 6000), 0.0)
+        connection.take_output(100, 1.0)
+        connection.on_time(5.9)
         assert not connection.aborted
+        connection.on_time(6.0)
+        assert connection.aborted
+
+    def test_a_client_that_takes_something_now_and_then_may_answer_a_ping_late(self) -> None:
+        connection = opened(LIMITS._replace(stranger_output_bytes_max=1 << 20))
+        connection.send(bytes(1000))
+        connection.on_time(20.0)
+        for second in range(30, 200, 30):
+            assert connection.take_output(100, second)
+            connection.on_time(second + 29.0)
+        assert connection.state is ConnectionState.WEBSOCKET
+        sent(connection)
+        connection.on_time(300.0)
+        assert close_code(connection) == 1011
+
+
+class TestTurns:
+    def test_so_many_frames_are_taken_and_the_others_wait(self) -> None:
+        connection = opened()
+        last = text(b"3")
+        data = text(b"1") + frame(Opcode.PING, b"") + text("é".encode()) + text(b"2") + last[:-1]
+        assert connection.receive_data(data, 0.0, 2) == [b"1"]
+        assert connection.has_more
+        assert connection.receive_data(b"", 0.0, 2) == ["é".encode(), b"2"]
+        assert connection.has_more, "it has not looked"
+        assert connection.receive_data(b"", 0.0, 2) == []
+        assert not connection.has_more
+        assert connection.receive_data(last[-1:], 0.0, 2) == [b"3"]
+
+    def test_a_pipelined_request_is_read_when_the_one_before_is_answered(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        requests = b"".join(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % number for number in range(2000))
+        events = connection.receive_data(requests, 0.0)
+        paths = []
+        while events:
+            (event,) = events
+            assert isinstance(event, HttpRequest)
+            assert connection.is_answering
+            assert connection.receive_data(b"", 0.0) == []
+            paths.append(event.path)
+            events = connection.respond(HttpAnswer(200, b"{}"), 0.0)
+            sent(connection)
+        assert paths == [f"/{number}" for number in range(2000)]
+        assert not connection.is_answering
+
+
+class TestLongMessage:
+    def test_it_is_made_as_it_is_taken(self) -> None:
+        connection = opened(LIMITS._replace(stranger_output_bytes_max=1 << 30))
+        made = []
+
+        def pieces() -> Iterator[bytes]:
+            for number in range(1000):
+                made.append(number)
+                yield b"%04d" % number * 100
+
+        connection.send(encode_text(b"before"))
+        connection.send_long(LongMessage(pieces(), 8000))
+        connection.send(encode_text(b"behind"))
+        assert not made
+        assert connection.output.size_bytes == 8000 + 16
+        data = b""
+        while connection.output:
+            taken = b"".join(connection.take_output(10_000, 0.0))
+            assert 0 < len(taken) <= 10_000
+            data += taken
+            assert len(made) * 400 <= len(data) + 2 * FRAGMENT_BYTES + 800
+        assert connection.output.size_bytes == 0
+        client = ClientProtocol(parse_uri("ws://h/"), state=WebSocketState.OPEN)
+        client.receive_data(data)
+        frames = [event for event in client.events_received() if isinstance(event, Frame)]
+        assert [frame.opcode for frame in frames[:3]] == [Opcode.TEXT, Opcode.TEXT, Opcode.CONT]
+        assert [frame.fin for frame in frames] == [True, *[False] * (len(frames) - 3), True, True]
+        assert b"".join(frame.data for frame in frames[1:-1]) == b"".join(b"%04d" % n * 100 for n in range(1000))
+
+    @pytest.mark.parametrize("length", [0, 1, FRAGMENT_BYTES, FRAGMENT_BYTES + 1])
+    def test_a_short_one_is_right_as_well(self, length: int) -> None:
+        connection = opened(LIMITS._replace(stranger_output_bytes_max=1 << 30))
+        connection.send_long(LongMessage(iter([b"x" * length]), 8))
+        client = ClientProtocol(parse_uri("ws://h/"), state=WebSocketState.OPEN)
+        client.receive_data(sent(connection))
+        frames = [event for event in client.events_received() if isinstance(event, Frame)]
+        assert [(frame.fin, frame.data) for frame in frames] == [(True, b"x" * length)]
+        assert connection.output.size_bytes == 0

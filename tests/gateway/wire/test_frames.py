@@ -30,7 +30,7 @@ def test_plain_frames_are_taken_in_order_and_a_cut_one_is_left(texts: list[str],
     whole = b"".join(client_frame(text.encode()) for text in texts)
     taken: list[Any] = []
     rest = client_frame(b"last one, cut off somewhere")[: min(cut, 32)]
-    assert take_texts(whole + rest, 65536, taken) == len(whole)
+    assert take_texts(whole + rest, 0, 65536, 100, taken) == len(whole)
     assert taken == [text.encode() for text in texts]
 
 
@@ -51,7 +51,7 @@ def test_plain_frames_are_taken_in_order_and_a_cut_one_is_left(texts: list[str],
 def test_an_unusual_frame_is_where_it_stops(unusual: bytes) -> None:
     taken: list[Any] = []
     plain = client_frame(b'{"id":1}')
-    assert take_texts(plain + unusual + plain, 500, taken) == len(plain)
+    assert take_texts(plain + unusual + plain, 0, 500, 100, taken) == len(plain)
     assert taken == [b'{"id":1}']
 
 
