@@ -101,9 +101,9 @@ cdef class PendingCommand:
                 self.balance.sought -= self.hold
             if self.client_key is not None:
                 way.client_keys.discard(self.client_key)
+        if way.freed is not None and (way.commands == 0 or self.refusals > self.refusals_due):
+            way.freed.append(account)
         if self.refusals or self.refusals_due:
             way.refusals_spent = max(0, way.refusals_spent + self.refusals_due - self.refusals)
             self.refusals = self.refusals_due = 0
-        if way.commands == 0 and way.freed is not None:
-            way.freed.append(account)
         return True

@@ -11,6 +11,7 @@ budget nothing is left still sends what is surely executed, one at a time.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from enum import Enum, auto
 
@@ -43,10 +44,10 @@ class Admission:
         self._judge = judge
         self._budgets = budgets
         self._resume = resume
-        self._waiting: dict[Account, dict[Caller, None]] = {}
+        self._waiting: dict[Account, OrderedDict[Caller, None]] = {}
         """Who waits for an account, in the order in which they came."""
         self._freed: list[Account] = []
-        """Accounts for which somebody waited when the last of their commands came back."""
+        """Accounts for which somebody waited when commands of them came back."""
 
     def decide(self, command: PendingCommand, *, has_caught_up: bool = False) -> Wait | Reason | None:
         """Why a command does not leave, or for what it waits; None: it may leave, and is counted in.
@@ -81,7 +82,7 @@ class Admission:
 
     def wait(self, account: Account, caller: Caller) -> None:
         """Lets a caller wait for an account, behind those that do already."""
-        self._waiting.setdefault(account, {})[caller] = None
+        self._waiting.setdefault(account, OrderedDict())[caller] = None
         account.on_the_way.freed = self._freed
 
     def forget(self, account: Account, caller: Caller) -> None:
@@ -93,10 +94,10 @@ class Admission:
                 self._forget_account(account)
 
     def commands_ended(self) -> None:
-        """Commands came back: goes on with those that wait for accounts that have nothing on their way any more."""
-        while self._freed:
-            freed, accounts = list(self._freed), dict.fromkeys(self._freed)
-            del self._freed[: len(freed)]
+        """Commands came back: goes on with those that wait for their accounts."""
+        if self._freed:
+            accounts = dict.fromkeys(self._freed)
+            self._freed.clear()
             for account in accounts:
                 self._go_on(account)
 
@@ -107,9 +108,11 @@ class Admission:
 
     def _go_on(self, account: Account) -> None:
         """Goes on with those that wait for an account, one after the other, each once, as long as it can take more."""
-        for caller in list(self._waiting.get(account, ())):
-            if account.on_the_way.commands and not self._budgets.has_any(account):
+        for _ in range(len(self._waiting.get(account, ()))):
+            waiting = self._waiting.get(account)
+            if not waiting or (account.on_the_way.commands and not self._budgets.has_any(account)):
                 return
+            caller = next(iter(waiting))
             self.forget(account, caller)
             self._resume(caller)
 

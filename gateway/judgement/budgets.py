@@ -7,8 +7,7 @@ comes back evenly over ten seconds.
 
 from __future__ import annotations
 
-from engine.reasons import Reason
-from engine.records import EventKind
+from engine.records import EventKind, OrderEvent
 from gateway.auth.rate_limits import TEN_SECONDS_MS, RateLimits
 from gateway.clock import Clock
 from gateway.journal.pending import PendingCommand
@@ -17,7 +16,6 @@ from gateway.view.accounts import Account, OnTheWay
 from gateway.view.order_events import CommandEvents
 
 _REJECTED, _ORDER_CLOSED = int(EventKind.REJECTED), int(EventKind.ORDER_CLOSED)
-_FOK_EXPIRED = int(Reason.FILL_OR_KILL_EXPIRED)
 
 
 class RefusalBudgets:
@@ -48,14 +46,19 @@ class RefusalBudgets:
         return way.refusals_spent < largest
 
     def charge(self, command: PendingCommand, events: CommandEvents) -> None:
-        """Notes what a command has cost; `PendingCommand.end` then gives back the rest of what it took."""
+        """Notes what a command has cost; `PendingCommand.end` then gives back the rest of what it took.
+
+        An order that took a place in the budget keeps it if it ends without a fill: in an empty book a MARKET order is
+        accepted from an account that has nothing, and a fill-or-kill order makes the engine walk for nothing.
+        """
         self._refilled(command.account)
         if events.first_kind == _REJECTED:
             command.refusals_due = 1
             return
-        last = events[len(events) - 1]
-        if last.kind == _ORDER_CLOSED and last.reason == _FOK_EXPIRED:
-            command.refusals_due = command.refusals
+        if not command.reduces:
+            last = events[len(events) - 1]
+            if isinstance(last, OrderEvent) and last.kind == _ORDER_CLOSED and last.cumulative_lots == 0:
+                command.refusals_due = command.refusals
 
     def _refilled(self, account: Account) -> tuple[OnTheWay, int]:
         """What an account has on its way, with what came back by now, and the size of its budget."""

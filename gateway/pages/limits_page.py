@@ -154,8 +154,8 @@ BOUNDS: dict[str, list[Bound]] = {
             "--refusals-per-10-s",
         ),
         Bound(
-            "what an expired fill-or-kill order costs of that budget",
-            f"{limits.FILL_OR_KILL_REFUSALS}",
+            "what an order without a fill costs of that budget",
+            f"a fill-or-kill order {limits.FILL_OR_KILL_REFUSALS}, a MARKET order 1",
             "with less left, the next one waits",
         ),
         Bound("signed orders remembered to detect replays", f"{limits.REPLAYS_MAX:,}", "-1008 for signed orders"),

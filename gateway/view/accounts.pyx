@@ -44,8 +44,8 @@ cdef class OnTheWay:
 
     `commands` are all of them, `orders` those that place one, `cancels` those that cancel, `cancels_of_all` those that cancel all. `unbounded` are orders that may
     spend all that is available. `client_keys` are the client ids of the orders. `refusals_spent` is what the account has used
-    of its budget of refusals, as of `refilled_ms`. `freed` gets the account when nothing is on its way any more; None where
-    no session waits for that.
+    of its budget of refusals, as of `refilled_ms`. `freed` gets the account when nothing is on its way any more, or some of its
+    budget came back; None where no session waits for that.
     """
 
     def __init__(self):

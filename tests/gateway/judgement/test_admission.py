@@ -230,6 +230,26 @@ def test_expired_fill_or_kill_orders_cost_their_sender(rig: GatewayInProcess) ->
     assert outcomes(client) == [(1, -1021)], "its own window was shorter"
 
 
+def test_market_orders_in_an_empty_book_cost_even_who_has_nothing(rig: GatewayInProcess) -> None:
+    """They cost no money, so the engine accepts them; each leaves three records in the store for ever."""
+    poor = rig.trader()
+    buy = {"symbol": "BTCKZT", "side": "BUY", "type": "MARKET", "quantity": "1", "timestamp": rig.now_ms}
+    send(poor, *(frame(id, "order.place", buy) for id in range(100)))
+    entries = len(rig.published)
+    rig.turn()
+    assert outcomes(poor) == [(id, 200) for id in range(BUDGET)]
+    assert len(rig.published) <= entries + BUDGET
+
+
+def test_a_budget_that_an_order_gives_back_serves_the_next_at_once(rig: GatewayInProcess) -> None:
+    rig.trader(**RICH).place("BTCKZT", "SELL", "5", PRICE)
+    client = rig.trader(**RICH)
+    buy = {"symbol": "BTCKZT", "side": "BUY", "type": "MARKET", "quantity": "0.01", "timestamp": rig.now_ms}
+    send(client, *(frame(id, "order.place", buy) for id in range(4 * BUDGET)))
+    rig.turn()
+    assert outcomes(client) == [(id, 200) for id in range(4 * BUDGET)]
+
+
 def test_a_filled_one_costs_nothing(rig: GatewayInProcess) -> None:
     other, client = rig.trader(**RICH), rig.trader(**RICH)
     for _ in range(BUDGET):
