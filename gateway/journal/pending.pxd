@@ -23,10 +23,14 @@ cdef class PendingCommand:
     cdef bint is_counted_in
     cdef bint is_unbounded
     cdef bint is_of_all
+    cdef bint may_rest
+    cdef bint will_rest
+    cdef int64_t cancels
     cdef int64_t hold
     cdef Balance balance
     cdef bytes client_key
     cdef Order cancelled
+    cdef PendingCommand cancelled_too
     # The same for all: what became of it, and what that costs its account.
     cdef public bint passes_full_store
     cdef public bint is_rated

@@ -7,7 +7,7 @@ from engine.records cimport AMOUNT_MAX
 from gateway.view.accounts cimport Account, OnTheWay
 
 
-# Nothing that a PendingCommand points to points back, so the collector need not look at it.
+# What a PendingCommand points to points back only until `end`, so the collector need not look at it.
 @cython.no_gc
 cdef class PendingCommand:
     """A command and who waits for its answer.
@@ -48,36 +48,42 @@ cdef class PendingCommand:
 
     cdef void forget_weights(self):
         """It is about to be weighed, once more if it waited."""
-        self.is_unbounded = self.is_of_all = False
+        self.is_unbounded = self.is_of_all = self.may_rest = False
         self.hold = 0
         self.balance = None
         self.client_key = None
         self.cancelled = None
+        self.cancelled_too = None
 
     cdef int count_in(self, bint is_sure) except -1:
         """It is about to be on its way: until `end`, nothing else of its account counts on what it may change."""
         cdef OnTheWay way = (<Account>self.account).on_the_way
         self.is_counted_in = True
-        self.passes_full_store = is_sure and self.reduces
+        self.passes_full_store = is_sure and self.reduces and self.cancelled_too is None
+        self.will_rest = is_sure and self.may_rest
         way.commands += 1
         if self.reduces:
             way.cancels += 1
             way.cancels_of_all += self.is_of_all
             if self.cancelled is not None:
                 self.cancelled.cancels += 1
+            if self.cancelled_too is not None:
+                self.cancelled_too.cancels += 1
             return 0
         if self.balance is not None:
             if self.hold > AMOUNT_MAX - self.balance.sought:
                 self.is_unbounded = True
                 self.hold = 0
             self.balance.sought += self.hold
+            self.balance.unbounded += self.is_unbounded
         way.orders += 1
-        way.unbounded += self.is_unbounded
         if self.client_key is not None:
-            if self.client_key in way.client_keys:
+            if way.named is None:
+                way.named = {}
+            if self.client_key in way.named:
                 self.client_key = None
             else:
-                way.client_keys.add(self.client_key)
+                way.named[self.client_key] = self
         return 0
 
     cpdef bint end(self) except -1:
@@ -94,13 +100,16 @@ cdef class PendingCommand:
             way.cancels_of_all -= self.is_of_all
             if self.cancelled is not None:
                 self.cancelled.cancels -= 1
+            if self.cancelled_too is not None:
+                self.cancelled_too.cancels -= 1
+                self.cancelled_too = None
         else:
             way.orders -= 1
-            way.unbounded -= self.is_unbounded
             if self.balance is not None:
                 self.balance.sought -= self.hold
+                self.balance.unbounded -= self.is_unbounded
             if self.client_key is not None:
-                way.client_keys.discard(self.client_key)
+                del way.named[self.client_key]
         if way.freed is not None and (way.commands == 0 or self.refusals > self.refusals_due):
             way.freed.append(account)
         if self.refusals or self.refusals_due:

@@ -32,5 +32,6 @@ cdef class Judge:
     cdef int _judge_limit(self, const Command *command, Account account, MarketRules market, int flags, PendingCommand pending) except -2
     cdef int _judge_no_limit(self, const Command *command, Account account, MarketRules market, int flags, PendingCommand pending) except -2
     cdef int _judge_cancel(self, const Command *command, Account account, PendingCommand pending) except -2
+    cdef bint _is_sure_of(self, int verdict, const Command *command, PendingCommand pending) except -1
     cdef bint _is_sure(self, const Command *command, PendingCommand pending) except -1
     cpdef bint let_pass(self, PendingCommand pending) except -1

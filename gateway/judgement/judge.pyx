@@ -93,10 +93,12 @@ cdef class Judge:
 
     cpdef bint let_pass(self, PendingCommand pending) except -1:
         """Counts a command in that the engine will surely execute; False, and nothing is counted, for any other, and for all of an
-        account that has spent some of its budget of refusals."""
+        account that has spent its budget of refusals."""
         cdef OnTheWay way = (<Account>pending.account).on_the_way
         cdef const Command *command = <const Command *>PyBytes_AS_STRING(pending.command)
-        if way.refusals_spent or self._judge(command, pending) != 0 or not self._is_sure(command, pending):
+        if way.refusals_spent and way.refusals_spent >= way.refusals_largest:
+            return False
+        if not self._is_sure_of(self._judge(command, pending), command, pending):
             return False
         pending.count_in(True)
         return True
@@ -105,7 +107,7 @@ cdef class Judge:
         """What `judge` says of a command, and whether the engine will surely execute it."""
         cdef const Command *command = <const Command *>PyBytes_AS_STRING(pending.command)
         cdef int verdict = self._judge(command, pending)
-        return verdict, verdict == 0 and self._is_sure(command, pending)
+        return verdict, self._is_sure_of(verdict, command, pending)
 
     def flags_of(self, PendingCommand pending not None):
         """What an order may do (OrderFlag); 0 for a cancel."""
@@ -187,6 +189,7 @@ cdef class Judge:
         reason = _judge_client_id(command, account, pending)
         if pending is not None:
             pending.balance, pending.hold = balance, hold
+            pending.may_rest = (flags & ORDER_FLAG_MAY_REST) != 0
         if reason:
             return reason
         if flags & ORDER_FLAG_MAY_REST and _open_in(account, market.number) >= market.open_orders_max:
@@ -206,8 +209,6 @@ cdef class Judge:
         cdef Balance balance = account.balance(market.quote_asset if is_buy else market.base_asset)
         cdef int64_t best = 0
         cdef int reason = 0
-        if pending is not None:
-            pending.is_unbounded = True
         if command.price_ticks:
             return REASON_INVALID_PRICE
         if command.amount:
@@ -220,8 +221,15 @@ cdef class Judge:
             best = (<BookLevels>self._books[market.number]).best_ticks(SIDE_SELL if is_buy else SIDE_BUY)
             if best:
                 reason = _judge_value(market, _value(market, best, command.quantity_lots))
-        if reason == 0:
-            reason = _judge_client_id(command, account, pending)
+        if reason:
+            return reason
+        reason = _judge_client_id(command, account, pending)
+        if pending is not None:
+            # A buy by amount pays that at most, a sell by quantity just that; what the others pay only the book says.
+            pending.balance = balance
+            pending.is_unbounded = is_buy != (command.amount != 0)
+            if not pending.is_unbounded:
+                pending.hold = command.amount if is_buy else command.quantity_lots * market.lot_units
         if reason:
             return reason
         if command.amount:
@@ -261,6 +269,24 @@ cdef class Judge:
 
     # -- whether anything on its way can change that
 
+    cdef bint _is_sure_of(self, int verdict, const Command *command, PendingCommand pending) except -1:
+        """Whether the engine surely executes a command of this verdict.
+
+        The cancel of an order that is not known yet, but will rest once it comes, counts as sure, one for each order. If
+        the order is filled at once, the cancel is refused; so there are no more such refusals than orders.
+        """
+        cdef dict named = (<Account>pending.account).on_the_way.named
+        cdef object found
+        if verdict == 0:
+            return self._is_sure(command, pending)
+        if verdict != REASON_UNKNOWN_ORDER or command.order_id or not named:
+            return False
+        found = named.get(_client_key(command))
+        if found is None or not (<PendingCommand>found).will_rest or (<PendingCommand>found).cancels:
+            return False
+        pending.cancelled_too = <PendingCommand>found
+        return True
+
     cdef bint _is_sure(self, const Command *command, PendingCommand pending) except -1:
         """Whether the engine executes a command, which it would now, whatever becomes of what is on its way."""
         cdef OnTheWay way = (<Account>pending.account).on_the_way
@@ -269,11 +295,11 @@ cdef class Judge:
             return way.cancels == 0
         if command.kind == COMMAND_KIND_ORDER_CANCEL:
             return pending.cancelled.cancels == 0 and way.cancels_of_all == 0
-        if way.unbounded or _flags(command) & ORDER_FLAG_ALL_OR_NONE:
+        if pending.balance.unbounded or _flags(command) & ORDER_FLAG_ALL_OR_NONE:
             return False
         if pending.hold > pending.balance.available - pending.balance.sought:
             return False
-        if pending.client_key is not None and pending.client_key in way.client_keys:
+        if pending.client_key is not None and way.named is not None and pending.client_key in way.named:
             return False
         if way.orders == 0 or not _flags(command) & ORDER_FLAG_MAY_REST:
             return True

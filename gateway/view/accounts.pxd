@@ -6,8 +6,9 @@ from gateway.dialect.market_scale cimport MarketScale
 cdef class Balance:
     cdef public int64_t available
     cdef public int64_t held
-    # What orders on their way may hold.
+    # What orders on their way may take of it, and how many of them may take all that is available.
     cdef public int64_t sought
+    cdef public int64_t unbounded
 
 
 cdef class OpenCount:
@@ -19,9 +20,9 @@ cdef class OnTheWay:
     cdef public int64_t orders
     cdef public int64_t cancels
     cdef public int64_t cancels_of_all
-    cdef public int64_t unbounded
-    cdef readonly set client_keys
+    cdef public dict named
     cdef public int64_t refusals_spent
+    cdef public int64_t refusals_largest
     cdef public int64_t refilled_ms
     cdef public list freed
 

@@ -23,6 +23,7 @@ class Balance:
     available: int
     held: int
     sought: int
+    unbounded: int
 
 class OpenCount:
     count: int
@@ -32,9 +33,9 @@ class OnTheWay:
     orders: int
     cancels: int
     cancels_of_all: int
-    unbounded: int
-    client_keys: set[bytes]
+    named: dict[bytes, Any] | None
     refusals_spent: int
+    refusals_largest: int
     refilled_ms: int
     freed: list[Account] | None
 

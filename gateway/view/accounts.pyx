@@ -42,14 +42,11 @@ cdef class OnTheWay:
     `gateway/judgement/judge.pyx` counts a command in before it leaves, and `PendingCommand.end` counts it out when its event
     came, or when the store has said that it never was added.
 
-    `commands` are all of them, `orders` those that place one, `cancels` those that cancel, `cancels_of_all` those that cancel all. `unbounded` are orders that may
-    spend all that is available. `client_keys` are the client ids of the orders. `refusals_spent` is what the account has used
-    of its budget of refusals, as of `refilled_ms`. `freed` gets the account when nothing is on its way any more, or some of its
+    `commands` are all of them, `orders` those that place one, `cancels` those that cancel, `cancels_of_all` those that cancel all. `named` are the commands of the
+    orders by client id; None where there was none yet. `refusals_spent` is what the account has used of its budget of refusals,
+    `refusals_largest`, as of `refilled_ms`. `freed` gets the account when nothing is on its way any more, or some of its
     budget came back; None where no session waits for that.
     """
-
-    def __init__(self):
-        self.client_keys = set()
 
 
 cdef class Order:

@@ -170,6 +170,20 @@ def test_a_market_maker_cancels_and_places_in_one_breath(rig: GatewayInProcess) 
     assert maker.session.key.account.on_the_way.refusals_spent == 0  # type: ignore[union-attr]
 
 
+def test_orders_and_their_cancels_may_follow_each_other_without_an_answer(rig: GatewayInProcess) -> None:
+    client = rig.trader(**RICH)
+    messages = []
+    for number in range(5 * BUDGET):
+        messages += [
+            place(2 * number, order(client, newClientOrderId=f"n{number}")),
+            cancel(client, 2 * number + 1, origClientOrderId=f"n{number}"),
+        ]
+    send(client, *messages)
+    assert client.session.waiting == len(messages), "none of them waits for another"
+    rig.turn()
+    assert outcomes(client) == [(id, 200) for id in range(len(messages))]
+
+
 @pytest.mark.parametrize(
     "attack",
     [
@@ -181,6 +195,14 @@ def test_a_market_maker_cancels_and_places_in_one_breath(rig: GatewayInProcess) 
             id="cancels of all",
         ),
         pytest.param(lambda client, id: cancel(client, id, orderId=10**6 + id), id="cancels of nothing"),
+        pytest.param(
+            lambda client, id: (
+                cancel(client, id, origClientOrderId="new")
+                if id % 100
+                else place(id, order(client, quantity="0.001", newClientOrderId="new"))
+            ),
+            id="cancels of an order on its way",
+        ),
         pytest.param(
             lambda client, id: place(id, order(client, quantity="0.0001", newClientOrderId="same")), id="one name"
         ),
@@ -354,10 +376,8 @@ def test_whatever_is_sent_everything_is_counted_out_again(seed: int) -> None:
         answered[number] += [id for id, _ in outcomes(client)]
         way = client.session.key.account.on_the_way  # type: ignore[union-attr]
         assert sorted(answered[number]) == list(range(1, sent[number] + 1)), f"seed {seed}"
-        assert (way.commands, way.orders, way.cancels, way.cancels_of_all, way.unbounded) == (0, 0, 0, 0, 0), (
-            f"seed {seed}"
-        )
-        assert not way.client_keys and way.freed is None
-        assert all(balance.sought == 0 for balance in client.session.key.account.balances.values())  # type: ignore[union-attr]
+        assert (way.commands, way.orders, way.cancels, way.cancels_of_all) == (0, 0, 0, 0), f"seed {seed}"
+        assert not way.named and way.freed is None
+        assert all(balance.sought == balance.unbounded == 0 for balance in client.session.key.account.balances.values())  # type: ignore[union-attr]
         assert all(open_order.cancels == 0 for open_order in client.session.key.account.open.values())  # type: ignore[union-attr]
         assert client.session.waiting == 0
