@@ -175,6 +175,14 @@ class Reason(IntEnum):
     )
     NO_OPEN_ORDERS = 502, "The account has no open order to cancel. No action is needed."
 
+    CANCEL_RESTRICTED = (
+        503,
+        (
+            "The cancel asks for an order that is not filled, or for one that is filled in part, and this order is not so. "
+            "It stays open; leave the restriction out to cancel it all the same."
+        ),
+    )
+
     # -- 6xx: why an order ended
     CANCELLED_BY_OWNER = 601, "Cancelled at the owner's request. No action is needed."
     CANCELLED_BY_FREEZE = 602, "Cancelled because the operator froze the account. Ask the operator."
@@ -219,7 +227,10 @@ class Reason(IntEnum):
         710,
         "A request has the same name twice, and only one of its values can be meant. Send each name once.",
     )
-    UNSUPPORTED_FEATURE = 711, "This market does not offer this kind of order. See exchangeInfo for those it offers."
+    UNSUPPORTED_FEATURE = (
+        711,
+        "This market does not offer this kind of order, or a parameter of it. Leave it out; docs/api.md lists what is offered.",
+    )
     UNKNOWN_SYMBOL = 712, "No market has this symbol. See exchangeInfo for all symbols."
     PRICE_NOT_ON_TICK = (
         713,
@@ -238,6 +249,10 @@ class Reason(IntEnum):
     )
     CLIENT_ID_MISMATCH = 716, "The order id and the client order id name different orders. Send only one of them."
     INVALID_TIME_UNIT = 717, "The time unit must be MILLISECOND or MICROSECOND. Send one of them, or leave it out."
+    INVALID_CANCEL_RESTRICTIONS = (
+        718,
+        "`cancelRestrictions` must be ONLY_NEW or ONLY_PARTIALLY_FILLED. Send one of them, or leave it out.",
+    )
     INVALID_API_KEY_FORMAT = 720, "An API key has 1 to 64 letters or digits. Check the key you send."
     UNAUTHORIZED = (
         721,
@@ -297,3 +312,12 @@ class Reason(IntEnum):
     )
     OUTCOME_UNKNOWN = 751, "No answer came in time. The request may have been executed: send order.status to find out."
     UNAVAILABLE = 752, "The venue cannot serve the request at the moment and did nothing with it. Try again."
+
+    # What a query may be filtered by.
+    INVALID_COMBINATION = (
+        760,
+        "Some of these optional parameters cannot be sent together. Leave one out; docs/api.md says which go together.",
+    )
+    INTERVAL_TOO_LONG = 761, "There are more than 24 hours between startTime and endTime. Ask for a shorter time."
+    INVALID_SYMBOL_STATUS = 762, "`symbolStatus` must be TRADING, HALT or BREAK. Send one of them, or leave it out."
+    SYMBOL_STATUS_MISMATCH = 763, "The market is in another state than the request asks for. Leave `symbolStatus` out."

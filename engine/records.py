@@ -182,6 +182,12 @@ class CommandFlag(IntEnum):
 
     HAS_TERMS = 1
     """The first part of the command's blob is an OrderTerms record."""
+    NAMELESS_ONLY = 2
+    """Of a cancel: the order must have no client id."""
+    UNFILLED_ONLY = 4
+    """Of a cancel: nothing of the order may be filled."""
+    PARTLY_FILLED_ONLY = 8
+    """Of a cancel: a part of the order must be filled."""
 
 
 class EventFlag(IntEnum):

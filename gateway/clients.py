@@ -76,8 +76,10 @@ class Clients:
             session, streams = session_for(
                 request, client, self._state.rate_limits.weight_of(client.ip, now_ms), now_ms
             )
-        except Rejected:
-            return _NOTHING_THERE
+        except Rejected as rejected:
+            if rejected.reject.reason == Reason.UNKNOWN_METHOD:
+                return _NOTHING_THERE
+            return HttpAnswer(*replies.http_error(rejected.reject))
         stream_requests.follow_url(self._state.view.feeds, session, streams)
         return session
 

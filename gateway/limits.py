@@ -61,11 +61,11 @@ class ConnectionLimits(NamedTuple):
 
 SLICE_S = 0.0005
 """After so long, the next client is served. What is being done is finished first."""
-TURN_S = 0.004
+TURN_S = 0.001
 """After so long, the loop looks at its sockets again."""
 NEWCOMERS_IN_A_ROW = 8
 """So many clients that were quiet are served before one that has used up a slice."""
-INTAKE_S = 0.004
+INTAKE_S = 0.002
 """For so long events are taken in before the loop looks at its sockets again; at least one entry."""
 FRAMES_AT_ONCE_MAX = 64
 """WebSocket frames that are read from what came before the time is looked at."""
@@ -117,7 +117,7 @@ class PipelineLimits(NamedTuple):
     commands_max: int = 65_536
     """Commands without an answer in the whole gateway; one more is refused as overloaded."""
     commands_per_session_max: int = 8_192
-    commands_in_journal_max: int = 1_024
+    commands_in_journal_max: int = 512
     """Commands that left and have no answer; while there are more, none leaves. So a new one waits behind few."""
     answer_timeout_s: float = 10.0
 

@@ -41,9 +41,13 @@ from engine.order_types cimport ORDER_FLAG_ALL_OR_NONE, ORDER_FLAG_HAS_LIMIT, OR
 from engine.records cimport (
     RECORD_CLIENT_ID_BYTES,
     AGENDA_KIND_CLOSE_ORDERS,
+    COMMAND_FLAG_NAMELESS_ONLY,
+    COMMAND_FLAG_PARTLY_FILLED_ONLY,
+    COMMAND_FLAG_UNFILLED_ONLY,
     EVENT_KIND_ORDER_ACCEPTED,
     EVENT_KIND_ORDER_CLOSED,
     REASON_CANCELLED_BY_OWNER,
+    REASON_CANCEL_RESTRICTED,
     REASON_FILL_LIMIT,
     REASON_FILL_OR_KILL_EXPIRED,
     REASON_IOC_REMAINDER_EXPIRED,
@@ -236,6 +240,7 @@ cdef inline int close_order(Exchange* exchange, uint32_t handle, int reason) noe
 cdef inline int cancel_order(Exchange* exchange, const Command* command, uint32_t client_hash) noexcept nogil:
     """Cancels one open order, named by its id or its client id; the reason where it is refused."""
     cdef uint32_t handle
+    cdef int reason
     if jibek_unlikely(find_market(exchange, command.market) == NULL):
         return REASON_UNKNOWN_MARKET
     if jibek_unlikely(find_client(exchange, command.account) == NULL):
@@ -245,7 +250,23 @@ cdef inline int cancel_order(Exchange* exchange, const Command* command, uint32_
     )
     if jibek_unlikely(handle == 0):
         return REASON_UNKNOWN_ORDER
+    if jibek_unlikely(command.flags):
+        reason = check_restrictions(exchange, handle, command.flags)
+        if reason != REASON_NONE:
+            return reason
     return close_order(exchange, handle, REASON_CANCELLED_BY_OWNER)
+
+
+cdef inline int check_restrictions(const Exchange* exchange, uint32_t handle, uint32_t flags) noexcept nogil:
+    """The reason where an order is not as the flags of a cancel ask for."""
+    cdef int64_t filled_lots = exchange.infos[handle].quantity_lots - exchange.arena.nodes[handle].remaining_lots
+    if flags & COMMAND_FLAG_NAMELESS_ONLY and exchange.infos[handle].client_id[0]:
+        return REASON_UNKNOWN_ORDER
+    if flags & COMMAND_FLAG_UNFILLED_ONLY and filled_lots:
+        return REASON_CANCEL_RESTRICTED
+    if flags & COMMAND_FLAG_PARTLY_FILLED_ONLY and filled_lots == 0:
+        return REASON_CANCEL_RESTRICTED
+    return REASON_NONE
 
 
 cdef inline int cancel_all_orders(Exchange* exchange, uint32_t account, uint32_t market) noexcept nogil:

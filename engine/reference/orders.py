@@ -10,7 +10,7 @@ from __future__ import annotations
 from engine.definitions import read_parts, reject_unless
 from engine.order_types import OrderFlag
 from engine.reasons import Reason
-from engine.records import CLIENT_ID_BYTES, AgendaKind, Command, EventKind
+from engine.records import CLIENT_ID_BYTES, NO_CLIENT_ID, AgendaKind, Command, CommandFlag, EventKind
 from engine.reference.accounts import find_client, find_order, list_order, unlist_order
 from engine.reference.agenda import add_to_agenda, has_room
 from engine.reference.checks import check_order
@@ -98,7 +98,18 @@ def cancel_order(exchange: Exchange, command: Command, blob: bytes) -> None:
     reject_unless(command.market in exchange.markets, Reason.UNKNOWN_MARKET)
     account = find_client(exchange, command.account)
     order = find_order(account, command.market, command.order_id, command.client_id)
+    check_restrictions(order, command.flags)
     close_order(exchange, order, Reason.CANCELLED_BY_OWNER, blob)
+
+
+def check_restrictions(order: Order, flags: int) -> None:
+    """Refuses to cancel an order that is not as the flags of the cancel ask for."""
+    if flags & CommandFlag.NAMELESS_ONLY:
+        reject_unless(order.client_id == NO_CLIENT_ID, Reason.UNKNOWN_ORDER)
+    if flags & CommandFlag.UNFILLED_ONLY:
+        reject_unless(order.cumulative_lots == 0, Reason.CANCEL_RESTRICTED)
+    if flags & CommandFlag.PARTLY_FILLED_ONLY:
+        reject_unless(order.cumulative_lots > 0, Reason.CANCEL_RESTRICTED)
 
 
 def cancel_all_orders(exchange: Exchange, command: Command, blob: bytes) -> None:

@@ -68,9 +68,9 @@ def _authenticate_signed(request: Request, keys: Keys, now_ms: int) -> Key:
     request.use_exact_params()
     params = request.params
     for name in ("apiKey", "signature"):
-        if not isinstance(params.get(name), str) or not params[name]:
+        if type(params.get(name)) is not str or not params[name]:
             raise Rejected(Reason.MISSING_PARAMETER, name)
-    key = keys.find(str(params["apiKey"]))
+    key = keys.find(params["apiKey"])
     check_window(request, now_ms)
     if key.is_hmac and key.secret is None:
         raise NeedsSecret(key)
@@ -83,7 +83,7 @@ def check_window(request: Request, now_ms: int) -> None:
     """Judges `timestamp` and `recvWindow` against the venue's clock, and notes when the window ends. Raises Rejected."""
     params = request.params
     value = params.get("timestamp")
-    timestamp = value if type(value) is int else parse_integer(value)
+    timestamp = parse_integer(value)
     if timestamp is None:
         if value in (None, ""):
             raise Rejected(Reason.MISSING_PARAMETER, "timestamp")

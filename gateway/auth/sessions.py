@@ -203,9 +203,7 @@ class Session:
 
     def wants_rate_limits(self, params: Mapping[str, Any]) -> bool:
         """Whether the reply to a request with these parameters shows the rate limits."""
-        if "returnRateLimits" in params:
-            return flag_of(params, "returnRateLimits", True)
-        return self.shows_rate_limits
+        return flag_of(params, "returnRateLimits", self.shows_rate_limits)
 
     def succeed(self, id_text: str, result: str, rate_limits: str) -> None:
         """Answers a request with its result, which is JSON text."""
@@ -220,6 +218,8 @@ class Session:
     def fail(
         self, id_text: str, reject: Reject, rate_limits: str, *, cancelling: bool, data: dict[str, int] | None = None
     ) -> None:
-        """Answers a request that is refused."""
+        """Answers a request that is refused. `data` are times in milliseconds."""
         if self.is_alive:
+            if data is not None:
+                data = {name: time_ms * MILLISECONDS // self.unit for name, time_ms in data.items()}
             self.send(encode_text(replies.failure(id_text, reject, rate_limits, cancelling=cancelling, data=data)))

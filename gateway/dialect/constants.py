@@ -37,6 +37,9 @@ WINDOW_MS_MAX = 60_000
 MICROSECOND_TIMESTAMP_MIN = 10**14
 """A timestamp from here on counts microseconds: as milliseconds it would lie beyond the year 5000."""
 
+INTERVAL_HOURS_MAX = 24
+"""Between `startTime` and `endTime` of a query."""
+
 CLOSE_GOING_AWAY = 1001
 CLOSE_POLICY_VIOLATION = 1008
 

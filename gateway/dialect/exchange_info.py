@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from engine.listing import Market
+from engine.reasons import Reason
 from engine.records import MarketState, OrderType
 from gateway.dialect.names import ORDER_TYPE_NAMES
 from gateway.dialect.numbers import MarketNumbers
+from gateway.dialect.rejects import Rejected
 from gateway.dialect.replies import dump_text
+from gateway.dialect.requests import flag_of, list_of, symbol_of
 from gateway.limits import RateLimitSettings
 
 
@@ -35,21 +39,87 @@ def rate_limit_templates(settings: RateLimitSettings) -> tuple[str, str]:
     return f',"rateLimits":[{entries[-1]}]', f',"rateLimits":[{",".join(entries)}]'
 
 
-def symbol_info(market: MarketNumbers, venue_state: MarketState) -> dict[str, Any]:
+class MarketFilter(NamedTuple):
+    """Which markets exchangeInfo is asked for, and how to show them."""
+
+    symbols: list[str] | None
+    """None: all."""
+    has_permission: bool
+    """Whether the markets of this venue have one of the permissions that are asked for."""
+    status: str | None
+    shows_permission_sets: bool
+
+
+def market_filter(params: Mapping[str, Any]) -> MarketFilter:
+    """What exchangeInfo is asked for.
+
+    Raises:
+        Rejected: a parameter is malformed; INVALID_COMBINATION: two of them exclude each other.
+    """
+    symbol, symbols, permissions = symbol_of(params), list_of(params, "symbols"), _permissions_of(params)
+    if sum(choice is not None for choice in (symbol, symbols, permissions)) > 1:
+        raise Rejected(Reason.INVALID_COMBINATION)
+    status = symbol_status_of(params)
+    if symbol is not None:
+        symbols = [symbol]
+    if symbols is not None and status is not None:
+        raise Rejected(Reason.INVALID_COMBINATION)
+    return MarketFilter(
+        symbols,
+        permissions is None or PERMISSION in permissions,
+        status,
+        flag_of(params, "showPermissionSets", True),
+    )
+
+
+def _permissions_of(params: Mapping[str, Any]) -> list[str] | None:
+    """The parameter `permissions`: a list, its JSON text, or one name."""
+    value = params.get("permissions")
+    permissions = [value] if type(value) is str and value[:1] != "[" else list_of(params, "permissions")
+    if permissions is not None and not all(_PERMISSION_PATTERN.fullmatch(name) for name in permissions):
+        raise Rejected(Reason.INVALID_PARAMETER, "permissions")
+    return permissions
+
+
+PERMISSION = "SPOT"
+"""What every account may trade, and what every market is for."""
+_PERMISSION_PATTERN = re.compile(r"SPOT|MARGIN|LEVERAGED|TRD_GRP_[0-9]{3}")
+
+
+def symbol_status_of(params: Mapping[str, Any]) -> str | None:
+    """The parameter `symbolStatus`; None if it was not sent. Raises Rejected."""
+    status = params.get("symbolStatus")
+    if status is None:
+        return None
+    if type(status) is not str or status not in SYMBOL_STATUSES:
+        raise Rejected(Reason.INVALID_SYMBOL_STATUS)
+    return status
+
+
+SYMBOL_STATUSES = ("TRADING", "HALT", "BREAK")
+"""Of the dialect; a market of this venue is never in a BREAK."""
+
+
+def symbol_status(market: MarketNumbers, venue_state: MarketState) -> str:
+    """Whether you can trade in a market: TRADING, or HALT."""
+    is_trading = market.market.state == MarketState.TRADING and venue_state == MarketState.TRADING
+    return "TRADING" if is_trading else "HALT"
+
+
+def symbol_info(market: MarketNumbers, venue_state: MarketState, *, shows_permission_sets: bool) -> dict[str, Any]:
     """One market of exchangeInfo. PRICE_FILTER comes first, because some clients read it there."""
     listed: Market = market.market
     definition = listed.definition
-    is_trading = listed.state == MarketState.TRADING and venue_state == MarketState.TRADING
     return {
         "symbol": market.symbol,
-        "status": "TRADING" if is_trading else "HALT",
+        "status": symbol_status(market, venue_state),
         "baseAsset": market.base_name,
-        "baseAssetPrecision": 8,
+        "baseAssetPrecision": listed.base.scale,
         "quoteAsset": market.quote_name,
-        "quotePrecision": 8,
-        "quoteAssetPrecision": 8,
-        "baseCommissionPrecision": 8,
-        "quoteCommissionPrecision": 8,
+        "quotePrecision": listed.quote.scale,
+        "quoteAssetPrecision": listed.quote.scale,
+        "baseCommissionPrecision": listed.base.scale,
+        "quoteCommissionPrecision": listed.quote.scale,
         "orderTypes": sorted(ORDER_TYPE_NAMES.values()),
         "icebergAllowed": False,
         "ocoAllowed": False,
@@ -86,7 +156,7 @@ def symbol_info(market: MarketNumbers, venue_state: MarketState) -> dict[str, An
             {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": definition.open_orders_max},
         ],
         "permissions": [],
-        "permissionSets": [["SPOT"]],
+        "permissionSets": [[PERMISSION]] if shows_permission_sets else [],
         "defaultSelfTradePreventionMode": "NONE",
         "allowedSelfTradePreventionModes": ["NONE"],
     }

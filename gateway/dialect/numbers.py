@@ -25,8 +25,12 @@ class NumberToken(str):
     __slots__ = ()
 
 
-def parse_e8(value: object) -> int | Reason:
-    """A decimal of a request in 1e-8, exactly, or why it cannot be one.
+_MINUS_ZERO = NumberToken("-0")
+"""Readers without tokens read it as the whole number 0."""
+
+
+def parse_e8(value: object, maximum_e8: int = INT64_MAX) -> int | Reason:
+    """A decimal of a request in 1e-8, exactly, or why it cannot be one. Above `maximum_e8` it is NUMBER_TOO_LARGE.
 
     A string is plain digits with at most one point; a number token may have an exponent if its value fits eight
     decimals.
@@ -36,13 +40,14 @@ def parse_e8(value: object) -> int | Reason:
     >>> parse_e8("1e-7").name, parse_e8("0.123456789").name
     ('ILLEGAL_CHARACTERS', 'TOO_PRECISE')
     """
+    number_e8: int | Reason = Reason.ILLEGAL_CHARACTERS
     if type(value) is str:
-        return _parse_plain(value)
-    if type(value) is int:
-        return _bounded(value * ONE_E8) if value >= 0 else Reason.ILLEGAL_CHARACTERS
-    if type(value) is NumberToken:
-        return _parse_token(value)
-    return Reason.ILLEGAL_CHARACTERS
+        number_e8 = _parse_plain(value)
+    elif type(value) is int:
+        number_e8 = value * ONE_E8 if value >= 0 else Reason.ILLEGAL_CHARACTERS
+    elif type(value) is NumberToken:
+        number_e8 = _parse_token(value)
+    return Reason.NUMBER_TOO_LARGE if type(number_e8) is int and number_e8 > maximum_e8 else number_e8
 
 
 def _parse_plain(text: str) -> int | Reason:
@@ -58,13 +63,15 @@ def _parse_plain(text: str) -> int | Reason:
         fraction = fraction[:DECIMALS]
     if len(whole) > WHOLE_DIGITS_MAX:
         return Reason.ILLEGAL_CHARACTERS
-    return _bounded(int(whole + fraction) * _POWERS[DECIMALS - len(fraction)])
+    return int(whole + fraction) * _POWERS[DECIMALS - len(fraction)]
 
 
 _POWERS: tuple[int, ...] = tuple(10**power for power in range(DECIMALS + 1))
 
 
 def _parse_token(token: NumberToken) -> int | Reason:
+    if token == _MINUS_ZERO:
+        return 0
     if "e" not in token and "E" not in token:
         return _parse_plain(str(token))
     try:
@@ -78,11 +85,7 @@ def _parse_token(token: NumberToken) -> int | Reason:
     scaled = number.scaleb(DECIMALS)
     if scaled != scaled.to_integral_value():
         return Reason.TOO_PRECISE
-    return _bounded(int(scaled))
-
-
-def _bounded(number_e8: int) -> int | Reason:
-    return number_e8 if number_e8 <= INT64_MAX else Reason.NUMBER_TOO_LARGE
+    return int(scaled)
 
 
 def parse_integer(value: object) -> int | None:
@@ -93,6 +96,8 @@ def parse_integer(value: object) -> int | None:
     """
     if type(value) is int:
         return value if 0 <= value <= INT64_MAX else None
+    if type(value) is NumberToken and value == _MINUS_ZERO:
+        return 0
     if isinstance(value, str) and len(value) <= INTEGER_DIGITS_MAX and value.isascii() and value.isdigit():
         number = int(value)
         return number if number <= INT64_MAX else None
@@ -128,7 +133,9 @@ class MarketNumbers(MarketScale):
         "lot_e8",
         "lower_symbol",
         "market",
+        "price_max_e8",
         "price_texts",
+        "quantity_max_e8",
         "quantity_texts",
         "quote_e8",
         "quote_name",
@@ -145,6 +152,9 @@ class MarketNumbers(MarketScale):
         self.quote_e8 = asset_unit_e8(market.quote)
         self.lot_e8 = market.definition.lot_units * self.base_e8
         super().__init__(market.number, market.symbol, self.tick_e8, self.lot_e8)
+        # What the market declares can be sent, also where 64 bits do not hold it in 1e-8.
+        self.price_max_e8 = max(INT64_MAX, market.definition.price_max_ticks * self.tick_e8)
+        self.quantity_max_e8 = max(INT64_MAX, market.definition.quantity_max_lots * self.lot_e8)
         self.price_texts = StepTexts()
         self.quantity_texts = StepTexts()
 

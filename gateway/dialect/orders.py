@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from engine.reasons import Reason
-from engine.records import COMMAND, NO_CLIENT_ID, CommandKind, OrderType, TimeInForce, pack_parts
+from engine.records import (
+    AMOUNT_MAX,
+    COMMAND,
+    NO_CLIENT_ID,
+    CommandFlag,
+    CommandKind,
+    OrderType,
+    TimeInForce,
+    pack_parts,
+)
 from gateway.dialect.constants import CLIENT_ID_PATTERN, CLIENT_ID_RANGE, DECIMAL_RANGE, DERIVED_PREFIX
 from gateway.dialect.names import ORDER_TYPES, SIDES, TIMES_IN_FORCE
-from gateway.dialect.numbers import MarketNumbers, StepTexts, parse_e8, parse_integer
+from gateway.dialect.numbers import MarketNumbers, StepTexts, parse_e8
+from gateway.dialect.order_names import OrderName, named_in
 from gateway.dialect.rejects import Rejected
-from gateway.dialect.requests import Request, integer_of, market_of
+from gateway.dialect.requests import Request, flag_of, market_of
 
 ChoiceT = TypeVar("ChoiceT")
 
@@ -30,13 +40,26 @@ UNSUPPORTED_PARAMETERS = {
     "pegPriceType": "Pegged orders",
     "pegOffsetType": "Pegged orders",
     "pegOffsetValue": "Pegged orders",
-}
+    **{
+        name: f"Orders with '{name}'"
+        for name in (
+            "activatePrice", "activationPrice", "callbackRate", "displayQty", "expireTime", "goodTillDate",
+            "maxSlippageBps", "minExecutionQty", "minQty", "positionSide", "priceMatch", "sideEffectType", "strategyId",
+            "strategyType",
+        )
+    },
+}  # fmt: skip
+"""Each would change or label the order: the dialect's own, and those of its sibling markets that clients send by mistake."""
+UNSUPPORTED_FLAGS = ("closePosition", "computeCommissionRates", "hidden", "isIsolated", "postOnly", "reduceOnly")
+"""They change nothing where they are false."""
+_NEUTRAL = {"positionSide": "BOTH", "priceMatch": "NONE", "sideEffectType": "NO_SIDE_EFFECT"}
+"""Values that change nothing."""
 
 
 def place_order(request: Request, markets: Mapping[str, MarketNumbers], account: int) -> tuple[bytes, str]:
     """The command of an order.place, and the kind of reply that is wanted: ACK, RESULT or FULL.
 
-    Parameters that the dialect does not know are ignored; if the venue does not offer one that is known, it refuses the order and names it.
+    Parameters that no dialect knows are ignored. One that would change the order, and is not offered, is refused by name.
 
     Raises:
         Rejected: the order is not well formed; the first fault is named.
@@ -51,12 +74,12 @@ def place_order(request: Request, markets: Mapping[str, MarketNumbers], account:
     if order_type is None:
         raise _wrong_type(params)
     if not _RARE_PARAMETERS.isdisjoint(params):
-        _check_rare_parameters(params)
+        _check_rare_parameters(params, order_type)
     client_id = NO_CLIENT_ID if get("newClientOrderId") is None else _new_client_id(params)
     response = get("newOrderRespType")
     if response is None:
         response = "FULL" if order_type.terms.full_answer else "ACK"
-    elif not isinstance(response, str) or response not in RESPONSES:
+    elif type(response) is not str or response not in RESPONSES:
         raise Rejected(Reason.INVALID_PARAMETER, "newOrderRespType")
     time_in_force, price_ticks, quantity_lots, quote_amount = _read_terms(request, market, order_type)
     command = _pack_command(
@@ -68,13 +91,18 @@ def place_order(request: Request, markets: Mapping[str, MarketNumbers], account:
 
 _ORDER_PLACE = int(CommandKind.ORDER_PLACE)
 _pack_command = COMMAND.struct.pack
-_RARE_PARAMETERS = frozenset({*UNSUPPORTED_PARAMETERS, "stopPrice", "selfTradePreventionMode"})
+_RARE_PARAMETERS = frozenset({*UNSUPPORTED_PARAMETERS, *UNSUPPORTED_FLAGS, "stopPrice", "selfTradePreventionMode"})
 
 
-def _check_rare_parameters(params: Mapping[str, Any]) -> None:
+def _check_rare_parameters(params: Mapping[str, Any], order_type: OrderType) -> None:
+    """Refuses each parameter that would change the order and is not offered."""
     for name, feature in UNSUPPORTED_PARAMETERS.items():
-        if params.get(name) is not None:
+        if params.get(name) not in (None, _NEUTRAL.get(name)):
             raise Rejected(Reason.UNSUPPORTED_FEATURE, feature)
+    for name in UNSUPPORTED_FLAGS:
+        # An order type that never takes is post-only already, and some clients say so.
+        if flag_of(params, name, False) and (name != "postOnly" or order_type.terms.takes):
+            raise Rejected(Reason.UNSUPPORTED_FEATURE, f"Orders with '{name}'")
     if params.get("stopPrice") is not None:
         raise Rejected(Reason.PARAMETER_NOT_REQUIRED, "stopPrice")
     if params.get("selfTradePreventionMode", "NONE") not in (None, "NONE"):
@@ -113,25 +141,31 @@ def _time_in_force(params: Mapping[str, Any], order_type: OrderType) -> int:
 
 
 def _quantity_lots(request: Request, market: MarketNumbers) -> int:
-    return _amount_of(request, "quantity", market.lot_e8, market.quantity_texts, Reason.QUANTITY_NOT_ON_LOT)
+    return _amount_of(
+        request, "quantity", market.lot_e8, market.quantity_texts, Reason.QUANTITY_NOT_ON_LOT, market.quantity_max_e8
+    )
 
 
 def _price_ticks(request: Request, market: MarketNumbers) -> int:
-    return _amount_of(request, "price", market.tick_e8, market.price_texts, Reason.PRICE_NOT_ON_TICK)
+    return _amount_of(
+        request, "price", market.tick_e8, market.price_texts, Reason.PRICE_NOT_ON_TICK, market.price_max_e8
+    )
 
 
 def _quote_amount(request: Request, market: MarketNumbers) -> int:
     """`quoteOrderQty`, which replaces a quantity, in smallest units."""
     if request.params.get("quantity") is not None:
         raise Rejected(Reason.PARAMETER_NOT_REQUIRED, "quantity")
-    amount_e8 = _amount_of(request, "quoteOrderQty", 1, StepTexts(), Reason.INVALID_QUOTE_AMOUNT)
+    # As large as an amount may be: a market may allow more than fits a price or a quantity.
+    maximum_e8 = AMOUNT_MAX * market.quote_e8
+    amount_e8 = _amount_of(request, "quoteOrderQty", 1, StepTexts(), Reason.INVALID_QUOTE_AMOUNT, maximum_e8)
     amount, remainder = divmod(amount_e8, market.quote_e8)
     if remainder:
         raise Rejected(Reason.TOO_PRECISE, "quoteOrderQty")
     return amount
 
 
-def _amount_of(request: Request, name: str, step_e8: int, texts: StepTexts, off_step: Reason) -> int:
+def _amount_of(request: Request, name: str, step_e8: int, texts: StepTexts, off_step: Reason, maximum_e8: int) -> int:
     """A mandatory decimal parameter as a whole, positive number of steps of `step_e8`. Raises Rejected."""
     value = request.params.get(name)
     if type(value) is str:
@@ -143,7 +177,7 @@ def _amount_of(request: Request, name: str, step_e8: int, texts: StepTexts, off_
         value = request.params.get(name)
     if value is None or value == "":
         raise Rejected(Reason.MISSING_PARAMETER, name)
-    number_e8 = parse_e8(value)
+    number_e8 = parse_e8(value, maximum_e8)
     if isinstance(number_e8, Reason):
         raise Rejected(number_e8, name, DECIMAL_RANGE)
     steps, remainder = divmod(number_e8, step_e8)
@@ -155,7 +189,8 @@ def _amount_of(request: Request, name: str, step_e8: int, texts: StepTexts, off_
 
 
 def _choice(table: Mapping[str, ChoiceT], value: object) -> ChoiceT | None:
-    return table.get(value) if isinstance(value, str) else None
+    # A number token is a str as well, and no text.
+    return table.get(value) if type(value) is str else None
 
 
 def _wrong(params: Mapping[str, Any], name: str, reason: Reason) -> Rejected:
@@ -165,7 +200,7 @@ def _wrong(params: Mapping[str, Any], name: str, reason: Reason) -> Rejected:
 
 def _wrong_type(params: Mapping[str, Any]) -> Rejected:
     value = params.get("type")
-    if isinstance(value, str) and value in UNSUPPORTED_TYPES:
+    if type(value) is str and value in UNSUPPORTED_TYPES:
         return Rejected(Reason.UNSUPPORTED_FEATURE, UNSUPPORTED_TYPES[value])
     return _wrong(params, "type", Reason.INVALID_ORDER_TYPE)
 
@@ -180,51 +215,35 @@ def _new_client_id(params: Mapping[str, Any]) -> bytes:
         return NO_CLIENT_ID
     if value == "":
         raise Rejected(Reason.EMPTY_PARAMETER, "newClientOrderId")
-    if not isinstance(value, str) or CLIENT_ID_PATTERN.fullmatch(value) is None:
+    if type(value) is not str or CLIENT_ID_PATTERN.fullmatch(value) is None:
         raise Rejected(Reason.ILLEGAL_CHARACTERS, "newClientOrderId", CLIENT_ID_RANGE)
     if value.startswith(DERIVED_PREFIX):
         raise Rejected(Reason.INVALID_PARAMETER, "newClientOrderId")
     return value.encode()
 
 
-class OrderName(NamedTuple):
-    """How a request names an order: by its id, by its client id, or by both."""
-
-    order_id: int | None
-    client: str | None
-
-
-def order_name(params: Mapping[str, Any]) -> OrderName:
-    """The order of `orderId` or `origClientOrderId`; a client id of the derived form names the order id in it.
-
-    Raises:
-        Rejected: neither was sent, or one is not well formed.
-    """
-    order_id = integer_of(params, "orderId")
-    client = params.get("origClientOrderId")
-    if client is not None and (not isinstance(client, str) or CLIENT_ID_PATTERN.fullmatch(client) is None):
-        raise Rejected(Reason.ILLEGAL_CHARACTERS, "origClientOrderId", CLIENT_ID_RANGE)
-    if order_id is None and client is None:
-        raise Rejected(Reason.MISSING_PARAMETER, "orderId")
-    return OrderName(order_id, str(client) if client is not None else None)
+RESTRICTIONS = {"ONLY_NEW": CommandFlag.UNFILLED_ONLY, "ONLY_PARTIALLY_FILLED": CommandFlag.PARTLY_FILLED_ONLY}
 
 
 def cancel_order(
     params: Mapping[str, Any], market: MarketNumbers, account: int, name: OrderName
 ) -> tuple[bytes, bytes]:
-    """The command of an order.cancel and its blob. `cancelRestrictions` are not offered. Raises Rejected."""
-    if params.get("cancelRestrictions") is not None:
-        raise Rejected(Reason.INVALID_PARAMETER, "cancelRestrictions")
-    client_id = _new_client_id(params)
-    order_id, client = name.order_id or 0, name.client or ""
-    derived = client.removeprefix(DERIVED_PREFIX)
-    if order_id == 0 and derived != client:
-        order_id = parse_integer(derived) or 0
+    """The command of an order.cancel and its blob.
+
+    Raises:
+        Rejected: `newClientOrderId` or `cancelRestrictions` is not well formed.
+    """
+    restrictions = params.get("cancelRestrictions")
+    restriction = 0 if restrictions is None else _choice(RESTRICTIONS, restrictions)
+    if restriction is None:
+        raise Rejected(Reason.INVALID_CANCEL_RESTRICTIONS)
+    new_client_id = _new_client_id(params)
+    order_id, client_id, flags = named_in(name)
     command = _pack_command(
-        CommandKind.ORDER_CANCEL, 0, 0, 0, 0, 0, 0, account, market.number, order_id,
-        0, 0, 0, 0, 0, 0, 0, NO_CLIENT_ID if order_id else client.encode(), 0, 0, 0,
+        CommandKind.ORDER_CANCEL, 0, 0, 0, 0, flags | restriction, 0, account, market.number, order_id,
+        0, 0, 0, 0, 0, 0, 0, client_id, 0, 0, 0,
     )  # fmt: skip
-    return command, b"" if client_id == NO_CLIENT_ID else pack_parts(client_id)
+    return command, b"" if new_client_id == NO_CLIENT_ID else pack_parts(new_client_id)
 
 
 def cancel_all(market: MarketNumbers, account: int) -> bytes:

@@ -74,6 +74,7 @@ WORDINGS: dict[Reason, Wording] = {
     Reason.WOULD_TAKE: Wording(400, _NEW_ORDER, "Order would immediately match and take."),
     Reason.UNKNOWN_ORDER: Wording(400, _CANCEL, "Unknown order sent."),
     Reason.NO_OPEN_ORDERS: Wording(400, _CANCEL, "Unknown order sent."),
+    Reason.CANCEL_RESTRICTED: Wording(400, _CANCEL, "Order was not canceled due to cancel restrictions."),
     Reason.INVALID_JSON: Wording(400, -1135, "Invalid JSON Request"),
     Reason.UNKNOWN_METHOD: Wording(400, -1020, "This operation is not supported: {}."),
     Reason.MISSING_PARAMETER: Wording(
@@ -95,6 +96,7 @@ WORDINGS: dict[Reason, Wording] = {
     Reason.INVALID_TIME_UNIT: Wording(
         400, -1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND."
     ),
+    Reason.INVALID_CANCEL_RESTRICTIONS: Wording(400, -1145, "Invalid cancelRestrictions"),
     Reason.INVALID_API_KEY_FORMAT: Wording(401, -2014, "API-key format invalid."),
     Reason.UNAUTHORIZED: Wording(401, -2015, "Invalid API-key, IP, or permissions for action."),
     Reason.LOGON_REQUIRED: Wording(
@@ -128,6 +130,12 @@ WORDINGS: dict[Reason, Wording] = {
         504, -1007, "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
     ),
     Reason.UNAVAILABLE: Wording(500, -1001, "Internal error; unable to process your request. Please try again."),
+    Reason.INVALID_COMBINATION: Wording(400, -1128, "Combination of optional parameters invalid."),
+    Reason.INTERVAL_TOO_LONG: Wording(400, -1127, "More than {} hours between startTime and endTime."),
+    Reason.INVALID_SYMBOL_STATUS: Wording(400, -1122, "Invalid symbolStatus."),
+    Reason.SYMBOL_STATUS_MISMATCH: Wording(
+        400, -1220, "The symbol's status does not match the requested symbolStatus."
+    ),
 }
 
 _UNKNOWN = Wording(400, -1000, "An unknown error occurred while processing the request.")

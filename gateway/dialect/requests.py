@@ -9,13 +9,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
 
 from engine.reasons import Reason
-from gateway.dialect.constants import INTEGER_RANGE, MICROSECONDS, MILLISECONDS, NO_ID, VERSION_PREFIX
+from gateway.dialect.constants import (
+    INTEGER_RANGE,
+    INTERVAL_HOURS_MAX,
+    MICROSECOND_TIMESTAMP_MIN,
+    MICROSECONDS,
+    MILLISECONDS,
+    NO_ID,
+    VERSION_PREFIX,
+)
 from gateway.dialect.numbers import MarketNumbers, NumberToken, parse_integer
 from gateway.dialect.rejects import Reject, Rejected
 
@@ -120,6 +128,8 @@ def read_request(raw: bytes) -> Request:
         raise Unreadable(id_text, _INVALID_JSON)
     try:
         check_names(raw, len(frame) + len(params))
+        # Every answer asks for it, also a refusal: so it is judged first.
+        flag_of(params, "returnRateLimits", True)
     except Rejected as rejected:
         raise Unreadable(id_text, rejected.reject) from None
     return Request(raw, id_text, method.removeprefix(VERSION_PREFIX), params)
@@ -151,18 +161,81 @@ def integer_of(params: Mapping[str, Any], name: str) -> int | None:
     return number
 
 
+def limit_of(params: Mapping[str, Any], default: int, maximum: int) -> int:
+    """How many entries the parameter `limit` asks for, at most `maximum`.
+
+    Raises:
+        Rejected: it is no whole number, or zero.
+    """
+    limit = integer_of(params, "limit")
+    if limit == 0:
+        raise Rejected(Reason.INVALID_PARAMETER, "limit")
+    return min(default if limit is None else limit, maximum)
+
+
+class TimeRange(NamedTuple):
+    """Both ends belong to it, in microseconds; None: it has no end there."""
+
+    start_us: int | None
+    end_us: int | None
+
+    def has(self, time_us: int) -> bool:
+        """Whether a time lies in it."""
+        return (self.start_us is None or self.start_us <= time_us) and (self.end_us is None or time_us <= self.end_us)
+
+
+def time_range_of(params: Mapping[str, Any]) -> TimeRange:
+    """The range from `startTime` to `endTime`, each in milliseconds or microseconds.
+
+    Raises:
+        Rejected: one is no whole number; INTERVAL_TOO_LONG; INVALID_COMBINATION: the end lies before the start.
+    """
+    start, end = integer_of(params, "startTime"), integer_of(params, "endTime")
+    # A time in milliseconds means all of its microseconds.
+    start_us = None if start is None else _first_us(start)
+    end_us = None if end is None else end if end >= MICROSECOND_TIMESTAMP_MIN else _first_us(end) + MILLISECONDS - 1
+    if start_us is not None and end_us is not None:
+        if end_us < start_us:
+            raise Rejected(Reason.INVALID_COMBINATION)
+        if end_us - start_us >= INTERVAL_HOURS_MAX * 3_600_000_000 + MILLISECONDS:
+            raise Rejected(Reason.INTERVAL_TOO_LONG, str(INTERVAL_HOURS_MAX))
+    return TimeRange(start_us, end_us)
+
+
+def _first_us(time: int) -> int:
+    return time if time >= MICROSECOND_TIMESTAMP_MIN else time * MILLISECONDS
+
+
 def flag_of(params: Mapping[str, Any], name: str, default: bool) -> bool:
-    """A truth value, as JSON `false` or as the text "false"."""
+    """A truth value, as JSON `false` or as the text "false", in any case. Raises Rejected where it is neither."""
     value = params.get(name)
     if value is None:
         return default
-    return value is True or (isinstance(value, str) and value.lower() == "true")
+    if type(value) is bool:
+        return value
+    flag = _FLAGS.get(value.lower()) if type(value) is str else None
+    if flag is None:
+        raise Rejected(Reason.INVALID_PARAMETER, name)
+    return flag
+
+
+_FLAGS = {"true": True, "false": False}
+
+
+def symbol_of(params: Mapping[str, Any]) -> str | None:
+    """The parameter `symbol`; None if it was not sent. Raises Rejected where it is empty or no text."""
+    symbol = params.get("symbol")
+    if symbol is None:
+        return None
+    if type(symbol) is not str or not symbol:
+        raise Rejected(Reason.MISSING_PARAMETER, "symbol")
+    return symbol
 
 
 def market_of(params: Mapping[str, Any], markets: Mapping[str, MarketNumbers]) -> MarketNumbers:
     """The market of the mandatory parameter `symbol`. Raises Rejected."""
-    symbol = params.get("symbol")
-    if not isinstance(symbol, str) or not symbol:
+    symbol = symbol_of(params)
+    if symbol is None:
         raise Rejected(Reason.MISSING_PARAMETER, "symbol")
     market = markets.get(symbol)
     if market is None:
@@ -170,28 +243,22 @@ def market_of(params: Mapping[str, Any], markets: Mapping[str, MarketNumbers]) -
     return market
 
 
-def symbols_of(params: Mapping[str, Any]) -> list[str] | None:
-    """The symbols asked for by `symbol` or `symbols` (a list, or its JSON text in a URL); None for all. Raises Rejected."""
-    symbol, symbols = params.get("symbol"), params.get("symbols")
-    if symbol is not None and symbols is not None:
-        raise Rejected(Reason.PARAMETER_NOT_REQUIRED, "symbols")
-    if symbol is not None:
-        if not isinstance(symbol, str):
-            raise Rejected(Reason.UNKNOWN_SYMBOL)
-        return [symbol]
-    if isinstance(symbols, str):
+def list_of(params: Mapping[str, Any], name: str) -> list[str] | None:
+    """A list of texts, or in a URL its JSON text; None if it was not sent. Raises Rejected, also where a text occurs twice."""
+    names = params.get(name)
+    if type(names) is str:
         try:
-            symbols = orjson.loads(symbols)
+            names = orjson.loads(names)
         except orjson.JSONDecodeError:
-            raise Rejected(Reason.ILLEGAL_CHARACTERS, "symbols", '["A","B"]') from None
-    if symbols is None:
+            raise Rejected(Reason.ILLEGAL_CHARACTERS, name, '["A","B"]') from None
+    if names is None:
         return None
-    if type(symbols) is not list or not all(type(name) is str for name in symbols):
-        raise Rejected(Reason.INVALID_PARAMETER, "symbols")
+    if type(names) is not list or not all(type(text) is str for text in names):
+        raise Rejected(Reason.INVALID_PARAMETER, name)
     # One name many times would make a long answer out of a short question.
-    if len(set(symbols)) != len(symbols):
+    if len(set(names)) != len(names):
         raise Rejected(Reason.DUPLICATE_PARAMETER)
-    return symbols
+    return names
 
 
 def unit_of(name: str | None) -> int:

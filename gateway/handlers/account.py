@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from engine.reasons import Reason
 from engine.records import Permission
-from gateway.dialect import orders, replies
+from gateway.dialect import replies
+from gateway.dialect.order_names import find_order, order_name
 from gateway.dialect.rejects import Rejected
-from gateway.dialect.requests import flag_of, integer_of
+from gateway.dialect.requests import flag_of, integer_of, limit_of, time_range_of
 from gateway.handlers.call import Call, LongResult, Result
-from gateway.handlers.orders import check_names_agree
 from gateway.limits import LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX, LONG_LIST_ENTRIES
 
 REFERENCE_BYTES = 8
@@ -23,10 +23,8 @@ def order_status(call: Call) -> Result:
         Rejected: ORDER_NOT_FOUND: it is none of the account in this market, or was closed too long ago; CLIENT_ID_MISMATCH.
     """
     market = call.market()
-    name = orders.order_name(call.params)
-    check_names_agree(call.account, name)
-    order = call.account.find(name.order_id, name.client)
-    if order is None or order.market is not market:
+    order = find_order(call.account, market, order_name(call.params))
+    if order is None:
         raise Rejected(Reason.ORDER_NOT_FOUND)
     return Result(replies.order_status(order, call.caller.unit))
 
@@ -60,14 +58,27 @@ def account_status(call: Call) -> Result:
 
 
 def my_trades(call: Call) -> Result:
-    """The last trades of the account in a market, oldest first; only those that are remembered."""
+    """Trades of the account in a market, oldest first; only those that are remembered.
+
+    With `startTime` or `fromId` the first ones from there on, else the last ones.
+
+    Raises:
+        Rejected: a parameter is malformed; INVALID_COMBINATION: `orderId` and `fromId` go with no time.
+    """
     market = call.market()
-    order_id = integer_of(call.params, "orderId")
-    entries = integer_of(call.params, "limit") or LIST_ENTRIES_DEFAULT
+    order_id, from_id = integer_of(call.params, "orderId"), integer_of(call.params, "fromId")
+    times = time_range_of(call.params)
+    entries = limit_of(call.params, LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX)
+    if times != (None, None) and (order_id is not None or from_id is not None):
+        raise Rejected(Reason.INVALID_COMBINATION)
     trades = [
         trade
         for trade in call.account.trades
-        if trade.market is market and (order_id is None or trade.order_id == order_id)
+        if trade.market is market
+        and (order_id is None or trade.order_id == order_id)
+        and (from_id is None or trade.trade_id >= from_id)
+        and times.has(trade.time_us)
     ]
-    shown = trades[-min(entries, LIST_ENTRIES_MAX) :]
+    begins = from_id is not None or times.start_us is not None
+    shown = trades[:entries] if begins else trades[-entries:]
     return Result(replies.json_list(replies.own_trade(trade, call.caller.unit) for trade in shown))

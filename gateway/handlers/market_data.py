@@ -6,7 +6,7 @@ from engine.reasons import Reason
 from gateway.dialect import exchange_info as exchange_info_text
 from gateway.dialect import replies
 from gateway.dialect.rejects import Rejected
-from gateway.dialect.requests import integer_of, symbols_of
+from gateway.dialect.requests import limit_of
 from gateway.handlers.call import Call, Result
 from gateway.limits import DEPTH_LEVELS_DEFAULT, DEPTH_LEVELS_MAX
 
@@ -22,8 +22,8 @@ def time(call: Call) -> Result:
 
 
 def exchange_info(call: Call) -> Result:
-    """All markets, or those in `symbol` or `symbols`."""
-    symbols = call.state.view.market_texts.of(symbols_of(call.params))
+    """All markets, or those that the parameters ask for. Raises Rejected."""
+    symbols = call.state.view.market_texts.of(exchange_info_text.market_filter(call.params))
     settings = call.state.rate_limits.settings
     return Result(exchange_info_text.exchange_info(call.state.clock.now_us(), call.caller.unit, settings, symbols))
 
@@ -32,11 +32,13 @@ def depth(call: Call) -> Result:
     """A depth snapshot of a market, with `limit` levels a side.
 
     Raises:
-        Rejected: the market is unknown, or the limit is zero or no number.
+        Rejected: the market is unknown, or not in the state of `symbolStatus`; the limit is zero or no number.
     """
     market = call.market()
-    levels = integer_of(call.params, "limit")
-    if levels == 0:
-        raise Rejected(Reason.INVALID_PARAMETER, "limit")
+    levels = limit_of(call.params, DEPTH_LEVELS_DEFAULT, DEPTH_LEVELS_MAX)
+    status = exchange_info_text.symbol_status_of(call.params)
+    venue_state = call.state.view.projection.listing.venue_state
+    if status not in (None, exchange_info_text.symbol_status(market, venue_state)):
+        raise Rejected(Reason.SYMBOL_STATUS_MISMATCH)
     book = call.state.view.feeds.books[market.number]
-    return Result(book.snapshot(min(levels or DEPTH_LEVELS_DEFAULT, DEPTH_LEVELS_MAX)))
+    return Result(book.snapshot(levels))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from engine.reasons import Reason
 from gateway.dialect import orders
 from gateway.dialect.constants import CANCEL, CANCEL_ALL
-from gateway.dialect.rejects import Rejected
+from gateway.dialect.order_names import find_order, order_name
 from gateway.handlers.call import Call
 from gateway.journal.pending import PendingCommand
-from gateway.view.accounts import Account
 
 
 def place(call: Call) -> PendingCommand:
@@ -29,11 +27,11 @@ def cancel(call: Call) -> PendingCommand:
     """Cancels one order, named by its id, by its client id or by both.
 
     Raises:
-        Rejected: no name is given, or the two mean different orders. Whether the order is open, the engine decides.
+        Rejected: no name is given, or the order has not both of two. Whether it is open, the engine decides.
     """
     market = call.market()
-    name = orders.order_name(call.params)
-    check_names_agree(call.account, name)
+    name = order_name(call.params)
+    find_order(call.account, market, name)
     command, blob = orders.cancel_order(call.params, market, call.account.number, name)
     return _pending(call, command, CANCEL, reduces=True, blob=blob)
 
@@ -42,15 +40,6 @@ def cancel_all(call: Call) -> PendingCommand:
     """Cancels all orders of the account in a market."""
     command = orders.cancel_all(call.market(), call.account.number)
     return _pending(call, command, CANCEL_ALL, reduces=True)
-
-
-def check_names_agree(account: Account, name: orders.OrderName) -> None:
-    """Raises Rejected where the two names of a request mean different orders, as far as is known here."""
-    if name.order_id is None or name.client is None:
-        return
-    order = account.find(name.order_id, None)
-    if order is not None and order.client != name.client:
-        raise Rejected(Reason.CLIENT_ID_MISMATCH)
 
 
 def _pending(

@@ -8,14 +8,14 @@
     a cancel of what is not open
 
 in the order of precedence of `engine/reference/checks.py`. What depends on who trades with whom it leaves UNDECIDED: what a
-MARKET order costs, where it is not plain, and whether a LIMIT_MAKER takes. It answers with the engine's own reason, or not at all;
-`tests/gateway/judgement/test_judge.py` holds it to that.
+MARKET order costs, where that is not plain, whether a LIMIT_MAKER takes, and whether an order is filled as its cancel asks.
+It answers with the engine's own reason, or not at all; `tests/gateway/judgement/test_judge.py` holds it to that.
 
 `let_pass` asks more, for each command that is about to leave: will the engine execute it, whatever becomes of what the
 account has on its way already? Then it needs no place in the account's budget of refusals. So the funds, client ids and
 orders that others on their way may use up are counted (`gateway.view.accounts.OnTheWay`).
 
-Cost: 0.15 µs an order.
+Cost: 0.2 µs an order, 0.35 µs if it has a client id.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -263,6 +263,12 @@ cdef class Judge:
         order = <Order>found
         if order.market.number != command.market or (is_named and order.client_key != _client_key(command)):
             return REASON_UNKNOWN_ORDER
+        if command.flags & COMMAND_FLAG_NAMELESS_ONLY and order.client_key is not None:
+            return REASON_UNKNOWN_ORDER
+        if command.flags & COMMAND_FLAG_UNFILLED_ONLY and order.cumulative_lots:
+            return CANNOT_SAY
+        if command.flags & COMMAND_FLAG_PARTLY_FILLED_ONLY and order.cumulative_lots == 0:
+            return CANNOT_SAY
         if pending is not None:
             pending.cancelled = order
         return 0
@@ -279,7 +285,7 @@ cdef class Judge:
         cdef object found
         if verdict == 0:
             return self._is_sure(command, pending)
-        if verdict != REASON_UNKNOWN_ORDER or command.order_id or not named:
+        if verdict != REASON_UNKNOWN_ORDER or command.order_id or command.flags or not named:
             return False
         found = named.get(_client_key(command))
         if found is None or not (<PendingCommand>found).will_rest or (<PendingCommand>found).cancels:

@@ -88,6 +88,11 @@ cdef class Order:
         return self._client
 
     @property
+    def is_nameless(self):
+        """Whether the client gave it no client id."""
+        return self._client is None or self._client == f"{_DERIVED_PREFIX}{self.order_id}"
+
+    @property
     def is_buy(self):
         return self.side == SIDE_BUY
 
@@ -156,22 +161,14 @@ cdef class Account:
             if oldest._client is not None and self.found_by_client.get(oldest._client) is oldest:
                 del self.found_by_client[oldest._client]
 
-    def find(self, order_id, client):
-        """The order of this id, or of this client id; open ones and the remembered closed ones.
+    def find(self, order_id, client_id):
+        """The order of this id, or where that is None of this client id of its own; open ones and the remembered closed ones.
 
         Of the orders that share a client id it is the open one, or else the last one closed.
         """
         if order_id is not None:
             return self.open.get(order_id) or self.closed.get(order_id)
-        order = self.found_by_client.get(client or "")
-        if order is None and client is not None and client.startswith(_DERIVED_PREFIX):
-            # Derived ids are not kept: they say themselves which order they mean.
-            number = client.removeprefix(_DERIVED_PREFIX)
-            if number.isascii() and number.isdigit():
-                order = self.open.get(int(number)) or self.closed.get(int(number))
-                if order is not None and order.client != client:
-                    return None
-        return order
+        return self.found_by_client.get(client_id)
 
     def open_orders(self, market):
         """Open orders by order id, in one market or in all."""

@@ -30,10 +30,13 @@ cdef class OrderEvents:
     cdef dict _trade_followers
     cdef Order _resting
     cdef int64_t _execution_id
+    # Behind the last event of the entry that is being applied.
+    cdef const Event *_stop
     cdef readonly dict moved
     cpdef Account account(self, int64_t number)
     cdef _apply(self, const Event *event, entry)
     cdef _accept(self, const OrderEvent *event)
+    cdef bint _comes_to_rest(self, const OrderEvent *accepted)
     cdef _trade(self, const TradeEvent *event)
     cdef _close(self, const OrderEvent *event, entry)
     cdef _end_command(self, uint32_t index, entry, answer, const Event *first, const Event *stop)

@@ -97,6 +97,7 @@ cdef class OrderEvents:
         cdef const Event *first = event
         self.time_us = header.time_us
         self.is_entry_full = header.event_count >= RECORD_EVENTS_BEGIN_MAX
+        self._stop = stop
         while event < stop:
             if event.order.command_index != first.order.command_index:
                 self._end_command(first.order.command_index, entry, answer, first, event)
@@ -178,7 +179,9 @@ cdef class OrderEvents:
         if not _is_zero(event.client_id):
             order.client_key = event.client_id[:RECORD_CLIENT_ID_BYTES]
             order._client = safe_client_id(order.client_key)
-            account.found_by_client[order._client] = order
+            # An id that another producer chose is not found by the text that is shown in its place.
+            if "_" not in order._client or order._client.encode() == order.client_key.rstrip(b"\0"):
+                account.found_by_client[order._client] = order
         self.placed = order
         self.orders[order_id] = order
         account.opened_now(order)
@@ -187,10 +190,21 @@ cdef class OrderEvents:
             self._resting = order
         self._execution_id += 1
         if account.subscriptions:
-            # At this moment the order works; what follows shows whether it comes to rest.
-            order.rests = self._resting is order
+            # Every report of this command says where the order is once the command has finished.
+            order.rests = self._resting is order and self._comes_to_rest(event)
             self._reports.report(order, "NEW", self._execution_id)
-            order.rests = False
+
+    cdef bint _comes_to_rest(self, const OrderEvent *accepted):
+        """Whether no later event of its command ends an order that may rest. Cost: O(events of the command)."""
+        cdef const Event *event = <const Event *>accepted + 1
+        while event < self._stop and event.order.command_index == accepted.command_index:
+            if event.order.order_id == accepted.order_id:
+                if event.order.kind == EVENT_KIND_ORDER_CLOSED:
+                    return False
+                if event.order.kind == EVENT_KIND_TRADE and event.trade.flags & EVENT_FLAG_TAKER_FILLED:
+                    return False
+            event += 1
+        return True
 
     cdef _trade(self, const TradeEvent *event):
         cdef Order taker = self.orders[event.order_id], maker = self.orders[event.maker_order_id]

@@ -178,6 +178,7 @@ class CommandFlow:
         by_id = chosen_id == NO_CLIENT_ID or pick.random() < 0.5
         command = Command(
             kind=CommandKind.ORDER_CANCEL,
+            flags=pick.randrange(16) if pick.random() < 0.2 else 0,
             account=account,
             market=market,
             order_id=order_id if by_id else 0,

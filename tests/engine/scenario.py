@@ -16,7 +16,7 @@ one kind and reason in a row are described together.
     <client> buy|sell <lots> @ <ticks> [gtc|ioc|fok|maker] [id=<client id>]
     <client> buy|sell <lots> market            <client> buy|sell market for <quote amount>
     <client> buy|sell … type=<name>            any order type of engine/order_types.py, by its name on the wire
-    <client> cancel <order>|id=<client id>|all
+    <client> cancel <order>|id=<client id>|all [if nameless|unfilled|partly_filled]
     deposit|withdraw <client> <amount> <asset>        fees [<client> [all]] <maker ppm> <taker ppm>
     freeze|unfreeze <client>        halt|resume [venue]        book        balance <client>        tick
 """
@@ -39,6 +39,7 @@ from engine.records import (
     AssetDefinition,
     BatchBuilder,
     Command,
+    CommandFlag,
     CommandKind,
     Event,
     EventEntry,
@@ -129,7 +130,7 @@ class Scenario:
         if words[0] in CLIENTS:
             account = CLIENTS[words[0]]
             if words[1] == "cancel":
-                return _cancel(account, words[2])
+                return _cancel(account, words[2], words[4:])
             return (order_command(account, words[1:]),)
         return self._VERBS[words[0]](words[1:])
 
@@ -195,10 +196,11 @@ def _number_behind(sign: str, words: list[str]) -> int:
     return int(words[words.index(sign) + 1]) if sign in words else 0
 
 
-def _cancel(account: int, what: str) -> tuple:
+def _cancel(account: int, what: str, conditions: list[str]) -> tuple:
     if what == "all":
         return (Command(kind=CommandKind.ORDER_CANCEL_ALL, account=account, market=1),)
-    command = Command(kind=CommandKind.ORDER_CANCEL, account=account, market=1)
+    flags = sum(CommandFlag[f"{condition.upper()}_ONLY"] for condition in conditions)
+    command = Command(kind=CommandKind.ORDER_CANCEL, account=account, market=1, flags=flags)
     if what.startswith("id="):
         return (command._replace(client_id=client_id(what.removeprefix("id="))),)
     return (command._replace(order_id=int(what)),)

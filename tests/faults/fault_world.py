@@ -20,6 +20,7 @@ from engine.records import (
 )
 from gateway.dialect import orders
 from gateway.dialect.numbers import MarketNumbers
+from gateway.dialect.order_names import order_name
 from gateway.dialect.requests import market_of, read_request
 from gateway.venue_view import VenueView
 from tests.faults.reference_follower import ReferenceFollower
@@ -106,7 +107,7 @@ class FaultWorld:
         market = market_of(request.params, markets)
         if request.method == "openOrders.cancelAll":
             return (COMMAND.unpack_from(orders.cancel_all(market, account)),)
-        packed, blob = orders.cancel_order(request.params, market, account, orders.order_name(request.params))
+        packed, blob = orders.cancel_order(request.params, market, account, order_name(request.params))
         return (COMMAND.unpack_from(packed), *(unpack_parts(blob) if blob else ()))
 
     def _markets(self) -> dict[str, MarketNumbers]:

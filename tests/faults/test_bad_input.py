@@ -174,6 +174,8 @@ HTTP = [
     ("a limit below zero",              b"GET /api/v3/depth?symbol=BTCKZT&limit=-1 HTTP/1.1\r\nHost: h\r\n\r\n", 400, -1100),
     ("symbols that are no list",        b"GET /api/v3/exchangeInfo?symbols=[[ HTTP/1.1\r\nHost: h\r\n\r\n",     400, -1100),
     ("an upgrade where nothing is",     upgrade("/nowhere"),                                                    404, -1000),
+    ("an upgrade with a wrong unit",    upgrade("/ws-api/v3?timeUnit=HOUR"),                                400, -1194),
+    ("an upgrade with a wrong flag",    upgrade("/ws-api/v3?returnRateLimits=1"),                           400, -1130),
     ("an upgrade of a wrong version",   upgrade().replace(b"Version: 13", b"Version: 8"),                       400, None),
     ("an upgrade without a key",        upgrade().replace(b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b""), 400, None),
 ]  # fmt: skip
@@ -282,12 +284,21 @@ PARAMETERS = rows(
     ("an order id with a fraction",     asking("order.cancel", symbol="BTCKZT", orderId=1.5),       R.ILLEGAL_CHARACTERS,       400, -1100),
     ("an order id of 2^63",             asking("order.cancel", symbol="BTCKZT", orderId=1 << 63),   R.ILLEGAL_CHARACTERS,       400, -1100),
     ("two ids of different orders",     asking("order.cancel", symbol="BTCKZT", orderId=lambda s: s.open_order, origClientOrderId="other"), R.CLIENT_ID_MISMATCH, 400, -2039),
-    ("cancel restrictions",             asking("order.cancel", symbol="BTCKZT", orderId=1, cancelRestrictions="ONLY_NEW"), R.INVALID_PARAMETER, 400, -1130),
+    ("unknown cancel restrictions",     asking("order.cancel", symbol="BTCKZT", orderId=1, cancelRestrictions="NEVER"), R.INVALID_CANCEL_RESTRICTIONS, 400, -1145),
     ("the status of no order",          asking("order.status", symbol="BTCKZT", orderId=999),       R.ORDER_NOT_FOUND,          400, -2013),
     ("the status of a foreign order",   asking("order.status", symbol="BTCKZT", orderId=lambda s: s.foreign_order), R.ORDER_NOT_FOUND, 400, -2013),
     ("the status in another market",    asking("order.status", symbol="ETHKZT", orderId=lambda s: s.open_order), R.ORDER_NOT_FOUND, 400, -2013),
     ("symbols that are numbers",        asking("exchangeInfo", symbols=[1]),                        R.INVALID_PARAMETER,        400, -1130),
     ("a symbol again and again",        asking("exchangeInfo", symbols=["BTCKZT"] * 5000),          R.DUPLICATE_PARAMETER,      400, -1101),
+    ("a symbol and symbols",            asking("exchangeInfo", symbol="BTCKZT", symbols=["BTCKZT"]), R.INVALID_COMBINATION,    400, -1128),
+    ("an unknown symbol status",        asking("exchangeInfo", symbolStatus="OPEN"),                R.INVALID_SYMBOL_STATUS,    400, -1122),
+    ("a depth in another status",       asking("depth", symbol=HALTED, symbolStatus="TRADING"),     R.SYMBOL_STATUS_MISMATCH,   400, -1220),
+    ("trades of an order at a time",    asking("myTrades", symbol="BTCKZT", orderId=1, startTime=1), R.INVALID_COMBINATION,     400, -1128),
+    ("trades of two days",              asking("myTrades", symbol="BTCKZT", startTime=1, endTime=172_800_001), R.INTERVAL_TOO_LONG, 400, -1127),
+    ("trades without a limit",          asking("myTrades", symbol="BTCKZT", limit=0),               R.INVALID_PARAMETER,        400, -1130),
+    ("a truth value that is a number",  asking("ping", returnRateLimits=1),                         R.INVALID_PARAMETER,        400, -1130),
+    ("an order that only reduces",      placing(reduceOnly=True),                                   R.UNSUPPORTED_FEATURE,      400, -1013),
+    ("an order that expires",           placing(goodTillDate=1_900_000_000_000),                    R.UNSUPPORTED_FEATURE,      400, -1013),
     ("a depth of nothing",              asking("depth", symbol="BTCKZT", limit=0),                  R.INVALID_PARAMETER,        400, -1130),
 )  # fmt: skip
 
@@ -364,9 +375,10 @@ TIMES = rows(
     ("no timestamp",                    placing(timestamp=None),                                    R.MISSING_PARAMETER,        400, -1102),
     ("an empty timestamp",              placing(timestamp=""),                                      R.MISSING_PARAMETER,        400, -1102),
     ("a timestamp that is a word",      placing(timestamp="now"),                                   R.ILLEGAL_CHARACTERS,       400, -1100),
-    ("a timestamp below zero",          placing(timestamp=-1),                                      R.OUTSIDE_WINDOW,           400, -1021),
+    ("a timestamp below zero",          placing(timestamp=-1),                                      R.ILLEGAL_CHARACTERS,       400, -1100),
     ("a timestamp with a fraction",     placing(timestamp=1.5),                                     R.ILLEGAL_CHARACTERS,       400, -1100),
-    ("a timestamp of 2^63",             placing(timestamp=1 << 63),                                 R.AHEAD_OF_TIME,            400, -1021),
+    ("a timestamp of 2^63",             placing(timestamp=1 << 63),                                 R.ILLEGAL_CHARACTERS,       400, -1100),
+    ("a timestamp of 2^63 - 1",         placing(timestamp=(1 << 63) - 1),                           R.AHEAD_OF_TIME,            400, -1021),
     ("an old timestamp",                lambda world: request("order.place", order_params(timestamp=now_ms() - 6000)), R.OUTSIDE_WINDOW, 400, -1021),
     ("an old one in microseconds",      lambda world: request("order.place", order_params(timestamp=(now_ms() - 6000) * 1000)), R.OUTSIDE_WINDOW, 400, -1021),
     ("one older than a small window",   lambda world: request("order.place", order_params(timestamp=now_ms() - 500, recvWindow=10)), R.OUTSIDE_WINDOW, 400, -1021),
@@ -381,7 +393,8 @@ SIGNATURES = rows(
     ("no signature",                    signing("hmac_key", after={"signature": None}),             R.MISSING_PARAMETER,        400, -1102),
     ("no key",                          signing("hmac_key", after={"apiKey": None}),                R.MISSING_PARAMETER,        400, -1102),
     ("an empty signature",              signing("hmac_key", after={"signature": ""}),               R.MISSING_PARAMETER,        400, -1102),
-    ("a signature that is a number",    signing("hmac_key", after={"signature": 5}),                R.INVALID_SIGNATURE,        400, -1022),
+    ("a signature that is a number",    signing("hmac_key", after={"signature": 5}),                R.MISSING_PARAMETER,        400, -1102),
+    ("a key that is a number",          signing("hmac_key", after={"apiKey": 5}),                   R.MISSING_PARAMETER,        400, -1102),
     ("a wrong signature",               signing("hmac_key", after={"signature": "00" * 32}),        R.INVALID_SIGNATURE,        400, -1022),
     ("a wrong Ed25519 signature",       signing("key", after={"signature": "AA" * 43 + "=="}),      R.INVALID_SIGNATURE,        400, -1022),
     ("a signature in another script",   signing("hmac_key", after={"signature": "подпись"}),        R.INVALID_SIGNATURE,        400, -1022),
@@ -423,6 +436,7 @@ JUDGED = rows(
     ("a cancel of a filled order",      asking("order.cancel", symbol="ETHKZT", origClientOrderId="filled"), R.UNKNOWN_ORDER,   400, -2011),
     ("a cancel of a foreign order",     asking("order.cancel", symbol="BTCKZT", orderId=lambda s: s.foreign_order), R.UNKNOWN_ORDER, 400, -2011),
     ("a cancel in another market",      asking("order.cancel", symbol="ETHKZT", orderId=lambda s: s.open_order), R.UNKNOWN_ORDER, 400, -2011),
+    ("a derived name of a named order", asking("order.cancel", symbol="BTCKZT", origClientOrderId=lambda s: f"jibek-{s.open_order}"), R.UNKNOWN_ORDER, 400, -2011),
     ("a cancel of all where none is",   asking("openOrders.cancelAll", symbol="BTCUSDT"),           R.NO_OPEN_ORDERS,           400, -2011),
 ) + rows(
     ("an order of a frozen account",    placing(),                                                  R.ACCOUNT_FROZEN,           400, -2010),
@@ -437,6 +451,7 @@ JUDGED = rows(
 # -- requests: what only the engine can judge -------------------------------------------------------------------------
 
 ENGINE = rows(
+    ("a cancel of what is not filled",  asking("order.cancel", symbol="BTCKZT", orderId=lambda s: s.open_order, cancelRestrictions="ONLY_PARTIALLY_FILLED"), R.CANCEL_RESTRICTED, 400, -2011),
     ("not enough at the market",        placing(type="MARKET", timeInForce=None, price=None, side="SELL", quantity="11"), R.INSUFFICIENT_FUNDS, 400, -2010),
     ("a maker that would take",         placing(type="LIMIT_MAKER", timeInForce=None, price="60000000"), R.WOULD_TAKE,          400, -2010),
 )  # fmt: skip

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from engine.reasons import Reason
-from engine.records import EventKind
+from engine.records import EVENTS_BEGIN_MAX, EventKind
 from gateway.limits import SUBSCRIPTION_IDS_MAX, WAITING_FOR_SECRET_MAX
 from tests.faults.fault_world import RICH, order_params
 from tests.faults.reason_coverage import covers
@@ -316,6 +316,62 @@ def test_a_reader_of_a_stream_that_is_too_slow_is_closed_and_others_are_served(m
         assert message == Closed(1008)
         assert 0 < len(messages) < 6000
         assert {message["e"] for message in messages} == {"trade"}, "every message before the close is whole"
+
+
+# -- answers that are large -------------------------------------------------------------------------------------------
+
+
+def rest_orders(wire: RawClient, symbol: str, count: int) -> None:
+    """Places orders that rest; their client ids are numbered."""
+    for start in range(0, count, 500):
+        prices = range(start, min(start + 500, count))
+        wire.send(
+            b"".join(
+                place(
+                    number,
+                    symbol=symbol,
+                    price=str(1_000_000 + 1000 * (number % 50)),
+                    newClientOrderId=f"{symbol}-{number}",
+                )
+                for number in prices
+            )
+        )
+        assert {wire.receive()["status"] for _ in prices} == {200}
+
+
+def test_twenty_thousand_open_orders_are_listed(venue: ServiceVenue, gateway: StartGateway) -> None:
+    """More than may wait for a reader: the answer is made as the client takes it, and others are served meanwhile."""
+    port, account = gateway(), venue.account(**RICH)
+    with logged_on(port, venue.ed25519_key(account)) as wire, RawClient(port) as other:
+        for symbol in ("BTCKZT", "ETHKZT"):
+            rest_orders(wire, symbol, 10_000)
+        wire.send(text({"id": "all", "method": "openOrders.status", "params": {"timestamp": now_ms()}}))
+        assert other.is_alive()
+        orders = wire.reply_to("all")["result"]
+        assert [(order["symbol"], order["clientOrderId"]) for order in orders] == [
+            (symbol, f"{symbol}-{number}") for symbol in ("BTCKZT", "ETHKZT") for number in range(10_000)
+        ]
+        for symbol in ("BTCKZT", "ETHKZT"):
+            while wire.ask("openOrders.cancelAll", symbol=symbol, timestamp=now_ms())["status"] == 200:
+                pass
+
+
+def test_a_cancel_of_ten_thousand_orders_is_reported_and_answered(venue: ServiceVenue, gateway: StartGateway) -> None:
+    port, account = gateway(), venue.account(**RICH)
+    with logged_on(port, venue.ed25519_key(account)) as wire:
+        rest_orders(wire, "BTCKZT", 10_000)
+        assert wire.ask("userDataStream.subscribe")["status"] == 200
+        reply = wire.ask("openOrders.cancelAll", symbol="BTCKZT", timestamp=now_ms())
+        assert len(reply["result"]) == EVENTS_BEGIN_MAX
+        reports: list[Any] = []
+        while len(reports) < 10_000:
+            message = wire.passed.pop(0) if wire.passed else wire.receive()
+            assert not isinstance(message, Closed), f"closed with {message} after {len(reports)} reports"
+            if message["event"]["e"] == "executionReport":
+                reports.append(message["event"])
+        assert [(report["X"], report["C"] or report["c"]) for report in reports] == [
+            ("CANCELED", f"BTCKZT-{number}") for number in range(10_000)
+        ]
 
 
 # -- connections and subscriptions ------------------------------------------------------------------------------------

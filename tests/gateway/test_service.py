@@ -128,11 +128,13 @@ class TestWire:
         assert client.receive()["id"] == 1
         client.close()
 
-    @pytest.mark.parametrize("path", ["/", "/ws-api", "/wss", "/ws-api/v3?timeUnit=HOUR"])
-    def test_paths_that_do_not(self, venue: ServiceVenue, path: str) -> None:
+    @pytest.mark.parametrize(
+        ("path", "status"), [("/", 404), ("/ws-api", 404), ("/wss", 404), ("/ws-api/v3?timeUnit=HOUR", 400)]
+    )
+    def test_paths_that_do_not(self, venue: ServiceVenue, path: str, status: int) -> None:
         with pytest.raises(InvalidStatus) as caught:
             Client(venue.url(path))
-        assert caught.value.response.status_code == 404
+        assert caught.value.response.status_code == status
 
     def test_http_on_the_same_port(self, venue: ServiceVenue) -> None:
         connection = HTTPConnection("127.0.0.1", venue.port, timeout=10)

@@ -18,7 +18,8 @@ from gateway.auth.signatures import signature_payload
 from gateway.dialect import replies
 from gateway.dialect.fast import SignedCommand, ack_frame, read_order, read_signed_order
 from gateway.dialect.numbers import MarketNumbers
-from gateway.dialect.orders import cancel_order, order_name, place_order
+from gateway.dialect.order_names import order_name
+from gateway.dialect.orders import UNSUPPORTED_FLAGS, UNSUPPORTED_PARAMETERS, cancel_order, place_order
 from gateway.dialect.rejects import Rejected
 from gateway.dialect.requests import Request, Unreadable, market_of, read_request
 from gateway.view.accounts import Account, Order
@@ -183,6 +184,9 @@ def test_ordinary_cancels_take_the_fast_path(change: dict[str, Any]) -> None:
         frame("order.cancel", {**CANCEL, "orderId": "12", "origClientOrderId": "x"}),
         frame("order.cancel", {**CANCEL, "newClientOrderId": "x"}),
         frame("order.cancel", {**CANCEL, "orderId": None, "origClientOrderId": "jibek-5"}),
+        frame("order.cancel", {**CANCEL, "origClientOrderId": "mine"}),
+        frame("order.cancel", {**CANCEL, "cancelRestrictions": "ONLY_NEW"}),
+        *(frame("order.place", {**PLACE, name: False}) for name in (*UNSUPPORTED_PARAMETERS, *UNSUPPORTED_FLAGS)),
         frame("order.cancel", {"symbol": "BTCUSDT", "timestamp": START_MS}),
         frame("order.cancel", {**CANCEL, "price": "1"}),
     ],

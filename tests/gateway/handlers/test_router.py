@@ -208,8 +208,10 @@ def test_an_order_that_is_refused(
         ({"quantity": 0.01}, "50000000.00000000", "0.01000000"),
         ({"quantity": 1e-05, "price": 90000000}, "90000000.00000000", "0.00001000"),
         ({"quantity": "0.010"}, "50000000.00000000", "0.01000000"),
-        ({"postOnly": True, "strategyId": 1, "whatever": {"a": [1]}}, "50000000.00000000", "0.01000000"),
+        ({"whatever": {"a": [1]}}, "50000000.00000000", "0.01000000"),
         (MAKER, "50000000.00000000", "0.01000000"),
+        ({**MAKER, "postOnly": True}, "50000000.00000000", "0.01000000"),
+        ({"postOnly": False, "reduceOnly": "false", "hidden": None}, "50000000.00000000", "0.01000000"),
         ({"selfTradePreventionMode": "NONE"}, "50000000.00000000", "0.01000000"),
         ({"icebergQty": None, "recvWindow": 5000.5}, "50000000.00000000", "0.01000000"),
     ],
@@ -343,7 +345,7 @@ def test_a_cancel_tells_both_client_ids(rig: GatewayInProcess, trader: InProcess
         ({"origClientOrderId": "jibek-99"}, -2011, "Unknown order sent."),
         ({"orderId": "x"}, -1100, "Illegal characters found in parameter 'orderId'; legal range is '^[0-9]{1,20}$'."),
         ({"orderId": 1, "origClientOrderId": "other"}, -2039, "Client order ID is not correct for this order ID."),
-        ({"orderId": 1, "cancelRestrictions": "ONLY_NEW"}, -1130, "Data sent for parameter 'cancelRestrictions' is not valid."),
+        ({"orderId": 1, "cancelRestrictions": "NEVER"}, -1145, "Invalid cancelRestrictions"),
         ({"orderId": 1, "newClientOrderId": "a b"}, -1100, "Illegal characters found in parameter 'newClientOrderId'; legal range is '^[A-Za-z0-9._:/-]{1,36}$'."),
         ({"orderId": 1, "symbol": "ETHKZT"}, -2011, "Unknown order sent."),
     ],
@@ -555,7 +557,7 @@ def test_exchange_info_says_what_is_traded(rig: GatewayInProcess) -> None:
         ("symbol=NOPE", -1121),
         ("symbols=[", -1100),
         ("symbols={}", -1130),
-        ("symbol=BTCKZT&symbols=[]", -1106),
+        ("symbol=BTCKZT&symbols=[]", -1128),
         ("symbol=BTCKZT&symbol=ETHKZT", -1101),
     ],
 )
@@ -567,11 +569,21 @@ def test_exchange_info_over_http(rig: GatewayInProcess, query: str, expected: in
         assert (status, body["code"]) == (400, expected)
 
 
-@pytest.mark.parametrize("symbol", ["NOPE", "", "5", "[1]", "[" * 1000 + "]" * 1000])
-def test_exchange_info_of_what_is_no_symbol(rig: GatewayInProcess, symbol: str) -> None:
-    value = symbol if symbol[:1] in ("5", "[") else json.dumps(symbol)
-    frame = f'{{"id":1,"method":"exchangeInfo","params":{{"symbol":{value}}}}}'
-    assert rig.client().ask_frame(frame.encode())["error"]["code"] == -1121
+@pytest.mark.parametrize(
+    ("symbol", "code"),
+    [
+        ('"NOPE"', -1121),
+        ('"btckzt"', -1121),
+        ('""', -1102),
+        ("5", -1102),
+        ("[1]", -1102),
+        ("[" * 1000 + "]" * 1000, -1102),
+    ],
+)
+@pytest.mark.parametrize("method", ["exchangeInfo", "depth"])
+def test_what_is_no_symbol_is_refused_alike(rig: GatewayInProcess, method: str, symbol: str, code: int) -> None:
+    frame = f'{{"id":1,"method":"{method}","params":{{"symbol":{symbol}}}}}'
+    assert rig.client().ask_frame(frame.encode())["error"]["code"] == code
 
 
 def test_http_answers(rig: GatewayInProcess, trader: InProcessClient) -> None:
