@@ -3,7 +3,7 @@
 `Judge.judge` says why the engine would refuse a command if it came next, after the entries that the projection has applied:
 
     unknown market or account, frozen account, halted venue or market
-    side, type, time in force; price, quantity, quote amount and value outside the limits of the market
+    side, time in force; price, quantity, quote amount and value outside the limits of the market
     client id in use, as many open orders as there may be, a hold above what is available
     a cancel of what is not open
 
@@ -154,8 +154,9 @@ cdef class Judge:
             return REASON_MARKET_HALTED
         if command.side != SIDE_BUY and command.side != SIDE_SELL:
             return REASON_INVALID_SIDE
+        # A type that is not compiled in may be one that the engine knows; the dialect refuses those that no one does.
         if not 0 < command.order_type <= ORDER_TYPE_MAX:
-            return REASON_INVALID_ORDER_TYPE
+            return CANNOT_SAY
         if flags == 0:
             return REASON_INVALID_TIME_IN_FORCE
         if command.self_trade_mode:

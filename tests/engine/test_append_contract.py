@@ -288,10 +288,12 @@ class Gateway:
     def restart(self) -> None:
         """The process ends, and its connections with it: no answer reaches it any more. Another one starts."""
         waiting = [command for batch in self.pipeline._waiting.values() for command in batch.commands]
-        for command in {id(command): command for command in [*waiting, *self.pipeline._queue]}.values():
+        queued = [command for caller in self.pipeline._queue._callers for command in caller.queue]
+        for command in {id(command): command for command in [*waiting, *queued]}.values():
             if not command.is_told_unknown:
                 self._tell(command, Fate.UNKNOWN)
         self.pipeline, self.is_open = Pipeline(FIRST_GATEWAY, self._refused), False
+        self.session = silent_session()
 
     def hears(self, header: Any) -> None:
         batch = self.pipeline.answered(header)
