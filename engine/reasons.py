@@ -306,6 +306,11 @@ class Reason(IntEnum):
         742,
         "Your address has opened as many connections as it may in five minutes. Wait, and keep connections open.",
     )
+    BANNED = (
+        743,
+        "Your address failed too often: wrong signatures, unknown keys, unreadable messages, or requests beyond its limit. "
+        "Send nothing until the time that the refusal names; each further ban is twice as long.",
+    )
     OVERLOADED = (
         750,
         "The venue has more work than it may queue, or its store is nearly full; it did nothing. Try again later.",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from engine.journal import FIRST_GATEWAY
 from engine.process import add_store_argument
-from gateway.limits import CONNECTIONS_MAX, ConnectionLimits, PipelineLimits, RateLimitSettings
+from gateway.limits import CONNECTIONS_MAX, BanSettings, ConnectionLimits, PipelineLimits, RateLimitSettings
 
 
 class Arguments(NamedTuple):
@@ -23,6 +23,7 @@ class Arguments(NamedTuple):
     connection_limits: ConnectionLimits
     rate_limits: RateLimitSettings
     pipeline_limits: PipelineLimits
+    bans: BanSettings
 
 
 def parse_arguments(arguments: list[str]) -> Arguments:
@@ -41,6 +42,7 @@ def parse_arguments(arguments: list[str]) -> Arguments:
         ("--connections-per-5-min", rates.connections_per_5_min, "new connections of an address"),
         ("--stream-messages-per-s", rates.stream_messages_per_s, "requests on one stream connection"),
         ("--refusals-per-10-s", rates.refusals_per_10_s, "refusals of the engine that an account may cost"),
+        ("--failures-max", BanSettings().failures_max, "failures of an address in a minute, before it is banned"),
         ("--connections-max", CONNECTIONS_MAX, "open connections"),
         ("--commands-max", pipeline.commands_max, "commands without an answer"),
         ("--commands-per-session-max", pipeline.commands_per_session_max, "commands of a connection without an answer"),
@@ -73,4 +75,5 @@ def parse_arguments(arguments: list[str]) -> Arguments:
             commands_per_session_max=found.commands_per_session_max,
             answer_timeout_s=found.answer_timeout_s,
         ),
+        bans=BanSettings(found.failures_max),
     )

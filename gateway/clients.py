@@ -11,13 +11,15 @@ from gateway.auth.sessions import Session
 from gateway.dialect import replies, user_events
 from gateway.dialect.constants import CLOSE_GOING_AWAY
 from gateway.dialect.rejects import Reject, Rejected
-from gateway.handlers import stream_requests
-from gateway.handlers.http import HttpExchange
+from gateway.handlers import stream_requests, weights
+from gateway.handlers.answers import retry_after
+from gateway.handlers.http import HttpExchange, http_refusal
 from gateway.handlers.paths import session_for
 from gateway.handlers.router import Router
 from gateway.limits import SHUTDOWN_GRACE_S, ConnectionLimits
+from gateway.wire.addresses import counted_as
 from gateway.wire.asyncio_client import Client, Outbox
-from gateway.wire.connection import HttpAnswer, HttpRequest, UpgradeRequest
+from gateway.wire.connection import Conduct, HttpAnswer, HttpRequest, UpgradeRequest
 from gateway.wire.frames import encode_text
 from gateway.wire.turns import Turns
 
@@ -47,14 +49,16 @@ class Clients:
     # -- as the wire's Application
 
     def connected(self, client: Client) -> HttpAnswer | None:
-        """Counts a new connection. Returns the answer with which it is turned away: 503 if there are too many, 429 if its
-        address opened too many."""
+        """Counts a new connection. Returns the answer with which it is turned away: 503 if there are too many, 418 if its
+        address is banned, 429 if it opened too many."""
         if len(self._clients) >= self._connections_max:
             return HttpAnswer(*replies.http_error(Reject(Reason.OVERLOADED)))
+        now_ms = self._now_ms()
         try:
-            self._state.rate_limits.add_connection(client.ip, self._now_ms())
+            self._state.bans.check(counted_as(client.ip), now_ms)
+            self._state.rate_limits.add_connection(client.ip, now_ms)
         except Rejected as rejected:
-            return HttpAnswer(*replies.http_error(rejected.reject))
+            return http_refusal(rejected.reject, retry_after(rejected.reject, now_ms))
         self._clients[client] = None
         return None
 
@@ -67,21 +71,37 @@ class Clients:
     def handle_http(self, client: Client, request: HttpRequest) -> None:
         """Answers a request over HTTP, now or when its command is answered."""
         usage = self._state.rate_limits.weight_of(client.ip, self._now_ms())
-        self._router.handle_http(HttpExchange(request, usage, client.respond))
+        self._router.handle_http(HttpExchange(request, usage, client.respond, counted_as(client.ip)))
 
     def open_session(self, client: Client, request: UpgradeRequest) -> Session | HttpAnswer:
-        """The session of a connection that asks for a WebSocket, with the streams of its path; 404 for any other path."""
-        now_ms = self._now_ms()
+        """The session of a connection that asks for a WebSocket, with the streams of its path; 404 for any other path, 418 if
+        its address is banned, 429 if it has used up its request weight."""
+        state, now_ms, address = self._state, self._now_ms(), counted_as(client.ip)
+        usage = state.rate_limits.weight_of(client.ip, now_ms)
         try:
-            session, streams = session_for(
-                request, client, self._state.rate_limits.weight_of(client.ip, now_ms), now_ms
-            )
+            session, streams = session_for(request, client, usage, now_ms)
         except Rejected as rejected:
             if rejected.reject.reason == Reason.UNKNOWN_METHOD:
                 return _NOTHING_THERE
             return HttpAnswer(*replies.http_error(rejected.reject))
+        session.address = address
+        try:
+            state.bans.check(address, now_ms)
+            if session.is_api:
+                state.rate_limits.add_weight(usage, weights.CONNECTING, now_ms)
+        except Rejected as rejected:
+            if rejected.reject.reason == Reason.TOO_MANY_REQUESTS:
+                state.bans.failed(address, now_ms)
+            return http_refusal(rejected.reject, retry_after(rejected.reject, now_ms))
         stream_requests.follow_url(self._state.view.feeds, session, streams)
         return session
+
+    def note_conduct(self, client: Client, conduct: Conduct) -> None:
+        """Counts frames that are no requests, and a broken rule as a failure of the address."""
+        if conduct.broke_rule:
+            self._state.bans.failed(counted_as(client.ip), self._now_ms())
+        if client.session is not None:
+            self._router.count_frames(client.session, conduct.control_frames, conduct.fragments)
 
     def handle_messages(self, session: Session, messages: Iterable[bytes]) -> int:
         """Handles text messages in their order, as far as the client's slice goes; how many it took."""

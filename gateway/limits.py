@@ -91,8 +91,27 @@ class RateLimitSettings(NamedTuple):
     """Refusals of the engine that an account may cost; beyond, what the engine may refuse waits."""
 
 
+class BanSettings(NamedTuple):
+    """When an address is banned."""
+
+    failures_max: int = 50
+    """Failures of an address within `FAILURES_INTERVAL_S`; with so many it is banned."""
+
+
 ADDRESSES_MAX = 100_000
-"""Addresses whose usage is counted one by one."""
+"""Addresses whose usage is counted one by one, and addresses whose failures are."""
+ADDRESSES_REMEMBERED_MAX = 4096
+"""Addresses whose network is remembered."""
+WEIGHTLESS_BYTES_MAX = 4096
+"""A larger message weighs 1 more for each further block of this size that it starts."""
+FAILURES_INTERVAL_S = 60
+BAN_S_MIN = 120
+"""The first ban of an address; each further one is twice as long."""
+BAN_S_MAX = 3 * 24 * 3600
+BAN_MEMORY_S = 24 * 3600
+"""After so long without a ban, the next one of an address is its first again."""
+FREE_CONTROL_FRAMES_PER_S_MAX = 5
+"""Pings, pongs and fragments of a connection that weigh nothing; each further one in the same second weighs 1."""
 API_KEY_CHARACTERS_MAX = 64
 DEPTH_LEVELS_DEFAULT = 100
 DEPTH_LEVELS_MAX = 5000

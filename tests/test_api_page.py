@@ -217,7 +217,12 @@ def test_every_method_is_shown_with_its_reply() -> None:
 def test_the_table_of_methods_is_that_of_the_router() -> None:
     permissions = {None: "–", Permission.READ: "read", Permission.TRADE: "trade"}
     rows = {
-        name: [f"`{name}`", str(route.weight), permissions[route.needs], f"`{route.http}`" if route.http else "–"]
+        name: [
+            f"`{name}`",
+            f"{route.weight} or more" if route.weigh else str(route.weight),
+            permissions[route.needs],
+            f"`{route.http}`" if route.http else "–",
+        ]
         for name, route in ROUTES.items()
     }
     assert {name: row[:4] for name, row in METHOD_ROWS.items()} == rows

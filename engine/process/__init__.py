@@ -2,6 +2,7 @@
 
 from engine.process.common import (
     EXIT_GOOD,
+    EXIT_MISSED,
     EXIT_REFUSED,
     EXIT_UNREACHABLE,
     EXIT_USAGE,
@@ -18,6 +19,7 @@ from engine.process.common import (
 
 __all__ = [
     "EXIT_GOOD",
+    "EXIT_MISSED",
     "EXIT_REFUSED",
     "EXIT_UNREACHABLE",
     "EXIT_USAGE",

@@ -26,6 +26,8 @@ EXIT_REFUSED = 1
 EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3
 """The venue or the store cannot be reached."""
+EXIT_MISSED = 4
+"""A measurement missed a goal."""
 
 
 STOP_GRACE_S = 1.0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from engine.reasons import Reason
 from gateway.dialect.rejects import Rejected
-from gateway.limits import ADDRESSES_MAX, RateLimitSettings
+from gateway.limits import ADDRESSES_MAX, FREE_CONTROL_FRAMES_PER_S_MAX, RateLimitSettings
 from gateway.view.accounts import Account
+from gateway.wire.addresses import counted_as
 
 
 class Usage:
@@ -63,7 +64,9 @@ class UsageByAddress:
         self._pruned = -1
 
     def of(self, ip: str, now_ms: int) -> Usage:
-        """The usage of an address. Cost: O(1), but O(addresses) once an interval while the table is full."""
+        """The usage of an address, or of its /64 network. Cost: O(1), but O(addresses) once an interval while the table is
+        full."""
+        ip = counted_as(ip)
         usage = self._usages.get(ip)
         if usage is not None:
             return usage
@@ -112,9 +115,20 @@ class RateLimits:
         if not self._connections.of(ip, now_ms).add(1, now_ms // FIVE_MINUTES_MS, limit):
             raise Rejected(Reason.TOO_MANY_CONNECTIONS, str(limit), "5 MINUTE")
 
-    def may_control(self, usage: Usage, now_ms: int) -> bool:
-        """Whether a stream connection may send one more request in this second."""
-        return usage.add(1, now_ms // SECOND_MS, self.settings.stream_messages_per_s)
+    def may_control(self, usage: Usage, now_ms: int, count: int = 1) -> bool:
+        """Whether a stream connection may send so many more requests, pings and pongs in this second."""
+        return usage.add(count, now_ms // SECOND_MS, self.settings.stream_messages_per_s)
+
+    def control_weight(self, usage: Usage, now_ms: int, count: int) -> int:
+        """What so many further pings, pongs and fragments of a connection weigh: some in each second are free.
+
+        Args:
+            usage: of the connection, in the present second.
+        """
+        second, free = now_ms // SECOND_MS, FREE_CONTROL_FRAMES_PER_S_MAX
+        before = usage.count if usage.interval == second else 0
+        usage.add(count, second, before + count)
+        return before + count - max(before, min(before + count, free))
 
     def add_order(self, account: Account, now_ms: int) -> None:
         """Counts a new order of an account. Raises Rejected where that is one too many."""

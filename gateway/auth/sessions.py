@@ -49,6 +49,8 @@ class Caller(Protocol):
     """Who asks and gets the answer: a session, or one HTTP request."""
 
     is_alive: bool
+    address: str
+    """Under which limits and bans count it (`gateway.wire.addresses.counted_as`)."""
     unit: int
     """What microseconds are divided by in the times that are sent."""
     usage: Usage
@@ -85,12 +87,14 @@ class Session:
 
     Args:
         connection: the wire.
+        address: under which limits and bans count the client.
         is_api: True on the request path, False on a stream path.
         combined: whether stream messages are wrapped with the name of their stream.
         unit: what microseconds are divided by in the times that are sent.
     """
 
     __slots__ = (
+        "address",
         "authorized_ms",
         "combined",
         "connected_ms",
@@ -118,6 +122,7 @@ class Session:
         connection: Connection,
         usage: Usage,
         *,
+        address: str = "",
         is_api: bool = True,
         combined: bool = False,
         unit: int = MILLISECONDS,
@@ -128,6 +133,7 @@ class Session:
         self.send: Callable[[bytes], None] = connection.send
         self.is_behind: Callable[[], bool] = connection.is_behind
         self.usage = usage
+        self.address = address
         self.control = Usage()
         """The requests of a stream connection in the present second."""
         self.is_api = is_api

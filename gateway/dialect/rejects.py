@@ -123,6 +123,12 @@ WORDINGS: dict[Reason, Wording] = {
     Reason.TOO_MANY_CONNECTIONS: Wording(
         429, -1034, "Too many connection attempts from IP; current limit is {} per '{}'."
     ),
+    Reason.BANNED: Wording(
+        418,
+        -1003,
+        "Way too much request weight used; IP banned until {}. "
+        "Please use WebSocket Streams for live updates to avoid bans.",
+    ),
     Reason.OVERLOADED: Wording(
         503, -1008, "Server is currently overloaded with other requests. Please try again in a few minutes."
     ),

@@ -23,6 +23,16 @@ _ORDER_CLOSED = int(EventKind.ORDER_CLOSED)
 _RETRY_INTERVALS_MS = {Reason.TOO_MANY_REQUESTS: MINUTE_MS, Reason.TOO_MANY_NEW_ORDERS: TEN_SECONDS_MS}
 
 
+def retry_after(reject: Reject, now_ms: int) -> dict[str, int] | None:
+    """When a request that is refused now may be sent again; None if that is no matter of time."""
+    if reject.reason is Reason.BANNED:
+        return {"serverTime": now_ms, "retryAfter": int(reject.details[0])}
+    interval_ms = _RETRY_INTERVALS_MS.get(reject.reason)
+    if interval_ms is None:
+        return None
+    return {"serverTime": now_ms, "retryAfter": now_ms - now_ms % interval_ms + interval_ms}
+
+
 class Answers:
     """Writes the replies to commands, and the parts that all replies share."""
 
@@ -45,11 +55,7 @@ class Answers:
 
     def retry_after(self, reject: Reject) -> dict[str, int] | None:
         """When a refused request may be sent again, where that is a matter of time."""
-        interval_ms = _RETRY_INTERVALS_MS.get(reject.reason)
-        if interval_ms is None:
-            return None
-        now_ms = self._state.now_ms
-        return {"serverTime": now_ms, "retryAfter": now_ms - now_ms % interval_ms + interval_ms}
+        return retry_after(reject, self._state.now_ms)
 
     # -- commands
 

@@ -90,6 +90,7 @@ class LongResult(NamedTuple):
 
 Outcome = Result | LongResult | PendingCommand
 Handler = Callable[[Call], Outcome]
+Weigh = Callable[[Mapping[str, Any]], int]
 Authenticate = Callable[[Key | None, Request, Keys, int], Key]
 
 
@@ -98,7 +99,7 @@ class Route(NamedTuple):
 
     handler: Handler
     weight: int
-    """Request weight."""
+    """Request weight, at least; `gateway.handlers.weights` says what comes on top."""
     needs: Permission | None = None
     """What the key must allow; None: no key is needed."""
     http: str = ""
@@ -108,3 +109,5 @@ class Route(NamedTuple):
     counts_orders: bool = False
     """Whether its replies show how many orders the account has placed."""
     authenticate: Authenticate = authenticate
+    weigh: Weigh | None = None
+    """What it weighs by its parameters; None: always `weight`."""

@@ -18,6 +18,19 @@ from gateway.limits import NAME_CHARACTERS_SHOWN_MAX
 from gateway.wire.connection import HttpAnswer, HttpRequest
 
 
+def http_refusal(reject: Reject, data: Mapping[str, int] | None, *, cancelling: bool = False) -> HttpAnswer:
+    """The answer to what is refused.
+
+    Args:
+        data: when a limit or a ban ends, as `gateway.handlers.answers.retry_after` gives it; it becomes Retry-After.
+    """
+    status, body = replies.http_error(reject, cancelling=cancelling)
+    if data is None:
+        return HttpAnswer(status, body)
+    wait_s = (data["retryAfter"] - data["serverTime"]) // 1000 + 1
+    return HttpAnswer(status, body, (("Retry-After", str(wait_s)),))
+
+
 class HttpExchange:
     """A request over HTTP, and where its answer goes.
 
@@ -25,11 +38,15 @@ class HttpExchange:
         request: as the wire has read it.
         usage: the request weight of the address.
         respond: takes the answer, now or later.
+        address: under which limits and bans count the client.
     """
 
-    def __init__(self, request: HttpRequest, usage: Usage, respond: Callable[[HttpAnswer], None]) -> None:
+    def __init__(
+        self, request: HttpRequest, usage: Usage, respond: Callable[[HttpAnswer], None], address: str = ""
+    ) -> None:
         self.http = request
         self.usage = usage
+        self.address = address
         self.is_alive = True
         self.unit = MILLISECONDS
         self.waiting = 0
@@ -74,12 +91,12 @@ class HttpExchange:
         self, id_text: str, reject: Reject, rate_limits: str, *, cancelling: bool, data: dict[str, int] | None = None
     ) -> None:
         """Answers with the status of the reject, and with Retry-After if `data` says when a limit ends."""
-        status, body = replies.http_error(reject, cancelling=cancelling)
-        if data is None:
-            self._answer(status, body)
-        else:
-            wait_s = (data["retryAfter"] - data["serverTime"]) // 1000 + 1
-            self._answer(status, body, ("Retry-After", str(wait_s)))
+        self._answer(*http_refusal(reject, data, cancelling=cancelling))
+
+    def turn_away(self, reject: Reject, data: Mapping[str, int] | None) -> None:
+        """Answers as `fail` does, and the connection ends."""
+        status, body, headers = http_refusal(reject, data)
+        self._answer(status, body, (*headers, ("Connection", "close")))
 
     # -- what only HTTP can get wrong
 
@@ -91,8 +108,8 @@ class HttpExchange:
     def method_not_allowed(self, allowed: Iterable[str]) -> None:
         """The path is offered, but for other methods."""
         _, body = replies.http_error(Reject(Reason.UNKNOWN_METHOD, (f"{self.http.method} {self.http.path}",)))
-        self._answer(HTTPStatus.METHOD_NOT_ALLOWED, body, ("Allow", ", ".join(sorted(allowed))))
+        self._answer(HTTPStatus.METHOD_NOT_ALLOWED, body, (("Allow", ", ".join(sorted(allowed))),))
 
-    def _answer(self, status: int, body: bytes, *headers: tuple[str, str]) -> None:
+    def _answer(self, status: int, body: bytes, headers: tuple[tuple[str, str], ...] = ()) -> None:
         used = ("X-MBX-USED-WEIGHT-1M", str(self.usage.count))
         self._respond(HttpAnswer(status, body, (used, *headers)))

@@ -20,13 +20,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from engine.reasons import Reason
-from gateway.auth.authentication import NeedsSecret
+from gateway.auth.authentication import NeedsSecret, authenticate
 from gateway.auth.keys import Key, UnknownKey
 from gateway.auth.sessions import Caller, Session
+from gateway.dialect import replies
+from gateway.dialect.constants import CLOSE_POLICY_VIOLATION
 from gateway.dialect.fast import SignedCommand, read_order, read_signed_order
 from gateway.dialect.rejects import Reject, Rejected
 from gateway.dialect.requests import Unreadable, read_request
-from gateway.handlers import stream_requests
+from gateway.handlers import stream_requests, weights
 from gateway.handlers.answers import Answers
 from gateway.handlers.call import Call, LongResult, Result, Route
 from gateway.handlers.http import HttpExchange
@@ -35,10 +37,15 @@ from gateway.handlers.state import GatewayState
 from gateway.journal.pending import PendingCommand
 from gateway.journal.pipeline import Pipeline
 from gateway.judgement.admission import Admission, Wait
-from gateway.limits import WAITING_FOR_SECRET_MAX, PipelineLimits
+from gateway.limits import WAITING_FOR_SECRET_MAX, WEIGHTLESS_BYTES_MAX, PipelineLimits
+from gateway.wire.frames import encode_text
 
 _SIGNATURE = b'"signature"'
 _ORDER_WEIGHT = ROUTES["order.place"].weight
+_FAILURES = frozenset(
+    (Reason.INVALID_SIGNATURE, Reason.INVALID_API_KEY_FORMAT, Reason.INVALID_JSON, Reason.TOO_MANY_REQUESTS)
+)
+"""Refusals that a working client does not get again and again; an unknown key is one, too."""
 
 
 class EventsAwaited(Protocol):
@@ -108,16 +115,21 @@ class Router:
     # -- WebSocket messages
 
     def handle_messages(self, session: Session, messages: Iterable[bytes]) -> int:
-        """Handles text messages of a connection in their order, until its slice is over or one of them has to wait.
+        """Handles text messages of a connection in their order, until its slice is over, one of them has to wait, or its address
+        is banned.
 
         Returns:
             how many it took, the one that waits among them.
         """
         assert session.held is None, "what follows a message that waits is kept by the connection"
-        self.state.begin_turn()
+        state = self.state
+        state.begin_turn()
+        has_bans = state.now_ms < state.bans.last_end_ms
         taken = 0
         for message in messages:
             taken += 1
+            if has_bans and self._turn_away(session, message):
+                break
             if session.is_api:
                 command = self._read_fast(session, message)
                 if command is not None:
@@ -126,10 +138,29 @@ class Router:
                     break
                 self._handle(session, message)
             else:
-                stream_requests.handle(self.state, session, message)
+                stream_requests.handle(state, session, message)
             if session.held is not None or session.connection.is_slice_over():
                 break
+            # That may have been the failure that bans the address.
+            has_bans = state.now_ms < state.bans.last_end_ms
         return taken
+
+    def count_frames(self, session: Session, control_frames: int, fragments: int) -> None:
+        """Counts frames of a connection that are no requests. Those that are too many weigh like requests; but pings and pongs
+        on a stream connection count as its requests, and too many of them end it."""
+        state, usage = self.state, session.usage
+        state.begin_turn()
+        if session.is_api:
+            weight = state.rate_limits.control_weight(session.control, state.now_ms, control_frames + fragments)
+        else:
+            weight = fragments
+            if not state.rate_limits.may_control(session.control, state.now_ms, control_frames):
+                self._note_failure(session)
+                session.close(CLOSE_POLICY_VIOLATION, "too many pings in a second")
+        if not state.rate_limits.has_weight(usage, weight, state.now_ms):
+            state.bans.failed(session.address, state.now_ms, weight)
+        if state.now_ms < state.bans.last_end_ms:
+            self._turn_away(session, b"")
 
     def _handle(
         self, session: Session, message: bytes, *, has_waited: bool = False, has_caught_up: bool = False
@@ -138,18 +169,19 @@ class Router:
         try:
             request = read_request(message)
         except Unreadable as unreadable:
-            session.fail(unreadable.id_text, unreadable.reject, "", cancelling=False)
+            self._refuse_unreadable(session, message, unreadable)
             return
         route = self._routes.get(request.method, UNKNOWN)
         call = Call(session, request, self.state)
         try:
             if not has_waited:
-                self._weigh(call, route)
+                self._weigh(call, route, len(message))
             self._execute(call, route, message)
         except NeedsSecret as needs:
             self._wait_for_secret(call, route, message, needs.key)
         except UnknownKey as unknown:
             if has_caught_up:
+                self._note_failure(session)
                 self._refuse(call, route, unknown.reject)
             else:
                 self._wait_for_key(session, message)
@@ -161,6 +193,8 @@ class Router:
     def _read_fast(self, session: Session, message: bytes) -> PendingCommand | None:
         """An ordinary order or cancel of somebody who may send it, weighed; None for anything else, also where the slow path
         will refuse it: nothing is counted then."""
+        if len(message) > WEIGHTLESS_BYTES_MAX:
+            return None
         markets, now_ms = self.state.view.projection.markets_by_symbol, self.state.now_ms
         command: PendingCommand | None
         if _SIGNATURE in message:
@@ -189,8 +223,55 @@ class Router:
 
     # -- one request: weigh, authenticate, call the handler, answer
 
-    def _weigh(self, call: Call, route: Route) -> None:
-        self.state.rate_limits.add_weight(call.caller.usage, route.weight, self.state.now_ms)
+    def _weigh(self, call: Call, route: Route, size_bytes: int) -> None:
+        """Counts what a request weighs. Raises Rejected where that passes the limit.
+
+        Args:
+            size_bytes: of its message.
+        """
+        params = call.params
+        weight = route.weight if route.weigh is None else route.weigh(params)
+        weight += weights.of_size(size_bytes)
+        # A logon, which has an `authenticate` of its own, has the signature in its weight.
+        if route.needs is not None and "signature" in params and route.authenticate is authenticate:
+            key = self.state.view.keys.get(str(params.get("apiKey")))
+            if key is not None and not key.is_hmac:
+                weight += weights.ED25519_SIGNATURE
+        self.state.rate_limits.add_weight(call.caller.usage, weight, self.state.now_ms)
+
+    def _refuse_unreadable(self, session: Session, message: bytes, unreadable: Unreadable) -> None:
+        """Refuses what is no request. It weighs like one, and is a failure."""
+        weight, reject = weights.UNREADABLE + weights.of_size(len(message)), unreadable.reject
+        try:
+            self.state.rate_limits.add_weight(session.usage, weight, self.state.now_ms)
+        except Rejected as rejected:
+            reject = rejected.reject
+        self._note_failure(session)
+        data = self.answers.retry_after(reject)
+        session.fail(unreadable.id_text, reject, "", cancelling=False, data=data)
+
+    def _turn_away(self, session: Session, message: bytes) -> bool:
+        """Answers the next request of a banned address with 418, and closes; False if the address is not banned."""
+        try:
+            self.state.bans.check(session.address, self.state.now_ms)
+        except Rejected as rejected:
+            reject = rejected.reject
+        else:
+            return False
+        try:
+            id_text = read_request(message).id_text
+        except Unreadable as unreadable:
+            id_text = unreadable.id_text
+        if session.is_api:
+            session.fail(id_text, reject, "", cancelling=False, data=self.answers.retry_after(reject))
+        else:
+            session.send(encode_text(replies.stream_error(id_text, reject)))
+        session.close(CLOSE_POLICY_VIOLATION, "banned")
+        return True
+
+    def _note_failure(self, caller: Caller) -> None:
+        """Counts a failure of an address; too many ban it (`gateway.auth.bans`)."""
+        self.state.bans.failed(caller.address, self.state.now_ms)
 
     def _execute(self, call: Call, route: Route, message: bytes = b"") -> None:
         """Raises Rejected, and NeedsSecret."""
@@ -222,6 +303,8 @@ class Router:
 
     def _refuse(self, call: Call, route: Route, reject: Reject) -> None:
         caller, request = call.caller, call.request
+        if reject.reason in _FAILURES:
+            self._note_failure(caller)
         account = call.authenticated_account if route.counts_orders else None
         limits = self.answers.rate_limits(caller, account) if caller.wants_rate_limits(request.params) else ""
         data = self.answers.retry_after(reject)
@@ -412,14 +495,25 @@ class Router:
         offered = self._http_routes.get(http.path, {})
         name, route = offered.get("GET" if http.method == "HEAD" else http.method, ("", UNKNOWN))
         weight = route.weight if name else max((other.weight for _, other in offered.values()), default=UNKNOWN.weight)
+        weight += weights.of_size(len(http.query) + len(http.body))
         try:
+            self.state.bans.check(exchange.address, self.state.now_ms)
             self.state.rate_limits.add_weight(exchange.usage, weight, self.state.now_ms)
             if not offered:
                 exchange.not_found()
             elif not name:
                 exchange.method_not_allowed(offered)
             else:
-                self._execute(Call(exchange, exchange.read_request(name), self.state), route)
+                call = Call(exchange, exchange.read_request(name), self.state)
+                if route.weigh is not None:
+                    more = route.weigh(call.params) - route.weight
+                    self.state.rate_limits.add_weight(exchange.usage, more, self.state.now_ms)
+                self._execute(call, route)
         except Rejected as rejected:
             data = self.answers.retry_after(rejected.reject)
+            if rejected.reject.reason is Reason.BANNED:
+                exchange.turn_away(rejected.reject, data)
+                return
+            if rejected.reject.reason in _FAILURES:
+                self._note_failure(exchange)
             exchange.fail("", rejected.reject, "", cancelling=route.cancels, data=data)

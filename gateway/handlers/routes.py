@@ -6,7 +6,7 @@ from engine.reasons import Reason
 from engine.records import Permission
 from gateway.auth.authentication import authenticate_logon
 from gateway.dialect.rejects import Rejected
-from gateway.handlers import account, market_data, orders, session
+from gateway.handlers import account, market_data, orders, session, weights
 from gateway.handlers.call import Call, Result, Route
 from gateway.limits import NAME_CHARACTERS_SHOWN_MAX
 
@@ -22,7 +22,7 @@ ROUTES: dict[str, Route] = {
     "ping": Route(market_data.ping, 1, http="GET /api/v3/ping"),
     "time": Route(market_data.time, 1, http="GET /api/v3/time"),
     "exchangeInfo": Route(market_data.exchange_info, 20, http="GET /api/v3/exchangeInfo"),
-    "depth": Route(market_data.depth, 5, http="GET /api/v3/depth"),
+    "depth": Route(market_data.depth, 5, http="GET /api/v3/depth", weigh=weights.of_depth),
     "session.logon": Route(session.logon, 2, needs=READ, authenticate=authenticate_logon),
     "session.status": Route(session.status, 2),
     "session.logout": Route(session.logout, 2),
@@ -30,10 +30,10 @@ ROUTES: dict[str, Route] = {
     "order.place": Route(orders.place, 1, needs=TRADE, counts_orders=True),
     "order.cancel": Route(orders.cancel, 1, needs=TRADE, cancels=True),
     "order.status": Route(account.order_status, 4, needs=READ),
-    "openOrders.status": Route(account.open_orders, 6, needs=READ),
+    "openOrders.status": Route(account.open_orders, 6, needs=READ, weigh=weights.of_open_orders),
     "openOrders.cancelAll": Route(orders.cancel_all, 1, needs=TRADE, cancels=True),
     "account.status": Route(account.account_status, 20, needs=READ),
-    "myTrades": Route(account.my_trades, 20, needs=READ),
+    "myTrades": Route(account.my_trades, 5, needs=READ, weigh=weights.of_my_trades),
     "userDataStream.subscribe": Route(session.subscribe, 2),
     "userDataStream.subscribe.signature": Route(session.subscribe_signed, 2, needs=READ),
     "userDataStream.unsubscribe": Route(session.unsubscribe, 2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.auth.bans import Bans
 from gateway.auth.rate_limits import RateLimits
 from gateway.auth.replay_guard import ReplayGuard
 from gateway.clock import Clock
@@ -12,9 +13,10 @@ from gateway.venue_view import VenueView
 class GatewayState:
     """Shared by all handlers of a gateway. All that is judged by the clock in a turn is judged by the same time."""
 
-    def __init__(self, view: VenueView, rate_limits: RateLimits, clock: Clock) -> None:
+    def __init__(self, view: VenueView, rate_limits: RateLimits, clock: Clock, bans: Bans | None = None) -> None:
         self.view = view
         self.rate_limits = rate_limits
+        self.bans = bans if bans is not None else Bans()
         self.replays = ReplayGuard()
         self.refusal_budgets = RefusalBudgets(rate_limits, clock)
         self.clock = clock

@@ -7,25 +7,35 @@ from collections.abc import Sequence
 from engine.reasons import Reason
 from gateway.auth.sessions import Session
 from gateway.dialect import replies
-from gateway.dialect.constants import CLOSE_POLICY_VIOLATION
+from gateway.dialect.constants import CLOSE_POLICY_VIOLATION, NO_ID
 from gateway.dialect.rejects import Rejected
 from gateway.dialect.requests import Unreadable
 from gateway.dialect.streams import StreamRequest, read_stream_request
+from gateway.handlers import weights
 from gateway.handlers.state import GatewayState
 from gateway.view.feeds import Feeds
 from gateway.wire.frames import encode_text
 
 
 def handle(state: GatewayState, session: Session, message: bytes) -> None:
-    """Executes one request and answers it; closes a session that sends too many."""
+    """Executes one request and answers it; closes a session that sends too many. Requests on a stream connection weigh nothing
+    but their size."""
     if not session.is_alive:
         return
     if not state.rate_limits.may_control(session.control, state.now_ms):
+        state.bans.failed(session.address, state.now_ms)
         session.close(CLOSE_POLICY_VIOLATION, "too many requests in a second")
         return
     try:
+        state.rate_limits.add_weight(session.usage, weights.of_size(len(message)), state.now_ms)
         request = read_stream_request(message)
+    except Rejected as rejected:
+        state.bans.failed(session.address, state.now_ms)
+        session.send(encode_text(replies.stream_error(NO_ID, rejected.reject)))
+        return
     except Unreadable as unreadable:
+        state.rate_limits.has_weight(session.usage, weights.UNREADABLE, state.now_ms)
+        state.bans.failed(session.address, state.now_ms)
         session.send(encode_text(replies.stream_error(unreadable.id_text, unreadable.reject)))
         return
     try:

@@ -40,7 +40,7 @@ bounds:
 | 1002 | a frame breaks the protocol: it is not masked, has an unknown opcode, continues no message, or is a control frame of over 125 bytes |
 | 1003 | a binary message: each request is one text message |
 | 1007 | a text message that is not UTF-8 |
-| 1008 | too many fragments, too many requests a second on a stream connection, or a reader that is too slow |
+| 1008 | too many fragments, too many requests a second on a stream connection, a reader that is too slow, or a banned address, after its refusal |
 | 1009 | a message of over 64 KiB |
 | 1011 | no pong within a minute |
 """

@@ -20,7 +20,7 @@ from engine.records import (
 )
 from gateway import limits
 from gateway.dialect import constants
-from gateway.limits import ConnectionLimits, PipelineLimits, RateLimitSettings
+from gateway.limits import BanSettings, ConnectionLimits, PipelineLimits, RateLimitSettings
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "limits.md"
 
@@ -42,7 +42,7 @@ class Bound(NamedTuple):
     option: str = ""
 
 
-WIRE, PIPELINE, RATES = ConnectionLimits(), PipelineLimits(), RateLimitSettings()
+WIRE, PIPELINE, RATES, BANS = ConnectionLimits(), PipelineLimits(), RateLimitSettings(), BanSettings()
 BOUNDS: dict[str, list[Bound]] = {
     "Connections": [
         Bound("open connections", f"{limits.CONNECTIONS_MAX:,}", "HTTP 503 with -1008, then closed", "--connections-max"),
@@ -87,6 +87,18 @@ BOUNDS: dict[str, list[Bound]] = {
     ],
     "How much a client may ask": [
         Bound("request weight of an address a minute", f"{RATES.weight_per_minute:,}", "429 with -1003", "--weight-per-minute"),
+        Bound("bytes of a message that weigh nothing", f"{limits.WEIGHTLESS_BYTES_MAX:,}", "each further block of this size that it starts weighs 1"),
+        Bound(
+            "pings, pongs and fragments of a connection in a second that weigh nothing",
+            f"{limits.FREE_CONTROL_FRAMES_PER_S_MAX}",
+            "each further one weighs 1",
+        ),
+        Bound(
+            f"failures of an address in {limits.FAILURES_INTERVAL_S} s",
+            f"{BANS.failures_max}",
+            f"banned: 418 with -1003 and Retry-After, its connections are closed; {limits.BAN_S_MIN // 60} minutes, then twice as long each time, up to {limits.BAN_S_MAX // 86_400} days, until {limits.BAN_MEMORY_S // 3600} h have passed without a ban",
+            "--failures-max",
+        ),
         Bound("new unfilled orders of an account in 10 s", f"{RATES.orders_per_10_s:,}", "429 with -1015", "--orders-per-10-s"),
         Bound("new unfilled orders of an account in a day", f"{RATES.orders_per_day:,}", "429 with -1015", "--orders-per-day"),
         Bound(
@@ -237,6 +249,8 @@ BOUNDS: dict[str, list[Bound]] = {
         Bound("depth snapshots of a market, encoded", f"{limits.SNAPSHOTS_CACHED_MAX}", "any further ones are encoded each time"),
         Bound("parsed numbers of a market", f"{limits.NUMBER_TEXTS_MAX:,}", "the cache is emptied, and numbers are parsed again"),
         Bound("addresses with counted usage", f"{limits.ADDRESSES_MAX:,}", "addresses of past intervals are forgotten; any further ones share one count"),
+        Bound("addresses that failed or were banned", f"{limits.ADDRESSES_MAX:,}", "those with nothing to remember are forgotten; failures of any further ones are not counted"),
+        Bound("IPv6 addresses whose /64 network is remembered", f"{limits.ADDRESSES_REMEMBERED_MAX:,}", "the one used longest ago is computed again"),
     ],
 }  # fmt: skip
 

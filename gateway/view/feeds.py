@@ -61,7 +61,7 @@ class Feeds:
     def traded(
         self, market: MarketNumbers, trade_id: int, price_ticks: int, lots: int, buyer_is_maker: bool, time_us: int
     ) -> None:
-        """Sends a trade to those who follow the trades of its market."""
+        """Notes a trade for those who follow the trades of its market."""
         self.trades.traded(market, trade_id, price_ticks, lots, buyer_is_maker, time_us)
 
     def touched(self, book: BookMirror) -> None:
@@ -113,6 +113,7 @@ class Feeds:
 
     def end_entry(self) -> None:
         """All events of an entry are in."""
+        self.trades.end_entry()
         self.tickers.end_entry()
 
     def send_depth(self, interval_ms: int, time_us: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from typing import Protocol as Interface
 
 from gateway.limits import OUTPUT_BYTES_TOTAL_MAX, SEND_BUFFER_BYTES, WRITE_BUFFER_BYTES, ConnectionLimits
-from gateway.wire.connection import Connection, Event, HttpAnswer, HttpRequest, UpgradeRequest
+from gateway.wire.connection import Conduct, Connection, Event, HttpAnswer, HttpRequest, UpgradeRequest
 from gateway.wire.output import LongMessage
 from gateway.wire.turns import Turns
 
@@ -30,6 +30,9 @@ class Application(Interface):
 
     def open_session(self, client: Client, request: UpgradeRequest) -> Any | HttpAnswer:
         """The session of a WebSocket, or the answer with which it is refused."""
+
+    def note_conduct(self, client: Client, conduct: Conduct) -> None:
+        """Takes note of what a client did besides asking."""
 
     def handle_messages(self, session: Any, messages: Iterable[bytes]) -> int:
         """Handles messages in their order, until the client's slice is over or one of them has to wait; how many it took."""
@@ -147,8 +150,11 @@ class Client(asyncio.Protocol):
             self.flush()
 
     def data_received(self, data: bytes) -> None:
-        self._events += self.connection.receive_data(data, self.loop.time())
-        if self._events or self.connection.has_more:
+        connection = self.connection
+        self._events += connection.receive_data(data, self.loop.time())
+        if connection.conduct is not None:
+            self._note_conduct()
+        if self._events or connection.has_more:
             self.turns.arrived(self)
             self._read_if_idle()
         else:
@@ -174,6 +180,12 @@ class Client(asyncio.Protocol):
         self.flush()
         self._go_on()
 
+    def _note_conduct(self) -> None:
+        """Hands on what the client did besides asking; that may end the connection."""
+        conduct, self.connection.conduct = self.connection.conduct, None
+        if conduct is not None:
+            self.application.note_conduct(self, conduct)
+
     # -- turns
 
     def take_turn(self) -> bool:
@@ -183,6 +195,8 @@ class Client(asyncio.Protocol):
             while self._may_handle():
                 if not self._events:
                     self._events += self.connection.receive_data(b"", self.loop.time())
+                    if self.connection.conduct is not None:
+                        self._note_conduct()
                     if not self._events and not self.connection.has_more:
                         break
                 self._handle_some()
@@ -312,6 +326,7 @@ class Client(asyncio.Protocol):
     def respond(self, answer: HttpAnswer) -> None:
         """Answers the HTTP request that the application was given last, and goes on with what came behind it."""
         self._events += self.connection.respond(answer, self.loop.time())
+        self._note_conduct()
         if not self._is_handling:
             self.flush()
             self._go_on()
@@ -342,3 +357,4 @@ class Client(asyncio.Protocol):
         # Also where the handshake fails: then the session ends with the connection.
         self.session = opened
         self._events += self.connection.accept(self.loop.time())
+        self._note_conduct()

@@ -99,6 +99,20 @@ class ConnectionState(Enum):
     ENDED = "ended"
 
 
+class Conduct:
+    """What a client did that is no request and costs all the same."""
+
+    __slots__ = ("broke_rule", "control_frames", "fragments")
+
+    def __init__(self) -> None:
+        self.control_frames = 0
+        """Pings and pongs."""
+        self.fragments = 0
+        """Frames that are no whole message."""
+        self.broke_rule = False
+        """Whether the connection ends because the client broke a rule of HTTP or of the WebSocket protocol."""
+
+
 class Connection:
     """The state of one connection.
 
@@ -128,6 +142,7 @@ class Connection:
         "_request_head",
         "_websocket",
         "aborted",
+        "conduct",
         "finished",
         "has_more",
         "is_answering",
@@ -144,6 +159,8 @@ class Connection:
         """What may wait for a while."""
         self._burst_bytes_max = self._output_bytes_max * OUTPUT_BURST_FACTOR
         """What may wait at all."""
+        self.conduct: Conduct | None = None
+        """What the client did besides asking, since the driver has last taken this away; None: nothing."""
         self.has_more = False
         """Whether more events may be had from what came, without anything new from the network."""
         self.finished = False
@@ -187,9 +204,8 @@ class Connection:
         Args:
             frames_max: of so many WebSocket frames at most; `has_more` says whether there may be further ones.
         """
-        if self._position < len(self._input):
-            data = self._input[self._position :] + data if data else self._input[self._position :]
-        self._input, self._position = data, 0
+        if data:
+            self._input, self._position = self._input[self._position :] + data, 0
         if self.state is ConnectionState.WEBSOCKET:
             return self._receive_frames(frames_max)
         if self.state is ConnectionState.HTTP:
@@ -305,13 +321,17 @@ class Connection:
 
     def turn_away(self, answer: HttpAnswer) -> None:
         """Answers a connection that is not wanted before it asks for anything, and closes."""
-        self._refuse_http(answer.status, answer.body)
+        self._end_http(answer.status, answer.body, answer.headers)
 
-    def _refuse_http(self, status: int, body: bytes = b"") -> None:
+    def _refuse_http(self, status: int) -> None:
         """Answers what could not be read as a request, and closes."""
+        self._noted().broke_rule = True
+        self._end_http(status)
+
+    def _end_http(self, status: int, body: bytes = b"", more: tuple[tuple[str, str], ...] = ()) -> None:
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             headers = [("Content-Type", "application/json;charset=UTF-8")] if body else []
-            headers += [("Content-Length", str(len(body))), ("Connection", "close")]
+            headers += [("Content-Length", str(len(body))), ("Connection", "close"), *more]
             self._send_http(h11.Response(status_code=int(status), headers=headers))
             self._send_http(h11.Data(data=body))
             self._send_http(h11.EndOfMessage())
@@ -341,7 +361,10 @@ class Connection:
             return []
         request = requests[0]
         assert isinstance(request, Request)
-        websocket.send_response(websocket.accept(request))
+        response = websocket.accept(request)
+        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            self._noted().broke_rule = True
+        websocket.send_response(response)
         self._websocket = websocket
         self.state = ConnectionState.WEBSOCKET
         self._next_ping_s = now_s + self.limits.ping_interval_s
@@ -384,7 +407,7 @@ class Connection:
             self._receive_unusual(data[position:], messages)
             return False
         if length > self.limits.message_bytes_max:
-            self._fail(CloseCode.MESSAGE_TOO_BIG, f"over {self.limits.message_bytes_max} bytes")
+            self._break(CloseCode.MESSAGE_TOO_BIG, f"over {self.limits.message_bytes_max} bytes")
             return False
         stop = start + length
         if size < stop:
@@ -396,8 +419,10 @@ class Connection:
             if message.isascii() or self._is_utf8(message):
                 messages.append(message)
         elif first == _PING and length <= CONTROL_FRAME_BYTES_MAX:
+            self._noted().control_frames += 1
             self._write(bytes((_PONG, length)) + apply_mask(data[start:stop], data[start - 4 : start]))
         elif first == _PONG and length <= CONTROL_FRAME_BYTES_MAX:
+            self._noted().control_frames += 1
             self._receive_pong(apply_mask(data[start:stop], data[start - 4 : start]))
         else:
             self._receive_unusual(data[position:stop], messages)
@@ -408,10 +433,12 @@ class Connection:
         websocket = self._websocket
         assert websocket is not None
         websocket.receive_data(data)
+        if websocket.parser_exc is not None:
+            self._noted().broke_rule = True
         for frame in websocket.events_received():
             assert isinstance(frame, Frame)
             if frame.opcode is Opcode.BINARY:
-                self._fail(CloseCode.UNSUPPORTED_DATA, "one JSON request per text message")
+                self._break(CloseCode.UNSUPPORTED_DATA, "one JSON request per text message")
             elif frame.opcode is Opcode.TEXT or frame.opcode is Opcode.CONT:
                 joined = self._join(bytes(frame.data), frame.fin)
                 if joined is not None:
@@ -420,14 +447,15 @@ class Connection:
 
     def _join(self, data: bytes, is_last: bool) -> bytes | None:
         """Adds a fragment; the whole message once it is complete and valid."""
+        self._noted().fragments += 1
         self._fragments.append(data)
         self._fragments_bytes += len(data)
         self._in_fragments = not is_last
         if self._fragments_bytes > self.limits.message_bytes_max:
-            self._fail(CloseCode.MESSAGE_TOO_BIG, f"over {self.limits.message_bytes_max} bytes")
+            self._break(CloseCode.MESSAGE_TOO_BIG, f"over {self.limits.message_bytes_max} bytes")
             return None
         if len(self._fragments) > FRAGMENTS_MAX:
-            self._fail(CloseCode.POLICY_VIOLATION, f"more than {FRAGMENTS_MAX} fragments")
+            self._break(CloseCode.POLICY_VIOLATION, f"more than {FRAGMENTS_MAX} fragments")
             return None
         if not is_last:
             return None
@@ -441,7 +469,7 @@ class Connection:
         try:
             message.decode()
         except UnicodeDecodeError as error:
-            self._fail(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
+            self._break(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
             return False
         return True
 
@@ -482,6 +510,17 @@ class Connection:
         self.finished = True
         self.state = ConnectionState.ENDED
         self.output.clear()
+
+    def _break(self, code: CloseCode, reason: str) -> None:
+        """Ends the connection because the client has broken a rule."""
+        self._noted().broke_rule = True
+        self._fail(code, reason)
+
+    def _noted(self) -> Conduct:
+        """Where to note what the client does besides asking."""
+        if self.conduct is None:
+            self.conduct = Conduct()
+        return self.conduct
 
     def _fail(self, code: CloseCode, reason: str) -> None:
         assert self._websocket is not None

@@ -65,6 +65,15 @@ BENCHMARKS = {
       jibek bench end-to-end --smoke
       jibek bench end-to-end --json
     """),
+    "fairness": Benchmark(False, """A quiet client among hostile ones.
+
+    It measures how long pings and orders of a quiet client take while others flood the venue. The exit code is 4 if
+    that is longer than the goals allow.
+
+    \b
+      jibek bench fairness --smoke
+      jibek bench fairness --flood pings --seconds 10 --json
+    """),
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """How a command fails: one sentence on standard error, and an exit code.
 
 Exit codes are those of `engine.process`: 0 good, 1 a check failed or something was refused, 2 wrong usage, 3 the venue or
-its store cannot be reached.
+its store cannot be reached, 4 a measurement missed a goal.
 """
 
 from __future__ import annotations

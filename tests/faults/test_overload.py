@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import fcntl
 import itertools
+import re
+import socket
 import struct
+import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +20,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from websockets.frames import Opcode
 
 from engine.reasons import Reason
 from engine.records import EVENTS_BEGIN_MAX, EventKind
@@ -25,12 +29,14 @@ from tests.faults.fault_world import RICH, order_params
 from tests.faults.reason_coverage import covers
 from tests.faults.reference_follower import ReferenceFollower
 from tests.worlds.clients import now_ms, signed
-from tests.worlds.processes import ServiceProcess, paused, wait_until
-from tests.worlds.raw_client import Closed, RawClient, http, logged_on, text
-from tests.worlds.services import ServiceVenue
+from tests.worlds.processes import WAIT_S, ServiceProcess, paused, wait_until
+from tests.worlds.raw_client import Closed, RawClient, frame, http, logged_on, text
+from tests.worlds.services import NEVER_BANS, ServiceVenue
 
 R = Reason
 StartGateway = Callable[..., int]
+ELSEWHERE = "127.0.0.2"
+"""Another address of this machine; only Linux has it without being asked."""
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +56,9 @@ def gateway(venue: ServiceVenue) -> Iterator[StartGateway]:
 
     def start(*options: str) -> int:
         number = str(next(_gateways))
-        process = venue.start(f"gateway{number}", "gateway.service", "--port", "0", "--gateway", number, *options)
+        process = venue.start(
+            f"gateway{number}", "gateway.service", "--port", "0", "--gateway", number, *NEVER_BANS, *options
+        )
         started.append(process)
         port: int = process.ready["port"]
         return port
@@ -407,6 +415,69 @@ def test_request_weight_is_bounded(gateway: StartGateway) -> None:
         refused = [reply for reply in replies if reply["status"] != 200]
         assert codes(refused) == {(429, -1003)}
         assert refused[0]["error"]["data"]["retryAfter"] > refused[0]["error"]["data"]["serverTime"]
+
+
+@covers(R.BANNED)
+def test_an_address_that_keeps_failing_is_banned(gateway: StartGateway) -> None:
+    port = gateway("--failures-max", "50")
+    with RawClient(port) as wire, RawClient(port) as quiet, RawClient(port, "/ws") as listener:
+        wire.send(text("{") * 60)
+        replies = []
+        while not isinstance(message := wire.receive(), Closed):
+            replies.append(message)
+        assert [reply["status"] for reply in replies] == [400] * 50 + [418]
+        assert message.code == 1008
+        refused = replies[-1]["error"]
+        assert refused["code"] == -1003 and str(refused["data"]["retryAfter"]) in refused["msg"]
+        assert 110_000 < refused["data"]["retryAfter"] - refused["data"]["serverTime"] <= 120_000
+        # Other connections of the address get it with their next request, and are closed.
+        assert quiet.ask("ping")["status"] == 418 and quiet.receive() == Closed(1008)
+        listener.send(text({"method": "LIST_SUBSCRIPTIONS", "id": 1}))
+        assert listener.receive()["error"]["code"] == -1003 and listener.receive() == Closed(1008)
+    with socket.create_connection(("127.0.0.1", port), WAIT_S) as turned_away:
+        # Nothing is asked: the answer comes all the same, and the end.
+        answer = turned_away.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 418 ")
+    assert 100 < int(re.search(rb"\r\nRetry-After: (\d+)\r\n", answer)[1]) <= 121  # type: ignore[index]
+    if not sys.platform.startswith("linux"):
+        return
+    # Another address is served.
+    other = socket.create_connection(("127.0.0.1", port), WAIT_S, source_address=(ELSEWHERE, 0))
+    other.sendall(GET_PING.replace(b"Host", b"Connection: close\r\nHost"))
+    assert other.makefile("rb").read().startswith(b"HTTP/1.1 200 ")
+    other.close()
+
+
+def test_an_address_that_keeps_breaking_the_protocol_is_banned(gateway: StartGateway) -> None:
+    """Over WebSocket and over HTTP, each time on a connection of its own."""
+    port = gateway("--failures-max", "10")
+    for number in range(10):
+        if number % 2:
+            assert http(port, b"GET / HTTP/1.1\r\n\r\n")[0] == 400
+        else:
+            with RawClient(port) as wire:
+                wire.send(frame(Opcode.BINARY, b"x"))
+                assert wire.receive() == Closed(1003)
+    assert http(port, GET_PING)[0] == 418
+
+
+def test_pings_and_fragments_weigh_like_requests(gateway: StartGateway) -> None:
+    port = gateway()
+    fragments = [
+        frame(Opcode.TEXT, b"{", fin=False),
+        *[frame(Opcode.CONT, b" ", fin=False)] * 98,
+        frame(Opcode.CONT, b""),
+    ]
+    with RawClient(port) as wire:
+        wire.send(frame(Opcode.PING, b"") * 100 + b"".join(fragments))
+        [used] = {each["count"] for each in wire.ask("ping")["rateLimits"]}
+        # 200 of them, of which five in each second are free; the connection, the message, and the request that asks.
+        assert used in range(2 + 190 + 1 + 1, 2 + 195 + 1 + 1 + 1)
+    with RawClient(port, "/ws") as listener:
+        listener.send(frame(Opcode.PING, b"") * 300)
+        while not isinstance(message := listener.receive(), Closed):
+            assert message == b""
+        assert message.code == 1008
 
 
 @covers(R.TOO_MANY_NEW_ORDERS)

@@ -36,6 +36,7 @@ from engine.records import (
 )
 from engine.reference import Core
 from engine.venue_file import load_venue
+from gateway.auth.bans import Bans
 from gateway.auth.keys import Key
 from gateway.auth.rate_limits import RateLimits
 from gateway.auth.sessions import Caller, Session
@@ -49,7 +50,7 @@ from gateway.handlers.routes import ROUTES
 from gateway.handlers.state import GatewayState
 from gateway.journal.intake import Intake
 from gateway.journal.pipeline import Pipeline
-from gateway.limits import PipelineLimits, RateLimitSettings
+from gateway.limits import BanSettings, PipelineLimits, RateLimitSettings
 from gateway.venue_view import VenueView
 from gateway.wire.connection import HttpAnswer, HttpRequest
 from gateway.wire.frames import encode_text
@@ -59,6 +60,7 @@ from tests.worlds.clients import RequestClient
 
 GATEWAY = 16
 START_MS = 1_800_000_000_000
+NEVER_BANS = BanSettings(failures_max=10**9)
 
 
 def unframe(frame: bytes) -> Any:
@@ -69,17 +71,38 @@ def unframe(frame: bytes) -> Any:
 
 def payload_of(frame: bytes) -> bytes:
     """What a server's frame carries."""
-    length, start = frame[1], 2
-    if length == 126:
-        length, start = int.from_bytes(frame[2:4], "big"), 4
-    elif length == 127:
-        length, start = int.from_bytes(frame[2:10], "big"), 10
-    assert len(frame) == start + length
+    start, stop = _extent(frame, 0)
+    assert len(frame) == stop
     return frame[start:]
 
 
+def split(frames: bytes) -> list[bytes]:
+    """Frames that were sent together."""
+    found, position = [], 0
+    while position < len(frames):
+        _, stop = _extent(frames, position)
+        found.append(frames[position:stop])
+        position = stop
+    return found
+
+
+def _extent(frames: bytes, position: int) -> tuple[int, int]:
+    """Where the payload of the frame at `position` begins and ends."""
+    length, start = frames[position + 1], position + 2
+    if length == 126:
+        length, start = int.from_bytes(frames[start : start + 2], "big"), start + 2
+    elif length == 127:
+        length, start = int.from_bytes(frames[start : start + 8], "big"), start + 8
+    return start, start + length
+
+
 class GatewayInProcess(OperatedVenue):
-    def __init__(self, limits: RateLimitSettings | None = None, routes: Mapping[str, Route] = ROUTES) -> None:
+    def __init__(
+        self,
+        limits: RateLimitSettings | None = None,
+        routes: Mapping[str, Route] = ROUTES,
+        bans: BanSettings = NEVER_BANS,
+    ) -> None:
         super().__init__()
         self.now_ms = START_MS
         self.core = Core()
@@ -100,7 +123,7 @@ class GatewayInProcess(OperatedVenue):
         self.view = VenueView(rate_limits.first_fill)
         self.projection = self.view.projection
         clock = Clock(lambda: self.now_ms / 1000, lambda: self.now_ms * 1000)
-        self.state = GatewayState(self.view, rate_limits, clock)
+        self.state = GatewayState(self.view, rate_limits, clock, Bans(bans))
         answers = Answers(self.state)
         self.pipeline = Pipeline(GATEWAY, answers.reject)
         self.router = Router(
@@ -217,7 +240,7 @@ class GatewayInProcess(OperatedVenue):
         """Sends a request; the list gets its answer, now or after `turn`."""
         answers: list[HttpAnswer] = []
         usage = self.state.rate_limits.weight_of("ip", self.now_ms)
-        self.router.handle_http(HttpExchange(request, usage, answers.append))
+        self.router.handle_http(HttpExchange(request, usage, answers.append, "ip"))
         return answers
 
 
@@ -236,7 +259,9 @@ class InProcessConnection:
 
     def __init__(self, client: InProcessClient) -> None:
         self._client = client
-        self.send = client.frames.append
+
+    def send(self, frames: bytes) -> None:
+        self._client.frames += split(frames)
 
     def close(self, code: int, reason: str) -> None:
         self._client.closed.append((code, reason))
@@ -279,7 +304,7 @@ class InProcessClient(RequestClient):
         """Whether one message that is not an ordinary order uses up a slice."""
         self._is_working = False
         usage = rig.state.rate_limits.weight_of("ip", rig.now_ms)
-        self.session = Session(InProcessConnection(self), usage, connected_ms=rig.now_ms, **options)
+        self.session = Session(InProcessConnection(self), usage, address="ip", connected_ms=rig.now_ms, **options)
         self._ids = itertools.count(1)
 
     def send(self, frame: object) -> None:

@@ -15,6 +15,8 @@ from tests.worlds.clients import Client
 from tests.worlds.processes import ServiceProcess
 from tests.worlds.store import StoreProcess
 
+NEVER_BANS = ("--failures-max", "1000000000")
+
 
 class ServiceVenue(OperatedVenue):
     """A venue that runs once constructed, until `close`.
@@ -58,8 +60,10 @@ class ServiceVenue(OperatedVenue):
         self.processes["engine"] = self.start("engine", "engine.service", "--engine", self.engine)
 
     def start_gateway(self, port: int = 0) -> None:
-        """Starts the gateway on this port; 0 lets the system choose one."""
-        gateway = self.start("gateway", "gateway.service", "--port", str(port), *self.gateway_options)
+        """Starts the gateway on this port; 0 lets the system choose one. It bans only if its options say so: most tests share
+        an address, and many send what fails."""
+        options = (*NEVER_BANS, *self.gateway_options)
+        gateway = self.start("gateway", "gateway.service", "--port", str(port), *options)
         self.processes["gateway"] = gateway
         self.port: int = gateway.ready["port"]
 

@@ -116,7 +116,7 @@ class DepthStreams:
                     continue
                 prompt = self._send_missed(stream, depth, changes, time_us)
                 if make is not None:
-                    self._followers.publish(stream, make, prompt)
+                    self._followers.publish(stream, make, sessions=prompt)
 
     def _send_missed(self, stream: str, depth: DepthStream, changes: Changes | None, time_us: int) -> list[Listener]:
         """Keeps the changes for followers that are behind, and sends what was missed to those that have caught up; the
@@ -133,5 +133,5 @@ class DepthStreams:
                 continue
             if changes is not None:
                 missed.levels.update(changes.levels)
-            self._followers.publish(stream, depth.update(missed, time_us), (session,))
+            self._followers.publish(stream, depth.update(missed, time_us), sessions=(session,))
         return prompt

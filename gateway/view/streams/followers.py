@@ -51,18 +51,18 @@ class Followers:
         del self.by_stream[stream]
         return True
 
-    def publish(self, stream: str, make: Callable[[int], str], sessions: Iterable[Listener] | None = None) -> None:
-        """Sends one message to all followers of a stream, or to some of them.
+    def publish(self, stream: str, *makes: Callable[[int], str], sessions: Iterable[Listener] | None = None) -> None:
+        """Sends messages to all followers of a stream, or to some of them.
 
         Args:
-            make: the message as JSON text, for a time unit.
+            makes: each message as JSON text, for a time unit.
         """
         frames: dict[tuple[bool, int], bytes] = {}
         for session in self.of(stream) if sessions is None else sessions:
             form = (session.combined, session.unit)
             frame = frames.get(form)
             if frame is None:
-                text = make(session.unit)
-                payload = market_data.combined(stream, text) if session.combined else text.encode()
-                frame = frames[form] = encode_text(payload)
+                texts = (make(session.unit) for make in makes)
+                payloads = (market_data.combined(stream, text) if session.combined else text.encode() for text in texts)
+                frame = frames[form] = b"".join(map(encode_text, payloads))
             session.send(frame)

@@ -29,7 +29,7 @@ class UserData:
     """All subscriptions. `Account.subscriptions` and `Listener.subscriptions` list them."""
 
     def __init__(self) -> None:
-        self._queued: list[tuple[Listener, bytes]] = []
+        self._queued: dict[Listener, list[bytes]] = {}
 
     def subscribe(self, session: Listener, account: Account, key_id: str) -> int:
         """Follows an account's events on a session; the new subscription's id.
@@ -73,11 +73,12 @@ class UserData:
             text = texts.get(unit)
             if text is None:
                 text = texts[unit] = make(unit)
-            self._queued.append((subscription.session, encode_text(user_events.user_event(subscription.id, text))))
+            frame = encode_text(user_events.user_event(subscription.id, text))
+            self._queued.setdefault(subscription.session, []).append(frame)
 
     def send_queued(self) -> None:
-        """Sends what `queue` has encoded, in that order."""
+        """Sends what `queue` has encoded, to each session in that order."""
         if self._queued:
-            for session, frame in self._queued:
-                session.send(frame)
+            for session, frames in self._queued.items():
+                session.send(b"".join(frames))
             self._queued.clear()

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.auth.rate_limits import RateLimits, UsageByAddress
+import pytest
+
+from gateway.auth.rate_limits import RateLimits, Usage, UsageByAddress
 from gateway.dialect.rejects import Rejected
 from gateway.limits import RateLimitSettings
 from gateway.view.accounts import Account
@@ -36,6 +38,36 @@ def test_connections_are_limited_by_address() -> None:
         for ip, now_ms in [("a", 0), ("a", 1), ("b", 1), ("a", 300_000)]
     ]
     assert outcomes == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("frames", "weights"),
+    [
+        ([(0, 5)], [0]),
+        ([(0, 6)], [1]),
+        ([(0, 1)] * 7, [0, 0, 0, 0, 0, 1, 1]),
+        ([(0, 3), (500, 3), (999, 3), (1000, 3)], [0, 1, 3, 0]),
+        ([(0, 500_000), (1000, 5)], [499_995, 0]),
+    ],
+)
+def test_some_control_frames_in_each_second_weigh_nothing(frames: list[tuple[int, int]], weights: list[int]) -> None:
+    limits, usage = RateLimits(RateLimitSettings()), Usage()
+    assert [limits.control_weight(usage, now_ms, count) for now_ms, count in frames] == weights
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_one"),
+    [
+        ("192.0.2.1", "192.0.2.2", False),
+        ("192.0.2.1", "::ffff:192.0.2.1", True),
+        ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("fe80::1%eth0", "fe80::2", True),
+    ],
+)
+def test_a_network_of_ipv6_counts_as_one_address(one: str, other: str, is_one: bool) -> None:
+    limits = RateLimits(RateLimitSettings())
+    assert (limits.weight_of(one, 0) is limits.weight_of(other, 0)) is is_one
 
 
 def test_limits_start_again_with_each_interval() -> None:

@@ -12,7 +12,7 @@ def test_the_page_is_current() -> None:
 
 def test_its_options_are_those_of_the_service_with_these_defaults() -> None:
     arguments = parse_arguments(["--store", "x", "--data", "x"])
-    parts = (arguments, arguments.rate_limits, arguments.pipeline_limits, arguments.connection_limits)
+    parts = (arguments, arguments.rate_limits, arguments.pipeline_limits, arguments.connection_limits, arguments.bans)
     chosen = {name: value for part in parts for name, value in part._asdict().items()}
     rows = re.findall(r"\| ([^|]*) \| [^|]* \| `--([a-z0-9-]+)` \|", page())
     assert len(rows) > 8
@@ -26,6 +26,6 @@ def test_each_option_sets_its_bound() -> None:
     values = {option: index for index, option in enumerate(dict.fromkeys(options), start=11)}
     line = [word for option, value in values.items() for word in (option, str(value))]
     arguments = parse_arguments(["--store", "x", "--data", "x", *line])
-    parts = (arguments, arguments.rate_limits, arguments.pipeline_limits, arguments.connection_limits)
+    parts = (arguments, arguments.rate_limits, arguments.pipeline_limits, arguments.connection_limits, arguments.bans)
     chosen = {name: value for part in parts for name, value in part._asdict().items()}
     assert {option: chosen[option[2:].replace("-", "_")] for option in values} == values

@@ -9,8 +9,8 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State as WebSocketState
 from websockets.uri import parse_uri
 
-from gateway.limits import FRAGMENT_BYTES, ConnectionLimits
-from gateway.wire.connection import Connection, ConnectionState, HttpAnswer, HttpRequest, UpgradeRequest
+from gateway.limits import FRAGMENT_BYTES, FRAGMENTS_MAX, ConnectionLimits
+from gateway.wire.connection import Conduct, Connection, ConnectionState, HttpAnswer, HttpRequest, UpgradeRequest
 from gateway.wire.frames import encode_text
 from gateway.wire.output import LongMessage
 
@@ -438,3 +438,69 @@ class TestLongMessage:
         frames = [event for event in client.events_received() if isinstance(event, Frame)]
         assert [(frame.fin, frame.data) for frame in frames] == [(True, b"x" * length)]
         assert connection.output.size_bytes == 0
+
+
+class TestConduct:
+    """What a client does besides asking is noted, so that it can be counted."""
+
+    def noted(self, connection: Connection, data: bytes) -> tuple[int, int, bool]:
+        connection.receive_data(data, 0.0)
+        conduct = connection.conduct or Conduct()
+        return conduct.control_frames, conduct.fragments, conduct.broke_rule
+
+    @pytest.mark.parametrize(
+        ("data", "noted"),
+        [
+            (text(b"{}") * 3, (0, 0, False)),
+            (frame(Opcode.PING, b""), (1, 0, False)),
+            (frame(Opcode.PING, b"a") * 3 + text(b"{}") + frame(Opcode.PONG, b""), (4, 0, False)),
+            (text(b"{", fin=False) + frame(Opcode.CONT, b"}"), (0, 2, False)),
+            (text(b"{", fin=False) + frame(Opcode.PING, b"") + frame(Opcode.CONT, b"", fin=False), (1, 2, False)),
+            (frame(Opcode.BINARY, b"x"), (0, 0, True)),
+            (text(b"\xff"), (0, 0, True)),
+            (text(b"\xff", fin=False) + frame(Opcode.CONT, b""), (0, 2, True)),
+            (text(b"x" * 1001), (0, 0, True)),
+            (text(b"x" * 550, fin=False) + frame(Opcode.CONT, b"x" * 550), (0, 2, True)),
+            (text(b"", fin=False) + frame(Opcode.CONT, b"", fin=False) * FRAGMENTS_MAX, (0, FRAGMENTS_MAX + 1, True)),
+            (Frame(Opcode.TEXT, b"{}").serialize(mask=False), (0, 0, True)),
+            (frame(Opcode.CONT, b"x"), (0, 0, True)),
+            (b"\x83\x80\x00\x00\x00\x00", (0, 0, True)),
+            (frame(Opcode.CLOSE, b"\x03\xe8"), (0, 0, False)),
+        ],
+    )  # fmt: skip
+    def test_frames(self, data: bytes, noted: tuple[int, int, bool]) -> None:
+        connection = opened()
+        found = self.noted(connection, data)
+        while connection.has_more:
+            found = self.noted(connection, b"")
+        assert found == noted
+
+    @pytest.mark.parametrize(
+        ("data", "is_broken"),
+        [
+            (b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n", False),
+            (b"GET /a HTTP/1.1\r\n\r\n", True),
+            (b"\x00\x01\x02\r\n\r\n", True),
+            (b"GET /a HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 3000, True),
+            (b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 101\r\n\r\n" + b"x" * 101, True),
+        ],
+    )
+    def test_http(self, data: bytes, is_broken: bool) -> None:
+        assert self.noted(Connection(0.0, LIMITS), data) == (0, 0, is_broken)
+
+    def test_a_handshake_that_is_none(self) -> None:
+        connection = Connection(0.0, LIMITS)
+        connection.receive_data(UPGRADE.replace(b"Version: 13", b"Version: 12"), 0.0)
+        connection.accept(0.0)
+        assert connection.conduct is not None and connection.conduct.broke_rule
+
+    def test_what_is_not_the_clients_fault_is_none(self) -> None:
+        turned_away, silent, old, slow = Connection(0.0, LIMITS), opened(), opened(), opened()
+        turned_away.turn_away(HttpAnswer(503, b"{}"))
+        for second in range(200):
+            silent.on_time(float(second))
+        old.close(1001, "open for too long", 0.0)
+        slow.end_slow_reader()
+        for connection in (turned_away, silent, old, slow):
+            assert connection.finished or connection.state is not ConnectionState.WEBSOCKET
+            assert connection.conduct is None
