@@ -60,7 +60,14 @@ class Fuzzer:
         self.seed = seed
         self.counts: Counter[str] = Counter()
         self.venue = ServiceVenue(
-            "--stream-messages-per-s", "1000000000", "--connections-per-5-min", "1000000000", engine="compiled"
+            "--stream-messages-per-s",
+            "1000000000",
+            "--connections-per-5-min",
+            "1000000000",
+            # What the account of the fuzzer wastes would make it wait.
+            "--refusals-per-10-s",
+            "1000000000",
+            engine="compiled",
         )
         try:
             self._process = self.venue.processes["gateway"]
