@@ -11,6 +11,7 @@ import re
 import struct
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from engine.ed25519 import is_sound
 from engine.order_types import OrderFlag, order_flags
 from engine.reasons import Reason
 from engine.records import (
@@ -201,10 +202,12 @@ def read_account(blob: bytes) -> bytes:
 
 
 def read_key(blob: bytes) -> tuple[KeyDefinition, bytes, bytes]:
-    """Definition, key id and public key of KEY_ADD. Raises Rejected."""
+    """Definition, key id and public key of KEY_ADD. Raises Rejected. Only a new key is asked for a sound public key: one that
+    a dump has keeps working."""
     packed, key_id, public_key, _, _ = read_parts(blob, 5)
     definition = _unpack(KEY_DEFINITION, packed)
     reject_unless(is_valid_key(definition, key_id, public_key), Reason.INVALID_KEY)
+    reject_unless(definition.key_type != KeyType.ED25519 or is_sound(public_key), Reason.WEAK_PUBLIC_KEY)
     return definition, key_id, public_key
 
 

@@ -121,6 +121,13 @@ class Reason(IntEnum):
         311,
         "The account has not enough available funds. Deposit, cancel an order, or send a smaller amount.",
     )
+    WEAK_PUBLIC_KEY = (
+        320,
+        (
+            "The Ed25519 public key is not a point of the curve in its one form, or is one of small order, with which one "
+            "signature fits many messages. Make a new pair of keys."
+        ),
+    )
 
     # -- 4xx: placing an order
     INVALID_SIDE = 401, "The side must be buy or sell. Send BUY or SELL."
@@ -310,6 +317,14 @@ class Reason(IntEnum):
         743,
         "Your address failed too often: wrong signatures, unknown keys, unreadable messages, or requests beyond its limit. "
         "Send nothing until the time that the refusal names; each further ban is twice as long.",
+    )
+    SIGNATURE_USED = (
+        745,
+        "The signature was accepted before, and it opens one door, once. Sign each request with a timestamp of its own.",
+    )
+    LOGON_WINDOW_TOO_LARGE = (
+        746,
+        "A logon opens more than any other request, so its recvWindow may be at most 5,000 milliseconds. Send a shorter one.",
     )
     OVERLOADED = (
         750,

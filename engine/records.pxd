@@ -104,6 +104,7 @@ cdef enum:
     REASON_TOO_MANY_KEYS = 309
     REASON_INVALID_AMOUNT = 310
     REASON_INSUFFICIENT_FUNDS = 311
+    REASON_WEAK_PUBLIC_KEY = 320
     REASON_INVALID_SIDE = 401
     REASON_INVALID_ORDER_TYPE = 402
     REASON_INVALID_TIME_IN_FORCE = 403
@@ -162,6 +163,8 @@ cdef enum:
     REASON_TOO_MANY_REQUESTS = 740
     REASON_TOO_MANY_NEW_ORDERS = 741
     REASON_TOO_MANY_CONNECTIONS = 742
+    REASON_SIGNATURE_USED = 745
+    REASON_LOGON_WINDOW_TOO_LARGE = 746
     REASON_OVERLOADED = 750
     REASON_OUTCOME_UNKNOWN = 751
     REASON_UNAVAILABLE = 752
@@ -229,7 +232,7 @@ cdef struct OrderTerms:
     int64_t minimum_lots
     int64_t peg_limit_ticks
     int64_t strategy_id
-    uint64_t signature_tag
+    uint64_t reserved
     uint32_t trail_bps
     int32_t peg_offset
     uint32_t strategy_type
@@ -237,8 +240,8 @@ cdef struct OrderTerms:
     uint8_t contingency
     uint8_t list_leg
     uint8_t peg_type
-    uint8_t reserved
-    uint32_t reserved_2
+    uint8_t reserved_2
+    uint32_t reserved_3
 
 cdef struct EventHeader:
     uint16_t version

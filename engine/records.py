@@ -282,8 +282,7 @@ class OrderTerms(NamedTuple):
     minimum_lots: I64 = 0
     peg_limit_ticks: I64 = 0
     strategy_id: I64 = 0
-    signature_tag: U64 = 0
-    """Names the signature under which the request came, so that it opens one door once."""
+    reserved: U64 = 0
     trail_bps: U32 = 0
     peg_offset: I32 = 0
     strategy_type: U32 = 0
@@ -291,8 +290,8 @@ class OrderTerms(NamedTuple):
     contingency: U8 = 0
     list_leg: U8 = 0
     peg_type: U8 = 0
-    reserved: U8 = 0
-    reserved_2: U32 = 0
+    reserved_2: U8 = 0
+    reserved_3: U32 = 0
 
 
 class EventHeader(NamedTuple):

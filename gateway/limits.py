@@ -126,8 +126,12 @@ WAITING_FOR_SECRET_MAX = 100
 """Connections that wait for the secret of one key; the request of one more is refused as overloaded."""
 FILL_OR_KILL_REFUSALS = 10
 """What a fill-or-kill order that expires costs of the budget of refusals: the engine may have walked past thousands of orders."""
-REPLAYS_MAX = 1_000_000
-"""Signed orders remembered against replay; when all still count, signed orders are refused as overloaded."""
+SIGNATURES_KEPT_MAX = 100_000
+"""Used signatures that the gateway keeps itself. When it has more, the oldest is forgotten here, and the store judges it."""
+SIGNATURES_KEPT_PER_KEY_MAX = 10_000
+"""The share of one key in them, so that no key pushes out the others'."""
+CLOCK_DIFFERENCE_MS_MAX = 5000
+"""How far the clocks of two gateways may differ: so much longer than the signature itself the store keeps its mark."""
 
 
 class PipelineLimits(NamedTuple):

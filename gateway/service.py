@@ -40,6 +40,7 @@ from engine.process import (
 from engine.process.follower import end_code
 from gateway.arguments import Arguments, parse_arguments
 from gateway.auth.bans import Bans
+from gateway.auth.mark_setter import MarkSetter
 from gateway.auth.secret_fetcher import SecretFetcher
 from gateway.auth.secrets import SecretError, load_secret_key
 from gateway.clients import Clients
@@ -101,6 +102,7 @@ class Service:
             answers,
             pipeline,
             fetch_secret=SecretFetcher(writer.ask, secret_key, log).fetch,
+            set_mark=MarkSetter(writer.ask).set,
             catch_up=self._catch_up,
             note_refusal=self._refusals.note,
             wake=writer.wake,
@@ -109,7 +111,7 @@ class Service:
         self._events = EventsLink(
             arguments.store,
             prepared.reader,
-            Intake(view, pipeline, answers, state.replays),
+            Intake(view, pipeline, answers),
             taken=self._entries_taken,
             broken=self._end,
             log=log,

@@ -27,8 +27,6 @@ class VenueView:
         self.market_texts = MarketTexts(self.projection)
         self.cursor: EntryId = BEGINNING
         """The last entry that was applied."""
-        self.last_entry_us: dict[int, int] = {}
-        """Producer → the time of its last entry."""
 
     def apply(self, entry: EventEntry, id: EntryId, answer: Answer | None = None) -> None:
         """Applies the next entry.
@@ -37,5 +35,4 @@ class VenueView:
             answer: called for each command of the entry, after its events are applied.
         """
         self.projection.apply(entry, answer)
-        self.last_entry_us[entry.header.producer] = entry.header.time_us
         self.cursor = id

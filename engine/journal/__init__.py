@@ -14,6 +14,7 @@ is named here. What is asked of a key directly, such as its length, takes the ke
     streams     the call that reads the streams, and the one parser of its reply
     source      where entries are read from: the `Source` protocol, and the store as one
     readers     reading with a cursor, each entry verified
+    marks       which signatures were used, and for what
     producer    batches into the journal
 """
 
@@ -32,6 +33,11 @@ from engine.journal.ids import (
     EntryId,
     JournalEntry,
     PublishedEntry,
+)
+from engine.journal.marks import (
+    Mark,
+    mark_name,
+    mark_used_call,
 )
 from engine.journal.producer import (
     Opening,
@@ -116,6 +122,7 @@ __all__ = [
     "EventChain",
     "EventReader",
     "JournalEntry",
+    "Mark",
     "Opening",
     "Producer",
     "PublishedEntry",
@@ -142,6 +149,8 @@ __all__ = [
     "first_event",
     "journal_in",
     "library_code",
+    "mark_name",
+    "mark_used_call",
     "open_call",
     "own_connection",
     "parse_events",

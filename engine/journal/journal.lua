@@ -7,6 +7,7 @@
 --   {jibek}:incarnation  string  the last incarnation that was drawn, by whichever producer
 --   {jibek}:events       stream  the same ids · h: head of the hash chain · d: digest of the journal entry · b: event entry
 --   {jibek}:published    string  id of the last event entry
+--   {jibek}:used:<tag>   string  the method for which a signature was accepted; expires when the signature does
 --
 -- The bytes of batches and events pass through untouched; no function does arithmetic on them. Functions do not roll
 -- back, so each checks everything before its first write. Numbers of batches and incarnations stay below 2^53.
@@ -45,15 +46,31 @@ local function is_next(entry, incarnation, number)
     return entry and string.sub(entry, 1, #before) == before and string.format('%.0f', sent) == number
 end
 
--- append(KEYS epoch journal producers, ARGV epoch producer incarnation number batch) -> id
--- Adds a batch under the next id of the epoch, where it is the next one of its producer. Else nothing is written:
+-- The places of the marks, KEYS[4] on, that are there already or come twice; the first is 0.
+local function used_marks(keys)
+    local is_any_there = redis.call('EXISTS', unpack(keys, 4)) > 0
+    local used, seen = {}, {}
+    for place = 4, #keys do
+        local mark = keys[place]
+        if seen[mark] or (is_any_there and redis.call('EXISTS', mark) == 1) then
+            used[#used + 1] = place - 4
+        end
+        seen[mark] = true
+    end
+    return used
+end
+
+-- append(KEYS epoch journal producers [mark]…, ARGV epoch producer incarnation number batch [method lifetime]…) -> id
+-- Adds a batch under the next id of the epoch, where it is the next one of its producer, and with it the mark of each
+-- signature in it: for which method it was used, for so many milliseconds. Else nothing is written:
 --   STALEEPOCH <epoch>   another epoch is in force
 --   STALE <incarnation>  the producer was opened again under this incarnation (0: never)
 --   THERE <last id>      this number or a later one is in already; the id is that of the producer's last batch
 --   GAP <last number>    the number is not the next one
+--   USED <place>…        these marks were there already, or come twice; the first mark is 0
 local function append(keys, args)
-    if #keys ~= 3 or #args ~= 5 then
-        return redis.error_reply('ARGUMENTS append takes 3 keys and 5 arguments')
+    if #keys < 3 or #args ~= 2 * #keys - 1 then
+        return redis.error_reply('ARGUMENTS append takes 3 keys and 5 arguments, and 1 and 2 more for each mark')
     end
     local epoch = redis.call('GET', keys[1])
     if epoch ~= args[1] then
@@ -62,6 +79,15 @@ local function append(keys, args)
     local entry = redis.call('HGET', keys[3], args[2])
     if not is_next(entry, args[3], args[4]) then
         return refusal(entry, args[3], args[4])
+    end
+    if #keys > 3 then
+        local used = used_marks(keys)
+        if #used > 0 then
+            return redis.error_reply('USED ' .. table.concat(used, ' '))
+        end
+        for place = 4, #keys do
+            redis.call('SET', keys[place], args[2 * place - 2], 'PX', args[2 * place - 1])
+        end
     end
     local id = redis.call('XADD', keys[2], epoch .. '-*', 't', stamp(), 'b', args[5])
     redis.call('HSET', keys[3], args[2], args[3] .. ' ' .. args[4] .. ' ' .. id)
@@ -92,6 +118,18 @@ local function append_reducing(keys, args)
 end
 
 redis.register_function { function_name = 'jibek_append_reducing', callback = append_reducing, flags = { 'allow-oom' } }
+
+-- mark_used(KEYS mark, ARGV method lifetime) -> nothing, or the method for which the signature was used before
+-- Sets the mark of a signature under which nothing is journalled, for so many milliseconds. It may be called when the store
+-- is at its memory limit: who cannot log on could not cancel either, and what it adds is gone within about a minute.
+local function mark_used(keys, args)
+    if #keys ~= 1 or #args ~= 2 then
+        return redis.error_reply('ARGUMENTS mark_used takes 1 key and 2 arguments')
+    end
+    return redis.call('SET', keys[1], args[1], 'NX', 'GET', 'PX', args[2])
+end
+
+redis.register_function { function_name = 'jibek_mark_used', callback = mark_used, flags = { 'allow-oom' } }
 
 -- open_producer(KEYS producers incarnation, ARGV producer) -> {incarnation, old incarnation, last number, last id}
 -- Draws a new incarnation for a producer. From then on every copy of an older batch of it is refused, so what does not

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import redis
 
 from engine.journal.chain import ChainBroken, UnreadableReply, excerpt
 from engine.journal.ids import BEGINNING, EntryId
+from engine.journal.marks import Mark
 from engine.journal.source import read_events, read_journal
 from engine.journal.store import (
     EPOCH_KEY,
@@ -65,23 +67,29 @@ class StoreTimeout(Exception):
     """No answer in time: whether the commands were executed is unknown."""
 
 
-def append_call(epoch: int, batch: bytes, *, reducing: bool = False) -> tuple[Any, ...]:
+def append_call(epoch: int, batch: bytes, *, reducing: bool = False, marks: Sequence[Mark] = ()) -> tuple[Any, ...]:
     """Arguments of `execute_command` that append a batch; the answer is its id (`answered_id`), or one of
 
         STALEEPOCH epoch    another epoch is in force
         STALE incarnation   its producer was opened again, under that incarnation
         THERE last-id       this number or a later one is in the journal; the id is that of the producer's last batch
         GAP last-number     the number is not the next one
+        USED place …        these of the `marks` were set already, or come twice; the first is 0
         OOM ...             the store is at its memory limit; if the batch is `reducing`, the reserve is used up, too
 
     and then nothing was written. `reducing` says that the batch may pass a full store, into the reserve beyond the limit. It
-    costs the store more, so it is for a batch that was refused without it.
+    costs the store more, so it is for a batch that was refused without it. `marks` are those of the signatures by which
+    commands of the batch were accepted.
     """
     assert len(batch) <= BATCH_BYTES_MAX
     header = BATCH_HEADER.unpack_from(batch)
     function = "jibek_append_reducing" if reducing else "jibek_append"
     sender = (str(header.producer), str(header.incarnation), str(header.number))
-    return ("FCALL", function, 3, EPOCH_KEY, JOURNAL_KEY, PRODUCERS_KEY, str(epoch), *sender, batch)
+    if not marks:
+        return ("FCALL", function, 3, EPOCH_KEY, JOURNAL_KEY, PRODUCERS_KEY, str(epoch), *sender, batch)
+    keys = (EPOCH_KEY, JOURNAL_KEY, PRODUCERS_KEY, *(mark.name for mark in marks))
+    lifetimes = (part for mark in marks for part in (mark.method, str(mark.lifetime_ms)))
+    return ("FCALL", function, len(keys), *keys, str(epoch), *sender, batch, *lifetimes)
 
 
 def open_call(producer: int) -> tuple[Any, ...]:

@@ -8,12 +8,14 @@ from gateway.auth.signatures import is_signed_by
 from gateway.dialect.constants import (
     AHEAD_MS_MAX,
     INTEGER_RANGE,
+    LOGON_WINDOW_MS_MAX,
     MICROSECOND_TIMESTAMP_MIN,
     WINDOW_MS_DEFAULT,
     WINDOW_MS_MAX,
+    WINDOW_PATTERN,
     WINDOW_RANGE,
 )
-from gateway.dialect.numbers import ONE_E8, parse_e8, parse_integer
+from gateway.dialect.numbers import parse_integer
 from gateway.dialect.rejects import Rejected
 from gateway.dialect.requests import Request
 
@@ -27,7 +29,7 @@ class NeedsSecret(Exception):
 
 
 def authenticate(session_key: Key | None, request: Request, keys: Keys, now_ms: int) -> Key:
-    """The key that a request is sent with. Sets the request's `timestamp_ms` and `expires_ms`.
+    """The key that a request is sent with. Sets the request's `expires_ms`.
 
     Args:
         session_key: the key with which the session is logged on.
@@ -52,7 +54,8 @@ def authenticate_logon(session_key: Key | None, request: Request, keys: Keys, no
     session has already, `session_key`, does not count.
 
     Raises:
-        Rejected: as `authenticate`; LOGON_NEEDS_ED25519: it is an HMAC key.
+        Rejected: as `authenticate`; LOGON_NEEDS_ED25519: it is an HMAC key; LOGON_WINDOW_TOO_LARGE: its window is longer
+            than `LOGON_WINDOW_MS_MAX`.
     """
     params = request.params
     for name in ("apiKey", "signature"):
@@ -61,17 +64,19 @@ def authenticate_logon(session_key: Key | None, request: Request, keys: Keys, no
     key = keys.get(params["apiKey"])
     if key is not None and key.is_hmac:
         raise Rejected(Reason.LOGON_NEEDS_ED25519)
-    return _authenticate_signed(request, keys, now_ms)
+    return _authenticate_signed(request, keys, now_ms, is_logon=True)
 
 
-def _authenticate_signed(request: Request, keys: Keys, now_ms: int) -> Key:
+def _authenticate_signed(request: Request, keys: Keys, now_ms: int, *, is_logon: bool = False) -> Key:
     request.use_exact_params()
     params = request.params
     for name in ("apiKey", "signature"):
         if type(params.get(name)) is not str or not params[name]:
             raise Rejected(Reason.MISSING_PARAMETER, name)
     key = keys.find(params["apiKey"])
-    check_window(request, now_ms)
+    window_ms = check_window(request, now_ms)
+    if is_logon and window_ms > LOGON_WINDOW_MS_MAX:
+        raise Rejected(Reason.LOGON_WINDOW_TOO_LARGE)
     if key.is_hmac and key.secret is None:
         raise NeedsSecret(key)
     if not is_signed_by(key, params):
@@ -79,8 +84,9 @@ def _authenticate_signed(request: Request, keys: Keys, now_ms: int) -> Key:
     return key
 
 
-def check_window(request: Request, now_ms: int) -> None:
-    """Judges `timestamp` and `recvWindow` against the venue's clock, and notes when the window ends. Raises Rejected."""
+def check_window(request: Request, now_ms: int) -> int:
+    """Judges `timestamp` and `recvWindow` against the venue's clock, and notes when the window ends. Returns the window in
+    milliseconds. Raises Rejected."""
     params = request.params
     value = params.get("timestamp")
     timestamp = parse_integer(value)
@@ -91,7 +97,7 @@ def check_window(request: Request, now_ms: int) -> None:
     window_ms = params.get("recvWindow")
     if window_ms is None:
         window_ms = WINDOW_MS_DEFAULT
-    elif type(window_ms) is not int or not 0 <= window_ms <= WINDOW_MS_MAX:
+    elif type(window_ms) is not int or not 0 < window_ms <= WINDOW_MS_MAX:
         window_ms = _window_ms(request)
     if timestamp >= MICROSECOND_TIMESTAMP_MIN:
         timestamp //= 1000
@@ -99,19 +105,20 @@ def check_window(request: Request, now_ms: int) -> None:
         raise Rejected(Reason.AHEAD_OF_TIME)
     if now_ms - timestamp > window_ms:
         raise Rejected(Reason.OUTSIDE_WINDOW)
-    request.timestamp_ms = timestamp
     request.expires_ms = timestamp + window_ms
+    return window_ms
 
 
 def _window_ms(request: Request) -> int:
-    """The window in whole milliseconds; up to three decimals may be sent."""
-    value = request.params["recvWindow"]
-    if type(value) is float:
+    """The window in whole milliseconds, of a text or number that is written as `WINDOW_RANGE` says. Raises Rejected."""
+    if not isinstance(request.params["recvWindow"], str):
         request.use_exact_params()
-        value = request.params["recvWindow"]
-    window_e8 = parse_e8(value)
-    if isinstance(window_e8, Reason):
+    value = request.params["recvWindow"]
+    found = WINDOW_PATTERN.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
         raise Rejected(Reason.ILLEGAL_CHARACTERS, "recvWindow", WINDOW_RANGE)
-    if window_e8 > WINDOW_MS_MAX * ONE_E8:
+    whole, decimals = found.groups()
+    is_above_whole = decimals is not None and int(decimals) > 0
+    if int(whole) + is_above_whole > WINDOW_MS_MAX:
         raise Rejected(Reason.WINDOW_TOO_LARGE)
-    return window_e8 // ONE_E8
+    return int(whole)

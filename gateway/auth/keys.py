@@ -35,6 +35,7 @@ class Key:
         "account",
         "definition",
         "id",
+        "is_hmac",
         "may_trade",
         "public_key",
         "secret",
@@ -50,24 +51,20 @@ class Key:
         self.public_key = public_key
         self.verifier: Ed25519PublicKey | None = None
         self.secret: bytes | None = None
+        self.is_hmac = definition.key_type == KeyType.HMAC_SHA256
         self.may_trade = self.may(Permission.TRADE)
         self.sessions: dict[KeyHolder, None] = {}
         """Sessions that are logged on with this key."""
         self.waiting: list[Any] = []
         """Sessions whose next request waits for the secret to be fetched."""
 
-    @property
-    def is_hmac(self) -> bool:
-        return self.definition.key_type == KeyType.HMAC_SHA256
-
     def may(self, permission: int) -> bool:
         """Whether the key has this permission."""
         return bool(self.definition.permissions & permission)
 
-    def signed_name(self, signature: str) -> tuple[str, bytes]:
-        """What a request with this signature, which verifies, is remembered by: the key's id and the signature's bytes,
-        however they are written (hex in either case, base64 with any spare bits)."""
-        return self.id, bytes.fromhex(signature) if self.is_hmac else base64.b64decode(signature)
+    def signature_bytes(self, signature: str) -> bytes:
+        """The bytes of a signature that verifies, however it is written (hex in either case, base64 with any spare bits)."""
+        return bytes.fromhex(signature) if self.is_hmac else base64.b64decode(signature)
 
     def verifies(self, payload: str, signature: str) -> bool:
         """Whether `signature` is this key's over `payload`. Cost: 2 µs for HMAC, 100 µs for Ed25519."""

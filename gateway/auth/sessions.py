@@ -30,6 +30,12 @@ class Connection(Protocol):
     def is_behind(self) -> bool:
         """Whether something waits for the client because it does not read fast enough."""
 
+    def has_ended(self) -> bool:
+        """Whether the client has ended the connection, though nothing is read from it."""
+
+    def abort(self) -> None:
+        """Ends the connection at once."""
+
     def is_slice_over(self) -> bool:
         """Whether what the client has sent besides has to wait for its next turn."""
 
@@ -151,7 +157,7 @@ class Session:
         self.queue: deque[Any] = deque()
         """Those of them that have not left yet."""
         self.held: bytes | None = None
-        """The message that waits, for a secret or for newer events; those behind it wait in the connection."""
+        """The message that waits, for the store or for newer events; those behind it wait in the connection."""
         self.is_trusted = False
         """Whether a request of this connection has shown a key."""
         self.is_alive = True

@@ -21,7 +21,10 @@ CLIENT_ID_PATTERN = re.compile(rf"[A-Za-z0-9._:/-]{{1,{CLIENT_ID_BYTES}}}")
 CLIENT_ID_RANGE = f"^{CLIENT_ID_PATTERN.pattern}$"
 DECIMAL_RANGE = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
 INTEGER_RANGE = "^[0-9]{1,20}$"
-WINDOW_RANGE = r"^[0-9]{1,5}(\.[0-9]{1,3})?$"
+WINDOW_DIGITS_MAX = 5
+"""Digits before the point of a recvWindow."""
+WINDOW_PATTERN = re.compile(rf"([0-9]{{1,{WINDOW_DIGITS_MAX}}})(?:\.([0-9]{{1,3}}))?", re.ASCII)
+WINDOW_RANGE = rf"^[0-9]{{1,{WINDOW_DIGITS_MAX}}}(\.[0-9]{{1,3}})?$"
 
 DERIVED_PREFIX = "jibek-"
 """An order without a client id is shown, and found again, as this and its order id."""
@@ -34,6 +37,8 @@ AHEAD_MS_MAX = 1000
 """How far the timestamp of a request may be ahead of the venue's clock."""
 WINDOW_MS_DEFAULT = 5000
 WINDOW_MS_MAX = 60_000
+LOGON_WINDOW_MS_MAX = 5000
+"""Of a logon, which opens more than any other request."""
 MICROSECOND_TIMESTAMP_MIN = 10**14
 """A timestamp from here on counts microseconds: as milliseconds it would lie beyond the year 5000."""
 

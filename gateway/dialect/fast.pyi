@@ -1,6 +1,7 @@
 from collections.abc import Mapping
 from typing import Protocol, type_check_only
 
+from engine.journal import Mark
 from gateway.dialect.numbers import MarketNumbers
 from gateway.journal.pending import PendingCommand
 from gateway.view.accounts import Account, Order
@@ -14,7 +15,7 @@ class SignedCommand(PendingCommand):
     key_id: str
     signature: str
     payload: str
-    def give_account(self, account: Account) -> None: ...
+    def accept(self, account: Account, mark: Mark) -> None: ...
 
 def read_order(
     message: bytes, markets: Mapping[str, MarketNumbers], session: Caller, account: Account, now_ms: int

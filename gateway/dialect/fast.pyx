@@ -41,6 +41,7 @@ cdef enum:
 cdef int64_t AHEAD_MS_MAX = constants.AHEAD_MS_MAX
 cdef int64_t WINDOW_MS_DEFAULT = constants.WINDOW_MS_DEFAULT
 cdef int64_t WINDOW_MS_MAX = constants.WINDOW_MS_MAX
+cdef Py_ssize_t WINDOW_DIGITS_MAX = constants.WINDOW_DIGITS_MAX
 cdef int64_t MICROSECOND_TIMESTAMP_MIN = constants.MICROSECOND_TIMESTAMP_MIN
 cdef bytes DERIVED_PREFIX = constants.DERIVED_PREFIX.encode()
 cdef bytes VERSION_PREFIX = constants.VERSION_PREFIX.encode()
@@ -95,10 +96,10 @@ cdef class SignedCommand(PendingCommand):
     # What the signature is over.
     cdef readonly str payload
 
-    def give_account(self, Account account not None):
-        """The signature is that of an HMAC key of this account, and right. Raises ValueError if it is not hex."""
+    def accept(self, Account account not None, mark):
+        """The signature is that of a key of this account, and right; `mark` is what it leaves behind."""
         self.account = account
-        self.signed_name = self.key_id, bytes.fromhex(self.signature)
+        self.mark = mark
         # No other code has seen these bytes.
         (<Command *>PyBytes_AS_STRING(self.command)).account = <uint32_t>account.number
 
@@ -155,7 +156,6 @@ cdef bint _read(
         method.text += len(VERSION_PREFIX)
         method.length -= len(VERSION_PREFIX)
     pending.expires_ms = _window_end(placing, now_ms)
-    pending.timestamp_ms = pending.expires_ms - _window_ms(placing)
     if pending.expires_ms < 0 or placing.symbol.text == NULL or not placing.symbol.is_text:
         return False
     market = markets.get(PyUnicode_DecodeASCII(placing.symbol.text, placing.symbol.length, NULL))
@@ -299,7 +299,10 @@ cdef int64_t _window_end(Placing *placing, int64_t now_ms) noexcept:
 
 
 cdef int64_t _window_ms(const Placing *placing) noexcept:
-    return WINDOW_MS_DEFAULT if placing.window.text == NULL else _whole(&placing.window)
+    """The window of the request; negative where it is unusual."""
+    if placing.window.text == NULL:
+        return WINDOW_MS_DEFAULT
+    return _whole(&placing.window) if placing.window.length <= WINDOW_DIGITS_MAX else -1
 
 
 # -- JSON, as far as it is ordinary

@@ -108,6 +108,12 @@ WORDINGS: dict[Reason, Wording] = {
     Reason.WINDOW_TOO_LARGE: Wording(400, -1131, "recvWindow must be less than 60000."),
     Reason.LOGON_NEEDS_ED25519: Wording(400, -4056, "HMAC_SHA256 API key is not supported."),
     Reason.REPLAYED_REQUEST: Wording(400, _NEW_ORDER, "Duplicate order sent."),
+    Reason.SIGNATURE_USED: Wording(
+        400,
+        -1022,
+        "Signature for this request is not valid: it was used before. Sign each request with a timestamp of its own.",
+    ),
+    Reason.LOGON_WINDOW_TOO_LARGE: Wording(400, -1131, "recvWindow of session.logon must be at most 5000."),
     Reason.SUBSCRIPTION_ACTIVE: Wording(400, -2035, "User Data Stream subscription already active."),
     Reason.SUBSCRIPTION_NOT_ACTIVE: Wording(400, -2036, "User Data Stream subscription not active."),
     Reason.TOO_MANY_SUBSCRIPTIONS: Wording(400, -2042, "Maximum subscription ID reached for this connection."),

@@ -34,7 +34,7 @@ class Request:
     `params` are as orjson read them until `use_exact_params` puts those with the numbers' own text in their place.
     """
 
-    __slots__ = ("expires_ms", "id_text", "method", "params", "raw", "timestamp_ms")
+    __slots__ = ("expires_ms", "id_text", "method", "params", "raw")
 
     def __init__(self, raw: bytes, id_text: str, method: str, params: dict[str, Any]) -> None:
         self.raw = raw
@@ -43,7 +43,6 @@ class Request:
         self.method = method
         """Without a version prefix."""
         self.params = params
-        self.timestamp_ms = 0
         self.expires_ms = 0
         """When the window of the request's timestamp ends; 0 where it has none."""
 

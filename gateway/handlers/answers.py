@@ -20,6 +20,7 @@ from gateway.view.projection import cancel_client_id
 
 _REJECTED = int(EventKind.REJECTED)
 _ORDER_CLOSED = int(EventKind.ORDER_CLOSED)
+_MAY_BE_MARKED = (Reason.OUTCOME_UNKNOWN, Reason.REPLAYED_REQUEST, Reason.SIGNATURE_USED)
 _RETRY_INTERVALS_MS = {Reason.TOO_MANY_REQUESTS: MINUTE_MS, Reason.TOO_MANY_NEW_ORDERS: TEN_SECONDS_MS}
 
 
@@ -65,8 +66,8 @@ class Answers:
 
     def reject(self, command: PendingCommand, reject: Reject) -> None:
         """A command that was taken is not executed, or its outcome is unknown."""
-        if command.signed_name is not None and reject.reason != Reason.OUTCOME_UNKNOWN:
-            self._state.replays.forget(command.signed_name)
+        if command.mark is not None and reject.reason not in _MAY_BE_MARKED:
+            self._state.replays.forget(command.mark)
         self._fail(command, reject, command.account)
 
     def _fail(self, command: PendingCommand, reject: Reject, account: Account | None) -> None:

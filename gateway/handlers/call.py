@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from engine.journal import Mark
 from engine.records import Permission
 from gateway.auth.authentication import authenticate
 from gateway.auth.keys import Key, Keys
@@ -28,13 +29,15 @@ class Call:
         state: what all handlers share.
     """
 
-    __slots__ = ("_key", "caller", "request", "state")
+    __slots__ = ("_key", "caller", "mark", "request", "state")
 
     def __init__(self, caller: Caller, request: Request, state: GatewayState) -> None:
         self.caller = caller
         self.request = request
         self.state = state
         self._key: Key | None = None
+        self.mark: Mark | None = None
+        """What the request's own signature leaves behind; None where it needs none, or its session is logged on."""
 
     @property
     def params(self) -> Mapping[str, Any]:
@@ -108,6 +111,8 @@ class Route(NamedTuple):
     """Whether it is a cancel: the engine's refusals of one have a code of their own."""
     counts_orders: bool = False
     """Whether its replies show how many orders the account has placed."""
+    opens: bool = False
+    """Whether it opens something, so that its signature is not accepted again, as that of a command is not."""
     authenticate: Authenticate = authenticate
     weigh: Weigh | None = None
     """What it weighs by its parameters; None: always `weight`."""

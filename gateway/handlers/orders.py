@@ -10,17 +10,14 @@ from gateway.journal.pending import PendingCommand
 
 
 def place(call: Call) -> PendingCommand:
-    """A new order. If the request is signed, its signature is remembered, so that a copy is refused.
+    """A new order.
 
     Raises:
         Rejected: a parameter is missing or wrong; what depends on the account or the book, the engine decides.
     """
     markets = call.state.view.projection.markets_by_symbol
     command, response = orders.place_order(call.request, markets, call.account.number)
-    signature = call.params.get("signature")
-    return _pending(
-        call, command, response, signed_name=None if signature is None else call.key.signed_name(str(signature))
-    )
+    return _pending(call, command, response)
 
 
 def cancel(call: Call) -> PendingCommand:
@@ -42,15 +39,7 @@ def cancel_all(call: Call) -> PendingCommand:
     return _pending(call, command, CANCEL_ALL, reduces=True)
 
 
-def _pending(
-    call: Call,
-    command: bytes,
-    response: str,
-    *,
-    reduces: bool = False,
-    blob: bytes = b"",
-    signed_name: tuple[str, bytes] | None = None,
-) -> PendingCommand:
+def _pending(call: Call, command: bytes, response: str, *, reduces: bool = False, blob: bytes = b"") -> PendingCommand:
     request = call.request
     return PendingCommand(
         call.caller,
@@ -59,9 +48,8 @@ def _pending(
         command,
         response,
         call.caller.wants_rate_limits(request.params),
-        timestamp_ms=request.timestamp_ms,
         expires_ms=request.expires_ms,
         reduces=reduces,
         blob=blob,
-        signed_name=signed_name,
+        mark=call.mark,
     )

@@ -8,8 +8,8 @@ What the engine will refuse does not reach it: `gateway.judgement.admission` say
 which are refused here.
 
 Requests of one connection take effect in the order in which they were sent. Where one must wait (for the secret of its key,
-for newer events, or for what its account has on its way), those behind it wait as well, and nothing more is read from the
-connection. A connection has its requests handled in slices of time (`gateway.wire.turns`).
+for the mark of its signature, for newer events, or for what its account has on its way), those behind it wait as well, and
+nothing more is read from the connection. A connection has its requests handled in slices of time (`gateway.wire.turns`).
 
 No I/O: frames come in as bytes and go out through the caller.
 """
@@ -17,11 +17,15 @@ No I/O: frames come in as bytes and go out through the caller.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import NamedTuple, Protocol
 
+from engine.journal import Mark
 from engine.reasons import Reason
 from gateway.auth.authentication import NeedsSecret, authenticate
 from gateway.auth.keys import Key, UnknownKey
+from gateway.auth.mark_setter import Marked
+from gateway.auth.replay_guard import mark_of
 from gateway.auth.sessions import Caller, Session
 from gateway.dialect import replies
 from gateway.dialect.constants import CLOSE_POLICY_VIOLATION
@@ -66,11 +70,20 @@ class Held(NamedTuple):
     """Which it was sent with. If it is revoked meanwhile, the command is refused."""
 
 
+class NeedsMark(Exception):
+    """Only the store can say whether the signature of a request was used before."""
+
+    def __init__(self, mark: Mark) -> None:
+        super().__init__(mark)
+        self.mark = mark
+
+
 class Router:
     """Takes every request of every connection.
 
     Args:
         fetch_secret: fetches the secret of a key and calls back with it, or with why there is none.
+        set_mark: marks a signature as used, and calls back with what it was used for before.
         catch_up: where sessions wait for newer events.
         note_refusal: records a command that is refused here, and why.
         wake: says that the pipeline has something to send.
@@ -84,6 +97,7 @@ class Router:
         pipeline: Pipeline,
         *,
         fetch_secret: Callable[[Key, Callable[[Key, bytes | None, Reject], None]], None],
+        set_mark: Callable[[Mark, Marked], None],
         catch_up: EventsAwaited,
         note_refusal: Callable[[PendingCommand, Reason], None],
         wake: Callable[[], None],
@@ -94,6 +108,7 @@ class Router:
         self.answers = answers
         self.pipeline = pipeline
         self._fetch_secret = fetch_secret
+        self._set_mark = set_mark
         self._catch_up = catch_up
         self._note_refusal = note_refusal
         self._wake = wake
@@ -179,6 +194,8 @@ class Router:
             self._execute(call, route, message)
         except NeedsSecret as needs:
             self._wait_for_secret(call, route, message, needs.key)
+        except NeedsMark as needs:
+            self._wait_for_mark(call, route, message, needs.mark)
         except UnknownKey as unknown:
             if has_caught_up:
                 self._note_failure(session)
@@ -211,12 +228,14 @@ class Router:
     def _verify_fast(self, command: SignedCommand) -> bool:
         """Whether an HMAC key that may trade, and whose secret is here, has signed a command. A signature that is wrong is
         judged again by the slow path, which costs too much for other keys."""
-        key = self.state.view.keys.get(command.key_id)
+        state = self.state
+        key = state.view.keys.get(command.key_id)
         if key is None or not key.is_hmac or key.secret is None or not key.may_trade:
             return False
         if not key.verifies(command.payload, command.signature):
             return False
-        command.give_account(key.account)
+        method = "order.cancel" if command.reduces else "order.place"
+        command.accept(key.account, mark_of(key, command.signature, method, command.expires_ms, state.now_ms))
         if not command.caller.is_trusted:
             command.caller.trust()
         return True
@@ -274,14 +293,29 @@ class Router:
         self.state.bans.failed(caller.address, self.state.now_ms)
 
     def _execute(self, call: Call, route: Route, message: bytes = b"") -> None:
-        """Raises Rejected, and NeedsSecret."""
+        """Raises Rejected, NeedsSecret and NeedsMark."""
         if route.needs is not None:
             key = route.authenticate(call.caller.key, call.request, self.state.view.keys, self.state.now_ms)
             if not key.may(route.needs):
                 raise Rejected(Reason.UNAUTHORIZED)
             call.authenticated(key)
-            if not call.caller.is_trusted:
-                call.caller.trust()
+            if "signature" in call.params:
+                self._judge_signature(call, route, key)
+        self._carry_out(call, route, message)
+
+    def _judge_signature(self, call: Call, route: Route, key: Key) -> None:
+        """Notes what the signature, which verifies, leaves behind. The mark of a command is set when its batch is appended;
+        all else needs it now. Raises Rejected, and NeedsMark where only the store can tell."""
+        request, now_ms = call.request, self.state.now_ms
+        mark = call.mark = mark_of(key, str(request.params["signature"]), request.method, request.expires_ms, now_ms)
+        is_command = route.counts_orders or route.cancels
+        if not is_command and not self.state.replays.is_known(mark, repeats=not route.opens):
+            raise NeedsMark(mark)
+
+    def _carry_out(self, call: Call, route: Route, message: bytes = b"") -> None:
+        """Raises Rejected."""
+        if route.needs is not None and not call.caller.is_trusted:
+            call.caller.trust()
         outcome = route.handler(call)
         if isinstance(outcome, Result):
             self._succeed(call, outcome)
@@ -322,6 +356,8 @@ class Router:
             key: which it was sent with; None on the fast path.
             has_caught_up: everything is read that was published when it came.
         """
+        if command.mark is not None and not self._admit_mark(command, command.mark):
+            return True
         try:
             if not command.reduces:
                 self._check_order(command)
@@ -334,8 +370,8 @@ class Router:
                 self._wake()
                 return True
         except Rejected as rejected:
-            if command.end():
-                self._forget_name(command)
+            command.end()
+            self._forget_mark(command)
             self.answers.refuse(command, rejected.reject)
             return True
         if isinstance(outcome, Reason):
@@ -347,25 +383,28 @@ class Router:
         return True
 
     def _check_order(self, command: PendingCommand) -> None:
-        """Judges a new order that is well formed: is there room, was it sent before, has the account sent too many."""
-        state, name = self.state, command.signed_name
+        """Judges a new order that is well formed: is there room, and has the account sent too many."""
+        state = self.state
         if state.is_store_full:
             raise Rejected(Reason.OVERLOADED)
-        if name is not None:
-            state.replays.admit(name, command.timestamp_ms, command.expires_ms, state.now_ms)
-        if command.is_rated:
-            return
-        command.is_rated = True
-        try:
+        if not command.is_rated:
+            command.is_rated = True
             state.rate_limits.add_order(command.account, state.now_ms)
-        except Rejected:
-            self._forget_name(command)
-            raise
 
-    def _forget_name(self, command: PendingCommand) -> None:
+    def _admit_mark(self, command: PendingCommand, mark: Mark) -> bool:
+        """Refuses a command whose signature was used before, as far as is known here; whether it may go on. If it is refused
+        for another reason, or waits, the signature may be used again."""
+        try:
+            self.state.replays.admit(mark)
+        except Rejected as rejected:
+            self.answers.refuse(command, rejected.reject)
+            return False
+        return True
+
+    def _forget_mark(self, command: PendingCommand) -> None:
         """A signed command does not leave now, so it may come again."""
-        if command.signed_name is not None:
-            self.state.replays.forget(command.signed_name)
+        if command.mark is not None:
+            self.state.replays.forget(command.mark)
 
     def _key_of(self, command: PendingCommand) -> Key | None:
         """The key that a command of the fast path was sent with."""
@@ -379,7 +418,7 @@ class Router:
     def _hold(self, held: Held, wait: Wait) -> None:
         """Over HTTP nothing is behind it, so only a session is held."""
         caller: Caller = held.command.caller
-        self._forget_name(held.command)
+        self._forget_mark(held.command)
         if not held.command.waiting_since_s:
             held.command.waiting_since_s = self.state.now_s
         self._held[caller] = held
@@ -407,6 +446,9 @@ class Router:
             reject = Reject(Reason.OUTSIDE_WINDOW)
         if isinstance(caller, Session):
             caller.release()
+            if caller.connection.has_ended():
+                caller.connection.abort()
+                return
         if reject is not None:
             self.answers.refuse(command, reject)
         else:
@@ -449,7 +491,39 @@ class Router:
         key.secret = secret
         waiting, key.waiting = key.waiting, []
         for session in waiting:
-            self._resume(session, reject=None if secret is not None else reject)
+            if secret is not None:
+                self._resume(session, partial(self._handle, session, has_waited=True))
+            else:
+                self._resume(session, partial(self._refuse_message, session, reject))
+
+    def _refuse_message(self, session: Session, reject: Reject, message: bytes) -> None:
+        request = read_request(message)
+        self._refuse(Call(session, request, self.state), self._routes.get(request.method, UNKNOWN), reject)
+
+    def _wait_for_mark(self, call: Call, route: Route, message: bytes, mark: Mark) -> None:
+        """What is signed and is no command waits until the store has said whether its signature was used before."""
+        session = call.caller
+        assert isinstance(session, Session)
+        session.hold(message)
+
+        def marked(method: str | None, reject: Reject | None) -> None:
+            self._resume(session, lambda _: self._carry_out_marked(call, route, mark, method, reject))
+
+        self._set_mark(mark, marked)
+
+    def _carry_out_marked(
+        self, call: Call, route: Route, mark: Mark, method: str | None, reject: Reject | None
+    ) -> None:
+        """Carries a request out, or refuses it, by what the store has said; its key may have been revoked meanwhile."""
+        try:
+            if reject is not None:
+                raise Rejected(reject.reason)
+            self.state.replays.check_answer(mark, method, repeats=not route.opens)
+            if self.state.view.keys.get(mark.key_id) is not call.key:
+                raise Rejected(Reason.UNAUTHORIZED)
+            self._carry_out(call, route)
+        except Rejected as rejected:
+            self._refuse(call, route, rejected.reject)
 
     def _wait_for_key(self, session: Session, message: bytes) -> None:
         """A key that is not known may be a moment old: its owner has seen it in the store before this gateway has. So its
@@ -457,27 +531,29 @@ class Router:
         session.hold(message)
 
         def resume(has_caught_up: bool) -> None:
-            reject = None if has_caught_up else Reject(Reason.UNAVAILABLE)
-            self._resume(session, reject=reject, has_caught_up=True)
+            if has_caught_up:
+                self._resume(session, partial(self._handle, session, has_waited=True, has_caught_up=True))
+            else:
+                self._resume(session, partial(self._refuse_message, session, Reject(Reason.UNAVAILABLE)))
 
         self._catch_up.wait(session, resume)
 
-    def _resume(self, session: Session, *, reject: Reject | None = None, has_caught_up: bool = False) -> None:
-        """Goes on with a session that waited. With a `reject`, its first message is refused."""
+    def _resume(self, session: Session, go_on: Callable[[bytes], None]) -> None:
+        """Goes on with a session that waited: with its message by `go_on`, and then with what is behind it. Nothing of a
+        connection that has ended meanwhile is carried out."""
         message = session.release()
         if not session.is_alive:
             return
+        if session.connection.has_ended():
+            session.connection.abort()
+            return
         self.state.begin_turn()
-        if reject is None:
-            self._handle(session, message, has_waited=True, has_caught_up=has_caught_up)
-        else:
-            request = read_request(message)
-            self._refuse(Call(session, request, self.state), self._routes.get(request.method, UNKNOWN), reject)
+        go_on(message)
         session.go_on()
 
     def session_ended(self, session: Session) -> None:
-        """The connection is gone. Commands that are on their way are executed, and the answers go nowhere; what waits is not
-        carried out."""
+        """The connection is gone. Commands that the pipeline has are executed, and the answers go nowhere: as at any venue, what
+        was received counts. What waits before that, for the store or for events, is dropped."""
         session.is_alive = False
         self._catch_up.forget(session)
         held = self._held.pop(session, None)

@@ -23,7 +23,7 @@ ROUTES: dict[str, Route] = {
     "time": Route(market_data.time, 1, http="GET /api/v3/time"),
     "exchangeInfo": Route(market_data.exchange_info, 20, http="GET /api/v3/exchangeInfo"),
     "depth": Route(market_data.depth, 5, http="GET /api/v3/depth", weigh=weights.of_depth),
-    "session.logon": Route(session.logon, 2, needs=READ, authenticate=authenticate_logon),
+    "session.logon": Route(session.logon, 2, needs=READ, opens=True, authenticate=authenticate_logon),
     "session.status": Route(session.status, 2),
     "session.logout": Route(session.logout, 2),
     "session.subscriptions": Route(session.subscriptions, 2),
@@ -35,7 +35,7 @@ ROUTES: dict[str, Route] = {
     "account.status": Route(account.account_status, 20, needs=READ),
     "myTrades": Route(account.my_trades, 5, needs=READ, weigh=weights.of_my_trades),
     "userDataStream.subscribe": Route(session.subscribe, 2),
-    "userDataStream.subscribe.signature": Route(session.subscribe_signed, 2, needs=READ),
+    "userDataStream.subscribe.signature": Route(session.subscribe_signed, 2, needs=READ, opens=True),
     "userDataStream.unsubscribe": Route(session.unsubscribe, 2),
 }
 UNKNOWN = Route(unknown, 1)

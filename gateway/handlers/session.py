@@ -18,8 +18,12 @@ def _session(call: Call) -> Session:
 
 
 def logon(call: Call) -> Result:
-    """Logs the session on with the key of the request, and gives the session's status."""
-    _session(call).log_on(call.key, call.state.clock.now_us() // 1000)
+    """Logs the session on with the key of the request, and gives the session's status. Another key than before ends the
+    subscriptions that were made with that one, as a logout does."""
+    session = _session(call)
+    if session.key is not call.key:
+        _end_own_subscriptions(call)
+    session.log_on(call.key, call.state.clock.now_us() // 1000)
     return status(call)
 
 
@@ -42,13 +46,18 @@ def status(call: Call) -> Result:
 
 def logout(call: Call) -> Result:
     """Logs off, and ends the subscriptions that were made with the session's key."""
+    _end_own_subscriptions(call)
+    _session(call).log_off()
+    return status(call)
+
+
+def _end_own_subscriptions(call: Call) -> None:
+    """Ends the subscriptions that were made with the session's key, and says so to the client."""
     session = _session(call)
     if session.key is not None:
         for subscription in list(session.subscriptions.values()):
             if subscription.key_id == session.key.id:
                 call.state.view.feeds.user_data.terminate(subscription, call.state.clock.now_us())
-    session.log_off()
-    return status(call)
 
 
 def subscriptions(call: Call) -> Result:

@@ -7,8 +7,7 @@ from typing import Protocol
 
 from engine.journal import PublishedEntry
 from engine.reasons import Reason
-from engine.records import EventEntry, EventHeader, EventKind
-from gateway.auth.replay_guard import ReplayGuard
+from engine.records import EventEntry, EventKind
 from gateway.dialect.rejects import Reject
 from gateway.journal.pending import PendingCommand
 from gateway.journal.pipeline import Pipeline
@@ -35,13 +34,10 @@ class CommandAnswers(Protocol):
 class Intake:
     """One path for every event entry, from the store to the callers."""
 
-    def __init__(self, view: VenueView, pipeline: Pipeline, answers: CommandAnswers, replays: ReplayGuard) -> None:
+    def __init__(self, view: VenueView, pipeline: Pipeline, answers: CommandAnswers) -> None:
         self._view = view
         self._pipeline = pipeline
         self._answers = answers
-        self._replays = replays
-        # An earlier process under this number has taken orders until then.
-        replays.seen_by_another(view.last_entry_us.get(pipeline.producer, 0))
 
     def take(self, published: PublishedEntry) -> None:
         """Takes in the next entry, which was verified.
@@ -53,7 +49,6 @@ class Intake:
         batch = self._pipeline.answered(entry.header)
         if batch is None:
             self._view.apply(entry, published.id)
-            self._note_other_process(entry.header)
             return
         unanswered: list[PendingCommand | None] = [*batch.commands]
         self._view.apply(entry, published.id, self._answer_to(unanswered))
@@ -78,8 +73,3 @@ class Intake:
                 self._answers.answer(command, events, entry)
 
         return answer
-
-    def _note_other_process(self, header: EventHeader) -> None:
-        """What an earlier process of this gateway has taken is not taken again."""
-        if header.producer == self._pipeline.producer and not self._pipeline.is_own(header.incarnation):
-            self._replays.seen_by_another(header.time_us)

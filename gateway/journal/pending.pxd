@@ -12,13 +12,12 @@ cdef class PendingCommand:
     cdef public bytes command
     cdef public str response
     cdef public bint shows_rate_limits
-    cdef public int64_t timestamp_ms
     cdef public int64_t expires_ms
     cdef public bint reduces
     cdef public bytes blob
     # When the command was queued; set by the pipeline.
     cdef public double queued_s
-    cdef public tuple signed_name
+    cdef public object mark
     # What it may change while it is on its way; filled in by the judge.
     cdef bint is_counted_in
     cdef bint is_unbounded

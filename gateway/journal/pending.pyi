@@ -1,5 +1,7 @@
 from typing import Any
 
+from engine.journal import Mark
+
 class PendingCommand:
     caller: Any
     account: Any
@@ -7,7 +9,6 @@ class PendingCommand:
     command: bytes
     response: str
     shows_rate_limits: bool
-    timestamp_ms: int
     expires_ms: int
     reduces: bool
     blob: bytes
@@ -18,7 +19,7 @@ class PendingCommand:
     waiting_since_s: float
     refusals: int
     refusals_due: int
-    signed_name: tuple[str, bytes] | None
+    mark: Mark | None
     def __init__(
         self,
         caller: Any,
@@ -28,10 +29,9 @@ class PendingCommand:
         response: str,
         shows_rate_limits: bool,
         *,
-        timestamp_ms: int = 0,
         expires_ms: int = 0,
         reduces: bool = False,
         blob: bytes = b"",
-        signed_name: tuple[str, bytes] | None = None,
+        mark: Mark | None = None,
     ) -> None: ...
     def end(self) -> bool: ...

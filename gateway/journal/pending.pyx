@@ -23,16 +23,15 @@ cdef class PendingCommand:
         id_text: the request's id as JSON text.
         command: 128 bytes.
         response: what the answer is to be: ACK, RESULT or FULL of an order, CANCEL, CANCEL_ALL.
-        timestamp_ms: of the request, by the caller's clock.
         expires_ms: the command is refused if it cannot leave by then; 0: no such limit.
         reduces: whether the command makes the venue hold less, so that a full store takes it.
         blob: what goes into the blob area of the batch.
-        signed_name: what the replay guard remembers the request by, if it is signed; else None.
+        mark: what the signature leaves behind by which the request was accepted (`engine.journal.Mark`); None on a session.
     """
 
     def __init__(
         self, caller, account, str id_text, bytes command, str response, bint shows_rate_limits, *,
-        int64_t timestamp_ms=0, int64_t expires_ms=0, bint reduces=False, bytes blob=b"", tuple signed_name=None,
+        int64_t expires_ms=0, bint reduces=False, bytes blob=b"", mark=None,
     ):
         self.caller = caller
         self.account = account
@@ -40,11 +39,10 @@ cdef class PendingCommand:
         self.command = command
         self.response = response
         self.shows_rate_limits = shows_rate_limits
-        self.timestamp_ms = timestamp_ms
         self.expires_ms = expires_ms
         self.reduces = reduces
         self.blob = blob
-        self.signed_name = signed_name
+        self.mark = mark
 
     cdef void forget_weights(self):
         """It is about to be weighed, once more if it waited."""

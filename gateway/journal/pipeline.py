@@ -19,7 +19,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from engine.journal import BEGINNING, ChainBroken, EntryId, Opening
+from engine.journal import BEGINNING, ChainBroken, EntryId, Mark, Opening
 from engine.reasons import Reason
 from engine.records import (
     BATCH_COMMANDS_MAX,
@@ -30,6 +30,7 @@ from engine.records import (
     EventHeader,
     seal_batch,
 )
+from gateway.auth.replay_guard import refusal_of
 from gateway.dialect.rejects import Reject, Rejected
 from gateway.journal.command_queue import CommandQueue
 from gateway.journal.pending import PendingCommand
@@ -47,14 +48,23 @@ class Superseded(Exception):
 class Batch:
     """Commands that share a journal entry."""
 
-    __slots__ = ("commands", "data", "incarnation", "is_told_unknown", "number", "reduces", "sent_s", "size")
+    __slots__ = ("commands", "data", "incarnation", "is_told_unknown", "number", "reduces", "sent_s", "signed", "size")
 
     def __init__(
-        self, incarnation: int, number: int, commands: list[PendingCommand], data: bytes, reduces: bool, sent_s: float
+        self,
+        incarnation: int,
+        number: int,
+        commands: list[PendingCommand],
+        signed: list[PendingCommand],
+        data: bytes,
+        reduces: bool,
+        sent_s: float,
     ) -> None:
         self.incarnation = incarnation
         self.number = number
         self.commands = commands
+        self.signed = signed
+        """Those of the commands that were accepted by their own signature."""
         self.size = len(commands)
         """Its commands, also those whose callers do not wait any more."""
         self.data = data
@@ -63,6 +73,10 @@ class Batch:
         self.sent_s = sent_s
         self.is_told_unknown = False
         """Whether its callers were answered that the outcome is unknown."""
+
+    def marks(self) -> list[Mark]:
+        """What the signatures in the batch leave behind, in the order of `signed`."""
+        return [command.mark for command in self.signed if command.mark is not None]
 
 
 Refused = Callable[[PendingCommand, Reject], None]
@@ -147,7 +161,8 @@ class Pipeline:
         return self._send(commands, now_s, reduces=False)
 
     def _send(self, commands: list[PendingCommand], now_s: float, *, reduces: bool) -> Batch:
-        batch = Batch(self.incarnation, self._number, commands, self._encode(commands), reduces, now_s)
+        signed = [command for command in commands if command.mark is not None]
+        batch = Batch(self.incarnation, self._number, commands, signed, self._encode(commands), reduces, now_s)
         self._sending = self._waiting[batch.incarnation, batch.number] = batch
         self._unanswered += batch.size
         return batch
@@ -185,10 +200,7 @@ class Pipeline:
         are to be sent under the same number, as a batch that only reduces; all else is refused, and these too where the
         store's reserve is used up. A batch is written once, to one connection, and this one was answered there: no copy of it
         can come in under that number instead."""
-        batch = self._sending
-        assert batch is not None
-        self._take_off(batch.incarnation, batch.number)
-        self._sending = None
+        batch = self._not_added()
         reducing = []
         for command in batch.commands:
             if command.is_told_unknown:
@@ -197,10 +209,37 @@ class Pipeline:
                 reducing.append(command)
             else:
                 self._finish(command, Reject(Reason.OVERLOADED))
-        if not reducing:
+        return self._send_again(reducing, now_s, reduces=True)
+
+    def signatures_used(self, places: list[int], now_s: float) -> Batch | None:
+        """The store refused the batch, because these of its marks were set before: their commands are copies and are
+        refused. The rest is to be sent under the same number, as in `store_full`."""
+        batch = self._not_added()
+        copies = {id(batch.signed[place]) for place in places}
+        left = []
+        for command in batch.commands:
+            if command.is_told_unknown:
+                command.end()
+            elif id(command) not in copies:
+                left.append(command)
+            elif command.mark is not None:
+                self._finish(command, Reject(refusal_of(command.mark)))
+        return self._send_again(left, now_s, reduces=batch.reduces)
+
+    def _not_added(self) -> Batch:
+        """The batch that was sent, which the store has refused; nothing waits for its events any more."""
+        batch = self._sending
+        assert batch is not None
+        self._take_off(batch.incarnation, batch.number)
+        self._sending = None
+        return batch
+
+    def _send_again(self, commands: list[PendingCommand], now_s: float, *, reduces: bool) -> Batch | None:
+        """What is left of a batch that was refused, under its number; None where nothing is."""
+        if not commands:
             self._number -= 1
             return None
-        return self._send(reducing, now_s, reduces=True)
+        return self._send(commands, now_s, reduces=reduces)
 
     def lost(self) -> None:
         """The connection is lost: nothing leaves before the gateway has opened again."""

@@ -75,7 +75,8 @@ class JournalWriter:
         self._flush()
 
     def _append(self, batch: Batch) -> None:
-        self.link.send(append_call(self._epoch, batch.data, reducing=batch.reduces), self._appended)
+        call = append_call(self._epoch, batch.data, reducing=batch.reduces, marks=batch.marks())
+        self.link.send(call, self._appended)
 
     def _appended(self, answer: Any) -> None:
         if isinstance(answer, hiredis.ReplyError):
@@ -93,7 +94,10 @@ class JournalWriter:
         if code == "THERE":
             self._added(answered_id(detail))
         elif code == "OOM":
-            self._send_smaller()
+            self._send_rest(self._pipeline.store_full(self._clock.now_s()))
+        elif code == "USED":
+            places = [int(place) for place in detail.split()]
+            self._send_rest(self._pipeline.signatures_used(places, self._clock.now_s()))
         elif code == "STALEEPOCH":
             self._broken(StaleEpoch(f"the epoch in force is {detail}, and this gateway belongs to {self._epoch}"))
         elif code == "STALE":
@@ -104,9 +108,8 @@ class JournalWriter:
         else:
             self._broken(StoreRefused(f"append: {text}"))
 
-    def _send_smaller(self) -> None:
-        """The store is full: sends what reduces, if that is anything."""
-        batch = self._pipeline.store_full(self._clock.now_s())
+    def _send_rest(self, batch: Batch | None) -> None:
+        """Sends what is left of a batch that was refused, if that is anything."""
         if batch is not None:
             self._append(batch)
         else:

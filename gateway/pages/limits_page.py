@@ -83,7 +83,7 @@ BOUNDS: dict[str, list[Bound]] = {
         Bound("value of an order, in smallest units", f"{AMOUNT_MAX:,}", "-1013, Filter failure: NOTIONAL"),
         Bound("a client order id", f"{CLIENT_ID_BYTES} characters", "-1100"),
         Bound("an API key", f"{limits.API_KEY_CHARACTERS_MAX} characters", "-2014"),
-        Bound("recvWindow", f"{constants.WINDOW_MS_MAX:,} ms", "-1131"),
+        Bound("recvWindow", f"{constants.WINDOW_MS_MAX:,} ms; {constants.LOGON_WINDOW_MS_MAX:,} ms of `session.logon`", "-1131"),
     ],
     "How much a client may ask": [
         Bound("request weight of an address a minute", f"{RATES.weight_per_minute:,}", "429 with -1003", "--weight-per-minute"),
@@ -172,7 +172,7 @@ BOUNDS: dict[str, list[Bound]] = {
             f"a fill-or-kill order {limits.FILL_OR_KILL_REFUSALS}, a MARKET order 1",
             "with less left, the next one waits",
         ),
-        Bound("signed orders remembered to detect replays", f"{limits.REPLAYS_MAX:,}", "-1008 for signed orders"),
+        Bound("signed requests of a connection that wait for the store's word on their signature", "1", "the connection is not read meanwhile"),
     ],
     "What the engine does at once": [
         Bound("fills of an order in the command that places it", f"{FILLS_MAX:,}", "the remainder expires"),
@@ -248,6 +248,16 @@ BOUNDS: dict[str, list[Bound]] = {
         Bound("trades of an account", f"{limits.TRADES_MAX:,}", "older ones are not shown"),
         Bound("depth snapshots of a market, encoded", f"{limits.SNAPSHOTS_CACHED_MAX}", "any further ones are encoded each time"),
         Bound("parsed numbers of a market", f"{limits.NUMBER_TEXTS_MAX:,}", "the cache is emptied, and numbers are parsed again"),
+        Bound(
+            "used signatures that the gateway keeps itself",
+            f"{limits.SIGNATURES_KEPT_MAX:,}; {limits.SIGNATURES_KEPT_PER_KEY_MAX:,} of a key",
+            "the oldest is forgotten here, and the store judges its copies",
+        ),
+        Bound(
+            "marks of used signatures in the store",
+            f"each until its recvWindow has ended, and {limits.CLOCK_DIFFERENCE_MS_MAX // 1000} s longer",
+            "then the signature is too old by the clock of every gateway",
+        ),
         Bound("addresses with counted usage", f"{limits.ADDRESSES_MAX:,}", "addresses of past intervals are forgotten; any further ones share one count"),
         Bound("addresses that failed or were banned", f"{limits.ADDRESSES_MAX:,}", "those with nothing to remember are forgotten; failures of any further ones are not counted"),
         Bound("IPv6 addresses whose /64 network is remembered", f"{limits.ADDRESSES_REMEMBERED_MAX:,}", "the one used longest ago is computed again"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from collections import deque
 from collections.abc import Iterable
@@ -13,6 +14,9 @@ from gateway.limits import OUTPUT_BYTES_TOTAL_MAX, SEND_BUFFER_BYTES, WRITE_BUFF
 from gateway.wire.connection import Conduct, Connection, Event, HttpAnswer, HttpRequest, UpgradeRequest
 from gateway.wire.output import LongMessage
 from gateway.wire.turns import Turns
+
+_ENDED = getattr(select, "POLLRDHUP", 0)
+"""What poll is asked for. A system that does not have it reports a connection that was reset all the same."""
 
 
 class Application(Interface):
@@ -330,6 +334,14 @@ class Client(asyncio.Protocol):
         if not self._is_handling:
             self.flush()
             self._go_on()
+
+    def has_ended(self) -> bool:
+        """Whether the client has ended the connection. The loop hears of that only while it reads, so the socket is asked."""
+        if self.transport is None or self.transport.is_closing():
+            return True
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), _ENDED)
+        return bool(poll.poll(0))
 
     def is_behind(self) -> bool:
         """Whether the client takes less than it is sent, so that something waits for it here."""

@@ -84,9 +84,10 @@ class Credentials:
     def signed(self, params: dict[str, str]) -> dict[str, str]:
         """The parameters with key, time and signature.
 
-        The signature is over all of them, sorted by name, as `name=value` joined by `&`.
+        The time is in microseconds, so that two requests with the same parameters do not have the same signature, which the
+        venue would accept for one of them only. The signature is over all of them, sorted by name, as `name=value` joined by `&`.
         """
-        params = params | {"apiKey": self.key, "timestamp": str(time.time_ns() // 1_000_000)}
+        params = params | {"apiKey": self.key, "timestamp": str(time.time_ns() // 1000)}
         payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
         return params | {"signature": self.sign(payload.encode())}
 

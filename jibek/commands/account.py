@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from engine.decimals import DecimalError
+from engine.ed25519 import is_sound
 from engine.journal import EntryId, Store
 from engine.listing import Asset, Listing
 from engine.process import EXIT_UNREACHABLE
@@ -271,7 +272,7 @@ def read_public_key(path: Path) -> bytes:
     """The 32 bytes of an ed25519 public key in a PEM file.
 
     Raises:
-        click.UsageError: the file holds no such key.
+        click.UsageError: the file holds no such key, or one that the venue would refuse.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -283,7 +284,10 @@ def read_public_key(path: Path) -> bytes:
         raise click.UsageError(f"{path} does not hold a public key in PEM.") from None
     if not isinstance(loaded, Ed25519PublicKey):
         raise click.UsageError(f"{path} holds a public key that is not ed25519.")
-    return loaded.public_bytes_raw()
+    public_key = loaded.public_bytes_raw()
+    if not is_sound(public_key):
+        raise click.UsageError(f"{path} holds a weak public key, by which no one can be told apart: make a new pair.")
+    return public_key
 
 
 # -- freeze and unfreeze

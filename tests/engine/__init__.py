@@ -7,6 +7,6 @@ engine/core/, engine/reference/    both engines at once: test_twin.py, test_twin
     report                     test_dump.py, query_parity.py
 engine/declarations.py         test_records.py
 engine/library*.py             test_library.py
-engine/journal/                test_journal.py, test_append_contract.py, test_chain.py, test_streams.py
+engine/journal/                test_journal.py, test_append_contract.py, test_chain.py, test_streams.py, test_marks.py
 engine/process/, engine/service/   test_service.py
 """

@@ -29,6 +29,7 @@ from engine.records import (
 )
 
 NOTE = (b"operator", b"test")
+SOUND_KEY = (3).to_bytes(32, "little")
 GATEWAY = 7
 
 ASSETS = (("KZT", 2), ("USDT", 8), ("BTC", 8), ("ETH", 8))
@@ -195,7 +196,7 @@ class CommandFlow:
         account, market = pick.randrange(0, self.accounts + 2), pick.randrange(0, 5)
         asset, amount = pick.randrange(0, 6), pick.choice((0, -1, 1, 1_000, 10**6, 2**62 - 1, 2**63 - 1))
         fees = FEES.pack(Fees(pick.choice((0, 1, 777, 100_000, 100_001)), pick.choice((0, 2_500))))
-        key_type, public_key = pick.choice(((1, b""), (2, bytes(32)), (2, b""), (3, b"")))
+        key_type, public_key = pick.choice(((1, b""), (2, SOUND_KEY), (2, bytes(32)), (2, b""), (3, b"")))
         key = KEY_DEFINITION.pack(KeyDefinition(key_type, pick.choice((1, 3, 0, 8))))
         key_id = f"key{pick.randrange(30)}".encode()
         weighted = (

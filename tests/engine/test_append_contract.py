@@ -8,7 +8,8 @@ starts. An engine executes the journal and answers the gateway.
 Each command has a name of its own, and a last answer about it: its fate. At the end, with every copy delivered once more:
 
 - of each producer and incarnation the journal has batches 1, 2, 3, ..., once each, in this order, and the engine executes all;
-- what was confirmed is in the journal once, what was refused never, what is unknown at most once.
+- what was confirmed is in the journal once, what was refused never, what is unknown at most once;
+- of each signature the journal has at most one command, and the store has the mark of exactly those that are in it (P14).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from engine.journal import (
     FIRST_GATEWAY,
     ChainBroken,
     EntryId,
+    Mark,
     Opening,
     Producer,
     StoreTimeout,
@@ -91,6 +93,8 @@ class World:
         """How likely it is that a call is lost."""
         self.sent: list[tuple[Any, ...]] = []
         self.fates: dict[str, Fate] = {}
+        self.signatures: dict[str, str] = {}
+        """Commands that are signed → the key of their signature's mark. Some come again under the same signature."""
         self.now_s = 0.0
         self.core = Core()
         self.cursor: EntryId = BEGINNING
@@ -210,6 +214,9 @@ class World:
         for name, fate in self.fates.items():
             assert fate in allowed, f"{name} has no answer"
             assert found[name] in allowed[fate], f"{name} is {fate.value} and stands {found[name]} times in the journal"
+        used = Counter(self.signatures[name] for name in found.elements() if name in self.signatures)
+        assert all(count == 1 for count in used.values()), "a signature opened two doors"
+        assert {key.decode() for key in self.client.scan_iter("{jibek}:used:*", count=1000)} == set(used)
 
 
 class Gateway:
@@ -236,14 +243,22 @@ class Gateway:
             kind = CommandKind.ORDER_CANCEL if reduces else CommandKind.ORDER_PLACE
             command = COMMAND.pack(Command(kind=kind, account=1, client_id=name.encode()))
             expires_ms = int(self.world.now_s * 1000) + 1000 if pick.random() < 0.3 else 0
+            mark = self._sign(name) if pick.random() < 0.5 else None
             pending = PendingCommand(
-                self.session, None, name, command, "ACK", False, expires_ms=expires_ms, reduces=reduces
+                self.session, None, name, command, "ACK", False, expires_ms=expires_ms, reduces=reduces, mark=mark
             )
             pending.passes_full_store = reduces
             try:
                 self.pipeline.add(pending, self.world.now_s)
             except Rejected:
                 self.world.fates[name] = Fate.REFUSED
+
+    def _sign(self, name: str) -> Mark:
+        """What the signature of a command leaves behind; now and then it was used before."""
+        signatures = self.world.signatures
+        is_copy = bool(signatures) and self.world.random.random() < 0.3
+        signatures[name] = self.world.random.choice(list(signatures.values())) if is_copy else f"{{jibek}}:used:{name}"
+        return Mark("key", signatures[name], "order.place", 3_600_000)
 
     def turn(self) -> None:
         """Opens where it has to, and sends a batch."""
@@ -256,10 +271,16 @@ class Gateway:
             batch = self.pipeline.next_batch(now_s, int(now_s * 1000))
             while batch is not None:
                 try:
-                    answer = self.world.execute_command(*append_call(1, batch.data, reducing=batch.reduces))
+                    call = append_call(1, batch.data, reducing=batch.reduces, marks=batch.marks())
+                    answer = self.world.execute_command(*call)
                     batch = self.pipeline.confirmed(EntryId.parse(answer))
                 except redis.exceptions.OutOfMemoryError:
                     batch = self.pipeline.store_full(now_s)
+                except redis.ResponseError as error:
+                    code, *places = str(error).split(" ")
+                    if code != "USED":
+                        raise
+                    batch = self.pipeline.signatures_used([int(place) for place in places], now_s)
         except redis.ConnectionError:
             self._lost()
         except redis.ResponseError as error:
@@ -288,8 +309,7 @@ class Gateway:
     def restart(self) -> None:
         """The process ends, and its connections with it: no answer reaches it any more. Another one starts."""
         waiting = [command for batch in self.pipeline._waiting.values() for command in batch.commands]
-        queued = [command for caller in self.pipeline._queue._callers for command in caller.queue]
-        for command in {id(command): command for command in [*waiting, *queued]}.values():
+        for command in {id(command): command for command in [*waiting, *self.session.queue]}.values():
             if not command.is_told_unknown:
                 self._tell(command, Fate.UNKNOWN)
         self.pipeline, self.is_open = Pipeline(FIRST_GATEWAY, self._refused), False

@@ -14,6 +14,8 @@ from tests.worlds.accounts import Ed25519Key, HmacKey
 
 ANSWER_WAIT_S = 10.0
 
+_MICROSECONDS = itertools.count()
+
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
@@ -33,8 +35,9 @@ def json_text(value: Any) -> str:
 
 
 def signed(key: HmacKey | Ed25519Key, **params: Any) -> dict[str, Any]:
-    """The parameters with key, timestamp and signature. A `timestamp` among them is kept."""
-    params = {"timestamp": now_ms(), "apiKey": key.id, **params}
+    """The parameters with key, timestamp and signature. A `timestamp` among them is kept; else it is in microseconds, so that
+    no two requests have the same signature."""
+    params = {"timestamp": time.time_ns() // 1000, "apiKey": key.id, **params}
     payload = "&".join(f"{name}={json_text(params[name])}" for name in sorted(params))
     return {**params, "signature": key.sign(payload)}
 
@@ -72,7 +75,9 @@ class RequestClient(ABC):
 
     def signed(self, key: HmacKey | Ed25519Key, **params: Any) -> dict[str, Any]:
         """The parameters with key, timestamp and signature."""
-        return signed(key, **{"timestamp": self.time_ms(), **params})
+        # No two requests have the same signature, although the clock of a test may stand still.
+        time_us = self.time_ms() * 1000 + next(_MICROSECONDS) % 1000
+        return signed(key, **{"timestamp": time_us, **params})
 
     def logon(self, key: Ed25519Key) -> Any:
         return self.result("session.logon", **self.signed(key))

@@ -20,6 +20,7 @@ from engine.journal import (
     VENUE_PRODUCER,
     EntryId,
     JournalEntry,
+    Mark,
     Opening,
     PublishedEntry,
     chain_head,
@@ -38,6 +39,7 @@ from engine.reference import Core
 from engine.venue_file import load_venue
 from gateway.auth.bans import Bans
 from gateway.auth.keys import Key
+from gateway.auth.mark_setter import Marked
 from gateway.auth.rate_limits import RateLimits
 from gateway.auth.sessions import Caller, Session
 from gateway.clock import Clock
@@ -97,10 +99,18 @@ def _extent(frames: bytes, position: int) -> tuple[int, int]:
 
 
 class GatewayInProcess(OperatedVenue):
+    """A gateway on a venue of its own.
+
+    Args:
+        marks: of used signatures, as the store keeps them: two gateways that share one share these.
+    """
+
     def __init__(
         self,
         limits: RateLimitSettings | None = None,
         routes: Mapping[str, Route] = ROUTES,
+        *,
+        marks: dict[str, str] | None = None,
         bans: BanSettings = NEVER_BANS,
     ) -> None:
         super().__init__()
@@ -113,6 +123,10 @@ class GatewayInProcess(OperatedVenue):
         self.secrets: dict[str, bytes] = {}
         self.secrets_asked: list[Key] = []
         self.answers_secrets = True
+        self.marks: dict[str, str] = {} if marks is None else marks
+        """What the store knows of used signatures: mark → method."""
+        self.answers_marks = True
+        self._marking: list[tuple[Mark, Marked]] = []
         self.has_read_all = True
         """Else a request with an unknown key waits, until `catch_up` is called."""
         self._fetching: list[tuple[Key, Callable[[Key, bytes | None, Reject], None]]] = []
@@ -131,13 +145,14 @@ class GatewayInProcess(OperatedVenue):
             answers,
             self.pipeline,
             fetch_secret=self._fetch_secret,
+            set_mark=self._set_mark,
             catch_up=self,
             note_refusal=lambda command, reason: self.refused_here.append((command.account.number, reason)),
             wake=lambda: None,
             limits=PipelineLimits(),
             routes=routes,
         )
-        self.intake = Intake(self.view, self.pipeline, answers, self.state.replays)
+        self.intake = Intake(self.view, self.pipeline, answers)
         self.pipeline.opened(Opening(1, 0, 0, BEGINNING))
         self._operator_numbers = itertools.count(1)
         builder = BatchBuilder()
@@ -158,6 +173,22 @@ class GatewayInProcess(OperatedVenue):
         fetching, self._fetching = self._fetching, []
         for key, arrived in fetching:
             arrived(key, self.secrets.get(key.id), reject)
+
+    def _set_mark(self, mark: Mark, marked: Marked) -> None:
+        self._marking.append((mark, marked))
+        if self.answers_marks:
+            self.send_marks()
+
+    def send_marks(self, reject: Reject | None = None) -> None:
+        """The store answers everybody who has asked for a mark; with a `reject` it is away."""
+        marking, self._marking = self._marking, []
+        for mark, marked in marking:
+            if reject is not None:
+                marked(None, reject)
+                continue
+            before = self.marks.get(mark.name)
+            self.marks.setdefault(mark.name, mark.method)
+            marked(before, None)
 
     # -- as the router's EventsAwaited
 
@@ -198,6 +229,14 @@ class GatewayInProcess(OperatedVenue):
             self.catch_up_if_told()
             if (batch := self.pipeline.next_batch(self.now_ms / 1000, self.now_ms)) is None:
                 return count
+            marks = batch.marks()
+            keys = [mark.name for mark in marks]
+            used = [place for place, key in enumerate(keys) if key in self.marks or key in keys[:place]]
+            if used:
+                batch = self.pipeline.signatures_used(used, self.now_ms / 1000)
+                if batch is None:
+                    continue
+            self.marks.update((mark.name, mark.method) for mark in batch.marks())
             data = batch.data
             self.pipeline.confirmed(EntryId(1, self.sequence))
             self.execute(data)
@@ -269,6 +308,12 @@ class InProcessConnection:
     def is_behind(self) -> bool:
         return self._client.is_slow
 
+    def has_ended(self) -> bool:
+        return self._client.has_ended
+
+    def abort(self) -> None:
+        self._client.closed.append((0, "aborted"))
+
     def is_slice_over(self) -> bool:
         return self._client.has_short_slices
 
@@ -299,6 +344,8 @@ class InProcessClient(RequestClient):
         """What came and is yet to be handled."""
         self.is_reading = True
         self.is_slow = False
+        self.has_ended = False
+        """Whether the client has gone, which the session does not hear while it waits."""
         self.is_trusted = False
         self.has_short_slices = False
         """Whether one message that is not an ordinary order uses up a slice."""

@@ -19,6 +19,11 @@ class NoConnection:
     def is_behind(self) -> bool:
         return False
 
+    def has_ended(self) -> bool:
+        return False
+
+    def abort(self) -> None: ...
+
     def is_slice_over(self) -> bool:
         return False
 

@@ -67,6 +67,84 @@ def test_what_is_refused(rig: GatewayInProcess, change: dict[str, Any], status: 
     assert (reply["status"], reply["error"]["code"]) == (status, code)
 
 
+WINDOWS = [
+    # the JSON of recvWindow, the code of its refusal
+    ("1", None),
+    ("5000", None),
+    ("60000", None),
+    ("00060", None),
+    ("5000.5", None),
+    ("5000.500", None),
+    ("59999.999", None),
+    ("60000.000", None),
+    ("60000.001", -1131),
+    ("60001", -1131),
+    ("99999", -1131),
+    ("100000", -1100),
+    ("005000", -1100),
+    ("0000000005000", -1100),
+    ("5000.5000", -1100),
+    ("5000.", -1100),
+    (".5", -1100),
+    ("5e3", -1100),
+    ("5E3", -1100),
+    ("-1", -1100),
+    ("-0", -1100),
+    ("+5", -1100),
+    ("5_000", -1100),
+    (" 5000", -1100),
+    ("5000\\n", -1100),
+    ("٥٠٠٠", -1100),
+    ("", -1100),
+    ("9223372036854775808", -1100),
+    ("123456789012345678901234567890", -1100),
+]
+
+
+def json_forms(written: str) -> list[str]:
+    """How JSON may carry it: as text, and as a number if it is one."""
+    try:
+        json.loads(written)
+    except ValueError:
+        return [f'"{written}"']
+    return [f'"{written}"', written.strip()] if written == written.strip() else [f'"{written}"']
+
+
+@pytest.mark.parametrize("kind", ["session", "hmac", "ed25519"])
+@pytest.mark.parametrize(("written", "code"), WINDOWS)
+def test_a_window_is_judged_alike_in_every_form_and_way(
+    rig: GatewayInProcess, kind: str, written: str, code: int | None
+) -> None:
+    account = rig.account(**RICH)
+    for number, form in enumerate(json_forms(written)):
+        client = rig.trader_of(account) if kind == "session" else rig.client()
+        orders = [
+            client.limit("BTCKZT", "BUY", f"0.01{number}", "50000000"),
+            {"symbol": "BTCKZT", "orderId": 1 + number},
+        ]
+        for method, params in zip(("order.place", "order.cancel"), orders, strict=True):
+            params |= {"timestamp": rig.now_ms, "recvWindow": "PLACE"}
+            if kind != "session":
+                key = rig.hmac_key(account) if kind == "hmac" else rig.ed25519_key(account)
+                params["apiKey"] = key.id
+                payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
+                params["signature"] = key.sign(payload.replace("PLACE", json.loads(f'"{written}"')))
+            frame = json.dumps({"id": 1, "method": method, "params": params}).replace('"PLACE"', form)
+            reply = client.ask_frame(frame.encode())
+            assert reply.get("error", {}).get("code") == code, (method, form)
+
+
+@pytest.mark.parametrize(("window", "code"), [(None, None), (5000, None), ("5000", None), (5001, -1131), (5000.5, None), (60_000, -1131)])  # fmt: skip
+def test_a_logon_has_a_short_window(rig: GatewayInProcess, window: object, code: int | None) -> None:
+    client = rig.client()
+    params = {} if window is None else {"recvWindow": window}
+    reply = client.ask("session.logon", **client.signed(rig.ed25519_key(rig.account()), **params))
+    assert reply.get("error", {}).get("code") == code
+    assert (client.session.key is None) == (code is not None)
+    if code is not None:
+        assert reply["error"]["msg"] == "recvWindow of session.logon must be at most 5000."
+
+
 def test_a_name_twice_is_refused(rig: GatewayInProcess) -> None:
     client = rig.client()
     params = client.signed(rig.hmac_key(rig.account()))

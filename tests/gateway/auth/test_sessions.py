@@ -53,6 +53,28 @@ class TestLogon:
         params = {**client.signed(rig.ed25519_key(rig.account())), **change}
         assert client.refusal("session.logon", **params)[0] == code
 
+    @pytest.mark.parametrize("is_same_account", [True, False])
+    def test_a_logon_with_another_key_ends_what_was_subscribed_under_the_first(
+        self, rig: GatewayInProcess, is_same_account: bool
+    ) -> None:
+        client = rig.trader(**RICH)
+        first = client.session.key
+        assert first is not None
+        client.result("userDataStream.subscribe")
+        signed = rig.hmac_key(rig.account())
+        client.result("userDataStream.subscribe.signature", **client.signed(signed))
+        rig.now_ms += 1
+        client.logon(client.key)
+        assert client.take() == [], "the same key again changes nothing"
+        other = rig.ed25519_key(first.account.number if is_same_account else rig.account())
+        client.send({"id": 1, "method": "session.logon", "params": client.signed(other)})
+        ended, reply = client.take()
+        assert (ended["subscriptionId"], ended["event"]["e"]) == (0, "eventStreamTerminated")
+        assert (reply["status"], reply["result"]["apiKey"]) == (200, other.id)
+        assert client.result("session.subscriptions") == [{"subscriptionId": 1}], "it has a signature of its own"
+        assert first.account.subscriptions == []
+        assert not first.sessions
+
     def test_a_revoked_key_ends_its_sessions(self, rig: GatewayInProcess) -> None:
         client = rig.trader(**RICH)
         client.result("userDataStream.subscribe")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from engine.journal import Mark
 from engine.order_types import OrderType, TimeInForce
 from engine.records import COMMAND
 from gateway.auth.authentication import check_window
@@ -44,8 +45,8 @@ def fast_path(message: bytes) -> tuple[Any, ...] | None:
     if command is None:
         return None
     assert (command.caller, command.account, command.shows_rate_limits) == (SESSION, ACCOUNT, False)
-    assert (command.blob, command.signed_name) == (b"", None)
-    return command.id_text, command.command, command.response, command.reduces, command.timestamp_ms, command.expires_ms
+    assert (command.blob, command.mark) == (b"", None)
+    return command.id_text, command.command, command.response, command.reduces, command.expires_ms
 
 
 def slow_path(message: bytes) -> tuple[Any, ...] | None:
@@ -61,12 +62,12 @@ def slow_path(message: bytes) -> tuple[Any, ...] | None:
 def _slow_command(request: Request) -> tuple[Any, ...] | None:
     if request.method == "order.place":
         command, response = place_order(request, MARKETS, ACCOUNT.number)
-        return request.id_text, command, response, False, request.timestamp_ms, request.expires_ms
+        return request.id_text, command, response, False, request.expires_ms
     if request.method == "order.cancel":
         market, name = market_of(request.params, MARKETS), order_name(request.params)
         command, blob = cancel_order(request.params, market, ACCOUNT.number, name)
         response = "with a name" if blob else "CANCEL"
-        return request.id_text, command, response, True, request.timestamp_ms, request.expires_ms
+        return request.id_text, command, response, True, request.expires_ms
     return None
 
 
@@ -337,13 +338,11 @@ def check_signed(message: bytes, command: SignedCommand, params: dict[str, Any])
     check_window(request, START_MS)
     assert command.payload == signature_payload(request.params)
     assert (command.key_id, command.signature) == (params["apiKey"], params["signature"])
-    assert (command.timestamp_ms, command.expires_ms) == (request.timestamp_ms, request.expires_ms)
-    if command.signature == "AA==":
-        # No HMAC key has signed this, so the command never gets an account.
-        return
-    command.give_account(ACCOUNT)
-    assert command.account is ACCOUNT
-    read = command.id_text, command.command, command.response, command.reduces, command.timestamp_ms, command.expires_ms
+    assert command.expires_ms == request.expires_ms
+    mark = Mark("k", "name", "order.place", 1)
+    command.accept(ACCOUNT, mark)
+    assert (command.account, command.mark) == (ACCOUNT, mark)
+    read = command.id_text, command.command, command.response, command.reduces, command.expires_ms
     assert read == slow_path(message)
 
 

@@ -66,6 +66,34 @@ def test_a_cancel_does_not_overtake_the_order_that_waits_for_a_secret(rig: Gatew
     assert not rig.projection.orders
 
 
+@pytest.mark.parametrize("waits_for", ["a secret", "events", "a mark"])
+@pytest.mark.parametrize("is_heard_of", [True, False])
+def test_nothing_of_a_connection_that_ended_while_it_waited_is_carried_out(
+    rig: GatewayInProcess, waits_for: str, is_heard_of: bool
+) -> None:
+    client, key = trader_and_new_key(rig)
+    rig.answers_secrets, rig.has_read_all = waits_for != "a secret", waits_for != "events"
+    rig.answers_marks = waits_for != "a mark"
+    if waits_for == "events":
+        key = HmacKey("tooNew", "secret")
+    read = frame(0, "account.status", client.signed(key))
+    order = frame(1, "order.place", {**client.limit("BTCKZT", "BUY", "0.01", "50000000")})
+    first = read if waits_for == "a mark" else frame(0, "order.place", signed_order(client, key, "mine"))
+    rig.router.handle_messages(client.session, [first, order])
+    assert (client.take(), rig.turn()) == ([], 0)
+    if is_heard_of:
+        rig.router.session_ended(client.session)
+    else:
+        client.has_ended = True
+    if waits_for == "events":
+        rig.add_hmac_key(1, key)
+    rig.catch_up()
+    rig.send_secrets()
+    rig.send_marks()
+    assert (client.take(), rig.turn()) == ([], 0)
+    assert not rig.projection.orders
+
+
 def test_a_key_that_the_gateway_has_not_read_yet_is_waited_for(rig: GatewayInProcess) -> None:
     client, _ = trader_and_new_key(rig)
     rig.has_read_all = False

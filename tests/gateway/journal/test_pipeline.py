@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.journal import BEGINNING, ChainBroken, EntryId, Opening
+from engine.journal import BEGINNING, ChainBroken, EntryId, Mark, Opening
 from engine.records import (
     BATCH_COMMANDS_MAX,
     COMMAND,
@@ -42,12 +42,23 @@ class Bench:
     def _refuse(self, command: PendingCommand, reject: Reject) -> None:
         self.refused.append((command.id_text, reject.reason.name))
 
-    def add(self, id: object, *, cancel: bool = False, blob: bytes = b"", expires_ms: int = 0, now_s: float = 0.0) -> Reject | None:  # fmt: skip
+    def add(
+        self,
+        id: object,
+        *,
+        cancel: bool = False,
+        blob: bytes = b"",
+        expires_ms: int = 0,
+        now_s: float = 0.0,
+        method: str = "",
+    ) -> Reject | None:
+        """Adds a command; with a `method`, one that was accepted for it by its own signature."""
         kind = CommandKind.ORDER_CANCEL if cancel else CommandKind.ORDER_PLACE
         command = COMMAND.pack(Command(kind=kind, account=1, client_id=str(id).encode()))
         pending = PendingCommand(
-            self.session, ACCOUNT, str(id), command, "ACK", True, expires_ms=expires_ms, reduces=cancel, blob=blob
-        )
+            self.session, ACCOUNT, str(id), command, "ACK", True, expires_ms=expires_ms, reduces=cancel, blob=blob,
+            mark=Mark("key", str(id), method, 1) if method else None,
+        )  # fmt: skip
         pending.passes_full_store = cancel
         try:
             self.pipeline.add(pending, now_s)
@@ -117,6 +128,40 @@ def test_a_turn_of_many_commands_makes_several_batches(bench: Bench) -> None:
         sizes.append(len(bench.ids(batch.data)))
         bench.pipeline.confirmed(EntryId(1, 2))
     assert sizes == [BATCH_COMMANDS_MAX, 1]
+
+
+def test_copies_are_taken_out_of_a_batch_and_the_rest_leaves_under_its_number(bench: Bench) -> None:
+    bench.add("a")
+    for id, method in (("b", "order.place"), ("c", "order.cancel"), ("d", "order.place")):
+        bench.add(id, method=method, cancel=method == "order.cancel")
+    bench.add("e", blob=pack_parts(b"last"), cancel=True)
+    batch = bench.next()
+    assert [mark.name for mark in batch.marks()] == ["b", "c", "d"]
+    rest = bench.pipeline.signatures_used([0, 1], 0.0)
+    assert rest is not None
+    assert (rest.number, bench.ids(rest.data), [mark.name for mark in rest.marks()]) == (1, ["a", "d", "e"], ["d"])
+    assert not rest.reduces
+    assert bench.refused == [("b", "REPLAYED_REQUEST"), ("c", "SIGNATURE_USED")]
+    assert bench.answered(1) is rest
+    assert bench.pipeline.open_commands == 3
+
+
+def test_a_batch_of_copies_alone_leaves_its_number_to_the_next(bench: Bench) -> None:
+    bench.add("a", method="order.place")
+    bench.next()
+    assert bench.pipeline.signatures_used([0], 0.0) is None
+    bench.add("b")
+    batch = bench.next()
+    assert (batch.number, bench.ids(batch.data), batch.marks()) == (1, ["b"], [])
+
+
+def test_copies_that_were_answered_as_unknown_are_not_answered_again(bench: Bench) -> None:
+    bench.add("a", method="order.place")
+    bench.next()
+    bench.pipeline.expire(ANSWER_TIMEOUT_S)
+    assert bench.refused == [("a", "OUTCOME_UNKNOWN")]
+    assert bench.pipeline.signatures_used([0], ANSWER_TIMEOUT_S) is None
+    assert bench.refused == [("a", "OUTCOME_UNKNOWN")]
 
 
 def test_a_lost_batch_that_is_in_is_waited_for(bench: Bench) -> None:

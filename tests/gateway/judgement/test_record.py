@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from engine.journal import Mark
 from engine.reasons import Reason
 from engine.records import COMMAND, Command, CommandKind, OrderType, Side, TimeInForce, client_id
 from gateway.clock import Clock
@@ -33,7 +34,7 @@ CANCEL = Command(kind=CommandKind.ORDER_CANCEL, account=5, market=1, order_id=9)
 def pending(command: Command, account: int = 5) -> PendingCommand:
     fields = command._replace(account=account)
     return PendingCommand(
-        None, Account(account), "1", COMMAND.pack(fields), "ACK", True, signed_name=("key", b"secret")
+        None, Account(account), "1", COMMAND.pack(fields), "ACK", True, mark=Mark("key", "secret", "order.place", 1)
     )
 
 

@@ -467,6 +467,11 @@ class TestConduct:
             (b"\x83\x80\x00\x00\x00\x00", (0, 0, True)),
             (frame(Opcode.CLOSE, b"\x03\xe8"), (0, 0, False)),
         ],
+        ids=[
+            "messages", "ping", "pings and a pong", "fragments", "a ping between fragments", "binary", "no UTF-8",
+            "no UTF-8 in fragments", "too large", "too large in fragments", "endless fragments", "no mask",
+            "continuation of nothing", "unknown opcode", "close",
+        ],
     )  # fmt: skip
     def test_frames(self, data: bytes, noted: tuple[int, int, bool]) -> None:
         connection = opened()
@@ -484,6 +489,7 @@ class TestConduct:
             (b"GET /a HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 3000, True),
             (b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 101\r\n\r\n" + b"x" * 101, True),
         ],
+        ids=["a request", "no Host", "no HTTP", "large head", "large body"],
     )
     def test_http(self, data: bytes, is_broken: bool) -> None:
         assert self.noted(Connection(0.0, LIMITS), data) == (0, 0, is_broken)

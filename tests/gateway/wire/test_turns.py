@@ -66,7 +66,7 @@ def test_what_does_not_fit_into_a_slice_waits_and_the_loop_looks_at_its_sockets(
     flood = Worker(loop, "flood")
     flood.send(*[SLICE_S / 4] * 100)
     assert 4 <= len(loop.served) <= 5
-    assert loop.turn() == pytest.approx(TURN_S, rel=0.2)
+    assert TURN_S <= loop.turn() <= TURN_S + SLICE_S
     assert 5 < len(loop.served) < 100
     while loop.calls:
         loop.turn()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import subprocess
@@ -163,6 +164,17 @@ def test_without_a_venue_the_code_is_three(tmp_path: Path, words: str) -> None:
     result = CliRunner().invoke(main, [*words.split(), "--data", str(tmp_path)], prog_name="jibek")
     assert result.exit_code == 3
     assert "jibek up" in result.stderr
+
+
+def test_a_weak_public_key_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    # The fixed beginning of an Ed25519 key in DER, and the point of order four.
+    der = bytes.fromhex("302a300506032b6570032100") + bytes(32)
+    file = tmp_path / "weak.pem"
+    file.write_text(f"-----BEGIN PUBLIC KEY-----\n{base64.b64encode(der).decode()}\n-----END PUBLIC KEY-----\n")
+    arguments = ["account", "key", "alice", "--type", "ed25519", "--public-key", str(file), "--data", str(tmp_path)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert "weak public key" in result.output
 
 
 def test_the_key_that_is_given_out_opens_the_venue(running_venue: VenueProcess, tmp_path: Path) -> None:
