@@ -43,9 +43,9 @@ _SIZES = (
 _LAYOUTS: tuple[records.Layout[Any], ...] = (
     records.BATCH_HEADER, records.COMMAND, records.ORDER_TERMS, records.EVENT_HEADER, records.ORDER_EVENT,
     records.TRADE_EVENT, records.PREVENTED_EVENT, records.ASSET_DEFINITION, records.MARKET_DEFINITION, records.FEES,
-    records.KEY_DEFINITION, records.EPOCH_START, records.STATE_REPORT, records.SAVED_VENUE, records.SAVED_ASSET,
-    records.SAVED_MARKET, records.SAVED_ACCOUNT, records.SAVED_BALANCE, records.SAVED_FEES, records.SAVED_KEY,
-    records.SAVED_ORDER, records.SAVED_AGENDA_ITEM, records.SAVED_PRODUCER,
+    records.KEY_DEFINITION, records.TIER_LIMITS, records.EPOCH_START, records.STATE_REPORT, records.SAVED_VENUE,
+    records.SAVED_ASSET, records.SAVED_MARKET, records.SAVED_ACCOUNT, records.SAVED_BALANCE, records.SAVED_FEES,
+    records.SAVED_KEY, records.SAVED_ORDER, records.SAVED_AGENDA_ITEM, records.SAVED_PRODUCER,
 )  # fmt: skip
 _INTEGERS = "from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t"
 

@@ -1,4 +1,4 @@
-"""What a valid definition is: assets, markets, fees, accounts and keys in the blobs of commands.
+"""What a valid definition is: assets, markets, fees, tiers, accounts and keys in the blobs of commands.
 
 Both engines read definitions through this module, and venue.toml is checked against it, so there is one answer to
 whether a definition is valid. Nothing here touches the state of an exchange.
@@ -15,8 +15,10 @@ from engine.ed25519 import is_sound
 from engine.order_types import OrderFlag, order_flags
 from engine.reasons import Reason
 from engine.records import (
+    ADDRESS_LIMITS,
     AMOUNT_MAX,
     ASSET_DEFINITION,
+    DEFAULT_TIER,
     EPOCH_START,
     FEE_PPM_MAX,
     FEES,
@@ -24,8 +26,12 @@ from engine.records import (
     HOUSE_NAME,
     ID_MAX,
     KEY_DEFINITION,
+    KEY_NETWORKS_MAX,
     KEYS_PER_ACCOUNT_MAX,
+    LIMIT_MAX,
+    LIMIT_NAMES,
     MARKET_DEFINITION,
+    NETWORK_BYTES,
     NOTIONAL_MIN_UNITS,
     PPM,
     PRICE_SCALE,
@@ -34,6 +40,8 @@ from engine.records import (
     SAVED_PRODUCER,
     SCALE_MAX,
     TICK_AND_LOT_MAX,
+    TIER_LIMITS,
+    TIERS_MAX,
     AgendaKind,
     EngineStop,
     EpochStart,
@@ -57,6 +65,7 @@ from engine.records import (
     SavedProducer,
     SavedVenue,
     SelfTradeMode,
+    TierLimits,
     unpack_parts,
 )
 
@@ -67,6 +76,7 @@ ASSET_NAME = re.compile(rb"[A-Z0-9]{1,10}")
 SYMBOL = re.compile(rb"[A-Z0-9]{1,20}")
 ACCOUNT_NAME = re.compile(rb"[a-z0-9][a-z0-9._-]{0,31}")
 KEY_ID = re.compile(rb"[A-Za-z0-9]{1,64}")
+TIER_NAME = re.compile(rb"[a-z0-9_]{1,20}")
 
 _BALANCE = struct.Struct("<IIqq")
 _PUBLIC_KEY_BYTES = {KeyType.HMAC_SHA256: 0, KeyType.ED25519: 32}
@@ -201,23 +211,70 @@ def read_account(blob: bytes) -> bytes:
     return name
 
 
-def read_key(blob: bytes) -> tuple[KeyDefinition, bytes, bytes]:
-    """Definition, key id and public key of KEY_ADD. Raises Rejected. Only a new key is asked for a sound public key: one that
+def read_key(blob: bytes) -> tuple[KeyDefinition, bytes, bytes, bytes]:
+    """Definition, key id, public key and networks of KEY_ADD. Raises Rejected. Only a new key is asked for a sound public key: one that
     a dump has keeps working."""
-    packed, key_id, public_key, _, _ = read_parts(blob, 5)
+    packed, key_id, public_key, networks, _, _ = read_parts(blob, 6)
     definition = _unpack(KEY_DEFINITION, packed)
     reject_unless(is_valid_key(definition, key_id, public_key), Reason.INVALID_KEY)
+    reject_unless(are_valid_networks(networks), Reason.INVALID_NETWORKS)
     reject_unless(definition.key_type != KeyType.ED25519 or is_sound(public_key), Reason.WEAK_PUBLIC_KEY)
-    return definition, key_id, public_key
+    return definition, key_id, public_key, networks
 
 
 def is_valid_key(definition: KeyDefinition, key_id: bytes, public_key: bytes) -> bool:
-    """Whether an API key has an id, a known type with a public key of its length, and known permissions."""
+    """Whether an API key has an id, a known type with a public key of its length, known permissions, and an expiry that is
+    a time."""
     return (
         KEY_ID.fullmatch(key_id) is not None
         and len(public_key) == _PUBLIC_KEY_BYTES.get(definition.key_type)  # type: ignore[call-overload]
         and 0 < definition.permissions <= Permission.READ | Permission.TRADE
+        and definition.expiry_us >= 0
     )
+
+
+def are_valid_networks(packed: bytes) -> bool:
+    """Whether the networks of an API key (`engine.networks`) are in their one canonical form: at most KEY_NETWORKS_MAX, in
+    ascending order, each once, and with no bits set behind its prefix. None at all allows every address."""
+    if len(packed) % NETWORK_BYTES or len(packed) > KEY_NETWORKS_MAX * NETWORK_BYTES:
+        return False
+    entries = [packed[start : start + NETWORK_BYTES] for start in range(0, len(packed), NETWORK_BYTES)]
+    canonical = all(
+        entry[0] <= 128 and int.from_bytes(entry[1:], "big") & ((1 << (128 - entry[0])) - 1) == 0 for entry in entries
+    )
+    return canonical and entries == sorted(set(entries))
+
+
+def read_limits(blob: bytes) -> tuple[TierLimits, bytes]:
+    """The limits and the name of the tier of LIMITS_SET. Raises Rejected."""
+    packed, tier, _, _ = read_parts(blob, 4)
+    limits = _unpack(TIER_LIMITS, packed)
+    reject_unless(TIER_NAME.fullmatch(tier) and not limits_faults(tier, limits), Reason.INVALID_LIMITS)
+    return limits, tier
+
+
+def limits_faults(tier: bytes, limits: TierLimits) -> list[str]:
+    """What is wrong with the numbers of a tier, each as a sentence's end that begins with a name; empty where nothing is."""
+    is_default = tier == DEFAULT_TIER
+    faults = [f"{name} is above {LIMIT_MAX}" for name in LIMIT_NAMES if getattr(limits, name) > LIMIT_MAX]
+    if is_default:
+        faults += [f"{name} is 0" for name in LIMIT_NAMES if getattr(limits, name) == 0]
+    else:
+        faults += [
+            f"{name} counts before anybody logs on, and only the tier default can set it"
+            for name in ADDRESS_LIMITS
+            if getattr(limits, name)
+        ]
+    if any(limits[len(LIMIT_NAMES) :]):
+        faults.append("reserved is in use")
+    return faults
+
+
+def read_account_limits(blob: bytes) -> bytes:
+    """The name of the tier of ACCOUNT_LIMITS_SET. Raises Rejected."""
+    tier, _, _ = read_parts(blob, 3)
+    reject_unless(TIER_NAME.fullmatch(tier), Reason.UNKNOWN_TIER)
+    return tier
 
 
 def balances_digest(balances: Iterable[tuple[int, int, int, int]]) -> bytes:
@@ -307,6 +364,7 @@ def check_saved_venue(venue: SavedVenue) -> None:
     _fault_unless(venue.last_order_id <= ID_MAX, f"order id {venue.last_order_id} is too large")
     _fault_unless(max(venue.asset_count, venue.market_count) < 1 << 16, "more assets or markets than have numbers")
     _fault_unless(venue.account_count > 0, "there is no house account")
+    _fault_unless(0 < venue.tier_count <= TIERS_MAX, f"there are {venue.tier_count} tiers")
 
 
 def check_saved_asset(saved: SavedAsset, name: bytes, taken: Collection[bytes]) -> None:
@@ -337,12 +395,23 @@ def check_saved_market(
     return value_units
 
 
-def check_saved_account(saved: SavedAccount, name: bytes, number: int, taken: Collection[bytes]) -> None:
+def check_saved_tier(limits: TierLimits, tier: bytes, number: int, taken: Collection[bytes]) -> None:
     """Raises SavedStateFault."""
+    named = (tier == DEFAULT_TIER) == (number == 0) and TIER_NAME.fullmatch(tier) and tier not in taken
+    _fault_unless(named, f"tier {number}, {tier!r}, is not valid, or there twice")
+    faults = limits_faults(tier, limits)
+    _fault_unless(not faults, f"tier {number}, {tier!r}: {faults[:1]}")
+
+
+def check_saved_account(
+    saved: SavedAccount, name: bytes, number: int, taken: Collection[bytes], tier_count: int
+) -> None:
+    """Raises SavedStateFault."""
+    _fault_unless(saved.tier < tier_count, f"account {number} has tier {saved.tier}, which is not there")
     valid = name == HOUSE_NAME if number == HOUSE_ACCOUNT else ACCOUNT_NAME.fullmatch(name) and name not in taken
     _fault_unless(valid and saved.is_frozen <= 1, f"account {number}, {name!r}, is not valid, or there twice")
     _fault_unless(saved.key_count <= KEYS_PER_ACCOUNT_MAX, f"account {number} has {saved.key_count} keys")
-    is_client = saved.is_frozen or saved.fees_count or saved.key_count
+    is_client = saved.is_frozen or saved.tier or saved.fees_count or saved.key_count
     _fault_unless(number != HOUSE_ACCOUNT or not is_client, "the house has what only clients have")
 
 
@@ -353,10 +422,16 @@ def check_saved_fees(fees: SavedFees, account: int, last_market: int, market_cou
 
 
 def check_saved_key(
-    key: SavedKey, key_id: bytes, public_key: bytes, account: int, last_id: bytes, taken: Collection[bytes]
+    key: SavedKey,
+    key_id: bytes,
+    public_key: bytes,
+    networks: bytes,
+    account: int,
+    last_id: bytes,
+    taken: Collection[bytes],
 ) -> None:
     """Raises SavedStateFault."""
-    valid = is_valid_key(KeyDefinition(key.key_type, key.permissions), key_id, public_key)
+    valid = is_valid_key(KeyDefinition(*key), key_id, public_key) and are_valid_networks(networks)
     _fault_unless(valid and key_id > last_id and key_id not in taken, f"account {account} has a key that is not valid")
 
 

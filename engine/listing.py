@@ -1,4 +1,4 @@
-"""What a venue trades, learned from the events: how gateways, ledger and command line know scales and ticks.
+"""What a venue trades and how much each tier may ask for, learned from the events: how gateways, ledger and command line know scales and ticks.
 
 None of them reads venue.toml (`engine.venue_file`), which only says what an empty journal begins with.
 """
@@ -11,14 +11,18 @@ from engine.decimals import format_decimal, parse_decimal
 from engine.definitions import lot_value_units
 from engine.records import (
     ASSET_DEFINITION,
+    DEFAULT_LIMITS,
+    DEFAULT_TIER,
     FEES,
     MARKET_DEFINITION,
+    TIER_LIMITS,
     Event,
     EventEntry,
     EventKind,
     MarketDefinition,
     MarketState,
     OrderEvent,
+    TierLimits,
 )
 
 
@@ -60,13 +64,20 @@ class Market:
 
 @dataclass(slots=True)
 class Listing:
-    """Assets, markets and their states, learned from the events: a projection that `apply` keeps current."""
+    """Assets, markets and their states, and tiers, learned from the events: a projection that `apply` keeps current."""
 
     assets: dict[int, Asset] = field(default_factory=dict)
     markets: dict[int, Market] = field(default_factory=dict)
     asset_by_name: dict[str, Asset] = field(default_factory=dict)
     market_by_symbol: dict[str, Market] = field(default_factory=dict)
     venue_state: MarketState = MarketState.TRADING
+    tiers: dict[str, TierLimits] = field(default_factory=lambda: {DEFAULT_TIER.decode(): DEFAULT_LIMITS})
+    """As they were set, in the order of their numbers: see `effective_limits`."""
+
+    def effective_limits(self, tier: str) -> TierLimits:
+        """The limits of a tier, with the numbers of `default` where it has none of its own."""
+        default = self.tiers[DEFAULT_TIER.decode()]
+        return TierLimits(*(own or other for own, other in zip(self.tiers[tier], default, strict=True)))
 
     def apply(self, entry: EventEntry, event: Event) -> bool:
         """Applies one event; True if it changed something here."""
@@ -97,6 +108,9 @@ class Listing:
                 self.venue_state = MarketState(event.state)
             else:
                 self.markets[event.market].state = MarketState(event.state)
+        elif event.kind == EventKind.LIMITS_CHANGED:
+            packed, tier, *_ = entry.parts(event)
+            self.tiers[tier.decode()] = TIER_LIMITS.unpack_from(packed)
         else:
             return False
         return True

@@ -129,6 +129,23 @@ class Reason(IntEnum):
         ),
     )
 
+    INVALID_LIMITS = (
+        330,
+        (
+            "A tier needs a name of 1 to 20 characters a-z 0-9 _ and numbers up to 1,000,000,000; `default` has every "
+            "number, and it alone has those that count before anybody logs on. Correct the limits."
+        ),
+    )
+    UNKNOWN_TIER = 331, "No such tier. See `jibek limits list`, or define it with `jibek limits set`."
+    TOO_MANY_TIERS = 332, "The venue has as many tiers as it can have. Change one of them instead."
+    INVALID_NETWORKS = (
+        333,
+        (
+            "The networks of an API key are at most 16, each with no bits set behind its prefix, in ascending order, each "
+            "once. Correct the list."
+        ),
+    )
+
     # -- 4xx: placing an order
     INVALID_SIDE = 401, "The side must be buy or sell. Send BUY or SELL."
     INVALID_ORDER_TYPE = (
@@ -264,8 +281,8 @@ class Reason(IntEnum):
     UNAUTHORIZED = (
         721,
         (
-            "The API key is unknown or revoked, or it has no permission for this method. Check the key with `jibek "
-            "account show`."
+            "The API key is unknown, revoked or expired, may not be used from this address, or has no permission for this "
+            "method. Check the key with `jibek account show`."
         ),
     )
     LOGON_REQUIRED = 722, "The session is not logged on. Send session.logon first, or sign the request."
@@ -325,6 +342,10 @@ class Reason(IntEnum):
     LOGON_WINDOW_TOO_LARGE = (
         746,
         "A logon opens more than any other request, so its recvWindow may be at most 5,000 milliseconds. Send a shorter one.",
+    )
+    TOO_MANY_ACCOUNT_SUBSCRIPTIONS = (
+        747,
+        "The account has as many subscriptions as it may have, over all its connections. End one of them first.",
     )
     OVERLOADED = (
         750,

@@ -9,11 +9,13 @@ cdef enum:
     COMMAND_KIND_MARKET_ADD = 11
     COMMAND_KIND_FEES_SET = 12
     COMMAND_KIND_MARKET_STATE_SET = 13
+    COMMAND_KIND_LIMITS_SET = 14
     COMMAND_KIND_ACCOUNT_ADD = 20
     COMMAND_KIND_ACCOUNT_FREEZE = 21
     COMMAND_KIND_ACCOUNT_UNFREEZE = 22
     COMMAND_KIND_KEY_ADD = 23
     COMMAND_KIND_KEY_REVOKE = 24
+    COMMAND_KIND_ACCOUNT_LIMITS_SET = 25
     COMMAND_KIND_DEPOSIT = 30
     COMMAND_KIND_WITHDRAW = 31
     COMMAND_KIND_ORDER_PLACE = 40
@@ -28,11 +30,13 @@ cdef enum:
     EVENT_KIND_MARKET_ADDED = 11
     EVENT_KIND_FEES_CHANGED = 12
     EVENT_KIND_MARKET_STATE_CHANGED = 13
+    EVENT_KIND_LIMITS_CHANGED = 14
     EVENT_KIND_ACCOUNT_ADDED = 20
     EVENT_KIND_ACCOUNT_FROZEN = 21
     EVENT_KIND_ACCOUNT_UNFROZEN = 22
     EVENT_KIND_KEY_ADDED = 23
     EVENT_KIND_KEY_REVOKED = 24
+    EVENT_KIND_ACCOUNT_LIMITS_CHANGED = 25
     EVENT_KIND_DEPOSITED = 30
     EVENT_KIND_WITHDRAWN = 31
     EVENT_KIND_ORDER_ACCEPTED = 40
@@ -104,6 +108,10 @@ cdef enum:
     REASON_TOO_MANY_KEYS = 309
     REASON_INVALID_AMOUNT = 310
     REASON_INSUFFICIENT_FUNDS = 311
+    REASON_INVALID_LIMITS = 330
+    REASON_UNKNOWN_TIER = 331
+    REASON_TOO_MANY_TIERS = 332
+    REASON_INVALID_NETWORKS = 333
     REASON_WEAK_PUBLIC_KEY = 320
     REASON_INVALID_SIDE = 401
     REASON_INVALID_ORDER_TYPE = 402
@@ -165,6 +173,7 @@ cdef enum:
     REASON_TOO_MANY_CONNECTIONS = 742
     REASON_SIGNATURE_USED = 745
     REASON_LOGON_WINDOW_TOO_LARGE = 746
+    REASON_TOO_MANY_ACCOUNT_SUBSCRIPTIONS = 747
     REASON_OVERLOADED = 750
     REASON_OUTCOME_UNKNOWN = 751
     REASON_UNAVAILABLE = 752
@@ -410,6 +419,21 @@ cdef struct Fees:
 cdef struct KeyDefinition:
     uint32_t key_type
     uint32_t permissions
+    int64_t expiry_us
+
+cdef struct TierLimits:
+    uint32_t weight_per_minute
+    uint32_t orders_per_10_s
+    uint32_t orders_per_day
+    uint32_t refusals_per_10_s
+    uint32_t subscriptions_max
+    uint32_t connections_per_5_min
+    uint32_t stream_messages_per_s
+    uint32_t reserved
+    uint64_t reserved_2
+    uint64_t reserved_3
+    uint64_t reserved_4
+    uint64_t reserved_5
 
 cdef struct EpochStart:
     uint64_t previous_epoch
@@ -437,6 +461,7 @@ cdef struct SavedVenue:
     uint32_t account_count
     uint32_t agenda_count
     uint32_t producer_count
+    uint64_t tier_count
 
 cdef struct SavedAsset:
     int64_t issued
@@ -455,7 +480,8 @@ cdef struct SavedMarket:
     uint32_t reserved
 
 cdef struct SavedAccount:
-    uint32_t is_frozen
+    uint16_t is_frozen
+    uint16_t tier
     uint32_t balance_count
     uint32_t fees_count
     uint32_t key_count
@@ -475,6 +501,7 @@ cdef struct SavedFees:
 cdef struct SavedKey:
     uint32_t key_type
     uint32_t permissions
+    int64_t expiry_us
 
 cdef struct SavedOrder:
     uint64_t order_id

@@ -98,10 +98,12 @@ class CommandKind(IntEnum):
     | MARKET_ADD | | MarketDefinition, symbol, operator, why |
     | FEES_SET | account (0: the market's own fees), market (0 with an account: all markets) | Fees, operator, why |
     | MARKET_STATE_SET | market (0: the whole venue), state | operator, why |
+    | LIMITS_SET | | TierLimits, tier, operator, why |
     | ACCOUNT_ADD | | name, operator, why |
     | ACCOUNT_FREEZE, ACCOUNT_UNFREEZE | account | operator, why |
-    | KEY_ADD | account | KeyDefinition, key id, public key (empty for HMAC), operator, why |
+    | KEY_ADD | account | KeyDefinition, key id, public key (empty for HMAC), networks (`pack_networks`), operator, why |
     | KEY_REVOKE | account | key id, operator, why |
+    | ACCOUNT_LIMITS_SET | account | tier, operator, why |
     | DEPOSIT, WITHDRAW | account, asset, amount | operator, why |
     | ORDER_PLACE | account, market, side, order_type, time_in_force, self_trade_mode, price_ticks, quantity_lots, amount, client_id | |
     | ORDER_CANCEL | account, market, order_id or client_id | client id of the cancel, where it has one |
@@ -117,11 +119,13 @@ class CommandKind(IntEnum):
     MARKET_ADD = 11
     FEES_SET = 12
     MARKET_STATE_SET = 13
+    LIMITS_SET = 14
     ACCOUNT_ADD = 20
     ACCOUNT_FREEZE = 21
     ACCOUNT_UNFREEZE = 22
     KEY_ADD = 23
     KEY_REVOKE = 24
+    ACCOUNT_LIMITS_SET = 25
     DEPOSIT = 30
     WITHDRAW = 31
     ORDER_PLACE = 40
@@ -139,11 +143,13 @@ class EventKind(IntEnum):
     MARKET_ADDED = 11
     FEES_CHANGED = 12
     MARKET_STATE_CHANGED = 13
+    LIMITS_CHANGED = 14
     ACCOUNT_ADDED = 20
     ACCOUNT_FROZEN = 21
     ACCOUNT_UNFROZEN = 22
     KEY_ADDED = 23
     KEY_REVOKED = 24
+    ACCOUNT_LIMITS_CHANGED = 25
     DEPOSITED = 30
     WITHDRAWN = 31
     ORDER_ACCEPTED = 40
@@ -332,6 +338,7 @@ class OrderEvent(NamedTuple):
     asset: U16 = 0
     """The asset of `amount` in DEPOSITED and WITHDRAWN."""
     state: U8 = 0
+    """The new state in MARKET_STATE_CHANGED; the number of the tier in LIMITS_CHANGED and ACCOUNT_LIMITS_CHANGED."""
     contingency: U8 = 0
     list_leg: U8 = 0
     list_status: U8 = 0
@@ -509,6 +516,16 @@ SCALE_MAX = 8
 PRICE_SCALE = 8
 """Decimals of the unit in which a tick is given."""
 KEYS_PER_ACCOUNT_MAX = 100
+KEY_NETWORKS_MAX = 16
+"""Most networks in the list of a key."""
+NETWORK_BYTES = 17
+"""A network in the list of a key: the length of its prefix in bits, and its first address as IPv6."""
+TIERS_MAX = 64
+"""Most tiers, with the default tier: their numbers have eight bits, and gateways keep them all."""
+DEFAULT_TIER = b"default"
+"""The tier of every account that has been given no other. It exists from the beginning, as number 0."""
+LIMIT_MAX = 1_000_000_000
+"""Largest number in a tier: a count of it still fits into 32 bits after one more request."""
 
 
 class Fees(NamedTuple):
@@ -519,6 +536,50 @@ class Fees(NamedTuple):
 class KeyDefinition(NamedTuple):
     key_type: U32 = 0
     permissions: U32 = 0
+    expiry_us: I64 = 0
+    """From when on gateways refuse it, microseconds since 1970 UTC; 0: it does not expire."""
+
+
+class TierLimits(NamedTuple):
+    """How much the accounts of a tier may ask for. The engine keeps it; gateways obey it.
+
+    0 is the number of the tier `default`, which has a number everywhere. What counts before anybody has logged on has a
+    number in `default` alone: `ADDRESS_LIMITS`.
+    """
+
+    weight_per_minute: U32 = 0
+    """Request weight of an address."""
+    orders_per_10_s: U32 = 0
+    """New orders of an account that are not filled."""
+    orders_per_day: U32 = 0
+    refusals_per_10_s: U32 = 0
+    """Refused commands of an account that reach the journal."""
+    subscriptions_max: U32 = 0
+    """User data subscriptions of an account over all its connections."""
+    connections_per_5_min: U32 = 0
+    """New connections of an address."""
+    stream_messages_per_s: U32 = 0
+    """Requests on a stream connection."""
+    reserved: U32 = 0
+    reserved_2: U64 = 0
+    reserved_3: U64 = 0
+    reserved_4: U64 = 0
+    reserved_5: U64 = 0
+
+
+LIMIT_NAMES = tuple(name for name in TierLimits._fields if not name.startswith("reserved"))
+ADDRESS_LIMITS = ("connections_per_5_min", "stream_messages_per_s")
+"""What counts before anybody has logged on, so that only the numbers of `default` can hold."""
+DEFAULT_LIMITS = TierLimits(
+    weight_per_minute=6_000,
+    orders_per_10_s=50,
+    orders_per_day=160_000,
+    refusals_per_10_s=100,
+    subscriptions_max=10,
+    connections_per_5_min=300,
+    stream_messages_per_s=5,
+)
+"""The tier `default` until a command changes it: what the dialect's specification has, where it has a number."""
 
 
 class EpochStart(NamedTuple):
@@ -560,6 +621,7 @@ class SavedVenue(NamedTuple):
     account_count: U32 = 0
     agenda_count: U32 = 0
     producer_count: U32 = 0
+    tier_count: U64 = 0
 
 
 class SavedAsset(NamedTuple):
@@ -591,7 +653,8 @@ class SavedMarket(NamedTuple):
 class SavedAccount(NamedTuple):
     """An account; its name follows as a part, then its balances, own fees and keys."""
 
-    is_frozen: U32 = 0
+    is_frozen: U16 = 0
+    tier: U16 = 0
     balance_count: U32 = 0
     fees_count: U32 = 0
     key_count: U32 = 0
@@ -616,10 +679,11 @@ class SavedFees(NamedTuple):
 
 
 class SavedKey(NamedTuple):
-    """An API key; its id and its public key follow as parts."""
+    """An API key; its id, its public key and its networks follow as parts."""
 
     key_type: U32 = 0
     permissions: U32 = 0
+    expiry_us: I64 = 0
 
 
 class SavedOrder(NamedTuple):
@@ -712,16 +776,17 @@ EVENT_VIEWS: tuple[Layout[Any], ...] = (ORDER_EVENT, TRADE_EVENT, PREVENTED_EVEN
 ASSET_DEFINITION = Layout(AssetDefinition, 4)
 MARKET_DEFINITION = Layout(MarketDefinition, 88)
 FEES = Layout(Fees, 8)
-KEY_DEFINITION = Layout(KeyDefinition, 8)
+KEY_DEFINITION = Layout(KeyDefinition, 16)
+TIER_LIMITS = Layout(TierLimits, 64)
 EPOCH_START = Layout(EpochStart, 64)
 STATE_REPORT = Layout(StateReport, 88)
-SAVED_VENUE = Layout(SavedVenue, 64)
+SAVED_VENUE = Layout(SavedVenue, 72)
 SAVED_ASSET = Layout(SavedAsset, 16)
 SAVED_MARKET = Layout(SavedMarket, 48)
 SAVED_ACCOUNT = Layout(SavedAccount, 16)
 SAVED_BALANCE = Layout(SavedBalance, 24)
 SAVED_FEES = Layout(SavedFees, 16)
-SAVED_KEY = Layout(SavedKey, 8)
+SAVED_KEY = Layout(SavedKey, 16)
 SAVED_ORDER = Layout(SavedOrder, 112)
 SAVED_AGENDA_ITEM = Layout(SavedAgendaItem, 16)
 SAVED_PRODUCER = Layout(SavedProducer, 24)

@@ -1,4 +1,4 @@
-"""venue.toml: the assets and markets that an empty journal begins with.
+"""venue.toml: the tiers of limits, assets and markets that an empty journal begins with.
 
 `load_venue` reads and checks a file and turns every decimal into an integer. `VenueDefinition.batches` are the commands
 that define it in an empty journal. What the events say has been defined is a `Listing` (`engine.listing`).
@@ -14,21 +14,28 @@ from pathlib import Path
 from typing import Any
 
 from engine.decimals import DecimalError, format_decimal, parse_decimal
-from engine.definitions import ASSET_NAME, SYMBOL, lot_value_units, market_faults
+from engine.definitions import ASSET_NAME, SYMBOL, TIER_NAME, limits_faults, lot_value_units, market_faults
 from engine.listing import Asset
 from engine.records import (
     AMOUNT_MAX,
     ASSET_DEFINITION,
+    DEFAULT_LIMITS,
+    DEFAULT_TIER,
     FEE_PPM_MAX,
+    LIMIT_MAX,
+    LIMIT_NAMES,
     MARKET_DEFINITION,
     NOTIONAL_MIN_UNITS,
     PRICE_SCALE,
     SCALE_MAX,
+    TIER_LIMITS,
+    TIERS_MAX,
     AssetDefinition,
     BatchBuilder,
     Command,
     CommandKind,
     MarketDefinition,
+    TierLimits,
     pack_parts,
 )
 
@@ -46,6 +53,7 @@ class VenueDefinition:
 
     assets: list[Asset]
     markets: list[tuple[str, MarketDefinition]]
+    limits: list[tuple[str, TierLimits]]
 
     def batches(self, operator: str) -> Iterator[BatchBuilder]:
         """The commands that define this venue in an empty journal, in batches that fit into one entry each."""
@@ -59,6 +67,9 @@ class VenueDefinition:
         yield builder
 
     def _commands(self) -> Iterator[tuple[Command, bytes, str]]:
+        # The limits come first: a venue that has all its markets is defined.
+        for tier, limits in self.limits:
+            yield Command(kind=CommandKind.LIMITS_SET), TIER_LIMITS.pack(limits), tier
         for asset in self.assets:
             yield Command(kind=CommandKind.ASSET_ADD), ASSET_DEFINITION.pack(AssetDefinition(asset.scale)), asset.name
         for symbol, market in self.markets:
@@ -80,7 +91,7 @@ def load_venue(path: Path | None = None) -> VenueDefinition:
 
 def _venue(document: Mapping[str, Any]) -> VenueDefinition:
     """The venue that the tables of a file define."""
-    _refuse_unknown("the top level", document, {"assets", "markets"})
+    _refuse_unknown("the top level", document, {"assets", "limits", "markets"})
     assets = [
         _asset(number, name, table) for number, (name, table) in enumerate(document.get("assets", {}).items(), start=1)
     ]
@@ -90,7 +101,10 @@ def _venue(document: Mapping[str, Any]) -> VenueDefinition:
     ]
     if not markets:
         raise VenueError("the file defines no market")
-    return VenueDefinition(assets, markets)
+    tiers = document.get("limits", {})
+    if len(tiers.keys() | {DEFAULT_TIER.decode()}) > TIERS_MAX:
+        raise VenueError(f"limits: there are more than {TIERS_MAX} tiers")
+    return VenueDefinition(assets, markets, [(tier, tier_limits(tier, table)) for tier, table in tiers.items()])
 
 
 def _asset(number: int, name: str, table: dict[str, Any]) -> Asset:
@@ -102,6 +116,27 @@ def _asset(number: int, name: str, table: dict[str, Any]) -> Asset:
     if type(scale) is not int or not 0 <= scale <= SCALE_MAX:
         raise VenueError(f"{where}: scale must be a whole number from 0 to {SCALE_MAX}")
     return Asset(number, name, scale)
+
+
+def tier_limits(tier: str, table: Mapping[str, Any]) -> TierLimits:
+    """The limits of a tier from its table. What is missing is as in `DEFAULT_LIMITS` for `default`, and for every other tier
+    as in `default`.
+
+    Raises:
+        VenueError: an entry is unknown or out of range; the text names it.
+    """
+    where = f"limits.{tier}"
+    _refuse_unknown(where, table, set(LIMIT_NAMES))
+    if TIER_NAME.fullmatch(tier.encode()) is None:
+        raise VenueError(f"{where}: a name has 1 to 20 characters a-z 0-9 _")
+    for name, value in table.items():
+        if type(value) is not int or not 0 < value <= LIMIT_MAX:
+            raise VenueError(f"{where}.{name}: must be a whole number from 1 to {LIMIT_MAX}")
+    base = DEFAULT_LIMITS if tier == DEFAULT_TIER.decode() else TierLimits()
+    limits = base._replace(**table)
+    if faults := limits_faults(tier.encode(), limits):
+        raise VenueError(f"{where}.{faults[0]}")
+    return limits
 
 
 MARKET_MANDATORY = {"base", "quote", "tick", "lot"}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from engine.journal import FIRST_GATEWAY
 from engine.process import add_store_argument
-from gateway.limits import CONNECTIONS_MAX, BanSettings, ConnectionLimits, PipelineLimits, RateLimitSettings
+from gateway.limits import CONNECTIONS_MAX, BanSettings, ConnectionLimits, PipelineLimits
 
 
 class Arguments(NamedTuple):
@@ -21,7 +21,6 @@ class Arguments(NamedTuple):
     """The number of this gateway."""
     connections_max: int
     connection_limits: ConnectionLimits
-    rate_limits: RateLimitSettings
     pipeline_limits: PipelineLimits
     bans: BanSettings
 
@@ -34,14 +33,8 @@ def parse_arguments(arguments: list[str]) -> Arguments:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", default=9443, type=int, help="port to listen on, 0 for any (default: %(default)s)")
     parser.add_argument("--gateway", default=FIRST_GATEWAY, type=int, help="number of this gateway, from %(default)s")
-    rates, pipeline, connection = RateLimitSettings(), PipelineLimits(), ConnectionLimits()
+    pipeline, connection = PipelineLimits(), ConnectionLimits()
     for option, default, help_text in (
-        ("--weight-per-minute", rates.weight_per_minute, "request weight of an address"),
-        ("--orders-per-10-s", rates.orders_per_10_s, "unfilled new orders of an account"),
-        ("--orders-per-day", rates.orders_per_day, "unfilled new orders of an account"),
-        ("--connections-per-5-min", rates.connections_per_5_min, "new connections of an address"),
-        ("--stream-messages-per-s", rates.stream_messages_per_s, "requests on one stream connection"),
-        ("--refusals-per-10-s", rates.refusals_per_10_s, "refusals of the engine that an account may cost"),
         ("--failures-max", BanSettings().failures_max, "failures of an address in a minute, before it is banned"),
         ("--connections-max", CONNECTIONS_MAX, "open connections"),
         ("--commands-max", pipeline.commands_max, "commands without an answer"),
@@ -61,14 +54,6 @@ def parse_arguments(arguments: list[str]) -> Arguments:
         connections_max=found.connections_max,
         connection_limits=ConnectionLimits(
             output_bytes_max=found.output_bytes_max, stranger_output_bytes_max=found.stranger_output_bytes_max
-        ),
-        rate_limits=RateLimitSettings(
-            found.weight_per_minute,
-            found.orders_per_10_s,
-            found.orders_per_day,
-            found.connections_per_5_min,
-            found.stream_messages_per_s,
-            found.refusals_per_10_s,
         ),
         pipeline_limits=PipelineLimits(
             commands_max=found.commands_max,

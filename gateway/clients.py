@@ -71,15 +71,15 @@ class Clients:
     def handle_http(self, client: Client, request: HttpRequest) -> None:
         """Answers a request over HTTP, now or when its command is answered."""
         usage = self._state.rate_limits.weight_of(client.ip, self._now_ms())
-        self._router.handle_http(HttpExchange(request, usage, client.respond, counted_as(client.ip)))
+        self._router.handle_http(HttpExchange(request, usage, client.respond, client.ip, counted_as(client.ip)))
 
     def open_session(self, client: Client, request: UpgradeRequest) -> Session | HttpAnswer:
         """The session of a connection that asks for a WebSocket, with the streams of its path; 404 for any other path, 418 if
-        its address is banned, 429 if it has used up its request weight."""
+        its address is banned, 429 if it has no request weight left."""
         state, now_ms, address = self._state, self._now_ms(), counted_as(client.ip)
         usage = state.rate_limits.weight_of(client.ip, now_ms)
         try:
-            session, streams = session_for(request, client, usage, now_ms)
+            session, streams = session_for(request, client, usage, client.ip, now_ms)
         except Rejected as rejected:
             if rejected.reject.reason == Reason.UNKNOWN_METHOD:
                 return _NOTHING_THERE
@@ -88,7 +88,7 @@ class Clients:
         try:
             state.bans.check(address, now_ms)
             if session.is_api:
-                state.rate_limits.add_weight(usage, weights.CONNECTING, now_ms)
+                state.rate_limits.add_weight(usage, None, weights.CONNECTING, now_ms)
         except Rejected as rejected:
             if rejected.reject.reason == Reason.TOO_MANY_REQUESTS:
                 state.bans.failed(address, now_ms)

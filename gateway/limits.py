@@ -2,12 +2,15 @@
 
 docs/limits.md is written from both, with the answer when a bound is reached.
 
-What an operator may choose is a field of a NamedTuple and an option of `python -m gateway.service`; the rest are constants.
+What an operator may choose is a field of a NamedTuple: of `RateLimitSettings` by tier, in the journal; of the others by an option of
+`python -m gateway.service`. The rest are constants.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from engine.records import DEFAULT_LIMITS, TierLimits
 
 # -- connections
 
@@ -76,19 +79,27 @@ HTTP_BYTES_AT_ONCE_MAX = 16 * 1024
 
 
 class RateLimitSettings(NamedTuple):
-    """How much is allowed. The defaults are far above what one client needs, so that a load test measures the venue."""
+    """How much the accounts of a tier may ask for. An operator sets it by tier, in the journal: the defaults are those of the
+    tier `default` until then."""
 
-    weight_per_minute: int = 10_000_000
+    weight_per_minute: int = DEFAULT_LIMITS.weight_per_minute
     """Request weight per address and minute."""
-    orders_per_10_s: int = 1_000_000
+    orders_per_10_s: int = DEFAULT_LIMITS.orders_per_10_s
     """New orders of an account that were not filled."""
-    orders_per_day: int = 2_000_000_000
-    connections_per_5_min: int = 30_000
+    orders_per_day: int = DEFAULT_LIMITS.orders_per_day
+    subscriptions_max: int = DEFAULT_LIMITS.subscriptions_max
+    """User data subscriptions of an account over all its connections."""
+    connections_per_5_min: int = DEFAULT_LIMITS.connections_per_5_min
     """New connections of an address."""
-    stream_messages_per_s: int = 100
+    stream_messages_per_s: int = DEFAULT_LIMITS.stream_messages_per_s
     """Requests on one stream connection; one that sends more is closed."""
-    refusals_per_10_s: int = 100
+    refusals_per_10_s: int = DEFAULT_LIMITS.refusals_per_10_s
     """Refusals of the engine that an account may cost; beyond, what the engine may refuse waits."""
+
+    @classmethod
+    def of(cls, limits: TierLimits) -> RateLimitSettings:
+        """The settings of a tier that has a number everywhere."""
+        return cls(*(getattr(limits, name) for name in cls._fields))
 
 
 class BanSettings(NamedTuple):

@@ -34,8 +34,8 @@ def prepare(arguments: Arguments, stop: StopRequest, log: logging.Logger) -> Pre
     """
     client = connect(arguments.store)
     source = StoreSource(client)
-    rate_limits = RateLimits(arguments.rate_limits)
-    view, reader = VenueView(rate_limits.first_fill), EventReader()
+    rate_limits = RateLimits()
+    view, reader = VenueView(rate_limits), EventReader()
 
     def rebuild() -> int:
         """Goes on where the view is; the epoch in force."""

@@ -181,13 +181,14 @@ class Service:
         self._outbox.flush()
 
     def _once_a_second(self) -> None:
-        """Timeouts of clients and of commands; a store that is silent, or nearly full."""
+        """Timeouts of clients and of commands; keys that have expired; a store that is silent, or nearly full."""
         if self._ended.done():
             return
         self._loop.call_later(HOUSEKEEPING_S, self._once_a_second)
         self._pipeline.expire(self._loop.time())
         self._router.on_time()
         self._refusals.on_time()
+        self._view.keys.end_expired(self._state.clock.now_us())
         self._clients.on_time()
         for link in self._links():
             if link.silent_s() > STORE_SILENCE_S_MAX:

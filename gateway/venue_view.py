@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from engine.journal import BEGINNING, EntryId
 from engine.records import EventEntry
 from gateway.auth.keys import Keys
-from gateway.view.accounts import Account
 from gateway.view.feeds import Feeds
 from gateway.view.market_texts import MarketTexts
-from gateway.view.projection import Answer, Projection
+from gateway.view.projection import Answer, LimitEvents, Projection
 
 
 class VenueView:
     """The read model. It takes verified entries in their order, and knows nothing of who asks.
 
     Args:
-        first_fill: called with the account of each order at its first fill.
+        limits: learns of each order's first fill, and of tiers.
     """
 
-    def __init__(self, first_fill: Callable[[Account], None]) -> None:
+    def __init__(self, limits: LimitEvents) -> None:
         self.feeds = Feeds()
         self.keys = Keys(self.feeds.user_data.end_subscriptions)
-        self.projection = Projection(self.feeds, self.keys, first_fill)
+        self.projection = Projection(self.feeds, self.keys, limits)
         self.market_texts = MarketTexts(self.projection)
         self.cursor: EntryId = BEGINNING
         """The last entry that was applied."""

@@ -33,6 +33,9 @@ SUBCOMMANDS = {
     "account": Subcommand(
         "jibek.commands.account:account", "Open accounts, give them API keys, freeze and unfreeze them."
     ),
+    "limits": Subcommand(
+        "jibek.commands.limits:limits", "List, show and set the tiers, which say how much an account may ask for."
+    ),
     "market": Subcommand(
         "jibek.commands.market:market", "List and show markets, show their books, halt and resume them."
     ),

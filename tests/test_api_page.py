@@ -122,7 +122,8 @@ class PageVenue:
     """The venue that the page describes: alice with money and two keys, and a book with two orders of bob."""
 
     def __init__(self, routes: Mapping[str, Route] = ROUTES) -> None:
-        self.rig = GatewayInProcess(routes=routes)
+        # The page sends all its requests in one second.
+        self.rig = GatewayInProcess(RateLimitSettings(stream_messages_per_s=100), routes=routes)
         bob = self.rig.trader(BTC="100", KZT="1000000000")
         self.accounts = {"alice": self.rig.account(BTC="10", KZT="500000000")}
         bob.place("BTCKZT", "SELL", "0.5", "50000000")
@@ -137,7 +138,7 @@ class PageVenue:
         public_key = Ed25519PrivateKey.from_private_bytes(ED25519_SEED).public_key().public_bytes_raw()
         definition = KEY_DEFINITION.pack(KeyDefinition(KeyType.ED25519, TRADER))
         command = Command(kind=CommandKind.KEY_ADD, account=self.accounts["alice"])
-        self.rig.command(command, definition, ED25519_ID.encode(), public_key, *BY_TEST)
+        self.rig.command(command, definition, ED25519_ID.encode(), public_key, b"", *BY_TEST)
 
     def get(self, target: str) -> None:
         """GET as the page writes it: opens a connection, or asks over HTTP."""
@@ -147,7 +148,7 @@ class PageVenue:
             return
         client = self.rig.client()
         client.session, streams = session_for(
-            UpgradeRequest(path, query), InProcessConnection(client), self.usage, self.rig.now_ms
+            UpgradeRequest(path, query), InProcessConnection(client), self.usage, "ip", self.rig.now_ms
         )
         stream_requests.follow_url(self.rig.view.feeds, client.session, streams)
         self.clients.append(client)

@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "tests": {"engine", "gateway", "ledger", "jibek", "bench"},
 }
 CONTRACT = {
-    "decimals", "definitions", "journal", "listing", "order_types", "process", "reasons", "records", "venue_file",
+    "decimals", "definitions", "journal", "listing", "networks", "order_types", "process", "reasons", "records",
+    "venue_file",
 }  # fmt: skip
 """What gateway and ledger may use of the engine."""
 CYTHON = {"cpython", "cython", "libc"}

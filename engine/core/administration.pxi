@@ -20,6 +20,8 @@ cdef int administer(Core core, const Command* command, bytes blob) except? -1:
         set_fees(core, command.account, command.market, blob)
     elif kind == COMMAND_KIND_MARKET_STATE_SET:
         set_market_state(core, command.market, command.state, blob)
+    elif kind == COMMAND_KIND_LIMITS_SET:
+        set_limits(core, blob)
     elif kind == COMMAND_KIND_ACCOUNT_ADD:
         add_account(core, blob)
     elif kind == COMMAND_KIND_ACCOUNT_FREEZE:
@@ -30,6 +32,8 @@ cdef int administer(Core core, const Command* command, bytes blob) except? -1:
         add_key(core, command.account, blob)
     elif kind == COMMAND_KIND_KEY_REVOKE:
         revoke_key(core, command.account, blob)
+    elif kind == COMMAND_KIND_ACCOUNT_LIMITS_SET:
+        set_account_limits(core, command.account, blob)
     elif kind == COMMAND_KIND_DEPOSIT:
         deposit(core, command.account, command.asset, command.amount, blob)
     elif kind == COMMAND_KIND_WITHDRAW:
@@ -182,6 +186,19 @@ cdef set_market_state(Core core, uint32_t market, uint32_t state, bytes blob):
     event.state = <uint8_t>state
 
 
+cdef set_limits(Core core, bytes blob):
+    """Defines a tier under the next number, or changes the numbers of one that there is."""
+    limits, tier = read_limits(blob)
+    reject_unless(tier in core.tiers or len(core.tiers) < TIERS_MAX, Reason.TOO_MANY_TIERS)
+    core.tiers[tier] = limits
+    core._emit(EVENT_KIND_LIMITS_CHANGED, blob).state = tier_number(core, tier)
+
+
+cdef uint8_t tier_number(Core core, bytes tier) except? 255:
+    """The number of a tier that there is."""
+    return list(core.tiers).index(tier)
+
+
 cdef add_account(Core core, bytes blob):
     """Opens an account under the next number."""
     name = read_account(blob)
@@ -226,12 +243,12 @@ cdef unfreeze_account(Core core, uint32_t account, bytes blob):
 
 cdef add_key(Core core, uint32_t account, bytes blob):
     """Gives an account an API key."""
-    definition, key_id, public_key = read_key(blob)
+    definition, key_id, public_key, networks = read_key(blob)
     check_client(core, account)
     reject_unless(key_id not in core.key_owners, Reason.KEY_EXISTS)
     keys = core.account_keys.setdefault(account, {})
     reject_unless(len(keys) < KEYS_PER_ACCOUNT_MAX, Reason.TOO_MANY_KEYS)
-    keys[key_id] = (definition.key_type, definition.permissions, public_key)
+    keys[key_id] = (*definition, public_key, networks)
     core.key_owners[key_id] = account
     core._emit(EVENT_KIND_KEY_ADDED, blob).account = account
 
@@ -245,6 +262,18 @@ cdef revoke_key(Core core, uint32_t account, bytes blob):
     del keys[key_id]
     del core.key_owners[key_id]
     core._emit(EVENT_KIND_KEY_REVOKED, blob).account = account
+
+
+cdef set_account_limits(Core core, uint32_t account, bytes blob):
+    """Puts an account into a tier."""
+    cdef OrderEvent* event
+    tier = read_account_limits(blob)
+    check_client(core, account)
+    reject_unless(tier in core.tiers, Reason.UNKNOWN_TIER)
+    event = core._emit(EVENT_KIND_ACCOUNT_LIMITS_CHANGED, blob)
+    event.account = account
+    event.state = tier_number(core, tier)
+    core.account_tiers[account] = event.state
 
 
 cdef Holding* balance_of(Core core, uint32_t account, uint32_t asset) except NULL:

@@ -8,7 +8,8 @@ cdef class Core:
     # The hot state, in C.
     cdef Exchange exchange
     # The cold state, which no order touches: [name, scale, issued] of each asset, symbols, definitions as they were packed,
-    # account names, (type, permissions, public key) of the keys of each account, (incarnation, number) of each producer.
+    # account names, (type, permissions, expiry, public key, networks) of the keys of each account, tier -> limits in the order
+    # of their numbers, the tier of each account that is not in the first, (incarnation, number) of each producer.
     cdef list assets
     cdef set asset_names
     cdef list symbols
@@ -17,6 +18,8 @@ cdef class Core:
     cdef set account_name_set
     cdef dict account_keys
     cdef dict key_owners
+    cdef dict tiers
+    cdef dict account_tiers
     cdef dict producers
     # What the events of the entry in hand point to.
     cdef bytearray blobs

@@ -100,12 +100,15 @@ from engine.definitions import (
     check_saved_key,
     check_saved_market,
     check_saved_order,
+    check_saved_tier,
     check_saved_venue,
     read_account,
+    read_account_limits,
     read_asset,
     read_epoch_start,
     read_fees,
     read_key,
+    read_limits,
     read_market,
     read_parts,
     reject_unless,
@@ -114,6 +117,8 @@ from engine.reasons import Reason
 from engine.records import (
     BATCH_HEADER,
     COMMAND,
+    DEFAULT_LIMITS,
+    DEFAULT_TIER,
     EVENT_HEADER,
     HOUSE_NAME,
     IDS_SKIPPED_MAX,
@@ -130,6 +135,8 @@ from engine.records import (
     SAVED_PRODUCER,
     SAVED_VENUE,
     STATE_REPORT,
+    TIER_LIMITS,
+    TIERS_MAX,
     CommandKind,
     EngineStop,
     SavedAccount as SavedAccountView,
@@ -199,6 +206,8 @@ cdef class Core:
         self.account_name_set = set()
         self.account_keys = {}
         self.key_owners = {}
+        self.tiers = {DEFAULT_TIER: DEFAULT_LIMITS}
+        self.account_tiers = {}
         self.producers = {}
         self.blobs = bytearray()
 

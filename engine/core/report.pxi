@@ -106,12 +106,15 @@ cdef bytes dump(Core core):
         account_count=exchange.account_count,
         agenda_count=exchange.agenda_count,
         producer_count=len(core.producers),
+        tier_count=len(core.tiers),
     )
     pieces = [SAVED_VENUE.pack(venue)]
     for name, scale, issued in core.assets:
         pieces += [SAVED_ASSET.pack(SavedAssetView(issued, scale)), pack_parts(name)]
     for index in range(exchange.market_count):
         pieces.append(dump_market(core, index))
+    for tier, limits in core.tiers.items():
+        pieces += [TIER_LIMITS.pack(limits), pack_parts(tier)]
     for index in range(exchange.account_count):
         pieces.append(dump_account(core, index))
     for index in range(exchange.market_count):
@@ -166,12 +169,14 @@ cdef bytes dump_account(Core core, uint32_t number):
     balances = account_balances(core, number)
     fees = account_fees_of(core, number)
     keys = core.account_keys.get(number, {})
-    saved = SavedAccountView(core.exchange.accounts[number].frozen, len(balances), len(fees), len(keys))
+    tier = core.account_tiers.get(number, 0)
+    saved = SavedAccountView(core.exchange.accounts[number].frozen, tier, len(balances), len(fees), len(keys))
     pieces = [SAVED_ACCOUNT.pack(saved), pack_parts(core.account_names[number])]
     pieces += [SAVED_BALANCE.pack(SavedBalanceView(available, held, asset)) for asset, available, held in balances]
     pieces += [SAVED_FEES.pack(SavedFeesView(*rates)) for rates in fees]
-    for key_id, (key_type, permissions, public_key) in sorted(keys.items()):
-        pieces += [SAVED_KEY.pack(SavedKeyView(key_type, permissions)), pack_parts(key_id, public_key)]
+    for key_id, (key_type, permissions, expiry_us, public_key, networks) in sorted(keys.items()):
+        saved_key = SavedKeyView(key_type, permissions, expiry_us)
+        pieces += [SAVED_KEY.pack(saved_key), pack_parts(key_id, public_key, networks)]
     return b"".join(pieces)
 
 
@@ -223,6 +228,9 @@ cdef load(Core core, bytes data):
     for _ in range(venue.asset_count):
         load_asset(core, reader)
     counts = [load_market(core, reader) for _ in range(venue.market_count)]
+    core.tiers.clear()
+    for index in range(venue.tier_count):
+        load_tier(core, index, reader)
     for index in range(venue.account_count):
         load_account(core, index, reader)
     needs = {}
@@ -267,12 +275,20 @@ cdef load_market(Core core, reader):
     return saved.bid_count, saved.ask_count
 
 
+cdef load_tier(Core core, uint32_t number, reader):
+    limits, tier = reader.record(TIER_LIMITS), reader.part()
+    check_saved_tier(limits, tier, number, core.tiers)
+    core.tiers[tier] = limits
+
+
 cdef load_account(Core core, uint32_t number, reader):
     cdef Holding* holding
     saved, name = reader.record(SAVED_ACCOUNT), reader.part()
-    check_saved_account(saved, name, number, core.account_name_set)
+    check_saved_account(saved, name, number, core.account_name_set, len(core.tiers))
     open_account(core, name)
     core.exchange.accounts[number].frozen = saved.is_frozen
+    if saved.tier:
+        core.account_tiers[number] = saved.tier
     for balance in reader.balances(saved.balance_count, len(core.assets)):
         holding = balance_of(core, number, balance.asset)
         holding.available = balance.available
@@ -285,9 +301,9 @@ cdef load_account(Core core, uint32_t number, reader):
         last_market = fees.market
     last_id = b""
     for _ in range(saved.key_count):
-        key, key_id, public_key = reader.record(SAVED_KEY), reader.part(), reader.part()
-        check_saved_key(key, key_id, public_key, number, last_id, core.key_owners)
-        core.account_keys.setdefault(number, {})[key_id] = (key.key_type, key.permissions, public_key)
+        key, key_id, public_key, networks = reader.record(SAVED_KEY), reader.part(), reader.part(), reader.part()
+        check_saved_key(key, key_id, public_key, networks, number, last_id, core.key_owners)
+        core.account_keys.setdefault(number, {})[key_id] = (*key, public_key, networks)
         core.key_owners[key_id] = number
         last_id = key_id
 
@@ -389,6 +405,9 @@ cdef check(Core core):
     for index in range(exchange.agenda_count):
         assert 0 < exchange.agenda[index].account < exchange.account_count, index
         assert exchange.agenda[index].market <= exchange.market_count, index
+    # I6: an account's tier is one that there is.
+    assert all([0 < number < exchange.account_count for number in core.account_tiers]), core.account_tiers
+    assert all([tier < len(core.tiers) for tier in core.account_tiers.values()]), core.account_tiers
     needs = {}
     resting = sum([check_book(core, exchange.markets[index], needs) for index in range(exchange.market_count)])
     # I5: what is held is exactly what the open orders can need.

@@ -1,13 +1,15 @@
-"""What operators do: assets, markets, fees, states, accounts, keys, deposits and withdrawals."""
+"""What operators do: assets, markets, fees, states, tiers, accounts, keys, deposits and withdrawals."""
 
 from __future__ import annotations
 
 from engine.definitions import (
     read_account,
+    read_account_limits,
     read_asset,
     read_epoch_start,
     read_fees,
     read_key,
+    read_limits,
     read_market,
     read_parts,
     reject_unless,
@@ -18,6 +20,7 @@ from engine.records import (
     HOUSE_ACCOUNT,
     IDS_SKIPPED_MAX,
     KEYS_PER_ACCOUNT_MAX,
+    TIERS_MAX,
     AgendaKind,
     Command,
     EngineStop,
@@ -116,6 +119,19 @@ def set_market_state(exchange: Exchange, command: Command, blob: bytes) -> None:
     emit(exchange, EventKind.MARKET_STATE_CHANGED, market=command.market, state=command.state, blob=blob)
 
 
+def set_limits(exchange: Exchange, command: Command, blob: bytes) -> None:
+    """Defines a tier under the next number, or changes the numbers of one that there is."""
+    limits, tier = read_limits(blob)
+    reject_unless(tier in exchange.tiers or len(exchange.tiers) < TIERS_MAX, Reason.TOO_MANY_TIERS)
+    exchange.tiers[tier] = limits
+    emit(exchange, EventKind.LIMITS_CHANGED, state=tier_number(exchange, tier), blob=blob)
+
+
+def tier_number(exchange: Exchange, tier: bytes) -> int:
+    """The number of a tier that there is."""
+    return list(exchange.tiers).index(tier)
+
+
 def add_account(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Opens an account under the next number."""
     name = read_account(blob)
@@ -149,11 +165,11 @@ def unfreeze_account(exchange: Exchange, command: Command, blob: bytes) -> None:
 
 def add_key(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Gives an account an API key."""
-    definition, key_id, public_key = read_key(blob)
+    definition, key_id, public_key, networks = read_key(blob)
     account = find_client(exchange, command.account)
     reject_unless(key_id not in exchange.key_owners, Reason.KEY_EXISTS)
     reject_unless(len(account.keys) < KEYS_PER_ACCOUNT_MAX, Reason.TOO_MANY_KEYS)
-    account.keys[key_id] = Key(definition.key_type, definition.permissions, public_key)
+    account.keys[key_id] = Key(*definition, public_key, networks)
     exchange.key_owners[key_id] = command.account
     emit(exchange, EventKind.KEY_ADDED, account=command.account, blob=blob)
 
@@ -166,6 +182,15 @@ def revoke_key(exchange: Exchange, command: Command, blob: bytes) -> None:
     del account.keys[key_id]
     del exchange.key_owners[key_id]
     emit(exchange, EventKind.KEY_REVOKED, account=command.account, blob=blob)
+
+
+def set_account_limits(exchange: Exchange, command: Command, blob: bytes) -> None:
+    """Puts an account into a tier."""
+    tier = read_account_limits(blob)
+    account = find_client(exchange, command.account)
+    reject_unless(tier in exchange.tiers, Reason.UNKNOWN_TIER)
+    account.tier = tier_number(exchange, tier)
+    emit(exchange, EventKind.ACCOUNT_LIMITS_CHANGED, account=command.account, state=account.tier, blob=blob)
 
 
 def deposit(exchange: Exchange, command: Command, blob: bytes) -> None:

@@ -6,8 +6,9 @@ what the other wrote. It is made of the `Saved…` records of `engine.records`, 
     SavedVenue
     each asset by number     SavedAsset, its name
     each market by number    MarketDefinition, SavedMarket, its symbol
+    each tier by number      TierLimits, its name
     each account by number   SavedAccount, its name; its SavedBalance by asset; its SavedFees by market; its keys by id:
-                             SavedKey, key id, public key
+                             SavedKey, key id, public key, networks
     each market by number    its SavedOrder in priority, bids before asks
     the agenda               SavedAgendaItem, first in line first
     each producer by number  SavedProducer
@@ -35,6 +36,7 @@ from engine.definitions import (
     check_saved_key,
     check_saved_market,
     check_saved_order,
+    check_saved_tier,
     check_saved_venue,
 )
 from engine.order_types import order_flags
@@ -56,6 +58,7 @@ from engine.records import (
     SAVED_PRODUCER,
     SAVED_VENUE,
     STATE_REPORT,
+    TIER_LIMITS,
     AgendaKind,
     Command,
     EventKind,
@@ -156,11 +159,14 @@ def dump(exchange: Exchange) -> bytes:
         account_count=len(exchange.accounts),
         agenda_count=len(exchange.agenda),
         producer_count=len(exchange.producers),
+        tier_count=len(exchange.tiers),
     )
     pieces = [SAVED_VENUE.pack(venue)]
     for asset in exchange.assets.values():
         pieces += [SAVED_ASSET.pack(SavedAsset(asset.issued, asset.scale)), pack_parts(asset.name)]
     pieces += map(_dump_market, exchange.markets.values())
+    for tier, limits in exchange.tiers.items():
+        pieces += [TIER_LIMITS.pack(limits), pack_parts(tier)]
     pieces += map(_dump_account, exchange.accounts.values())
     for market in exchange.markets.values():
         for side in Side:
@@ -187,12 +193,13 @@ def _dump_market(market: Market) -> bytes:
 
 def _dump_account(account: Account) -> bytes:
     balances = account_balances(account)
-    saved = SavedAccount(account.frozen, len(balances), len(account.fees), len(account.keys))
+    saved = SavedAccount(account.frozen, account.tier, len(balances), len(account.fees), len(account.keys))
     pieces = [SAVED_ACCOUNT.pack(saved), pack_parts(account.name)]
     pieces += [SAVED_BALANCE.pack(SavedBalance(available, held, asset)) for asset, available, held in balances]
     pieces += [SAVED_FEES.pack(SavedFees(market, *fees)) for market, fees in sorted(account.fees.items())]
     for key_id, key in sorted(account.keys.items()):
-        pieces += [SAVED_KEY.pack(SavedKey(key.key_type, key.permissions)), pack_parts(key_id, key.public_key)]
+        saved_key = SavedKey(key.key_type, key.permissions, key.expiry_us)
+        pieces += [SAVED_KEY.pack(saved_key), pack_parts(key_id, key.public_key, key.networks)]
     return b"".join(pieces)
 
 
@@ -236,6 +243,9 @@ def load(data: bytes) -> Exchange:
     for number in range(1, venue.asset_count + 1):
         _load_asset(exchange, number, reader)
     counts = [_load_market(exchange, number, reader) for number in range(1, venue.market_count + 1)]
+    exchange.tiers.clear()
+    for number in range(venue.tier_count):
+        _load_tier(exchange, number, reader)
     exchange.accounts.clear()
     exchange.account_names.clear()
     for number in range(venue.account_count):
@@ -281,10 +291,16 @@ def _load_market(exchange: Exchange, number: int, reader: StateReader) -> tuple[
     return saved.bid_count, saved.ask_count
 
 
+def _load_tier(exchange: Exchange, number: int, reader: StateReader) -> None:
+    limits, tier = reader.record(TIER_LIMITS), reader.part()
+    check_saved_tier(limits, tier, number, exchange.tiers)
+    exchange.tiers[tier] = limits
+
+
 def _load_account(exchange: Exchange, number: int, reader: StateReader) -> None:
     saved, name = reader.record(SAVED_ACCOUNT), reader.part()
-    check_saved_account(saved, name, number, exchange.account_names)
-    account = exchange.accounts[number] = Account(name, bool(saved.is_frozen))
+    check_saved_account(saved, name, number, exchange.account_names, len(exchange.tiers))
+    account = exchange.accounts[number] = Account(name, bool(saved.is_frozen), saved.tier)
     exchange.account_names.add(name)
     for balance in reader.balances(saved.balance_count, len(exchange.assets)):
         account.balances[balance.asset] = Balance(balance.available, balance.held)
@@ -296,9 +312,9 @@ def _load_account(exchange: Exchange, number: int, reader: StateReader) -> None:
         last_market = fees.market
     last_id = b""
     for _ in range(saved.key_count):
-        key, key_id, public_key = reader.record(SAVED_KEY), reader.part(), reader.part()
-        check_saved_key(key, key_id, public_key, number, last_id, exchange.key_owners)
-        account.keys[key_id] = Key(key.key_type, key.permissions, public_key)
+        key, key_id, public_key, networks = reader.record(SAVED_KEY), reader.part(), reader.part(), reader.part()
+        check_saved_key(key, key_id, public_key, networks, number, last_id, exchange.key_owners)
+        account.keys[key_id] = Key(*key, public_key, networks)
         exchange.key_owners[key_id] = number
         last_id = key_id
 
@@ -366,6 +382,8 @@ def check(exchange: Exchange) -> None:
     for item in exchange.agenda:
         assert item.account in exchange.accounts and (item.market == 0 or item.market in exchange.markets), item
         assert item.reason in (Reason.CANCELLED_BY_OWNER, Reason.CANCELLED_BY_FREEZE), item
+    # I6: an account's tier is one that there is.
+    assert all(account.tier < len(exchange.tiers) for account in exchange.accounts.values()), exchange.tiers
     resting = sum(_check_book(exchange, market) for market in exchange.markets.values())
     # I2: every index knows the same orders.
     assert resting == len(exchange.orders) == sum(len(account.orders) for account in exchange.accounts.values())

@@ -12,6 +12,8 @@ from sortedcontainers import SortedDict
 from engine.definitions import RULES_VERSION
 from engine.order_types import OrderFlag
 from engine.records import (
+    DEFAULT_LIMITS,
+    DEFAULT_TIER,
     HOUSE_ACCOUNT,
     HOUSE_NAME,
     NO_COMMAND,
@@ -20,6 +22,7 @@ from engine.records import (
     MarketDefinition,
     MarketState,
     Side,
+    TierLimits,
 )
 
 
@@ -37,7 +40,10 @@ class Key:
 
     key_type: int
     permissions: int
+    expiry_us: int
     public_key: bytes
+    networks: bytes
+    """From where it may be used, as KEY_ADD gave it; empty: from everywhere."""
 
 
 @dataclass(slots=True)
@@ -92,6 +98,7 @@ class Account:
 
     name: bytes
     frozen: bool = False
+    tier: int = 0
     balances: dict[int, Balance] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
     """Open orders by id."""
@@ -223,6 +230,8 @@ class Exchange:
     orders: dict[int, Order] = field(default_factory=dict)
     """All open orders by id."""
     key_owners: dict[bytes, int] = field(default_factory=dict)
+    tiers: dict[bytes, TierLimits] = field(default_factory=lambda: {DEFAULT_TIER: DEFAULT_LIMITS})
+    """By name, in the order of their numbers. What the limits mean is for gateways."""
     producers: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Producer -> (incarnation, number) of its last batch that was executed."""
     agenda: deque[AgendaItem] = field(default_factory=deque)

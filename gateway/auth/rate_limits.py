@@ -1,7 +1,8 @@
-"""How much a client may ask: request weight and connections by address, new orders by account."""
+"""How much a client may ask, by the tier of its account: request weight and connections by address, new orders by account."""
 
 from __future__ import annotations
 
+from engine.listing import Listing
 from engine.reasons import Reason
 from gateway.dialect.rejects import Rejected
 from gateway.limits import ADDRESSES_MAX, FREE_CONTROL_FRAMES_PER_S_MAX, RateLimitSettings
@@ -29,9 +30,13 @@ class Usage:
         self.count = count
         return True
 
+    def count_in(self, interval: int) -> int:
+        """What was counted in the interval of this number, if none has begun since."""
+        return self.count if interval == self.interval else 0
+
 
 class OrderUsage:
-    """The new orders of an account that were not filled, in the present ten seconds and on the present day."""
+    """The new orders of an account that were not filled, in the last ten seconds and on the last day in which it sent any."""
 
     __slots__ = ("day", "ten_seconds")
 
@@ -44,6 +49,10 @@ class OrderUsage:
         for usage in (self.ten_seconds, self.day):
             if usage.count:
                 usage.count -= 1
+
+    def counts(self, now_ms: int) -> tuple[int, int]:
+        """How many count now, in ten seconds and in the day."""
+        return self.ten_seconds.count_in(now_ms // TEN_SECONDS_MS), self.day.count_in(now_ms // DAY_MS)
 
 
 SECOND_MS, TEN_SECONDS_MS, MINUTE_MS, FIVE_MINUTES_MS, DAY_MS = 1_000, 10_000, 60_000, 300_000, 86_400_000
@@ -81,13 +90,30 @@ class UsageByAddress:
 
 
 class RateLimits:
-    """The dialect's limits: request weight by address, new orders by account. All intervals begin at whole multiples."""
+    """The dialect's limits: request weight by address, new orders by account. All intervals begin at whole multiples.
 
-    def __init__(self, settings: RateLimitSettings) -> None:
-        self.settings = settings
+    What an address has used is counted once, and compared with the limit of the account that asks.
+    """
+
+    def __init__(self) -> None:
+        self.tiers = [RateLimitSettings()]
+        """By number, the tier `default` first. A new list with each change."""
         self._weights = UsageByAddress(MINUTE_MS)
         self._connections = UsageByAddress(FIVE_MINUTES_MS)
         self._orders: dict[int, OrderUsage] = {}
+
+    @property
+    def default(self) -> RateLimitSettings:
+        """What holds before a caller has signed anything."""
+        return self.tiers[0]
+
+    def limits_of(self, account: Account | None) -> RateLimitSettings:
+        """What holds for an account; for None the default. Cost: O(1)."""
+        return self.tiers[0 if account is None else account.tier]
+
+    def tiers_changed(self, listing: Listing) -> None:
+        """Takes in the tiers as the events have them."""
+        self.tiers = [RateLimitSettings.of(listing.effective_limits(tier)) for tier in listing.tiers]
 
     def weight_of(self, ip: str, now_ms: int) -> Usage:
         """The request weight that an address has used in the present minute."""
@@ -100,24 +126,26 @@ class RateLimits:
             usage = self._orders[account.number] = OrderUsage()
         return usage
 
-    def has_weight(self, usage: Usage, weight: int, now_ms: int) -> bool:
-        """Counts `weight`; False, and nothing is counted, where that passes the limit."""
-        return usage.add(weight, now_ms // MINUTE_MS, self.settings.weight_per_minute)
+    def has_weight(self, usage: Usage, account: Account | None, weight: int, now_ms: int) -> bool:
+        """Counts `weight`; False, and nothing is counted, where that passes the limit of the account."""
+        # As `limits_of`, which every order would pay for with a call.
+        settings = self.tiers[0 if account is None else account.tier]
+        return usage.add(weight, now_ms // MINUTE_MS, settings.weight_per_minute)
 
-    def add_weight(self, usage: Usage, weight: int, now_ms: int) -> None:
-        """Counts `weight`. Raises Rejected where that passes the limit."""
-        if not self.has_weight(usage, weight, now_ms):
-            raise Rejected(Reason.TOO_MANY_REQUESTS, str(self.settings.weight_per_minute))
+    def add_weight(self, usage: Usage, account: Account | None, weight: int, now_ms: int) -> None:
+        """Counts `weight`. Raises Rejected where that passes the limit of the account."""
+        if not self.has_weight(usage, account, weight, now_ms):
+            raise Rejected(Reason.TOO_MANY_REQUESTS, str(self.limits_of(account).weight_per_minute))
 
     def add_connection(self, ip: str, now_ms: int) -> None:
         """Counts a new connection of an address. Raises Rejected where that is one too many."""
-        limit = self.settings.connections_per_5_min
+        limit = self.default.connections_per_5_min
         if not self._connections.of(ip, now_ms).add(1, now_ms // FIVE_MINUTES_MS, limit):
             raise Rejected(Reason.TOO_MANY_CONNECTIONS, str(limit), "5 MINUTE")
 
     def may_control(self, usage: Usage, now_ms: int, count: int = 1) -> bool:
         """Whether a stream connection may send so many more requests, pings and pongs in this second."""
-        return usage.add(count, now_ms // SECOND_MS, self.settings.stream_messages_per_s)
+        return usage.add(count, now_ms // SECOND_MS, self.default.stream_messages_per_s)
 
     def control_weight(self, usage: Usage, now_ms: int, count: int) -> int:
         """What so many further pings, pongs and fragments of a connection weigh: some in each second are free.
@@ -132,10 +160,11 @@ class RateLimits:
 
     def add_order(self, account: Account, now_ms: int) -> None:
         """Counts a new order of an account. Raises Rejected where that is one too many."""
-        usage, settings = self.orders_of(account), self.settings
+        usage, settings = self.orders_of(account), self.tiers[account.tier]
         if not usage.ten_seconds.add(1, now_ms // TEN_SECONDS_MS, settings.orders_per_10_s):
             raise Rejected(Reason.TOO_MANY_NEW_ORDERS, str(settings.orders_per_10_s), "10 SECOND")
         if not usage.day.add(1, now_ms // DAY_MS, settings.orders_per_day):
+            usage.ten_seconds.count -= 1
             raise Rejected(Reason.TOO_MANY_NEW_ORDERS, str(settings.orders_per_day), "1 DAY")
 
     def first_fill(self, account: Account) -> None:

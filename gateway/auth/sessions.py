@@ -13,6 +13,7 @@ from gateway.dialect import replies
 from gateway.dialect.constants import MILLISECONDS, NO_ID
 from gateway.dialect.rejects import Reject
 from gateway.dialect.requests import flag_of
+from gateway.view.accounts import Account
 from gateway.view.streams.user_data import Subscription
 from gateway.wire.frames import encode_text
 from gateway.wire.output import LongMessage
@@ -66,6 +67,10 @@ class Caller(Protocol):
     queue: deque[Any]
     """Commands that have not left yet."""
     key: Key | None
+    ip: str
+    """The address from which the client speaks."""
+    account: Account | None
+    """Whose limits hold for the request weight: the account that was authenticated last; None before."""
     is_trusted: bool
     """Whether the connection has shown a key."""
 
@@ -94,12 +99,14 @@ class Session:
     Args:
         connection: the wire.
         address: under which limits and bans count the client.
+        ip: the address of the client; empty is in no network.
         is_api: True on the request path, False on a stream path.
         combined: whether stream messages are wrapped with the name of their stream.
         unit: what microseconds are divided by in the times that are sent.
     """
 
     __slots__ = (
+        "account",
         "address",
         "authorized_ms",
         "combined",
@@ -107,6 +114,7 @@ class Session:
         "connection",
         "control",
         "held",
+        "ip",
         "is_alive",
         "is_api",
         "is_behind",
@@ -129,6 +137,7 @@ class Session:
         usage: Usage,
         *,
         address: str = "",
+        ip: str = "",
         is_api: bool = True,
         combined: bool = False,
         unit: int = MILLISECONDS,
@@ -140,6 +149,7 @@ class Session:
         self.is_behind: Callable[[], bool] = connection.is_behind
         self.usage = usage
         self.address = address
+        self.ip = ip
         self.control = Usage()
         """The requests of a stream connection in the present second."""
         self.is_api = is_api
@@ -148,6 +158,7 @@ class Session:
         self.shows_rate_limits = shows_rate_limits
         self.connected_ms = connected_ms
         self.key: Key | None = None
+        self.account: Account | None = None
         self.authorized_ms = 0
         self.streams: dict[str, None] = {}
         self.subscriptions: dict[int, Subscription] = {}
@@ -196,6 +207,7 @@ class Session:
         """Logs the session on with a key. The key it had before is logged off."""
         self.log_off()
         self.key = key
+        self.account = key.account
         key.sessions[self] = None
         self.authorized_ms = now_ms
 
@@ -204,6 +216,7 @@ class Session:
         if self.key is not None:
             self.key.sessions.pop(self, None)
             self.key = None
+            self.account = None
             self.authorized_ms = 0
 
     def key_revoked(self) -> None:

@@ -117,6 +117,9 @@ WORDINGS: dict[Reason, Wording] = {
     Reason.SUBSCRIPTION_ACTIVE: Wording(400, -2035, "User Data Stream subscription already active."),
     Reason.SUBSCRIPTION_NOT_ACTIVE: Wording(400, -2036, "User Data Stream subscription not active."),
     Reason.TOO_MANY_SUBSCRIPTIONS: Wording(400, -2042, "Maximum subscription ID reached for this connection."),
+    Reason.TOO_MANY_ACCOUNT_SUBSCRIPTIONS: Wording(
+        400, -2042, "Too many subscriptions of this account; current limit is {} over all connections."
+    ),
     Reason.UNKNOWN_STREAM: Wording(400, 2, "Invalid request: stream '{}' is not supported"),
     Reason.INVALID_STREAM_REQUEST: Wording(400, 2, "Invalid request: {}"),
     Reason.TOO_MANY_REQUESTS: Wording(

@@ -13,7 +13,7 @@ from gateway.dialect.fast import ack_frame
 from gateway.dialect.rejects import Reject
 from gateway.handlers.state import GatewayState
 from gateway.journal.pending import PendingCommand
-from gateway.limits import LONG_LIST_ENTRIES
+from gateway.limits import LONG_LIST_ENTRIES, RateLimitSettings
 from gateway.view.accounts import Account
 from gateway.view.order_events import CommandEvents
 from gateway.view.projection import cancel_client_id
@@ -39,7 +39,9 @@ class Answers:
 
     def __init__(self, state: GatewayState) -> None:
         self._state = state
-        self._weight_text, self._orders_text = rate_limit_templates(state.rate_limits.settings)
+        self._tiers: list[RateLimitSettings] = []
+        self._templates: list[tuple[str, str]] = []
+        """The texts of each tier of `_tiers`, which is the list in force when they were made."""
 
     # -- the parts that all replies share
 
@@ -49,10 +51,15 @@ class Answers:
         Args:
             account: whose order counts are shown; None shows the request weight alone.
         """
+        limits = self._state.rate_limits
+        if limits.tiers is not self._tiers:
+            self._tiers, self._templates = limits.tiers, [rate_limit_templates(tier) for tier in limits.tiers]
+        whose = account or caller.account
+        weight_text, orders_text = self._templates[0 if whose is None else whose.tier]
         if account is None:
-            return self._weight_text % caller.usage.count
-        orders = self._state.rate_limits.orders_of(account)
-        return self._orders_text % (orders.ten_seconds.count, orders.day.count, caller.usage.count)
+            return weight_text % caller.usage.count
+        in_ten_seconds, in_day = limits.orders_of(account).counts(self._state.now_ms)
+        return orders_text % (in_ten_seconds, in_day, caller.usage.count)
 
     def retry_after(self, reject: Reject) -> dict[str, int] | None:
         """When a refused request may be sent again, where that is a matter of time."""

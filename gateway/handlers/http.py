@@ -15,6 +15,7 @@ from gateway.dialect.constants import MILLISECONDS, NO_ID
 from gateway.dialect.rejects import Reject
 from gateway.dialect.requests import Request, query_params, unit_of
 from gateway.limits import NAME_CHARACTERS_SHOWN_MAX
+from gateway.view.accounts import Account
 from gateway.wire.connection import HttpAnswer, HttpRequest
 
 
@@ -39,10 +40,11 @@ class HttpExchange:
         usage: the request weight of the address.
         respond: takes the answer, now or later.
         address: under which limits and bans count the client.
+        ip: the address of the client.
     """
 
     def __init__(
-        self, request: HttpRequest, usage: Usage, respond: Callable[[HttpAnswer], None], address: str = ""
+        self, request: HttpRequest, usage: Usage, respond: Callable[[HttpAnswer], None], address: str = "", ip: str = ""
     ) -> None:
         self.http = request
         self.usage = usage
@@ -53,6 +55,8 @@ class HttpExchange:
         self.queue: deque[Any] = deque()
         self.is_trusted = False
         self.key: Key | None = None
+        self.ip = ip
+        self.account: Account | None = None
         self._respond = respond
 
     def read_request(self, method: str) -> Request:

@@ -22,9 +22,9 @@ def time(call: Call) -> Result:
 
 
 def exchange_info(call: Call) -> Result:
-    """All markets, or those that the parameters ask for. Raises Rejected."""
+    """All markets, or those that the parameters ask for, and the limits that hold for the caller. Raises Rejected."""
     symbols = call.state.view.market_texts.of(exchange_info_text.market_filter(call.params))
-    settings = call.state.rate_limits.settings
+    settings = call.state.rate_limits.limits_of(call.caller.account)
     return Result(exchange_info_text.exchange_info(call.state.clock.now_us(), call.caller.unit, settings, symbols))
 
 

@@ -15,7 +15,7 @@ COMBINED_PATH = "/stream"
 
 
 def session_for(
-    request: UpgradeRequest, connection: Connection, usage: Usage, now_ms: int
+    request: UpgradeRequest, connection: Connection, usage: Usage, ip: str, now_ms: int
 ) -> tuple[Session, list[str]]:
     """The session of an upgrade and the streams that its URL names.
 
@@ -29,11 +29,11 @@ def session_for(
     path = request.path.rstrip("/") or "/"
     if path == API_PATH:
         shows_limits = flag_of(params, "returnRateLimits", True)
-        return Session(connection, usage, unit=unit, shows_rate_limits=shows_limits, connected_ms=now_ms), []
+        return Session(connection, usage, ip=ip, unit=unit, shows_rate_limits=shows_limits, connected_ms=now_ms), []
     if path == COMBINED_PATH:
         streams = [name for name in params.get("streams", "").split("/") if name]
-        return Session(connection, usage, is_api=False, combined=True, unit=unit, connected_ms=now_ms), streams
+        return Session(connection, usage, ip=ip, is_api=False, combined=True, unit=unit, connected_ms=now_ms), streams
     if path == RAW_PATH or path.startswith(RAW_PATH + "/"):
         streams = [name for name in path[len(RAW_PATH) + 1 :].split("/") if name]
-        return Session(connection, usage, is_api=False, unit=unit, connected_ms=now_ms), streams
+        return Session(connection, usage, ip=ip, is_api=False, unit=unit, connected_ms=now_ms), streams
     raise Rejected(Reason.UNKNOWN_METHOD, path)

@@ -172,7 +172,7 @@ class Router:
             if not state.rate_limits.may_control(session.control, state.now_ms, control_frames):
                 self._note_failure(session)
                 session.close(CLOSE_POLICY_VIOLATION, "too many pings in a second")
-        if not state.rate_limits.has_weight(usage, weight, state.now_ms):
+        if not state.rate_limits.has_weight(usage, session.account, weight, state.now_ms):
             state.bans.failed(session.address, state.now_ms, weight)
         if state.now_ms < state.bans.last_end_ms:
             self._turn_away(session, b"")
@@ -217,11 +217,13 @@ class Router:
         if _SIGNATURE in message:
             signed = read_signed_order(message, markets, session, now_ms)
             command = signed if signed is not None and self._verify_fast(signed) else None
-        elif session.key is not None and session.key.may_trade:
+        elif session.key is not None and session.key.may_trade and now_ms < session.key.expires_ms:
             command = read_order(message, markets, session, session.key.account, now_ms)
         else:
             command = None
-        if command is None or not self.state.rate_limits.has_weight(session.usage, _ORDER_WEIGHT, now_ms):
+        if command is None or not self.state.rate_limits.has_weight(
+            session.usage, command.account, _ORDER_WEIGHT, now_ms
+        ):
             return None
         return command
 
@@ -234,6 +236,11 @@ class Router:
             return False
         if not key.verifies(command.payload, command.signature):
             return False
+        try:
+            key.check_use(command.caller.ip, state.now_ms)
+        except Rejected:
+            return False
+        command.caller.account = key.account
         method = "order.cancel" if command.reduces else "order.place"
         command.accept(key.account, mark_of(key, command.signature, method, command.expires_ms, state.now_ms))
         if not command.caller.is_trusted:
@@ -256,13 +263,13 @@ class Router:
             key = self.state.view.keys.get(str(params.get("apiKey")))
             if key is not None and not key.is_hmac:
                 weight += weights.ED25519_SIGNATURE
-        self.state.rate_limits.add_weight(call.caller.usage, weight, self.state.now_ms)
+        self.state.rate_limits.add_weight(call.caller.usage, call.caller.account, weight, self.state.now_ms)
 
     def _refuse_unreadable(self, session: Session, message: bytes, unreadable: Unreadable) -> None:
         """Refuses what is no request. It weighs like one, and is a failure."""
         weight, reject = weights.UNREADABLE + weights.of_size(len(message)), unreadable.reject
         try:
-            self.state.rate_limits.add_weight(session.usage, weight, self.state.now_ms)
+            self.state.rate_limits.add_weight(session.usage, session.account, weight, self.state.now_ms)
         except Rejected as rejected:
             reject = rejected.reject
         self._note_failure(session)
@@ -296,9 +303,11 @@ class Router:
         """Raises Rejected, NeedsSecret and NeedsMark."""
         if route.needs is not None:
             key = route.authenticate(call.caller.key, call.request, self.state.view.keys, self.state.now_ms)
+            key.check_use(call.caller.ip, self.state.now_ms)
             if not key.may(route.needs):
                 raise Rejected(Reason.UNAUTHORIZED)
             call.authenticated(key)
+            call.caller.account = key.account
             if "signature" in call.params:
                 self._judge_signature(call, route, key)
         self._carry_out(call, route, message)
@@ -574,7 +583,7 @@ class Router:
         weight += weights.of_size(len(http.query) + len(http.body))
         try:
             self.state.bans.check(exchange.address, self.state.now_ms)
-            self.state.rate_limits.add_weight(exchange.usage, weight, self.state.now_ms)
+            self.state.rate_limits.add_weight(exchange.usage, None, weight, self.state.now_ms)
             if not offered:
                 exchange.not_found()
             elif not name:
@@ -583,7 +592,7 @@ class Router:
                 call = Call(exchange, exchange.read_request(name), self.state)
                 if route.weigh is not None:
                     more = route.weigh(call.params) - route.weight
-                    self.state.rate_limits.add_weight(exchange.usage, more, self.state.now_ms)
+                    self.state.rate_limits.add_weight(exchange.usage, None, more, self.state.now_ms)
                 self._execute(call, route)
         except Rejected as rejected:
             data = self.answers.retry_after(rejected.reject)

@@ -69,11 +69,13 @@ def subscribe(call: Call) -> Result:
     """Follows the account of the session's key.
 
     Raises:
-        Rejected: LOGON_REQUIRED: no key is logged on; SUBSCRIPTION_ACTIVE; TOO_MANY_SUBSCRIPTIONS.
+        Rejected: LOGON_REQUIRED: no key is logged on; UNAUTHORIZED: it has expired; SUBSCRIPTION_ACTIVE;
+            TOO_MANY_SUBSCRIPTIONS; TOO_MANY_ACCOUNT_SUBSCRIPTIONS.
     """
     key = _session(call).key
     if key is None:
         raise Rejected(Reason.LOGON_REQUIRED)
+    key.check_use(call.caller.ip, call.state.now_ms)
     call.authenticated(key)
     return subscribe_signed(call)
 
@@ -81,7 +83,9 @@ def subscribe(call: Call) -> Result:
 def subscribe_signed(call: Call) -> Result:
     """Follows the account of the request's own key."""
     user_data = call.state.view.feeds.user_data
-    return Result(replies.subscription(user_data.subscribe(_session(call), call.account, call.key.id)))
+    subscriptions_max = call.state.rate_limits.limits_of(call.account).subscriptions_max
+    id = user_data.subscribe(_session(call), call.account, call.key.id, subscriptions_max)
+    return Result(replies.subscription(id))
 
 
 def unsubscribe(call: Call) -> Result:

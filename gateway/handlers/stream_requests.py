@@ -27,14 +27,14 @@ def handle(state: GatewayState, session: Session, message: bytes) -> None:
         session.close(CLOSE_POLICY_VIOLATION, "too many requests in a second")
         return
     try:
-        state.rate_limits.add_weight(session.usage, weights.of_size(len(message)), state.now_ms)
+        state.rate_limits.add_weight(session.usage, None, weights.of_size(len(message)), state.now_ms)
         request = read_stream_request(message)
     except Rejected as rejected:
         state.bans.failed(session.address, state.now_ms)
         session.send(encode_text(replies.stream_error(NO_ID, rejected.reject)))
         return
     except Unreadable as unreadable:
-        state.rate_limits.has_weight(session.usage, weights.UNREADABLE, state.now_ms)
+        state.rate_limits.has_weight(session.usage, None, weights.UNREADABLE, state.now_ms)
         state.bans.failed(session.address, state.now_ms)
         session.send(encode_text(replies.stream_error(unreadable.id_text, unreadable.reject)))
         return

@@ -62,7 +62,7 @@ class RefusalBudgets:
 
     def _refilled(self, account: Account) -> tuple[OnTheWay, int]:
         """What an account has on its way, with what came back by now, and the size of its budget."""
-        way, largest = account.on_the_way, self._rate_limits.settings.refusals_per_10_s
+        way, largest = account.on_the_way, self._rate_limits.limits_of(account).refusals_per_10_s
         way.refusals_largest = largest
         now_ms = int(self._clock.now_s() * 1000)
         back = (now_ms - way.refilled_ms) * largest // TEN_SECONDS_MS

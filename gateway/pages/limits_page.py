@@ -20,6 +20,7 @@ from engine.records import (
 )
 from gateway import limits
 from gateway.dialect import constants
+from gateway.handlers import weights
 from gateway.limits import BanSettings, ConnectionLimits, PipelineLimits, RateLimitSettings
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "limits.md"
@@ -30,8 +31,16 @@ HEAD = """\
 Written by `python -m gateway.pages.limits_page` from the constants in the code; a test keeps it current. Do not edit.
 
 Every queue, cache and buffer of the gateway is bounded, and so is what the engine does at once. This page gives each bound and what
-happens when you reach it. Bounds are defaults; the options are those of `python -m gateway.service`. `jibek up` starts the gateway
-with the defaults and passes no options on. [errors.md](errors.md) explains the codes.
+happens when you reach it. Bounds are defaults, and the last column says where you change one. An option is one of `python -m
+gateway.service`; `jibek up` passes none on. `limits` is a number of a tier.
+
+A **tier** says how much an account may ask for. Every account is in the tier `default` until you give it another, and
+a client that has not signed anything has the numbers of `default`, too. You define tiers in the tables `[limits.TIER]` of venue.toml, which an empty journal
+begins with ([examples/venue.toml](../examples/venue.toml)), and change them later with `jibek limits set`; `jibek account limits NAME
+--tier TIER` puts an account into one. Both are commands in the journal, and every gateway obeys them at once. A tier has only the
+numbers that differ from those of `default`. Connections and stream connections count before anybody logs on, so only `default` has
+numbers for them. Request weight is counted by address: a session that has signed a request may use what its own tier allows.
+[errors.md](errors.md) explains the codes.
 """
 
 
@@ -40,6 +49,8 @@ class Bound(NamedTuple):
     bound: str
     answer: str
     option: str = ""
+    tier: str = ""
+    """The number of a tier that sets it."""
 
 
 WIRE, PIPELINE, RATES, BANS = ConnectionLimits(), PipelineLimits(), RateLimitSettings(), BanSettings()
@@ -50,7 +61,7 @@ BOUNDS: dict[str, list[Bound]] = {
             "new connections from an address in 5 minutes",
             f"{RATES.connections_per_5_min:,}",
             "HTTP 429 with -1034, then closed",
-            "--connections-per-5-min",
+            tier="connections_per_5_min",
         ),
         Bound("connections that are not accepted yet", f"{limits.CONNECTIONS_PENDING_MAX:,}", "the kernel lets clients wait"),
         Bound("time to the first request", f"{WIRE.open_timeout_s:.0f} s", "closed"),
@@ -86,7 +97,7 @@ BOUNDS: dict[str, list[Bound]] = {
         Bound("recvWindow", f"{constants.WINDOW_MS_MAX:,} ms; {constants.LOGON_WINDOW_MS_MAX:,} ms of `session.logon`", "-1131"),
     ],
     "How much a client may ask": [
-        Bound("request weight of an address a minute", f"{RATES.weight_per_minute:,}", "429 with -1003", "--weight-per-minute"),
+        Bound("request weight of an address a minute", f"{RATES.weight_per_minute:,}", f"429 with -1003; a new WebSocket on the request path weighs {weights.CONNECTING}", tier="weight_per_minute"),
         Bound("bytes of a message that weigh nothing", f"{limits.WEIGHTLESS_BYTES_MAX:,}", "each further block of this size that it starts weighs 1"),
         Bound(
             "pings, pongs and fragments of a connection in a second that weigh nothing",
@@ -99,13 +110,13 @@ BOUNDS: dict[str, list[Bound]] = {
             f"banned: 418 with -1003 and Retry-After, its connections are closed; {limits.BAN_S_MIN // 60} minutes, then twice as long each time, up to {limits.BAN_S_MAX // 86_400} days, until {limits.BAN_MEMORY_S // 3600} h have passed without a ban",
             "--failures-max",
         ),
-        Bound("new unfilled orders of an account in 10 s", f"{RATES.orders_per_10_s:,}", "429 with -1015", "--orders-per-10-s"),
-        Bound("new unfilled orders of an account in a day", f"{RATES.orders_per_day:,}", "429 with -1015", "--orders-per-day"),
+        Bound("new unfilled orders of an account in 10 s", f"{RATES.orders_per_10_s:,}", "429 with -1015", tier="orders_per_10_s"),
+        Bound("new unfilled orders of an account in a day", f"{RATES.orders_per_day:,}", "429 with -1015", tier="orders_per_day"),
         Bound(
             "requests on a stream connection a second",
             f"{RATES.stream_messages_per_s:,}",
             "closed with 1008",
-            "--stream-messages-per-s",
+            tier="stream_messages_per_s",
         ),
         Bound(
             "price levels of a depth snapshot",
@@ -119,6 +130,12 @@ BOUNDS: dict[str, list[Bound]] = {
         ),
         Bound("time between `startTime` and `endTime`", f"{constants.INTERVAL_HOURS_MAX} h", "-1127"),
         Bound("streams of a connection", f"{limits.STREAMS_PER_SESSION_MAX:,}", "code 2; no stream is added"),
+        Bound(
+            "user data subscriptions of an account over all connections",
+            f"{RATES.subscriptions_max:,}",
+            "-2042",
+            tier="subscriptions_max",
+        ),
         Bound("user data subscriptions of a connection", f"{limits.SUBSCRIPTIONS_PER_SESSION_MAX:,}", "-2042"),
         Bound("subscriptions that a connection ever makes", f"{limits.SUBSCRIPTION_IDS_MAX:,}", "-2042"),
     ],
@@ -165,7 +182,7 @@ BOUNDS: dict[str, list[Bound]] = {
             "refusals of the engine that an account may cost in 10 s",
             f"{RATES.refusals_per_10_s:,}",
             "what the engine may refuse waits until nothing of the account is on its way, or the budget is refilled; -1008 after the time a command waits to be sent",
-            "--refusals-per-10-s",
+            tier="refusals_per_10_s",
         ),
         Bound(
             "what an order without a fill costs of that budget",
@@ -269,13 +286,15 @@ def page() -> str:
     """The text of docs/limits.md."""
     sections = [HEAD]
     for title, bounds in BOUNDS.items():
-        lines = [f"## {title}", "", "| what | bound | answer | option |", "|---|---|---|---|"]
+        lines = [f"## {title}", "", "| what | bound | answer | set by |", "|---|---|---|---|"]
         lines += [f"| {bound.name} | {bound.bound} | {bound.answer} | {_option(bound)} |" for bound in bounds]
         sections.append("\n".join(lines) + "\n")
     return "\n".join(sections)
 
 
 def _option(bound: Bound) -> str:
+    if bound.tier:
+        return f"limits: `{bound.tier}`"
     return f"`{bound.option}`" if bound.option else ""
 
 

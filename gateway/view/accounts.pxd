@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
 from gateway.dialect.market_scale cimport MarketScale
 
@@ -69,6 +69,7 @@ cdef class Account:
     cdef readonly int64_t number
     cdef public str name
     cdef public bint is_frozen
+    cdef public uint8_t tier
     cdef readonly dict balances
     cdef readonly dict open
     cdef readonly dict open_by_client

@@ -99,6 +99,7 @@ class Account:
     number: int
     name: str
     is_frozen: bool
+    tier: int
     balances: dict[int, Balance]
     open: dict[int, Order]
     open_by_client: dict[bytes, Order]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from engine.listing import Listing
+from engine.networks import Networks, unpack_networks
 from engine.records import (
     EPOCH_START,
     FEES,
@@ -37,9 +38,21 @@ Answer = Callable[[int, CommandEvents, EventEntry], None]
 class KeyEvents(Protocol):
     """Where the projection reports API keys; `gateway.auth.keys.Keys` is one."""
 
-    def key_added(self, key_id: str, account: Account, definition: KeyDefinition, public_key: bytes) -> None: ...
+    def key_added(
+        self, key_id: str, account: Account, definition: KeyDefinition, public_key: bytes, networks: Networks
+    ) -> None: ...
 
     def key_revoked(self, key_id: str, time_us: int) -> None: ...
+
+
+class LimitEvents(Protocol):
+    """Where the projection reports what counts for limits; `gateway.auth.rate_limits.RateLimits` is one."""
+
+    def first_fill(self, account: Account) -> None:
+        """An order of the account was filled for the first time."""
+
+    def tiers_changed(self, listing: Listing) -> None:
+        """A tier came or has other numbers."""
 
 
 class Projection:
@@ -48,17 +61,18 @@ class Projection:
     `events`, compiled, applies the events of orders, and calls this object for all else (`order_events.Reports`).
 
     Args:
-        first_fill: called with the account of each order at its first fill.
+        limits: learns of each order's first fill, and of tiers.
     """
 
-    def __init__(self, feeds: Feeds, keys: KeyEvents, first_fill: Callable[[Account], None]) -> None:
+    def __init__(self, feeds: Feeds, keys: KeyEvents, limits: LimitEvents) -> None:
         self.feeds = feeds
         self.keys = keys
+        self.limits = limits
         self.listing = Listing()
         self.markets_by_symbol: dict[str, MarketNumbers] = {}
         self.listing_changes = 0
-        """Grows with each change of assets, markets, fees and states, so that encoded texts can be kept until then."""
-        self.events = OrderEvents(self, feeds, feeds.books, feeds.followers.by_stream, first_fill)
+        """Grows with each change of assets, markets, fees, states and tiers, so that encoded texts can be kept until then."""
+        self.events = OrderEvents(self, feeds, feeds.books, feeds.followers.by_stream, limits.first_fill)
         self.judge = Judge(self.events, feeds.books)
         self.account = self.events.account
         self.accounts = self.events.accounts
@@ -95,11 +109,13 @@ class Projection:
         elif kind == EventKind.ACCOUNT_FROZEN or kind == EventKind.ACCOUNT_UNFROZEN:
             self.account(event.account).is_frozen = kind == EventKind.ACCOUNT_FROZEN
         elif kind == EventKind.KEY_ADDED:
-            packed, key_id, public_key, *_ = entry.parts(event)
-            definition = KEY_DEFINITION.unpack_from(packed)
-            self.keys.key_added(key_id.decode("ascii"), self.account(event.account), definition, public_key)
+            packed, key_id, public_key, networks, *_ = entry.parts(event)
+            definition, account = KEY_DEFINITION.unpack_from(packed), self.account(event.account)
+            self.keys.key_added(key_id.decode("ascii"), account, definition, public_key, unpack_networks(networks))
         elif kind == EventKind.KEY_REVOKED:
             self.keys.key_revoked(entry.parts(event)[0].decode("ascii"), self.time_us)
+        elif kind == EventKind.ACCOUNT_LIMITS_CHANGED:
+            self.account(event.account).tier = event.state
         elif kind == EventKind.EPOCH_STARTED:
             self.events.skip_ids(EPOCH_START.unpack_from(entry.parts(event)[0]).ids_skip)
 
@@ -122,6 +138,8 @@ class Projection:
             self.judge.is_venue_trading = self.listing.venue_state == MarketState.TRADING
             if event.market:
                 self.judge.markets[event.market].is_trading = event.state == MarketState.TRADING
+        elif event.kind == EventKind.LIMITS_CHANGED:
+            self.limits.tiers_changed(self.listing)
 
     # -- reports to the owners
 

@@ -1,7 +1,9 @@
-"""`jibek account …`: open accounts, give them API keys, freeze and unfreeze them."""
+"""`jibek account …`: open accounts, give them API keys and limits, freeze and unfreeze them."""
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from engine.decimals import DecimalError
 from engine.ed25519 import is_sound
 from engine.journal import EntryId, Store
 from engine.listing import Asset, Listing
+from engine.networks import NetworkError, format_networks, pack_networks
 from engine.process import EXIT_UNREACHABLE
 from engine.records import Command, CommandKind, KeyType, Permission
 from jibek.console.changes import execute
@@ -20,17 +23,20 @@ from jibek.console.output import Column, print_json, print_table
 from jibek.console.text import counted
 from jibek.venue.accounts import PERMISSIONS, KeyAdder, open_account, revoke_key
 from jibek.venue.directory import AccountRecord, KeyRecord, find_account, open_directory
+from jibek.venue.tiers import check_tier, numbers_of, put_into_tier
 from ledger.reports import balances_of, time_text
 from ledger.snapshot import NotSettled
 from ledger.store import LedgerStore
 
 KEY_TYPES = {"hmac": KeyType.HMAC_SHA256, "ed25519": KeyType.ED25519}
+DAY_US = 86_400_000_000
+EXPIRY_DAYS_DIGITS = 5
 KEY_TYPE_NAMES = {number: name for name, number in KEY_TYPES.items()}
 
 
 @click.group()
 def account() -> None:
-    """Open accounts, give them API keys, freeze and unfreeze them."""
+    """Open accounts, give them API keys and limits, freeze and unfreeze them."""
 
 
 # -- create
@@ -103,10 +109,12 @@ def list_accounts(data_dir: Path, as_json: bool) -> None:
         print_json(accounts)
         return
     columns = [
-        Column("account"), Column("number", right=True), Column("state"), Column("keys", right=True), Column("opened"),
+        Column("account"), Column("number", right=True), Column("state"), Column("tier"), Column("keys", right=True),
+        Column("opened"),
     ]  # fmt: skip
     rows = [
-        [each["account"], str(each["number"]), each["state"], str(each["keys"]), each["opened"]] for each in accounts
+        [each["account"], str(each["number"]), each["state"], each["tier"], str(each["keys"]), each["opened"]]
+        for each in accounts
     ]
     print_table(columns, rows, footer=counted(len(rows), "account"))
 
@@ -117,6 +125,7 @@ def summary(record: AccountRecord) -> dict[str, Any]:
         "account": record.name,
         "number": record.number,
         "state": "frozen" if record.is_frozen else "active",
+        "tier": record.tier,
         "keys": sum(not key.is_revoked for key in record.keys.values()),
         "opened": time_text(record.added_us),
     }
@@ -147,7 +156,8 @@ def show(name: str, data_dir: Path, as_json: bool) -> None:
         print_json(found)
         return
     click.echo(
-        f"{record.name}  number {record.number}, {found['state']}, opened {found['opened']} by {record.operator}"
+        f"{record.name}  number {record.number}, {found['state']}, tier {record.tier}, opened {found['opened']} "
+        f"by {record.operator}"
     )
     if record.why:
         click.echo(f"  {record.why}")
@@ -155,11 +165,22 @@ def show(name: str, data_dir: Path, as_json: bool) -> None:
     columns = [Column("asset"), Column("available", right=True), Column("held", right=True)]
     print_table(columns, [[each["asset"], each["available"], each["held"]] for each in balances])
     click.echo()
-    columns = [Column("key"), Column("type"), Column("may"), Column("state"), Column("added")]
-    rows = [
-        [each["key"], each["type"], ", ".join(each["permissions"]), each["state"], each["added"]]
-        for each in found["keys"]
+    columns = [
+        Column("key"),
+        Column("type"),
+        Column("may"),
+        Column("state"),
+        Column("added"),
+        Column("expires"),
+        Column("from"),
     ]
+    rows = [
+        [
+            each["key"], each["type"], ", ".join(each["permissions"]), each["state"], each["added"],
+            each["expires"] or "never", ", ".join(each["networks"]) or "everywhere",
+        ]
+        for each in found["keys"]
+    ]  # fmt: skip
     print_table(columns, rows)
 
 
@@ -182,9 +203,17 @@ def key_summary(key: KeyRecord) -> dict[str, Any]:
         "key": key.id,
         "type": KEY_TYPE_NAMES[key.type],
         "permissions": permission_names(key.permissions),
-        "state": "revoked" if key.is_revoked else "active",
+        "state": key_state(key, time.time_ns() // 1000),
         "added": time_text(key.added_us),
+        "expires": time_text(key.expiry_us) if key.expiry_us else None,
+        "networks": key.networks,
     }
+
+
+def key_state(key: KeyRecord, now_us: int) -> str:
+    if key.is_revoked:
+        return "revoked"
+    return "expired" if 0 < key.expiry_us <= now_us else "active"
 
 
 def permission_names(permissions: int) -> list[str]:
@@ -210,6 +239,19 @@ def permission_names(permissions: int) -> list[str]:
 @click.option(
     "--may", type=click.Choice(list(PERMISSIONS)), default="trade", show_default=True, help="What the key permits."
 )
+@click.option(
+    "--expires",
+    "expires",
+    metavar="WHEN",
+    help="When it ends: 90d from now, or a UTC date as 2027-03-31 or 2027-03-31T18:00.  [default: never]",
+)
+@click.option(
+    "--allow-ip",
+    "networks",
+    multiple=True,
+    metavar="CIDR",
+    help="From where it may be used. May be repeated.  [default: everywhere]",
+)
 @click.option("--revoke", "revoked_id", metavar="KEY", help="Revoke this key instead of adding one.")
 @data_option
 @json_option
@@ -219,6 +261,8 @@ def key(
     type_name: str | None,
     public_key_file: Path | None,
     may: str,
+    expires: str | None,
+    networks: tuple[str, ...],
     revoked_id: str | None,
     data_dir: Path,
     as_json: bool,
@@ -232,6 +276,8 @@ def key(
 
     \b
       jibek account key alice --type hmac --json
+      jibek account key alice --type hmac --expires 90d \\
+          --allow-ip 203.0.113.0/24
       jibek account key alice --type ed25519 --public-key alice.pem
       jibek account key alice --revoke 6f1d…
     """
@@ -239,7 +285,11 @@ def key(
         raise click.UsageError("give either --type or --revoke.")
     if public_key_file is not None and type_name != "ed25519":
         raise click.UsageError("--public-key goes with --type ed25519.")
+    if revoked_id is not None and (expires is not None or networks):
+        raise click.UsageError("--expires and --allow-ip go with a new key.")
     public_key = None if public_key_file is None else read_public_key(public_key_file)
+    expiry_us = 0 if expires is None else parse_expiry(expires, time.time_ns() // 1000)
+    packed = parse_networks(networks)
     address, client, directory = open_directory(data_dir)
     record = find_account(directory, name)
     if revoked_id is not None:
@@ -247,9 +297,11 @@ def key(
         result: dict[str, Any] = {"account": name, "key": revoked_id, "state": "revoked"}
     else:
         assert type_name is not None
-        add = KeyAdder(client, record, PERMISSIONS[may], who, why)
+        add = KeyAdder(client, record, PERMISSIONS[may], who, why, expiry_us, packed)
         made = add.hmac(address.data_dir) if type_name == "hmac" else add.ed25519(public_key)
         result = {"account": name, "type": type_name, "permissions": permission_names(PERMISSIONS[may])}
+        result |= {"expires": time_text(expiry_us)} if expiry_us else {}
+        result |= {"networks": format_networks(packed)} if packed else {}
         result |= made | {"urls": address.urls}
     if as_json:
         print_json(result)
@@ -266,6 +318,40 @@ def _print_key(result: dict[str, Any]) -> None:
             click.echo(f"{title:12} {', '.join(value)}")
         else:
             click.echo(f"{title}\n{value.rstrip()}" if "\n" in value else f"{title:12} {value}")
+
+
+def parse_expiry(text: str, now_us: int) -> int:
+    """When a key ends, in microseconds since 1970 UTC.
+
+    Raises:
+        click.UsageError: the text is neither so many days nor a date, or that is not after `now_us`.
+
+    >>> parse_expiry("2d", 1_000_000), parse_expiry("1970-01-02T00:00", 0)
+    (172801000000, 86400000000)
+    """
+    if text.endswith("d") and text[:-1].isascii() and text[:-1].isdigit() and len(text) <= EXPIRY_DAYS_DIGITS + 1:
+        expiry_us = now_us + int(text[:-1]) * DAY_US
+    else:
+        try:
+            when = datetime.fromisoformat(text)
+        except ValueError:
+            raise click.UsageError(f"--expires {text!r}: write days as 90d, or a date as 2027-03-31.") from None
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        expiry_us = (when - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
+    if expiry_us <= now_us:
+        raise click.UsageError(f"--expires {text!r}: it is not in the future.")
+    return expiry_us
+
+
+def parse_networks(texts: tuple[str, ...]) -> bytes:
+    """
+    Raises:
+        click.UsageError: one of them is no network, or there are too many.
+    """
+    try:
+        return pack_networks(texts)
+    except NetworkError as error:
+        raise click.UsageError(f"--allow-ip: {error}.") from None
 
 
 def read_public_key(path: Path) -> bytes:
@@ -288,6 +374,37 @@ def read_public_key(path: Path) -> bytes:
     if not is_sound(public_key):
         raise click.UsageError(f"{path} holds a weak public key, by which no one can be told apart: make a new pair.")
     return public_key
+
+
+# -- limits
+
+
+@account.command()
+@click.argument("name")
+@click.option("--tier", metavar="TIER", help="Put the account into this tier.")
+@data_option
+@json_option
+@who_and_why(why_required=False)
+def limits(name: str, tier: str | None, data_dir: Path, as_json: bool, who: str, why: str) -> None:
+    """Show the tier of an account and the limits that hold for it, or put it into another tier.
+
+    
+      jibek account limits alice
+      jibek account limits alice --tier market_maker --why "contract 12"
+    """
+    _, client, directory = open_directory(data_dir)
+    record = find_account(directory, name)
+    if tier is not None:
+        check_tier(directory.listing, tier)
+        put_into_tier(client, record.number, tier, who=who, why=why)
+        record.tier = tier
+    numbers = numbers_of(directory.listing.effective_limits(record.tier))
+    if as_json:
+        print_json({"account": name, "tier": record.tier, "limits": numbers})
+        return
+    columns = [Column("limit"), Column(record.tier, right=True)]
+    rows = [[limit, f"{number:,}"] for limit, number in numbers.items()]
+    print_table(columns, rows, footer=f"Account {name} is in the tier {record.tier}.")
 
 
 # -- freeze and unfreeze

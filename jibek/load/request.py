@@ -63,10 +63,11 @@ def load_local(data_dir: Path, request: LoadRequest) -> LoadReport:
     """Loads the venue that runs on a data folder, with accounts that it opens for that.
 
     Raises:
-        Failure: exit code 1 if there is no such market or the price is impossible, 3 if the venue cannot be reached.
+        Failure: exit code 1 if there is no such market, the price is impossible or the clients are too many, 3 if the venue cannot be reached.
     """
     with store_errors():
         venue = LoadedVenue.open(data_dir)
+        venue.check_connections(request.clients)
         market = venue.market(request.symbol)
         rules = fetch(f"{venue.address.urls['http']}/exchangeInfo", symbol=market.symbol)["symbols"][0]
         terms = possible_terms(rules, request.price or venue.price(market.symbol))

@@ -24,6 +24,7 @@ from jibek.venue.directory import find_market, open_directory, read_directory
 from jibek.venue.offsets import read_offsets
 from jibek.venue.processes import cpu_seconds
 from jibek.venue.services import SUPERVISOR
+from jibek.venue.tiers import check_connections
 
 FUNDS_ORDERS = 100_000
 """An account begins with the funds of so many orders on either side. Only fees use them up."""
@@ -71,6 +72,13 @@ class LoadedVenue:
         if not listing.markets:
             fail(EXIT_REFUSED, "The venue has no market yet.")
         return next(iter(listing.markets.values()))
+
+    def check_connections(self, count: int) -> None:
+        """
+        Raises:
+            Failure: exit code 1 if the venue does not let one address have so many connections.
+        """
+        check_connections(read_directory(self.client, self.data_dir), count)
 
     def open_accounts(self, count: int, market: Market, terms: Terms, *, hmac: bool) -> list[Credentials]:
         """Opens accounts with funds, and gives each a key.

@@ -14,6 +14,7 @@ from engine.records import KEY_DEFINITION, Command, CommandKind, KeyDefinition, 
 from jibek.console.changes import execute
 from jibek.console.failure import Failure, fail, store_errors
 from jibek.venue.directory import AccountRecord, read_directory
+from jibek.venue.tiers import LOAD_TIER, define_load_tier, put_into_tier
 
 PERMISSIONS = {"read": Permission.READ, "trade": Permission.READ | Permission.TRADE}
 
@@ -37,7 +38,8 @@ def open_account(client: Store, name: str, deposits: Deposits, *, who: str, why:
 def open_trading_accounts(
     client: Store, data_dir: Path, deposits: Mapping[str, Deposits], *, hmac: bool, who: str, why: str
 ) -> list[dict[str, str]]:
-    """Opens accounts by name, leaving out those that exist, and gives each a new key that may trade.
+    """Opens accounts by name, leaving out those that exist, in a tier that no run exhausts; and gives each a new key that
+    may trade.
 
     Args:
         deposits: account name -> what it gets when it is opened.
@@ -46,10 +48,12 @@ def open_trading_accounts(
     Returns:
         The keys in the order of the names, as `KeyAdder` gives them.
     """
-    existing = read_directory(client, data_dir).account_by_name
+    directory = read_directory(client, data_dir)
+    define_load_tier(client, directory, who=who, why=why)
     for name, amounts in deposits.items():
-        if name not in existing:
-            open_account(client, name, amounts, who=who, why=why)
+        if name not in directory.account_by_name:
+            number = open_account(client, name, amounts, who=who, why=why)
+            put_into_tier(client, number, LOAD_TIER, who=who, why=why)
     accounts = read_directory(client, data_dir).account_by_name
     adders = [KeyAdder(client, accounts[name], PERMISSIONS["trade"], who, why) for name in deposits]
     return [adder.hmac(data_dir) if hmac else adder.ed25519(None) for adder in adders]
@@ -65,6 +69,10 @@ class KeyAdder:
     """Permission bits, one of the values of `PERMISSIONS`."""
     who: str
     why: str
+    expiry_us: int = 0
+    """From when on gateways refuse it, microseconds since 1970 UTC; 0: never."""
+    networks: bytes = b""
+    """From where it may be used, as `engine.networks` packs it."""
 
     def hmac(self, data_dir: Path) -> dict[str, str]:
         """Seals a new secret into the store and then adds the key: a key without its secret could not be used.
@@ -109,9 +117,10 @@ class KeyAdder:
         return {"key": key_id, "private_key": pem.decode()}
 
     def _add(self, key_id: str, key_type: KeyType, public_key: bytes) -> None:
-        definition = KEY_DEFINITION.pack(KeyDefinition(key_type, self.permissions))
+        definition = KEY_DEFINITION.pack(KeyDefinition(key_type, self.permissions, self.expiry_us))
         command = Command(kind=CommandKind.KEY_ADD, account=self.account.number)
-        execute(self.client, command, definition, key_id.encode(), public_key, who=self.who, why=self.why)
+        parts = (definition, key_id.encode(), public_key, self.networks)
+        execute(self.client, command, *parts, who=self.who, why=self.why)
 
 
 def new_key_id() -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.journal import VENUE_PRODUCER, Producer, Store
 from engine.listing import Listing
-from engine.records import EventKind
+from engine.records import DEFAULT_TIER, LIMIT_NAMES, EventKind
 from engine.venue_file import VenueDefinition
 from jibek.console.changes import reason_text
 from jibek.console.options import operator_name
@@ -38,7 +38,10 @@ def define_venue(client: Store, data: Path, definition: VenueDefinition) -> None
     if not is_beginning_of(definition, listing):
         return
     remainder = replace(
-        definition, assets=definition.assets[len(listing.assets) :], markets=definition.markets[len(listing.markets) :]
+        definition,
+        assets=definition.assets[len(listing.assets) :],
+        markets=definition.markets[len(listing.markets) :],
+        limits=[(tier, limits) for tier, limits in definition.limits if listing.tiers.get(tier) != limits],
     )
     for batch in remainder.batches(operator_name()):
         _, answer = producer.execute(batch)
@@ -69,6 +72,7 @@ def differences(definition: VenueDefinition, listing: Listing) -> Iterator[str]:
             yield f"venue.toml has the asset {asset.name}, the venue has not."
         elif listed.scale != asset.scale:
             yield f"venue.toml gives {asset.name} a scale of {asset.scale}, the venue {listed.scale}."
+    yield from _limits_differences(definition, listing)
     names = {asset.number: asset.name for asset in definition.assets}
     for symbol, market in definition.markets:
         found = listing.market_by_symbol.get(symbol)
@@ -92,3 +96,22 @@ def differences(definition: VenueDefinition, listing: Listing) -> Iterator[str]:
         yield f"The venue has the asset {name}, venue.toml has not."
     for symbol in listing.market_by_symbol.keys() - {symbol for symbol, _ in definition.markets}:
         yield f"The venue has the market {symbol}, venue.toml has not."
+
+
+def _limits_differences(definition: VenueDefinition, listing: Listing) -> Iterator[str]:
+    for tier, limits in definition.limits:
+        found = listing.tiers.get(tier)
+        if found is None:
+            yield f"venue.toml has the tier {tier}, the venue has not."
+            continue
+        for name in LIMIT_NAMES:
+            value, listed = getattr(limits, name), getattr(found, name)
+            if value != listed:
+                yield f"venue.toml gives the tier {tier} {name} = {_number(value)}, the venue {_number(listed)}."
+    for tier in listing.tiers.keys() - {tier for tier, _ in definition.limits} - {DEFAULT_TIER.decode()}:
+        yield f"The venue has the tier {tier}, venue.toml has not."
+
+
+def _number(limit: int) -> str:
+    """A number of a tier; 0 means that it has none of its own."""
+    return str(limit) if limit else "none of its own"

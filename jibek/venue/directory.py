@@ -1,4 +1,4 @@
-"""The directory of a venue: its markets, accounts and API keys, as the events define them.
+"""The directory of a venue: its markets, tiers, accounts and API keys, as the events define them.
 
 A `Directory` is a projection of the events. Few entries define anything, so those are copied into a file of the data
 folder, and a command reads from the store only what is newer than the file:
@@ -30,8 +30,10 @@ from engine.journal import (
     read_events,
 )
 from engine.listing import Listing, Market
+from engine.networks import format_networks
 from engine.process import EXIT_REFUSED
 from engine.records import (
+    DEFAULT_TIER,
     EVENT_BYTES,
     EVENT_HEADER,
     KEY_DEFINITION,
@@ -60,6 +62,8 @@ _DEFINING = frozenset(
         EventKind.ACCOUNT_UNFROZEN,
         EventKind.KEY_ADDED,
         EventKind.KEY_REVOKED,
+        EventKind.LIMITS_CHANGED,
+        EventKind.ACCOUNT_LIMITS_CHANGED,
     }
 )
 
@@ -73,6 +77,10 @@ class KeyRecord:
     permissions: int
     """Permission bits."""
     added_us: int
+    expiry_us: int
+    """From when on it is refused, microseconds since 1970 UTC; 0: never."""
+    networks: list[str]
+    """CIDR, from where it may be used; empty: from everywhere."""
     is_revoked: bool = False
 
 
@@ -86,6 +94,7 @@ class AccountRecord:
     operator: str
     why: str
     is_frozen: bool = False
+    tier: str = DEFAULT_TIER.decode()
     keys: dict[str, KeyRecord] = field(default_factory=dict)
 
 
@@ -118,16 +127,25 @@ class Directory:
         elif event.kind in (EventKind.ACCOUNT_FROZEN, EventKind.ACCOUNT_UNFROZEN):
             self.accounts[event.account].is_frozen = event.kind == EventKind.ACCOUNT_FROZEN
         elif event.kind == EventKind.KEY_ADDED:
-            packed, key_id, *_ = entry.parts(event)
+            packed, key_id, _, networks, *_ = entry.parts(event)
             definition = KEY_DEFINITION.unpack_from(packed)
-            key = KeyRecord(key_id.decode(), KeyType(definition.key_type), definition.permissions, time_us)
+            key = KeyRecord(
+                key_id.decode(),
+                KeyType(definition.key_type),
+                definition.permissions,
+                time_us,
+                definition.expiry_us,
+                format_networks(networks),
+            )
             self.accounts[event.account].keys[key.id] = key
+        elif event.kind == EventKind.ACCOUNT_LIMITS_CHANGED:
+            self.accounts[event.account].tier = entry.parts(event)[0].decode()
         elif event.kind == EventKind.KEY_REVOKED:
             self.accounts[event.account].keys[entry.parts(event)[0].decode()].is_revoked = True
 
 
 def defines_something(data: bytes) -> bool:
-    """Whether an event entry may define a market, an account or a key; a yes may be wrong, a no never is.
+    """Whether an event entry may define a market, a tier, an account or a key; a yes may be wrong, a no never is.
 
     Cost: one slice over the first byte of each event. The slice runs on into the blobs, hence the wrong yes.
     """

@@ -5,21 +5,38 @@ from __future__ import annotations
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 
 import click
 
 from jibek.console.failure import fail
+from jibek.venue.folder import DataFolder
 from jibek.venue.launch import LaunchFailed, VenueOptions, launch
+
+CONNECTION_LIMITS = {"connections_per_5_min": 1_000_000}
+"""For venues whose only clients are those of one command."""
 
 
 @contextmanager
 def temporary_venue(purpose: str) -> Iterator[Path]:
-    """The data folder of a new venue with the default markets, which runs as long as the block."""
-    with temporary_folder(purpose) as folder, launched_venue(VenueOptions(folder, port=free_port())):
-        yield folder
+    """The data folder of a new venue with the default markets, which runs as long as the block. One address may open as many
+    connections there as a command needs."""
+    with temporary_folder(purpose) as folder:
+        DataFolder(folder).create()
+        venue = write_venue_file(folder / "venue.toml", CONNECTION_LIMITS)
+        with launched_venue(VenueOptions(folder, venue=venue, port=free_port())):
+            yield folder
+
+
+def write_venue_file(path: Path, limits: Mapping[str, int]) -> Path:
+    """Writes a venue.toml with the default markets and these limits in the tier `default`; its path."""
+    default_venue = (files("engine") / "default_venue.toml").read_text()
+    lines = ["", "[limits.default]", *(f"{name} = {number}" for name, number in limits.items()), ""]
+    path.write_text(default_venue + "\n".join(lines))
+    return path
 
 
 @contextmanager

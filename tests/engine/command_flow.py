@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from engine.networks import pack_networks
 from engine.records import (
     ASSET_DEFINITION,
     CLIENT_ID_BYTES,
@@ -11,6 +12,7 @@ from engine.records import (
     KEY_DEFINITION,
     MARKET_DEFINITION,
     NO_CLIENT_ID,
+    TIER_LIMITS,
     AssetDefinition,
     BatchBuilder,
     Command,
@@ -24,6 +26,7 @@ from engine.records import (
     MarketState,
     OrderType,
     Side,
+    TierLimits,
     TimeInForce,
     client_id,
 )
@@ -38,6 +41,8 @@ MARKETS = (
     ("ETHKZT", MarketDefinition(4, 1, 10_000_000_000, 10_000, 10, 2_000, 2, 1_000, 5_000, 500_000, 0, 100_000, 2, 0)),
     ("BTCUSDT", MarketDefinition(3, 2, 1_000_000, 100, 1, 10**9, 1, 10**9, 100, 10**17, 1, 333_3, 1_000, 0)),
 )  # fmt: skip
+
+NETWORKS = pack_networks(["203.0.113.0/24", "2001:db8::/32"])
 
 UNKNOWN_TYPE = 99
 TYPE_WEIGHTS = [{"LIMIT": 70, "MARKET": 18, "LIMIT_MAKER": 11}.get(order_type.name, 5) for order_type in OrderType] + [
@@ -197,8 +202,13 @@ class CommandFlow:
         asset, amount = pick.randrange(0, 6), pick.choice((0, -1, 1, 1_000, 10**6, 2**62 - 1, 2**63 - 1))
         fees = FEES.pack(Fees(pick.choice((0, 1, 777, 100_000, 100_001)), pick.choice((0, 2_500))))
         key_type, public_key = pick.choice(((1, b""), (2, SOUND_KEY), (2, bytes(32)), (2, b""), (3, b"")))
-        key = KEY_DEFINITION.pack(KeyDefinition(key_type, pick.choice((1, 3, 0, 8))))
+        key = KEY_DEFINITION.pack(KeyDefinition(key_type, pick.choice((1, 3, 0, 8)), pick.choice((0, 0, 2**62, -1))))
+        networks = pick.choice((b"", b"", NETWORKS, NETWORKS[:17], NETWORKS[:17] * 2, NETWORKS[:20]))
         key_id = f"key{pick.randrange(30)}".encode()
+        tier = pick.choice((b"default", b"maker", b"taker", b"Maker", f"tier{pick.randrange(90)}".encode()))
+        numbers = [pick.choice((0, 1, 50, 10**9)) if tier != b"default" or pick.random() < 0.1 else 7 for _ in range(5)]
+        address_numbers = [7, 7] if (tier == b"default") != (pick.random() < 0.05) else [0, 0]
+        limits = TIER_LIMITS.pack(TierLimits(*numbers, *address_numbers, reserved=pick.choice((0,) * 20 + (1,))))
         weighted = (
             (6, (Command(kind=CommandKind.DEPOSIT, account=account, asset=asset, amount=amount), *NOTE)),
             (12, (Command(kind=CommandKind.DEPOSIT, account=account, asset=asset, amount=10**9), *NOTE)),
@@ -210,8 +220,10 @@ class CommandFlow:
             (1, (Command(kind=CommandKind.MARKET_STATE_SET, market=market, state=3), *NOTE)),
             (12, (Command(kind=CommandKind.MARKET_STATE_SET, market=market, state=MarketState.TRADING), *NOTE)),
             (12, (Command(kind=CommandKind.MARKET_STATE_SET, market=0, state=MarketState.TRADING), *NOTE)),
-            (6, (Command(kind=CommandKind.KEY_ADD, account=account), key, key_id, public_key, *NOTE)),
+            (6, (Command(kind=CommandKind.KEY_ADD, account=account), key, key_id, public_key, networks, *NOTE)),
             (6, (Command(kind=CommandKind.KEY_REVOKE, account=account), key_id, *NOTE)),
+            (9, (Command(kind=CommandKind.LIMITS_SET), limits, tier, *NOTE)),
+            (6, (Command(kind=CommandKind.ACCOUNT_LIMITS_SET, account=account), tier, *NOTE)),
             (3, (Command(kind=CommandKind.ACCOUNT_ADD), pick.choice((b"client1", b"new", b"Bad Name", b"")), *NOTE)),
             (1, (Command(kind=CommandKind.ASSET_ADD), ASSET_DEFINITION.pack(AssetDefinition(9)), b"DOGE", *NOTE)),
             (3, (Command(kind=CommandKind.STATE_REPORT),)),

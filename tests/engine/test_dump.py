@@ -295,7 +295,7 @@ def test_numbers_at_the_end_of_what_64_bits_hold() -> None:
     [
         (b"", "a SavedVenue is cut off"),
         (b"JIBEKST2", "a SavedVenue is cut off"),
-        (b"This is a text that somebody has taken for the dump of an exchange.", "b'This is ' is not the format b'JIBEKST2'"),
+        (b"This is a text that somebody has taken, by mistake, for the dump of an exchange.", "b'This is ' is not the format b'JIBEKST2'"),
         (Book().to_bytes() + bytes(64), r"b'JBK1\\x00\\x00\\x00\\x00' is not the format"),
         (ReferenceCore().execute(1, b"") + bytes(64), "is not the format"),
         (BatchBuilder().build(producer=1, incarnation=1, number=1) + bytes(64), "is not the format"),

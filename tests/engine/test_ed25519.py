@@ -87,7 +87,7 @@ def test_an_engine_refuses_them_by_name_and_takes_the_others(core: type) -> None
     builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", *BY_TEST)
     definition = KEY_DEFINITION.pack(KeyDefinition(KeyType.ED25519, 3))
     for number, public_key in enumerate(keys):
-        parts = (definition, f"key{number}".encode(), public_key, *BY_TEST)
+        parts = (definition, f"key{number}".encode(), public_key, b"", *BY_TEST)
         builder.add(Command(kind=CommandKind.KEY_ADD, account=1), *parts)
     entry = EventEntry(core().execute(1, builder.build(producer=9, incarnation=1, number=1)))
     reasons = [Reason(event.reason) for event in entry][1:]

@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from engine.core import Core
 from engine.records import (
     FEES,
+    TIER_LIMITS,
     BatchBuilder,
     Command,
     CommandKind,
@@ -17,6 +18,7 @@ from engine.records import (
     Fees,
     OrderType,
     Side,
+    TierLimits,
     TimeInForce,
     client_id,
 )
@@ -28,6 +30,7 @@ accounts = st.integers(1, 3)
 sides = st.sampled_from(Side)
 prices = st.integers(1, 12).map(lambda step: step * 100)
 quantities = st.integers(1, 30)
+tiers = st.sampled_from([b"default", b"maker", b"no tier", *(b"tier%d" % number for number in range(70))])
 client_ids = st.sampled_from(["", "a", "b"]).map(client_id)
 
 
@@ -111,6 +114,16 @@ class TwinMachine(RuleBasedStateMachine):
     def set_fees(self, account: int, maker: int, taker: int) -> None:
         fees = FEES.pack(Fees(maker, taker))
         self.put(Command(kind=CommandKind.FEES_SET, account=account, market=1), fees, *NOTE)
+
+    @rule(tier=tiers, orders=st.sampled_from([0, 1, 10**9, 10**9 + 1]), connections=st.sampled_from([0, 7]))
+    def set_limits(self, tier: bytes, orders: int, connections: int) -> None:
+        numbers = [connections or 1] * 7 if tier == b"default" else [0] * 7
+        limits = TierLimits(*numbers)._replace(orders_per_10_s=orders, connections_per_5_min=connections)
+        self.put(Command(kind=CommandKind.LIMITS_SET), TIER_LIMITS.pack(limits), tier, *NOTE)
+
+    @rule(account=st.integers(0, 4), tier=tiers)
+    def set_account_limits(self, account: int, tier: bytes) -> None:
+        self.put(Command(kind=CommandKind.ACCOUNT_LIMITS_SET, account=account), tier, *NOTE)
 
     @invariant()
     def sound_and_alike(self) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.venue_file import VenueError, load_venue
+from engine.records import DEFAULT_LIMITS, TierLimits
+from engine.venue_file import VenueDefinition, VenueError, load_venue
 
 MARKET = """
 [assets]
@@ -23,7 +24,7 @@ notional_max = "100000000000"
 """
 
 
-def load(tmp_path: Path, text: str) -> object:
+def load(tmp_path: Path, text: str) -> VenueDefinition:
     path = tmp_path / "venue.toml"
     path.write_text(text)
     return load_venue(path)
@@ -56,6 +57,34 @@ def test_the_default_venue_lists_four_markets() -> None:
         ("scale = 2", "scale = true", "scale must be a whole number"),
         ("[markets.BTCKZT]", "[markets.btckzt]", "1 to 20 characters A-Z 0-9"),
         ("[assets]", "[[assets", "venue.toml"),
+        ("[assets]", "[limits.Maker]\n[assets]", "limits.Maker: a name has 1 to 20 characters a-z 0-9 _"),
+        ("[assets]", "[limits]\nmaker = 5\n[assets]", "limits.maker: must be a table"),
+        (
+            "[assets]",
+            "[limits.maker]\norders = 5\n[assets]",
+            "limits.maker: orders is not known; the known names are conn",
+        ),
+        (
+            "[assets]",
+            "[limits.maker]\norders_per_day = 0\n[assets]",
+            "limits.maker.orders_per_day: must be a whole number",
+        ),
+        (
+            "[assets]",
+            '[limits.maker]\norders_per_day = "5"\n[assets]',
+            "limits.maker.orders_per_day: must be a whole number",
+        ),
+        (
+            "[assets]",
+            "[limits.default]\norders_per_day = 1_000_000_001\n[assets]",
+            "a whole number from 1 to 1000000000",
+        ),
+        (
+            "[assets]",
+            "[limits.maker]\nconnections_per_5_min = 5\n[assets]",
+            "limits.maker.connections_per_5_min counts before anybody",
+        ),
+        ("[assets]", "".join(f"[limits.tier{n}]\n" for n in range(64)) + "[assets]", "more than 64 tiers"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_by_name(tmp_path: Path, old: str, new: str, says: str) -> None:
@@ -69,9 +98,25 @@ def test_an_unknown_table_is_refused_with_the_name_of_the_file(tmp_path: Path) -
     with pytest.raises(VenueError) as refused:
         load(tmp_path, f"{MARKET}\n[fees]\nmaker = 1")
     path = tmp_path / "venue.toml"
-    assert str(refused.value) == f"{path}: the top level: fees is not known; the known names are assets, markets"
+    assert (
+        str(refused.value) == f"{path}: the top level: fees is not known; the known names are assets, limits, markets"
+    )
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(VenueError, match="No such file"):
         load_venue(tmp_path / "none.toml")
+
+
+def test_a_tier_has_its_own_numbers_and_default_has_all(tmp_path: Path) -> None:
+    tiers = "[limits.default]\norders_per_10_s = 70\n[limits.maker]\norders_per_day = 5_000_000\n"
+    assert load(tmp_path, tiers + MARKET).limits == [
+        ("default", DEFAULT_LIMITS._replace(orders_per_10_s=70)),
+        ("maker", TierLimits(orders_per_day=5_000_000)),
+    ]
+    assert load(tmp_path, MARKET).limits == []
+
+
+def test_the_example_has_tiers() -> None:
+    example = load_venue(Path(__file__).parents[2] / "examples" / "venue.toml")
+    assert [tier for tier, _ in example.limits] == ["default", "market_maker"]

@@ -18,6 +18,7 @@ from engine.records import (
     Permission,
     unpack_parts,
 )
+from gateway.auth.rate_limits import RateLimits
 from gateway.dialect import orders
 from gateway.dialect.numbers import MarketNumbers
 from gateway.dialect.order_names import order_name
@@ -112,7 +113,7 @@ class FaultWorld:
 
     def _markets(self) -> dict[str, MarketNumbers]:
         """The markets as a gateway knows them."""
-        view, reader, source = VenueView(lambda account: None), EventReader(), StoreSource(self.venue.client)
+        view, reader, source = VenueView(RateLimits()), EventReader(), StoreSource(self.venue.client)
         while entries := reader.read(source, count=256):
             for published in entries:
                 view.apply(EventEntry(published.data), published.id)

@@ -29,6 +29,8 @@ from engine.records import (
     KEY_DEFINITION,
     KEYS_PER_ACCOUNT_MAX,
     MARKET_DEFINITION,
+    TIER_LIMITS,
+    TIERS_MAX,
     AssetDefinition,
     BatchBuilder,
     Command,
@@ -39,7 +41,9 @@ from engine.records import (
     KeyDefinition,
     KeyType,
     MarketState,
+    OrderEvent,
     Side,
+    TierLimits,
 )
 from engine.reference import Core
 from gateway.dialect.rejects import WORDINGS
@@ -627,8 +631,11 @@ ADMIN: list[tuple[Reason, Command, *tuple[bytes, ...]]] = [
     (R.ACCOUNT_FROZEN,              Command(kind=CommandKind.ACCOUNT_FREEZE, account=4), *BY_TEST),
     (R.ACCOUNT_NOT_FROZEN,          Command(kind=CommandKind.ACCOUNT_UNFREEZE, account=1), *BY_TEST),
     (R.UNKNOWN_KEY,                 Command(kind=CommandKind.KEY_REVOKE, account=1), b"nokey", *BY_TEST),
-    (R.INVALID_KEY,                 Command(kind=CommandKind.KEY_ADD, account=1), KEY_DEFINITION.pack(KEY), b"", b"", *BY_TEST),
-    (R.WEAK_PUBLIC_KEY,             Command(kind=CommandKind.KEY_ADD, account=1), KEY_DEFINITION.pack(KeyDefinition(KeyType.ED25519, 3)), b"weak", bytes(32), *BY_TEST),
+    (R.INVALID_KEY,                 Command(kind=CommandKind.KEY_ADD, account=1), KEY_DEFINITION.pack(KEY), b"", b"", b"", *BY_TEST),
+    (R.INVALID_NETWORKS,            Command(kind=CommandKind.KEY_ADD, account=1), KEY_DEFINITION.pack(KEY), b"k", b"", b"?", *BY_TEST),
+    (R.INVALID_LIMITS,              Command(kind=CommandKind.LIMITS_SET), TIER_LIMITS.pack(TierLimits()), b"default", *BY_TEST),
+    (R.UNKNOWN_TIER,                Command(kind=CommandKind.ACCOUNT_LIMITS_SET, account=1), b"no_tier", *BY_TEST),
+    (R.WEAK_PUBLIC_KEY,             Command(kind=CommandKind.KEY_ADD, account=1), KEY_DEFINITION.pack(KeyDefinition(KeyType.ED25519, 3)), b"weak", bytes(32), b"", *BY_TEST),
     (R.INVALID_AMOUNT,              Command(kind=CommandKind.DEPOSIT, account=1, asset=1, amount=0), *BY_TEST),
     (R.INSUFFICIENT_FUNDS,          Command(kind=CommandKind.WITHDRAW, account=3, asset=1, amount=1), *BY_TEST),
     (R.INVALID_CLIENT_ID,           PLACE._replace(client_id=b"a\0b".ljust(36, b"\0"))),
@@ -669,12 +676,12 @@ def test_an_account_has_so_many_keys_and_no_two_of_one_id(world: FaultWorld) -> 
     add = Command(kind=CommandKind.KEY_ADD, account=account)
     builder = BatchBuilder()
     for index in range(KEYS_PER_ACCOUNT_MAX):
-        builder.add(add, KEY_DEFINITION.pack(KEY), b"many%d" % index, b"", *BY_TEST)
+        builder.add(add, KEY_DEFINITION.pack(KEY), b"many%d" % index, b"", b"", *BY_TEST)
     world.venue.operator.execute(builder)
     world.follower.catch_up()
-    assert refused_command(world, add, KEY_DEFINITION.pack(KEY), b"more", b"", *BY_TEST) == R.TOO_MANY_KEYS
+    assert refused_command(world, add, KEY_DEFINITION.pack(KEY), b"more", b"", b"", *BY_TEST) == R.TOO_MANY_KEYS
     other = Command(kind=CommandKind.KEY_ADD, account=world.poor)
-    assert refused_command(world, other, KEY_DEFINITION.pack(KEY), b"many0", b"", *BY_TEST) == R.KEY_EXISTS
+    assert refused_command(world, other, KEY_DEFINITION.pack(KEY), b"many0", b"", b"", *BY_TEST) == R.KEY_EXISTS
 
 
 @covers(R.TOO_MANY_DEFINITIONS)
@@ -690,6 +697,18 @@ def test_a_record_numbers_so_many_assets() -> None:
     *_, before_last, last = EventEntry(data)
     assert (before_last.kind, last.kind) == (EventKind.ASSET_ADDED, EventKind.REJECTED)
     assert Reason(last.reason) == R.TOO_MANY_DEFINITIONS
+
+
+@covers(R.TOO_MANY_TIERS)
+def test_a_venue_has_so_many_tiers() -> None:
+    """Run on the reference engine alone, so that the tiers of the world stay as they are."""
+    builder = BatchBuilder()
+    for number in range(TIERS_MAX):
+        builder.add(Command(kind=CommandKind.LIMITS_SET), TIER_LIMITS.pack(TierLimits()), b"tier%d" % number, *BY_TEST)
+    *_, before_last, last = EventEntry(Core().execute(1, builder.build(producer=1, incarnation=1, number=1)))
+    assert isinstance(before_last, OrderEvent)
+    assert (before_last.kind, before_last.state) == (EventKind.LIMITS_CHANGED, TIERS_MAX - 1)
+    assert Reason(last.reason) == R.TOO_MANY_TIERS
 
 
 @covers(R.ORDER_ID_IN_USE)

@@ -23,14 +23,17 @@ import pytest
 from websockets.frames import Opcode
 
 from engine.reasons import Reason
-from engine.records import EVENTS_BEGIN_MAX, EventKind
+from engine.records import DEFAULT_TIER, EVENTS_BEGIN_MAX, TIER_LIMITS, Command, CommandKind, EventKind
+from gateway.handlers.weights import CONNECTING
 from gateway.limits import SUBSCRIPTION_IDS_MAX, WAITING_FOR_SECRET_MAX
 from tests.faults.fault_world import RICH, order_params
 from tests.faults.reason_coverage import covers
 from tests.faults.reference_follower import ReferenceFollower
+from tests.worlds.accounts import BY_TEST
 from tests.worlds.clients import now_ms, signed
+from tests.worlds.definition import UNDISTURBED
 from tests.worlds.processes import WAIT_S, ServiceProcess, paused, wait_until
-from tests.worlds.raw_client import Closed, RawClient, frame, http, logged_on, text
+from tests.worlds.raw_client import Closed, RawClient, frame, http, logged_on, text, upgrade
 from tests.worlds.services import NEVER_BANS, ServiceVenue
 
 R = Reason
@@ -68,6 +71,21 @@ def gateway(venue: ServiceVenue) -> Iterator[StartGateway]:
         assert process.process.poll() is None, process.log.read_text()
         process.kill()
         assert "Traceback" not in process.log.read_text()
+
+
+SetLimits = Callable[..., None]
+
+
+@pytest.fixture
+def limits(venue: ServiceVenue) -> Iterator[SetLimits]:
+    """Changes numbers of the tier `default` for gateways that are started next; the test's end changes them back."""
+
+    def change(**numbers: int) -> None:
+        packed = TIER_LIMITS.pack(UNDISTURBED._replace(**numbers))
+        venue.command(Command(kind=CommandKind.LIMITS_SET), packed, DEFAULT_TIER, *BY_TEST)
+
+    yield change
+    change()
 
 
 def place(id: object, **changes: Any) -> bytes:
@@ -250,7 +268,7 @@ def send_later(wire: RawClient, data: bytes) -> Thread:
 
 def test_a_client_that_does_not_read_is_not_read(gateway: StartGateway) -> None:
     """It asks for far more than it takes: what it asks waits in the network, nothing is lost, and others are served."""
-    port = gateway("--stream-messages-per-s", "100000")
+    port = gateway()
     with RawClient(port, "/ws", receive_buffer_bytes=4096) as slow, RawClient(port) as other:
         sending = send_later(slow, BULK * 600)
         for _ in range(100):
@@ -262,7 +280,7 @@ def test_a_client_that_does_not_read_is_not_read(gateway: StartGateway) -> None:
 
 
 def test_a_slow_reader_gets_one_depth_update_for_all_it_missed(venue: ServiceVenue, gateway: StartGateway) -> None:
-    port = gateway("--stream-messages-per-s", "100000")
+    port = gateway()
     trader = logged_on(port, venue.ed25519_key(venue.account(**RICH)))
     prompt = RawClient(port, "/ws/ethkzt@depth@100ms")
     with RawClient(port, "/ws/ethkzt@depth@100ms", receive_buffer_bytes=4096) as slow:
@@ -398,8 +416,9 @@ def test_one_connection_too_many_is_turned_away_with_words(gateway: StartGateway
 
 
 @covers(R.TOO_MANY_CONNECTIONS)
-def test_an_address_that_connects_too_often_is_turned_away(gateway: StartGateway) -> None:
-    port = gateway("--connections-per-5-min", "3")
+def test_an_address_that_connects_too_often_is_turned_away(gateway: StartGateway, limits: SetLimits) -> None:
+    limits(connections_per_5_min=3)
+    port = gateway()
     # Five new minutes may begin meanwhile; then three more are let in.
     answers = [http(port, GET_PING) for _ in range(7)]
     refused = [(status, body["code"]) for status, body in answers if status != 200]
@@ -408,8 +427,9 @@ def test_an_address_that_connects_too_often_is_turned_away(gateway: StartGateway
 
 
 @covers(R.TOO_MANY_REQUESTS)
-def test_request_weight_is_bounded(gateway: StartGateway) -> None:
-    port = gateway("--weight-per-minute", "10")
+def test_request_weight_is_bounded(gateway: StartGateway, limits: SetLimits) -> None:
+    limits(weight_per_minute=10)
+    port = gateway()
     with RawClient(port) as wire:
         replies = [wire.ask("ping") for _ in range(21)]
         refused = [reply for reply in replies if reply["status"] != 200]
@@ -461,7 +481,8 @@ def test_an_address_that_keeps_breaking_the_protocol_is_banned(gateway: StartGat
     assert http(port, GET_PING)[0] == 418
 
 
-def test_pings_and_fragments_weigh_like_requests(gateway: StartGateway) -> None:
+def test_pings_and_fragments_weigh_like_requests(gateway: StartGateway, limits: SetLimits) -> None:
+    limits(stream_messages_per_s=100)
     port = gateway()
     fragments = [
         frame(Opcode.TEXT, b"{", fin=False),
@@ -480,9 +501,22 @@ def test_pings_and_fragments_weigh_like_requests(gateway: StartGateway) -> None:
         assert message.code == 1008
 
 
+def test_a_new_websocket_has_a_weight_of_its_own(gateway: StartGateway, limits: SetLimits) -> None:
+    limits(weight_per_minute=CONNECTING - 1)
+    port = gateway()
+    status, body = http(port, upgrade())
+    assert (status, body["code"]) == (429, -1003)
+    assert http(port, GET_PING)[0] == 200, "it has taken no weight"
+    with RawClient(port, "/ws") as stream:
+        # A stream connection weighs nothing.
+        stream.send(text({"method": "LIST_SUBSCRIPTIONS", "id": 1}))
+        assert stream.receive() == {"result": [], "id": 1}
+
+
 @covers(R.TOO_MANY_NEW_ORDERS)
-def test_new_orders_of_an_account_are_bounded(venue: ServiceVenue, gateway: StartGateway) -> None:
-    port = gateway("--orders-per-10-s", "2")
+def test_new_orders_of_an_account_are_bounded(venue: ServiceVenue, gateway: StartGateway, limits: SetLimits) -> None:
+    limits(orders_per_10_s=2)
+    port = gateway()
     account = venue.account(**RICH)
     with logged_on(port, venue.ed25519_key(account)) as wire:
         wire.send(b"".join(place(id) for id in range(6)))
@@ -493,8 +527,30 @@ def test_new_orders_of_an_account_are_bounded(venue: ServiceVenue, gateway: Star
         cancel_all(wire)
 
 
-def test_a_stream_connection_that_asks_too_often_is_closed(gateway: StartGateway) -> None:
-    with RawClient(gateway("--stream-messages-per-s", "5"), "/ws") as wire:
+@covers(R.TOO_MANY_ACCOUNT_SUBSCRIPTIONS)
+def test_an_account_has_so_many_subscriptions(venue: ServiceVenue, gateway: StartGateway, limits: SetLimits) -> None:
+    limits(subscriptions_max=2)
+    port, key = gateway(), venue.ed25519_key(venue.account())
+    with ExitStack() as stack:
+        wires = [stack.enter_context(logged_on(port, key)) for _ in range(4)]
+        replies = [wire.ask("userDataStream.subscribe") for wire in wires]
+        assert [reply["status"] for reply in replies] == [200, 200, 400, 400]
+        assert codes(replies[2:]) == {(400, -2042)}
+        # A connection that ends gives its subscription back.
+        wires[0].close()
+        wait_until(lambda: wires[2].ask("userDataStream.subscribe")["status"] == 200, "there is room again")
+        assert codes([wires[3].ask("userDataStream.subscribe")]) == {(400, -2042)}
+
+
+def test_a_change_of_limits_reaches_a_running_gateway(venue: ServiceVenue, limits: SetLimits) -> None:
+    with RawClient(venue.port) as wire:
+        limits(weight_per_minute=77)
+        wait_until(lambda: wire.ask("ping")["rateLimits"][0]["limit"] == 77, "the gateway has read the new limits")
+
+
+def test_a_stream_connection_that_asks_too_often_is_closed(gateway: StartGateway, limits: SetLimits) -> None:
+    limits(stream_messages_per_s=5)
+    with RawClient(gateway(), "/ws") as wire:
         wire.send(text({"method": "LIST_SUBSCRIPTIONS", "id": 1}) * 11)
         messages = []
         while not isinstance(message := wire.receive(), Closed):

@@ -9,11 +9,20 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from engine.journal import JOURNAL_KEY, EventReader, StoreSource
-from engine.records import Command, CommandKind, EventEntry, EventKind, MarketState
+from engine.records import (
+    DEFAULT_TIER,
+    TIER_LIMITS,
+    Command,
+    CommandKind,
+    EventEntry,
+    EventKind,
+    MarketState,
+)
 from gateway.limits import REFUSAL_LINES_PER_MINUTE_MAX, RateLimitSettings
 from tests.faults.fault_world import RICH, order_params
 from tests.worlds.accounts import BY_TEST
 from tests.worlds.clients import now_ms
+from tests.worlds.definition import UNDISTURBED
 from tests.worlds.processes import wait_until
 from tests.worlds.raw_client import RawClient, logged_on, text
 from tests.worlds.services import ServiceVenue
@@ -26,6 +35,8 @@ OVERLOADED = -1008
 @pytest.fixture(scope="module")
 def venue() -> Iterator[ServiceVenue]:
     venue = ServiceVenue(engine="compiled")
+    limits = TIER_LIMITS.pack(UNDISTURBED._replace(refusals_per_10_s=BUDGET))
+    venue.command(Command(kind=CommandKind.LIMITS_SET), limits, DEFAULT_TIER, *BY_TEST)
     yield venue
     venue.close()
 

@@ -84,6 +84,20 @@ class TestWire:
         for client in (watcher, maker, taker):
             client.close()
 
+    def test_a_session_ends_when_its_key_expires(self, venue: ServiceVenue) -> None:
+        account = venue.account()
+        for life_ms in (500, 2_000, 8_000):
+            client, expires_ms = venue.api(), now_ms() + life_ms
+            key = venue.ed25519_key(account, expiry_us=expires_ms * 1000)
+            if client.ask("session.logon", **client.signed(key))["status"] == 200:
+                break
+            # This machine has taken longer than the key lives.
+            client.close()
+        assert client.receive()["error"]["code"] == -2015
+        assert now_ms() >= expires_ms
+        assert client.result("session.status")["apiKey"] is None
+        client.close()
+
     def test_many_orders_in_flight_are_all_answered_in_order(self, venue: ServiceVenue) -> None:
         client = venue.trader(**RICH)
         count = 1000
@@ -383,8 +397,8 @@ class TestStoreLinks:
         """The store has gone between the rebuild and the first link; the gateway waits for it, but not for ever."""
         options = ["--store", f"unix://{tmp_path / 'nowhere'}", "--data", str(tmp_path), "--port", "0"]
         arguments, log = parse_arguments(options), logging.getLogger("gateway under test")
-        rate_limits = RateLimits(arguments.rate_limits)
-        prepared = Prepared(VenueView(rate_limits.first_fill), rate_limits, EventReader(), 1)
+        rate_limits = RateLimits()
+        prepared = Prepared(VenueView(rate_limits), rate_limits, EventReader(), 1)
 
         async def serve() -> BaseException | None:
             service = Service(arguments, prepared, bytes(32), log)

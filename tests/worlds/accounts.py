@@ -9,6 +9,7 @@ import itertools
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -92,21 +93,36 @@ class OperatedVenue(ABC):
         units = parse_decimal(amount, SCALES[asset])
         self.command(Command(kind=CommandKind.DEPOSIT, account=account, asset=ASSETS[asset], amount=units), *BY_TEST)
 
-    def hmac_key(self, account: int, permissions: int = TRADER) -> HmacKey:
+    def hmac_key(self, account: int, permissions: int = TRADER, **limits: Any) -> HmacKey:
+        """A new key; `limits` are its `expiry_us` and its `networks`, packed."""
         key = HmacKey(f"hmac{next(self._names)}", os.urandom(16).hex())
-        self.add_hmac_key(account, key, permissions)
+        self.add_hmac_key(account, key, permissions, **limits)
         return key
 
-    def add_hmac_key(self, account: int, key: HmacKey, permissions: int = TRADER) -> None:
+    def add_hmac_key(self, account: int, key: HmacKey, permissions: int = TRADER, **limits: Any) -> None:
         self.keep_secret(key)
-        self._add_key(account, key.id, KeyDefinition(KeyType.HMAC_SHA256, permissions), b"")
+        self._add_key(account, key.id, KeyDefinition(KeyType.HMAC_SHA256, permissions), b"", **limits)
 
-    def ed25519_key(self, account: int, permissions: int = TRADER) -> Ed25519Key:
+    def ed25519_key(self, account: int, permissions: int = TRADER, **limits: Any) -> Ed25519Key:
+        """A new key; `limits` are its `expiry_us` and its `networks`, packed."""
         key = Ed25519Key(f"ed{next(self._names)}", Ed25519PrivateKey.generate())
-        public_key = key.private_key.public_key().public_bytes_raw()
-        self._add_key(account, key.id, KeyDefinition(KeyType.ED25519, permissions), public_key)
+        self.add_ed25519_key(account, key, permissions, **limits)
         return key
 
-    def _add_key(self, account: int, key_id: str, definition: KeyDefinition, public_key: bytes) -> None:
-        parts = (KEY_DEFINITION.pack(definition), key_id.encode(), public_key, *BY_TEST)
+    def add_ed25519_key(self, account: int, key: Ed25519Key, permissions: int = TRADER, **limits: Any) -> None:
+        public_key = key.private_key.public_key().public_bytes_raw()
+        self._add_key(account, key.id, KeyDefinition(KeyType.ED25519, permissions), public_key, **limits)
+
+    def _add_key(
+        self,
+        account: int,
+        key_id: str,
+        definition: KeyDefinition,
+        public_key: bytes,
+        *,
+        expiry_us: int = 0,
+        networks: bytes = b"",
+    ) -> None:
+        packed = KEY_DEFINITION.pack(definition._replace(expiry_us=expiry_us))
+        parts = (packed, key_id.encode(), public_key, networks, *BY_TEST)
         self.command(Command(kind=CommandKind.KEY_ADD, account=account), *parts)

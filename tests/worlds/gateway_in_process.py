@@ -36,7 +36,6 @@ from engine.records import (
     EventEntry,
 )
 from engine.reference import Core
-from engine.venue_file import load_venue
 from gateway.auth.bans import Bans
 from gateway.auth.keys import Key
 from gateway.auth.mark_setter import Marked
@@ -59,6 +58,7 @@ from gateway.wire.frames import encode_text
 from gateway.wire.output import LongMessage
 from tests.worlds.accounts import Ed25519Key, HmacKey, OperatedVenue
 from tests.worlds.clients import RequestClient
+from tests.worlds.definition import UNDISTURBED, world_venue
 
 GATEWAY = 16
 START_MS = 1_800_000_000_000
@@ -99,6 +99,12 @@ def _extent(frames: bytes, position: int) -> tuple[int, int]:
 
 
 class GatewayInProcess(OperatedVenue):
+    """
+    Args:
+        limits: of the tier `default`; None for limits that no test reaches.
+        routes: the methods of the gateway.
+    """
+
     """A gateway on a venue of its own.
 
     Args:
@@ -133,8 +139,8 @@ class GatewayInProcess(OperatedVenue):
         self._catching_up: dict[Caller, Callable[[bool], None]] = {}
         self.refused_here: list[tuple[int, Reason]] = []
         """What the gateway has refused itself: account and reason."""
-        rate_limits = RateLimits(limits or RateLimitSettings())
-        self.view = VenueView(rate_limits.first_fill)
+        rate_limits = RateLimits()
+        self.view = VenueView(rate_limits)
         self.projection = self.view.projection
         clock = Clock(lambda: self.now_ms / 1000, lambda: self.now_ms * 1000)
         self.state = GatewayState(self.view, rate_limits, clock, Bans(bans))
@@ -159,7 +165,8 @@ class GatewayInProcess(OperatedVenue):
         start = EpochStart(previous_head=GENESIS_HEAD, rules_version=RULES_VERSION)
         builder.add(Command(kind=CommandKind.EPOCH_START), EPOCH_START.pack(start))
         self.execute(builder.build(producer=VENUE_PRODUCER, incarnation=1, number=1))
-        for venue_builder in load_venue().batches("test"):
+        tier = UNDISTURBED._replace(**limits._asdict()) if limits else UNDISTURBED
+        for venue_builder in world_venue(tier).batches("test"):
             self.operate(venue_builder)
 
     def _fetch_secret(self, key: Key, arrived: Callable[[Key, bytes | None, Reject], None]) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from engine.journal import Producer, ensure_functions, library_code, start_venue
 from engine.records import BatchBuilder, EventEntry
-from engine.venue_file import load_venue
 from gateway.auth.secrets import SECRETS_KEY, create_secret_key, seal
 from tests.worlds.accounts import HmacKey, OperatedVenue
 from tests.worlds.clients import Client
+from tests.worlds.definition import world_venue
 from tests.worlds.processes import ServiceProcess
 from tests.worlds.store import StoreProcess
 
@@ -41,7 +41,7 @@ class ServiceVenue(OperatedVenue):
             start_venue(self.client)
             self.start_engine()
             self.operator = Producer(self.client)
-            for builder in load_venue().batches("test"):
+            for builder in world_venue().batches("test"):
                 self.operate(builder)
             self.start_gateway()
         except BaseException:

@@ -22,8 +22,8 @@ from engine.records import (
 )
 from engine.reference import Core
 from engine.service.engine import EngineService
-from engine.venue_file import load_venue
 from tests.worlds.accounts import ASSETS, MARKETS
+from tests.worlds.definition import world_venue
 
 
 class SteppedVenue:
@@ -36,7 +36,7 @@ class SteppedVenue:
         self.core = Core()
         self.engine = EngineService(client, self.core, data_dir)
         self.producer = Producer(client)
-        for builder in load_venue().batches("test"):
+        for builder in world_venue().batches("test"):
             self.execute(builder)
         self.assets = ASSETS
         self.markets = MARKETS

@@ -18,6 +18,7 @@ from jibek.venue.folder import DataFolder
 from jibek.venue.launch import Launched, VenueOptions, launch
 from jibek.venue.offsets import read_offsets as read_positions
 from jibek.venue.temporary_venue import free_port
+from tests.worlds.definition import world_venue_file
 from tests.worlds.processes import WAIT_S, wait_until
 
 
@@ -25,7 +26,9 @@ class VenueProcess:
     """A venue on a data folder. `start` returns when it is ready; `end` may be called at any time, more than once."""
 
     def __init__(self, data: Path, **options: Any) -> None:
-        """`options` are those of `VenueOptions`."""
+        """`options` are those of `VenueOptions`; without a `venue`, it is that of `tests.worlds.definition`."""
+        if "venue" not in options:
+            options["venue"] = world_venue_file(data.with_name(f"{data.name}-venue.toml"))
         self.options = VenueOptions(data, **{"port": free_port(), **options})
         self.data = data
         self.folder = DataFolder(data)

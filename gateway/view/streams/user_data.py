@@ -31,17 +31,22 @@ class UserData:
     def __init__(self) -> None:
         self._queued: dict[Listener, list[bytes]] = {}
 
-    def subscribe(self, session: Listener, account: Account, key_id: str) -> int:
+    def subscribe(self, session: Listener, account: Account, key_id: str, subscriptions_max: int) -> int:
         """Follows an account's events on a session; the new subscription's id.
 
+        Args:
+            subscriptions_max: how many the account may have over all sessions.
+
         Raises:
-            Rejected: the session follows this account already, or has too many subscriptions.
+            Rejected: the session follows this account already, or it or the account has too many subscriptions.
         """
         if any(other.account is account for other in session.subscriptions.values()):
             raise Rejected(Reason.SUBSCRIPTION_ACTIVE)
         id = session.next_subscription_id
         if id >= SUBSCRIPTION_IDS_MAX or len(session.subscriptions) >= SUBSCRIPTIONS_PER_SESSION_MAX:
             raise Rejected(Reason.TOO_MANY_SUBSCRIPTIONS)
+        if len(account.subscriptions) >= subscriptions_max:
+            raise Rejected(Reason.TOO_MANY_ACCOUNT_SUBSCRIPTIONS, str(subscriptions_max))
         session.next_subscription_id += 1
         subscription = session.subscriptions[id] = Subscription(session, id, account, key_id)
         account.subscriptions.append(subscription)

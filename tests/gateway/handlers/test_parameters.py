@@ -372,7 +372,7 @@ def test_times_are_read_and_written_in_microseconds_too() -> None:
 
 def test_when_to_try_again_is_in_the_unit_of_the_connection() -> None:
     rig = GatewayInProcess()
-    rig.state.rate_limits.settings = rig.state.rate_limits.settings._replace(weight_per_minute=0)
+    rig.state.rate_limits.tiers = [rig.state.rate_limits.default._replace(weight_per_minute=0)]
     for unit in (1000, 1):
         data = rig.client(unit=unit).ask("ping")["error"]["data"]
         assert data["serverTime"] == rig.now_ms * 1000 // unit

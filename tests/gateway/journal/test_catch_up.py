@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from engine.journal import BEGINNING, EntryId, Opening
+from gateway.auth.rate_limits import RateLimits
 from gateway.auth.sessions import Session
 from gateway.journal.catch_up import CatchUp
 from gateway.journal.pipeline import Pipeline
@@ -23,7 +24,7 @@ class Bench:
     def __init__(self, earlier: EntryId = BEGINNING) -> None:
         self.asked: list[Callable[[Any], None]] = []
         self.resumed: list[tuple[Session, bool]] = []
-        self.view = VenueView(lambda account: None)
+        self.view = VenueView(RateLimits())
         pipeline = Pipeline(16, lambda command, reject: None)
         pipeline.opened(Opening(2, 1, 1, earlier))
         self.catch_up = CatchUp(cast(JournalWriter, self), self.view, pipeline)

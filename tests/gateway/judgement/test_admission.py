@@ -22,7 +22,7 @@ BUDGET = 10
 
 @pytest.fixture
 def rig() -> GatewayInProcess:
-    return GatewayInProcess(RateLimitSettings(refusals_per_10_s=BUDGET))
+    return GatewayInProcess(RateLimitSettings(refusals_per_10_s=BUDGET, orders_per_10_s=10**6))
 
 
 def order(client: InProcessClient, quantity: str = "0.01", price: str = PRICE, **changes: Any) -> dict[str, Any]:
@@ -334,7 +334,7 @@ def test_whatever_is_sent_everything_is_counted_out_again(seed: int) -> None:
     """Random orders and cancels of accounts that are short of money, over reads of any size: each is answered once, in the
     order of its connection where it is refused or executed in one place, and nothing stays on its way."""
     pick = random.Random(seed)
-    rig = GatewayInProcess(RateLimitSettings(refusals_per_10_s=30))
+    rig = GatewayInProcess(RateLimitSettings(refusals_per_10_s=30, orders_per_10_s=10**6))
     clients = [rig.trader(KZT="2000000", BTC="0.05") for _ in range(3)]
     sent = [0] * len(clients)
     answered: list[list[int]] = [[] for _ in clients]

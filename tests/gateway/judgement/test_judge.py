@@ -26,6 +26,7 @@ from engine.records import (
     client_id,
 )
 from engine.reference import Core
+from gateway.auth.rate_limits import RateLimits
 from gateway.judgement.judge import UNDECIDED
 from gateway.venue_view import VenueView
 from tests.engine.command_flow import MARKETS, NOTE, CommandFlow, setup_batches
@@ -51,7 +52,7 @@ class World:
 
     def __init__(self, accounts: int = 8) -> None:
         self.core = Core()
-        self.view = VenueView(lambda account: None)
+        self.view = VenueView(RateLimits())
         self.judge = self.view.projection.judge
         self.number = 0
         self.data = b""

@@ -31,6 +31,7 @@ from engine.records import (
     Side,
     pack_event,
 )
+from gateway.auth.rate_limits import RateLimits
 from gateway.dialect.numbers import MarketNumbers
 from gateway.limits import CLOSED_ORDERS_MAX
 from gateway.venue_view import VenueView
@@ -160,7 +161,7 @@ def test_a_second_gateway_that_reads_the_same_events_knows_the_same() -> None:
     flow = Flow(7)
     for _ in range(150):
         flow.step()
-    fresh = VenueView(lambda account: None)
+    fresh = VenueView(RateLimits())
     for published in flow.rig.published:
         fresh.apply(EventEntry(published.data), published.id)
     for mine, others in zip(

@@ -59,16 +59,7 @@ class Fuzzer:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.counts: Counter[str] = Counter()
-        self.venue = ServiceVenue(
-            "--stream-messages-per-s",
-            "1000000000",
-            "--connections-per-5-min",
-            "1000000000",
-            # What the account of the fuzzer wastes would make it wait.
-            "--refusals-per-10-s",
-            "1000000000",
-            engine="compiled",
-        )
+        self.venue = ServiceVenue(engine="compiled")
         try:
             self._process = self.venue.processes["gateway"]
             account = self.venue.account(**FUNDS)

@@ -16,6 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jibek.main import main
+from tests.worlds.accounts import HmacKey
+from tests.worlds.clients import Client, signed
 from tests.worlds.venue import VenueProcess
 
 NAMES = (f"client-{number}" for number in itertools.count(1))
@@ -27,8 +29,12 @@ WITH_JSON = {
     "account list": "",
     "account show": "{account}",
     "account key": "{account} --type ed25519",
+    "account limits": "{account} --tier default",
     "account freeze": "{account}",
     "account unfreeze": "{frozen}",
+    "limits list": "",
+    "limits show": "default",
+    "limits set": "test_tier --orders-per-10-s 700",
     "market list": "",
     "market show": "BTCKZT",
     "market book": "BTCKZT",
@@ -72,6 +78,21 @@ FAILURES = [
     ("account key {account} --revoke none",     1, "No such API key"),
     ("account key {account} --type hmac --public-key README.md",    2, "goes with --type ed25519"),
     ("account key {account} --type ed25519 --public-key README.md", 2, "does not hold a public key in PEM"),
+    ("account key {account} --type hmac --expires never",  2, "--expires 'never': write days as 90d, or a date as 2027-03-31."),
+    ("account key {account} --type hmac --expires 2001-01-01", 2, "--expires '2001-01-01': it is not in the future."),
+    ("account key {account} --type hmac --expires 0d",      2, "--expires '0d': it is not in the future."),
+    ("account key {account} --type hmac --expires 1000000d", 2, "write days as 90d"),
+    ("account key {account} --type hmac --allow-ip everywhere", 2, "--allow-ip: 'everywhere' does not appear to be"),
+    ("account key {account} --type hmac --allow-ip 203.0.113.7/24", 2, "--allow-ip: 203.0.113.7/24 has host bits set"),
+    ("account key {account} --revoke none --expires 90d",   2, "--expires and --allow-ip go with a new key"),
+    ("account limits nobody",                   1, "No account is named nobody"),
+    ("account limits {account} --tier no_tier", 1, "No tier is named no_tier; there are default"),
+    ("limits show no_tier",                     1, "No tier is named no_tier; there are default"),
+    ("limits set default",                      2, "give at least one limit to change"),
+    ("limits set default --orders-per-day 0",  2, "the tier default needs a number above 0 for every limit"),
+    ("limits set Maker --orders-per-day 5",     1, "INVALID_LIMITS: A tier needs a name of 1 to 20 characters"),
+    ("limits set maker --connections-per-5-min 5",    1, "INVALID_LIMITS: A tier needs a name of 1 to 20 characters"),
+    ("limits set maker --orders-per-day 1000000001", 2, "is not in the range"),
     ("account freeze {frozen}",                 1, "ACCOUNT_FROZEN: The account is frozen. `jibek account unfreeze` lifts it."),
     ("account unfreeze {account}",              1, "not frozen"),
     ("market show NONE",                        1, "No market is named NONE"),
@@ -221,6 +242,40 @@ def test_the_key_that_is_given_out_opens_the_venue(running_venue: VenueProcess, 
     running_venue.json("account", "key", name, "--revoke", hmac["key"])
     states = {key["key"]: key["state"] for key in running_venue.json("account", "show", name)["keys"]}
     assert states == {hmac["key"]: "revoked", made_here["key"]: "active", given["key"]: "active"}
+
+
+def test_a_key_ends_and_keeps_to_its_networks(running_venue: VenueProcess) -> None:
+    name = next(NAMES)
+    running_venue.json("account", "create", name)
+    add = ("account", "key", name, "--type", "hmac", "--expires", "90d")
+    here = running_venue.json(*add, "--allow-ip", "127.0.0.0/8", "--allow-ip", "::1")
+    elsewhere = running_venue.json(*add, "--allow-ip", "203.0.113.0/24")
+    client = Client(here["urls"]["ws_api"])
+    try:
+        keys = [HmacKey(key["key"], key["secret"]) for key in (here, elsewhere)]
+        assert client.ask("account.status", **signed(keys[0]))["status"] == 200
+        assert client.refusal("account.status", **signed(keys[1]))[0] == -2015
+    finally:
+        client.close()
+    shown = {key["key"]: key for key in running_venue.json("account", "show", name)["keys"]}
+    assert shown[here["key"]]["networks"] == here["networks"] == ["127.0.0.0/8", "::1/128"]
+    assert shown[here["key"]]["expires"] == here["expires"]
+
+
+def test_limits_that_are_set_hold_in_the_gateway(running_venue: VenueProcess) -> None:
+    name = next(NAMES)
+    running_venue.json("account", "create", name)
+    tier = running_venue.json("limits", "set", "quiet", "--orders-per-10-s", "7", "--why", "drill")
+    assert (tier["own"], tier["limits"]["orders_per_10_s"], tier["accounts"]) == (["orders_per_10_s"], 7, 0)
+    assert running_venue.json("account", "limits", name)["tier"] == "default"
+    moved = running_venue.json("account", "limits", name, "--tier", "quiet", "--who", "aigerim", "--why", "contract 12")
+    assert (moved["tier"], moved["limits"]) == ("quiet", tier["limits"])
+    assert running_venue.json("account", "show", name)["tier"] == "quiet"
+    assert {each["account"]: each["tier"] for each in running_venue.json("account", "list")}[name] == "quiet"
+    assert running_venue.json("limits", "show", "quiet")["accounts"] == 1
+    back = running_venue.json("limits", "set", "quiet", "--orders-per-10-s", "0", "--orders-per-day", "9")
+    assert back["own"] == ["orders_per_day"]
+    assert running_venue.json("limits", "list")[0]["tier"] == "default"
 
 
 def test_who_and_why_stand_in_the_account(running_venue: VenueProcess) -> None:

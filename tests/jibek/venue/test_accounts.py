@@ -14,6 +14,7 @@ from gateway.auth.secrets import SECRETS_KEY
 from jibek.console.failure import Failure
 from jibek.venue.accounts import PERMISSIONS, KeyAdder, open_account, open_trading_accounts, revoke_key
 from jibek.venue.directory import AccountRecord, read_directory
+from jibek.venue.tiers import LOAD_TIER
 from tests.worlds.venue import VenueProcess
 
 
@@ -41,6 +42,7 @@ def test_trading_accounts_are_opened_once_and_get_a_new_key_each_time(
         assert [key.keys() for key in keys] == [{"key", secret}] * 2
         for name, key in zip(names, keys, strict=True):
             record = account(running_venue, client, name)
+            assert record.tier == LOAD_TIER
             assert len(record.keys) == round
             assert record.keys[key["key"]].permissions == PERMISSIONS["trade"]
             assert record.keys[key["key"]].type == (KeyType.HMAC_SHA256 if hmac else KeyType.ED25519)

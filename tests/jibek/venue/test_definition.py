@@ -12,7 +12,7 @@ import pytest
 
 from engine.journal import JOURNAL_KEY, VENUE_PRODUCER, Producer, Store, prepare_store, start_venue
 from engine.listing import Asset, Listing, Market
-from engine.records import MarketState
+from engine.records import DEFAULT_LIMITS, MarketState, TierLimits
 from engine.venue_file import VenueDefinition, load_venue
 from jibek.venue.definition import define_venue, differences, is_beginning_of
 from jibek.venue.directory import read_directory
@@ -65,6 +65,21 @@ def test_each_difference_is_one_sentence() -> None:
         "venue.toml gives BTCKZT notional_min = 60000, the venue 50000.",
         "venue.toml gives ETHKZT maker_fee_ppm = 500, the venue 7.",
         "The venue has the market BTCUSDT, venue.toml has not.",
+    ]
+
+
+def test_each_difference_of_a_tier_is_one_sentence() -> None:
+    definition = load_venue()
+    listing = listing_of(definition)
+    listing.tiers |= {"default": DEFAULT_LIMITS._replace(subscriptions_max=7), "load_test": TierLimits()}
+    listing.tiers["maker"] = TierLimits(orders_per_10_s=500)
+    limits = [("default", DEFAULT_LIMITS), ("maker", TierLimits(orders_per_day=9)), ("new", TierLimits())]
+    assert list(differences(replace(definition, limits=limits), listing)) == [
+        "venue.toml gives the tier default subscriptions_max = 10, the venue 7.",
+        "venue.toml gives the tier maker orders_per_10_s = none of its own, the venue 500.",
+        "venue.toml gives the tier maker orders_per_day = 9, the venue none of its own.",
+        "venue.toml has the tier new, the venue has not.",
+        "The venue has the tier load_test, venue.toml has not.",
     ]
 
 
