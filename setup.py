@@ -38,6 +38,7 @@ setup(
             extension("gateway.dialect.fast"),
             extension("gateway.dialect.market_scale"),
             extension("gateway.journal.pending"),
+            extension("gateway.judgement.judge"),
             extension("gateway.view.accounts"),
             extension("gateway.view.book_levels"),
             extension("gateway.view.order_events"),

@@ -115,6 +115,8 @@ class RateLimitSettings(NamedTuple):
     """New connections of an address."""
     stream_messages_per_s: int = DEFAULT_LIMITS.stream_messages_per_s
     """Requests on one stream connection; one that sends more is closed."""
+    refusals_per_10_s: int = DEFAULT_LIMITS.refusals_per_10_s
+    """Refusals of the engine that an account may cost; beyond, what the engine may refuse waits."""
 
     @classmethod
     def of(cls, limits: TierLimits) -> RateLimitSettings:
@@ -155,8 +157,8 @@ NAME_CHARACTERS_SHOWN_MAX = 100
 
 WAITING_FOR_SECRET_MAX = 100
 """Connections that wait for the secret of one key; the request of one more is refused as overloaded."""
-WAITING_FOR_EVENTS_MAX = 1000
-"""Connections that wait until the gateway has caught up; the request of one more is judged by what is known."""
+FILL_OR_KILL_REFUSALS = 10
+"""What a fill-or-kill order that expires costs of the budget of refusals: the engine may have walked past thousands of orders."""
 SIGNATURES_KEPT_MAX = 100_000
 """Used signatures that the gateway keeps itself. When it has more, the oldest is forgotten here, and the store judges it."""
 SIGNATURES_KEPT_PER_KEY_MAX = 10_000
@@ -178,6 +180,18 @@ class PipelineLimits(NamedTuple):
 
 COMMANDS_IN_A_ROW = 16
 """So many commands of a caller leave before one of another caller that waits."""
+
+# -- the record of what the gateway refuses itself
+
+REFUSAL_LINES_PER_MINUTE_MAX = 60
+"""Full lines of an account; further refusals are counted by reason."""
+REFUSALS_COUNTED_MAX = 10_000
+"""Accounts with full lines, and pairs of account and reason with a count, in a minute; any further ones share a count by reason."""
+REFUSAL_LINES_WAITING_MAX = 10_000
+"""Full lines that wait to be written; further refusals are counted."""
+REFUSAL_FILE_BYTES_MAX = 16 * 1024 * 1024
+REFUSALS_BYTES_MAX = 256 * 1024 * 1024
+"""All closed files of a gateway; with more, the oldest are deleted."""
 
 # -- the store
 

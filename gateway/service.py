@@ -57,6 +57,7 @@ from gateway.journal.kept_link import KeptLink
 from gateway.journal.link import memory_use
 from gateway.journal.pipeline import Pipeline, Superseded
 from gateway.journal.writer import JournalWriter
+from gateway.judgement.record import RefusalRecord
 from gateway.limits import STORE_FULL_PERCENT, STORE_SILENCE_S_MAX
 from gateway.rebuild import Prepared, prepare
 from gateway.wire.asyncio_client import Outbox
@@ -99,15 +100,18 @@ class Service:
             broken=self._end,
             log=log,
         )
-        self._catch_up = CatchUp(writer, view)
-        router = Router(
+        self._catch_up = CatchUp(writer, view, pipeline)
+        self._refusals = RefusalRecord(arguments.data, arguments.producer, clock, log)
+        router = self._router = Router(
             state,
             answers,
             pipeline,
             fetch_secret=SecretFetcher(writer.ask, secret_key, log).fetch,
             set_mark=MarkSetter(writer.ask).set,
-            catch_up=self._catch_up.wait,
+            catch_up=self._catch_up,
+            note_refusal=self._refusals.note,
             wake=writer.wake,
+            limits=arguments.pipeline_limits,
         )
         self._events = EventsLink(
             arguments.store,
@@ -145,6 +149,7 @@ class Service:
         finally:
             self._listener.close()
             await self._clients.say_goodbye(with_words=failure is None)
+            await self._refusals.close()
             self._stop_links()
         return failure
 
@@ -190,6 +195,7 @@ class Service:
     def _entries_taken(self) -> None:
         """Entries were applied: goes on with what waited for them, and with commands that gathered meanwhile."""
         self._catch_up.moved()
+        self._router.entries_taken()
         self._outbox.flush()
         self._writer.wake()
 
@@ -212,6 +218,8 @@ class Service:
             return
         self._loop.call_later(HOUSEKEEPING_S, self._once_a_second)
         self._pipeline.expire(self._loop.time())
+        self._router.on_time()
+        self._refusals.on_time()
         self._view.keys.end_expired(self._state.clock.now_us())
         self._clients.on_time()
         self._listener.on_time()

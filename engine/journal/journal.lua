@@ -96,9 +96,28 @@ end
 
 redis.register_function { function_name = 'jibek_append', callback = append }
 
--- The same for batches that only reduce what the venue holds (cancels, ticks, halts, operator commands): it may be
--- called when the store is at its memory limit, so a full store can still shrink.
-redis.register_function { function_name = 'jibek_append_reducing', callback = append, flags = { 'allow-oom' } }
+-- How much the store may hold beyond its memory limit: a part of the limit, but at least so many bytes.
+local RESERVE_PART, RESERVE_BYTES_MIN = 16, 1024 * 1024
+
+-- Whether the reserve is used up, too. Cost: 8 µs.
+local function is_reserve_used_up()
+    local memory = redis.call('INFO', 'memory')
+    local used = tonumber(string.match(memory, 'used_memory:(%d+)'))
+    local largest = tonumber(string.match(memory, 'maxmemory:(%d+)'))
+    return largest > 0 and used > largest + math.max(largest / RESERVE_PART, RESERVE_BYTES_MIN)
+end
+
+-- The same for batches that must pass a full store: cancels of orders that are known to be open, halts, freezes, deposits,
+-- withdrawals and ticks. So a full store can still shrink, and an operator can act; but only into the reserve, beyond which
+-- it is refused with OOM like any other append.
+local function append_reducing(keys, args)
+    if is_reserve_used_up() then
+        return redis.error_reply('OOM the reserve beyond maxmemory is used up')
+    end
+    return append(keys, args)
+end
+
+redis.register_function { function_name = 'jibek_append_reducing', callback = append_reducing, flags = { 'allow-oom' } }
 
 -- mark_used(KEYS mark, ARGV method lifetime) -> nothing, or the method for which the signature was used before
 -- Sets the mark of a signature under which nothing is journalled, for so many milliseconds. It may be called when the store
@@ -159,7 +178,7 @@ local function advance_epoch(keys, args)
     return id
 end
 
-redis.register_function { function_name = 'jibek_advance_epoch', callback = advance_epoch }
+redis.register_function { function_name = 'jibek_advance_epoch', callback = advance_epoch, flags = { 'allow-oom' } }
 
 -- publish(KEYS events published, ARGV previous id head digest bytes) -> 'published' | 'exists' | 'diverged' | 'unknown'
 -- Adds event entry `id` only if the last one is `previous`. If `id` is there already the heads decide: equal means that

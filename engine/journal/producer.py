@@ -28,10 +28,33 @@ from engine.journal.store import (
     answered_id,
     current_epoch,
 )
-from engine.records import BATCH_BYTES_MAX, BATCH_HEADER, BatchBuilder, Disposition, Event, EventEntry
+from engine.records import (
+    BATCH_BYTES_MAX,
+    BATCH_HEADER,
+    BatchBuilder,
+    CommandKind,
+    Disposition,
+    Event,
+    EventEntry,
+)
 
 RETRY_S = 0.02
 """How long to wait before the store is tried again."""
+PASSES_FULL_STORE = frozenset(
+    {
+        CommandKind.TIME_TICK,
+        CommandKind.MARKET_STATE_SET,
+        CommandKind.ACCOUNT_FREEZE,
+        CommandKind.ACCOUNT_UNFREEZE,
+        CommandKind.KEY_REVOKE,
+        CommandKind.DEPOSIT,
+        CommandKind.WITHDRAW,
+        CommandKind.ORDER_CANCEL,
+        CommandKind.ORDER_CANCEL_ALL,
+        CommandKind.STATE_REPORT,
+    }
+)
+"""What the venue's own processes and its operators may do though the store is full. It adds no name, no key and no order."""
 CONTENTION_S_MAX = 0.01
 """Two producers of one name that take it from each other in step would go on for ever; so each waits a random time."""
 
@@ -52,10 +75,11 @@ def append_call(epoch: int, batch: bytes, *, reducing: bool = False, marks: Sequ
         THERE last-id       this number or a later one is in the journal; the id is that of the producer's last batch
         GAP last-number     the number is not the next one
         USED place …        these of the `marks` were set already, or come twice; the first is 0
-        OOM ...             the store is at its memory limit, and the batch is not `reducing`
+        OOM ...             the store is at its memory limit; if the batch is `reducing`, the reserve is used up, too
 
-    and then nothing was written. `reducing` says that no command of the batch makes the venue hold more, so it may pass a
-    full store. `marks` are those of the signatures by which commands of the batch were accepted.
+    and then nothing was written. `reducing` says that the batch may pass a full store, into the reserve beyond the limit. It
+    costs the store more, so it is for a batch that was refused without it. `marks` are those of the signatures by which
+    commands of the batch were accepted.
     """
     assert len(batch) <= BATCH_BYTES_MAX
     header = BATCH_HEADER.unpack_from(batch)
@@ -186,7 +210,7 @@ class Producer:
         """Sends a batch under the next number; None if it was refused because the producer must open again."""
         batch = builder.build(producer=self.producer, incarnation=self.incarnation, number=self.number + 1)
         try:
-            answer = self.client.execute_command(*append_call(self.epoch, batch, reducing=True))
+            answer = self._append(builder, batch)
         except (redis.ConnectionError, redis.TimeoutError):
             self._is_open, self._lost = False, (batch, self.last_id)
             raise
@@ -204,6 +228,15 @@ class Producer:
         self.number += 1
         self.last_id = answered_id(answer)
         return self.last_id
+
+    def _append(self, builder: BatchBuilder, batch: bytes) -> Any:
+        """Appends a batch; one that a full store refuses goes into the reserve, if its commands may."""
+        try:
+            return self.client.execute_command(*append_call(self.epoch, batch))
+        except redis.OutOfMemoryError:
+            if not all(command[0] in PASSES_FULL_STORE for command in builder.commands):
+                raise
+            return self.client.execute_command(*append_call(self.epoch, batch, reducing=True))
 
     def _append_surely(self, builder: BatchBuilder, deadline_s: float) -> EntryId:
         """Appends a batch; if the connection is lost, finds out whether it is in, and sends it again if not."""

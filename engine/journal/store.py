@@ -99,13 +99,16 @@ def ensure_functions(client: Store, name: str, code: str) -> None:
     """Loads the library `name` if the store has none of that name; refuses a store that has another text under it.
 
     Raises:
-        StoreRefused: the loaded text differs from `code`. Functions move money: they are never replaced in silence.
+        StoreRefused: the loaded text differs from `code`: functions move money, they are never replaced in silence. Or the
+            store is full, and has none yet.
     """
     loaded = client.function_list(library=name, withcode=True)
     if not loaded:
         try:
             client.function_load(code)
             return
+        except redis.OutOfMemoryError:
+            raise StoreRefused(f"the store is full and has no functions `{name}` yet: raise its `maxmemory`") from None
         except redis.ResponseError:
             # Another process has loaded them since; whether they are ours is judged as for any that were there.
             loaded = client.function_list(library=name, withcode=True)

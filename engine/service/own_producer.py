@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import redis
+
 from engine.journal import ENGINE_PRODUCER, Producer, Store
+from engine.process.follower import NotReady
 from engine.records import BatchBuilder
 
 
@@ -22,7 +25,11 @@ class OwnProducer:
         Raises:
             redis.ConnectionError, redis.TimeoutError: the connection was lost; whether it was added is unknown.
             StoreTimeout, StaleEpoch, ChainBroken: see `Producer.append`.
+            NotReady: the store is full, and its reserve is used up, too. The engine goes on, and tries again.
         """
         if self._producer is None:
             self._producer = Producer(self._client, ENGINE_PRODUCER)
-        self._producer.append(builder)
+        try:
+            self._producer.append(builder)
+        except redis.OutOfMemoryError as error:
+            raise NotReady(f"the store takes nothing from the engine itself: {error}") from None

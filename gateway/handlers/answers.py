@@ -83,6 +83,10 @@ class Answers:
         data = self.retry_after(reject)
         caller.fail(command.id_text, reject, limits, cancelling=command.reduces, data=data)
 
+    def charge(self, command: PendingCommand, events: CommandEvents) -> None:
+        """Charges what a command has cost to the budget of refusals of its account."""
+        self._state.refusal_budgets.charge(command, events)
+
     def answer(self, command: PendingCommand, events: CommandEvents, entry: EventEntry) -> None:
         """Answers a command with its events, which the view has applied."""
         caller = command.caller

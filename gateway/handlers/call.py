@@ -50,6 +50,11 @@ class Call:
         return self._key
 
     @property
+    def authenticated_key(self) -> Key | None:
+        """The key, if the router has authenticated one."""
+        return self._key
+
+    @property
     def account(self) -> Account:
         """The account of the key, never one that the request names."""
         return self.key.account

@@ -4,9 +4,12 @@
             └▶ slow path: read ─▶ weigh ─▶ authenticate ─▶ handler ─▶ Result   ├▶ pipeline ─▶ … ─▶ Answers
                                                                   └▶ PendingCommand ─┘
 
+What the engine will refuse does not reach it: `gateway.judgement.admission` says which commands may leave, which wait, and
+which are refused here.
+
 Requests of one connection take effect in the order in which they were sent. Where one must wait (for the secret of its key,
-for the mark of its signature, or for events that tell of its key), those behind it wait as well, and nothing more is read from
-the connection. A connection has its requests handled in slices of time (`gateway.wire.turns`).
+for the mark of its signature, for newer events, or for what its account has on its way), those behind it wait as well, and
+nothing more is read from the connection. A connection has its requests handled in slices of time (`gateway.wire.turns`).
 
 No I/O: frames come in as bytes and go out through the caller.
 """
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import NamedTuple, Protocol
 
 from engine.journal import Mark
 from engine.reasons import Reason
@@ -36,7 +40,8 @@ from gateway.handlers.routes import ROUTES, UNKNOWN
 from gateway.handlers.state import GatewayState
 from gateway.journal.pending import PendingCommand
 from gateway.journal.pipeline import Pipeline
-from gateway.limits import WAITING_FOR_SECRET_MAX, WEIGHTLESS_BYTES_MAX
+from gateway.judgement.admission import Admission, Wait
+from gateway.limits import WAITING_FOR_SECRET_MAX, WEIGHTLESS_BYTES_MAX, PipelineLimits
 from gateway.wire.frames import encode_text
 
 _SIGNATURE = b'"signature"'
@@ -45,6 +50,24 @@ _FAILURES = frozenset(
     (Reason.INVALID_SIGNATURE, Reason.INVALID_API_KEY_FORMAT, Reason.INVALID_JSON, Reason.TOO_MANY_REQUESTS)
 )
 """Refusals that a working client does not get again and again; an unknown key is one, too."""
+
+
+class EventsAwaited(Protocol):
+    """Where sessions wait until everything that is published now has been read; `gateway.journal.catch_up.CatchUp` is one."""
+
+    def wait(self, caller: Caller, resume: Callable[[bool], None]) -> None: ...
+
+    def forget(self, caller: Caller) -> None: ...
+
+
+class Held(NamedTuple):
+    """A command that waits."""
+
+    command: PendingCommand
+    message: bytes
+    """What it was read from."""
+    key: Key | None
+    """Which it was sent with. If it is revoked meanwhile, the command is refused."""
 
 
 class NeedsMark(Exception):
@@ -61,8 +84,10 @@ class Router:
     Args:
         fetch_secret: fetches the secret of a key and calls back with it, or with why there is none.
         set_mark: marks a signature as used, and calls back with what it was used for before.
-        catch_up: calls back when everything that is in the store now has been read; False where too many wait already.
+        catch_up: where sessions wait for newer events.
+        note_refusal: records a command that is refused here, and why.
         wake: says that the pipeline has something to send.
+        limits: how long a command may wait.
     """
 
     def __init__(
@@ -73,8 +98,10 @@ class Router:
         *,
         fetch_secret: Callable[[Key, Callable[[Key, bytes | None, Reject], None]], None],
         set_mark: Callable[[Mark, Marked], None],
-        catch_up: Callable[[Callable[[], None]], bool],
+        catch_up: EventsAwaited,
+        note_refusal: Callable[[PendingCommand, Reason], None],
         wake: Callable[[], None],
+        limits: PipelineLimits,
         routes: Mapping[str, Route] = ROUTES,
     ) -> None:
         self.state = state
@@ -83,7 +110,14 @@ class Router:
         self._fetch_secret = fetch_secret
         self._set_mark = set_mark
         self._catch_up = catch_up
+        self._note_refusal = note_refusal
         self._wake = wake
+        self._limits = limits
+        judge = state.view.projection.judge
+        self._let_pass = judge.let_pass
+        self.admission = Admission(judge, state.refusal_budgets, self._resume_held)
+        self._held: dict[Caller, Held] = {}
+        """The commands that wait, by who sent them."""
         self._routes = routes
         self._http_routes: dict[str, dict[str, tuple[str, Route]]] = {}
         """Path → HTTP method → name and route."""
@@ -118,8 +152,9 @@ class Router:
             if session.is_api:
                 command = self._read_fast(session, message)
                 if command is not None:
-                    self._submit(command)
-                    continue
+                    if self._submit(command, message):
+                        continue
+                    break
                 self._handle(session, message)
             else:
                 stream_requests.handle(state, session, message)
@@ -160,15 +195,17 @@ class Router:
         try:
             if not has_waited:
                 self._weigh(call, route, len(message))
-            self._execute(call, route)
+            self._execute(call, route, message)
         except NeedsSecret as needs:
             self._wait_for_secret(call, route, message, needs.key)
         except NeedsMark as needs:
             self._wait_for_mark(call, route, message, needs.mark)
         except UnknownKey as unknown:
-            if has_caught_up or not self._wait_for_events(session, message):
+            if has_caught_up:
                 self._note_failure(session)
                 self._refuse(call, route, unknown.reject)
+            else:
+                self._wait_for_key(session, message)
         except Rejected as rejected:
             self._refuse(call, route, rejected.reject)
 
@@ -266,7 +303,7 @@ class Router:
         """Counts a failure of an address; too many ban it (`gateway.auth.bans`)."""
         self.state.bans.failed(caller.address, self.state.now_ms)
 
-    def _execute(self, call: Call, route: Route) -> None:
+    def _execute(self, call: Call, route: Route, message: bytes = b"") -> None:
         """Raises Rejected, NeedsSecret and NeedsMark."""
         if route.needs is not None:
             key = route.authenticate(call.caller.key, call.request, self.state.view.keys, self.state.now_ms)
@@ -277,7 +314,7 @@ class Router:
             call.caller.account = key.account
             if "signature" in call.params:
                 self._judge_signature(call, route, key)
-        self._carry_out(call, route)
+        self._carry_out(call, route, message)
 
     def _judge_signature(self, call: Call, route: Route, key: Key) -> None:
         """Notes what the signature, which verifies, leaves behind. The mark of a command is set when its batch is appended;
@@ -288,7 +325,7 @@ class Router:
         if not is_command and not self.state.replays.is_known(mark, repeats=not route.opens):
             raise NeedsMark(mark)
 
-    def _carry_out(self, call: Call, route: Route) -> None:
+    def _carry_out(self, call: Call, route: Route, message: bytes = b"") -> None:
         """Raises Rejected."""
         if route.needs is not None and not call.caller.is_trusted:
             call.caller.trust()
@@ -299,7 +336,7 @@ class Router:
             limits = self._limits_shown(call)
             call.caller.succeed_long(call.request.id_text, outcome.pieces, outcome.size_bytes, limits)
         else:
-            self._submit(outcome)
+            self._submit(outcome, message, call.authenticated_key)
 
     def _succeed(self, call: Call, result: Result) -> None:
         call.caller.succeed(call.request.id_text, result.text, self._limits_shown(call))
@@ -322,41 +359,132 @@ class Router:
 
     # -- commands
 
-    def _submit(self, command: PendingCommand) -> None:
-        """Queues a command for the journal, or answers why not."""
+    def _submit(
+        self, command: PendingCommand, message: bytes, key: Key | None = None, *, has_caught_up: bool = False
+    ) -> bool:
+        """Queues a command for the journal, or answers why not; False where its session has to wait.
+
+        Args:
+            message: what it was read from.
+            key: which it was sent with; None on the fast path.
+            has_caught_up: everything is read that was published when it came.
+        """
+        if command.mark is not None and not self._admit_mark(command, command.mark):
+            return True
         try:
-            if command.mark is not None:
-                self._add_signed(command, command.mark)
-            elif command.reduces:
+            if not command.reduces:
+                self._check_order(command)
+            if self._let_pass(command):
+                outcome = None
+            else:
+                outcome = self.admission.decide(command, has_caught_up=has_caught_up)
+            if outcome is None:
                 self.pipeline.add(command, self.state.now_s)
-            else:
-                self._add_order(command)
+                self._wake()
+                return True
         except Rejected as rejected:
+            command.end()
+            self._forget_mark(command)
             self.answers.refuse(command, rejected.reject)
+            return True
+        if isinstance(outcome, Reason):
+            self._note_refusal(command, outcome)
+            self.answers.reject(command, Reject(outcome))
         else:
-            self._wake()
+            self._hold(Held(command, message, key or self._key_of(command)), outcome)
+            return False
+        return True
 
-    def _add_signed(self, command: PendingCommand, mark: Mark) -> None:
-        """As for any command, unless its signature was used before as far as is known here. If the command is refused for
-        another reason, the signature may be used again."""
-        state = self.state
-        state.replays.admit(mark)
-        try:
-            if command.reduces:
-                self.pipeline.add(command, state.now_s)
-            else:
-                self._add_order(command)
-        except Rejected:
-            state.replays.forget(mark)
-            raise
-
-    def _add_order(self, command: PendingCommand) -> None:
+    def _check_order(self, command: PendingCommand) -> None:
         """Judges a new order that is well formed: is there room, and has the account sent too many."""
         state = self.state
         if state.is_store_full:
             raise Rejected(Reason.OVERLOADED)
-        state.rate_limits.add_order(command.account, state.now_ms)
-        self.pipeline.add(command, state.now_s)
+        if not command.is_rated:
+            command.is_rated = True
+            state.rate_limits.add_order(command.account, state.now_ms)
+
+    def _admit_mark(self, command: PendingCommand, mark: Mark) -> bool:
+        """Refuses a command whose signature was used before, as far as is known here; whether it may go on. If it is refused
+        for another reason, or waits, the signature may be used again."""
+        try:
+            self.state.replays.admit(mark)
+        except Rejected as rejected:
+            self.answers.refuse(command, rejected.reject)
+            return False
+        return True
+
+    def _forget_mark(self, command: PendingCommand) -> None:
+        """A signed command does not leave now, so it may come again."""
+        if command.mark is not None:
+            self.state.replays.forget(command.mark)
+
+    def _key_of(self, command: PendingCommand) -> Key | None:
+        """The key that a command of the fast path was sent with."""
+        if isinstance(command, SignedCommand):
+            return self.state.view.keys.get(command.key_id)
+        key: Key | None = command.caller.key
+        return key
+
+    # -- commands that wait
+
+    def _hold(self, held: Held, wait: Wait) -> None:
+        """Over HTTP nothing is behind it, so only a session is held."""
+        caller: Caller = held.command.caller
+        self._forget_mark(held.command)
+        if not held.command.waiting_since_s:
+            held.command.waiting_since_s = self.state.now_s
+        self._held[caller] = held
+        if isinstance(caller, Session):
+            caller.hold(held.message)
+        if wait is Wait.EVENTS:
+            self._catch_up.wait(caller, lambda has_caught_up: self._caught_up(caller, has_caught_up))
+        else:
+            self.admission.wait(held.command.account, caller)
+
+    def _caught_up(self, caller: Caller, has_caught_up: bool) -> None:
+        """Goes on with who waited for newer events, or lets it wait on while the store is away."""
+        if has_caught_up:
+            self._resume_held(caller, has_caught_up=True)
+        else:
+            self.admission.wait(self._held[caller].command.account, caller)
+
+    def _resume_held(self, caller: Caller, *, has_caught_up: bool = False, reject: Reject | None = None) -> None:
+        """Asks again for the command that waited, or refuses it, and goes on with what is behind it."""
+        command, message, key = self._held.pop(caller)
+        self.state.begin_turn()
+        if key is not None and self.state.view.keys.get(key.id) is not key:
+            reject = Reject(Reason.UNAUTHORIZED)
+        elif command.expires_ms and self.state.now_ms > command.expires_ms:
+            reject = Reject(Reason.OUTSIDE_WINDOW)
+        if isinstance(caller, Session):
+            caller.release()
+            if caller.connection.has_ended():
+                caller.connection.abort()
+                return
+        if reject is not None:
+            self.answers.refuse(command, reject)
+        else:
+            self._submit(command, message, key, has_caught_up=has_caught_up)
+        if isinstance(caller, Session):
+            caller.go_on()
+
+    def entries_taken(self) -> None:
+        """Events were applied: goes on with those that waited for what their account had on its way."""
+        self.admission.commands_ended()
+
+    def on_time(self) -> None:
+        """Once a second: goes on with those whose budget has come back, and refuses what has waited too long."""
+        self.state.begin_turn()
+        self.admission.commands_ended()
+        self.admission.on_time()
+        for caller, held in list(self._held.items()):
+            command = held.command
+            is_late = self.state.now_s - command.waiting_since_s >= self._limits.answer_timeout_s
+            if is_late or (command.expires_ms and self.state.now_ms > command.expires_ms):
+                self._catch_up.forget(caller)
+                self.admission.forget(held.command.account, caller)
+                self._resume_held(caller, reject=Reject(Reason.OVERLOADED))
 
     # -- requests that wait
 
@@ -410,16 +538,18 @@ class Router:
         except Rejected as rejected:
             self._refuse(call, route, rejected.reject)
 
-    def _wait_for_events(self, session: Session, message: bytes) -> bool:
+    def _wait_for_key(self, session: Session, message: bytes) -> None:
         """A key that is not known may be a moment old: its owner has seen it in the store before this gateway has. So its
-        request waits until the gateway has caught up; False where that cannot be waited for."""
+        request waits until the gateway has caught up; while the store is away, that cannot be known."""
         session.hold(message)
-        go_on = partial(self._handle, session, has_waited=True, has_caught_up=True)
-        if self._catch_up(lambda: self._resume(session, go_on)):
-            return True
-        session.release()
-        session.go_on()
-        return False
+
+        def resume(has_caught_up: bool) -> None:
+            if has_caught_up:
+                self._resume(session, partial(self._handle, session, has_waited=True, has_caught_up=True))
+            else:
+                self._resume(session, partial(self._refuse_message, session, Reject(Reason.UNAVAILABLE)))
+
+        self._catch_up.wait(session, resume)
 
     def _resume(self, session: Session, go_on: Callable[[bytes], None]) -> None:
         """Goes on with a session that waited: with its message by `go_on`, and then with what is behind it. Nothing of a
@@ -438,6 +568,10 @@ class Router:
         """The connection is gone. Commands that the pipeline has are executed, and the answers go nowhere: as at any venue, what
         was received counts. What waits before that, for the store or for events, is dropped."""
         session.is_alive = False
+        self._catch_up.forget(session)
+        held = self._held.pop(session, None)
+        if held is not None:
+            self.admission.forget(held.command.account, session)
         session.log_off()
         self.state.view.feeds.forget(session)
 

@@ -6,6 +6,7 @@ from gateway.auth.bans import Bans
 from gateway.auth.rate_limits import RateLimits
 from gateway.auth.replay_guard import ReplayGuard
 from gateway.clock import Clock
+from gateway.judgement.budgets import RefusalBudgets
 from gateway.venue_view import VenueView
 
 
@@ -17,6 +18,7 @@ class GatewayState:
         self.rate_limits = rate_limits
         self.bans = bans if bans is not None else Bans()
         self.replays = ReplayGuard()
+        self.refusal_budgets = RefusalBudgets(rate_limits, clock)
         self.clock = clock
         self.is_store_full = False
         """Whether the store is so full that only what makes it smaller is taken."""

@@ -1,49 +1,79 @@
-"""Waiting until the gateway has read everything that is in the store now."""
+"""Waiting until the gateway has read everything that was published when somebody asked."""
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from engine.journal import BEGINNING, EntryId, published_call, published_id
+from engine.journal import EntryId, published_call, published_id
+from gateway.auth.sessions import Caller
+from gateway.journal.pipeline import Pipeline
 from gateway.journal.writer import JournalWriter
-from gateway.limits import WAITING_FOR_EVENTS_MAX
 from gateway.venue_view import VenueView
+
+Resume = Callable[[bool], None]
+"""Goes on with a caller that waited; with whether the gateway has caught up, which it cannot while the store is away."""
 
 
 class CatchUp:
-    """Whose request depends on newer events waits here; at most `WAITING_FOR_EVENTS_MAX` at once."""
+    """Whose request depends on newer events waits here. One question to the store serves all who ask in a turn of the loop.
 
-    def __init__(self, writer: JournalWriter, view: VenueView) -> None:
+    Who asks while a question is on its way waits for the next one: the answer to the first may be older than the request.
+    The gateway has not caught up before it has also read what an earlier process under its number has sent.
+
+    Each caller waits once at most, so the number of connections is the bound.
+    """
+
+    def __init__(self, writer: JournalWriter, view: VenueView, pipeline: Pipeline) -> None:
         self._writer = writer
         self._view = view
-        self._asking = 0
-        """Who has asked the store how far the events go."""
-        self._waiting: list[tuple[EntryId, Callable[[], None]]] = []
-        """Who knows it, and waits until they are read that far."""
+        self._pipeline = pipeline
+        self._loop = asyncio.get_running_loop()
+        self._gathering: dict[Caller, Resume] = {}
+        """Who waits for the next question."""
+        self._asking: dict[Caller, Resume] = {}
+        """On whose behalf the store was asked how far the events go."""
+        self._reading: deque[tuple[EntryId, dict[Caller, Resume]]] = deque()
+        """Who waits until the events are read that far, in order."""
+        self._is_asking = False
 
-    def wait(self, resume: Callable[[], None]) -> bool:
-        """Calls `resume`, later, when everything that is in the store now has been read; False where that cannot be waited
-        for: the store is away, or too many wait already."""
-        if not self._writer.link.is_open or self._asking + len(self._waiting) >= WAITING_FOR_EVENTS_MAX:
-            return False
-        self._asking += 1
-        self._writer.ask(published_call(), lambda reply: self._told(reply, resume))
-        return True
+    def wait(self, caller: Caller, resume: Resume) -> None:
+        """Calls `resume`, later, when everything that is published now has been read, or when the store cannot say."""
+        self._gathering[caller] = resume
+        if not self._is_asking:
+            self._is_asking = True
+            self._loop.call_soon(self._ask)
 
-    def _told(self, reply: Any, resume: Callable[[], None]) -> None:
-        """Takes how far the events go. If the store did not say, what is known must do."""
-        self._asking -= 1
-        self._waiting.append((published_id(reply) if isinstance(reply, bytes) else BEGINNING, resume))
+    def forget(self, caller: Caller) -> None:
+        """Takes a caller that is gone off all lists. Cost: O(questions that wait for events)."""
+        for waiting in (self._gathering, self._asking, *(waiting for _, waiting in self._reading)):
+            waiting.pop(caller, None)
+
+    def _ask(self) -> None:
+        self._asking, self._gathering = self._gathering, {}
+        self._writer.ask(published_call(), self._told)
+
+    def _told(self, reply: Any) -> None:
+        """Takes how far the events go."""
+        asked, self._asking = self._asking, {}
+        if isinstance(reply, Exception):
+            for resume in asked.values():
+                resume(False)
+        else:
+            self._reading.append((max(published_id(reply), self._pipeline.began_after), asked))
+        if self._gathering:
+            self._ask()
+        else:
+            self._is_asking = False
         self.moved()
 
     def moved(self) -> None:
         """Further events have been read, or it became known how far somebody waits."""
-        if not self._waiting:
-            return
-        waiting, self._waiting = self._waiting, []
-        for id, resume in waiting:
-            if id > self._view.cursor:
-                self._waiting.append((id, resume))
-            else:
-                resume()
+        while self._reading and self._reading[0][0] <= self._view.cursor:
+            _, waiting = self._reading.popleft()
+            for caller in list(waiting):
+                resume = waiting.pop(caller, None)
+                if resume is not None:
+                    resume(True)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from engine.journal import PublishedEntry
 from engine.reasons import Reason
-from engine.records import EventEntry
+from engine.records import EventEntry, EventKind
 from gateway.dialect.rejects import Reject
 from gateway.journal.pending import PendingCommand
 from gateway.journal.pipeline import Pipeline
@@ -15,12 +15,17 @@ from gateway.venue_view import VenueView
 from gateway.view.order_events import CommandEvents
 from gateway.view.projection import Answer
 
+_REJECTED = int(EventKind.REJECTED)
+
 
 class CommandAnswers(Protocol):
     """Where answers to commands go; `gateway.handlers.answers.Answers` is one."""
 
     @property
     def answer(self) -> Callable[[PendingCommand, CommandEvents, EventEntry], None]: ...
+
+    @property
+    def charge(self) -> Callable[[PendingCommand, CommandEvents], None]: ...
 
     @property
     def reject(self) -> Callable[[PendingCommand, Reject], None]: ...
@@ -42,8 +47,7 @@ class Intake:
         """
         entry = EventEntry(published.data)
         batch = self._pipeline.answered(entry.header)
-        if batch is None or not batch.commands:
-            # A batch without commands: every caller was answered long ago that the outcome is unknown.
+        if batch is None:
             self._view.apply(entry, published.id)
             return
         unanswered: list[PendingCommand | None] = [*batch.commands]
@@ -51,7 +55,8 @@ class Intake:
         for command in unanswered:
             if command is not None:
                 self._pipeline.finish(command)
-                self._answers.reject(command, Reject(Reason.UNAVAILABLE))
+                if not command.is_told_unknown:
+                    self._answers.reject(command, Reject(Reason.UNAVAILABLE))
 
     def _answer_to(self, unanswered: list[PendingCommand | None]) -> Answer:
         """Answers each command once, and takes it off the list."""
@@ -60,7 +65,11 @@ class Intake:
             command = unanswered[index]
             assert command is not None, f"command {index} has its events in two places"
             unanswered[index] = None
+            if command.refusals or events.first_kind == _REJECTED:
+                self._answers.charge(command, events)
             self._pipeline.finish(command)
-            self._answers.answer(command, events, entry)
+            # Who has the answer that the outcome is unknown does not expect another one.
+            if not command.is_told_unknown:
+                self._answers.answer(command, events, entry)
 
         return answer

@@ -13,6 +13,12 @@ class PendingCommand:
     reduces: bool
     blob: bytes
     queued_s: float
+    passes_full_store: bool
+    is_rated: bool
+    is_told_unknown: bool
+    waiting_since_s: float
+    refusals: int
+    refusals_due: int
     mark: Mark | None
     def __init__(
         self,
@@ -28,3 +34,4 @@ class PendingCommand:
         blob: bytes = b"",
         mark: Mark | None = None,
     ) -> None: ...
+    def end(self) -> bool: ...

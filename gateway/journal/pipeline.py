@@ -48,7 +48,7 @@ class Superseded(Exception):
 class Batch:
     """Commands that share a journal entry."""
 
-    __slots__ = ("commands", "data", "incarnation", "number", "reduces", "sent_s", "signed", "size")
+    __slots__ = ("commands", "data", "incarnation", "is_told_unknown", "number", "reduces", "sent_s", "signed", "size")
 
     def __init__(
         self,
@@ -69,8 +69,10 @@ class Batch:
         """Its commands, also those whose callers do not wait any more."""
         self.data = data
         self.reduces = reduces
-        """Whether to append it as one that only reduces."""
+        """Whether to append it as one that only reduces: all of it may pass a full store."""
         self.sent_s = sent_s
+        self.is_told_unknown = False
+        """Whether its callers were answered that the outcome is unknown."""
 
     def marks(self) -> list[Mark]:
         """What the signatures in the batch leave behind, in the order of `signed`."""
@@ -100,6 +102,7 @@ class Pipeline:
         self._number = 0
         self._confirmed_number = 0
         """The last batch of this incarnation that the store has confirmed."""
+        self._began_after: EntryId = BEGINNING
         self._last_id: EntryId = BEGINNING
         """The id of this gateway's last batch, as the store gave it."""
         self._queue = CommandQueue()
@@ -116,6 +119,12 @@ class Pipeline:
     def open_commands(self) -> int:
         """Commands without an answer."""
         return self._open
+
+    @property
+    def began_after(self) -> EntryId:
+        """The last batch that an earlier process had sent under this number when this one opened: until its events are read,
+        something of every account may be on its way."""
+        return self._began_after
 
     def add(self, command: PendingCommand, now_s: float) -> None:
         """Queues a command.
@@ -149,7 +158,7 @@ class Pipeline:
         if not commands:
             return None
         self._number += 1
-        return self._send(commands, now_s, reduces=all(command.reduces for command in commands))
+        return self._send(commands, now_s, reduces=False)
 
     def _send(self, commands: list[PendingCommand], now_s: float, *, reduces: bool) -> Batch:
         signed = [command for command in commands if command.mark is not None]
@@ -187,17 +196,20 @@ class Pipeline:
         self._confirmed_number, self._last_id = batch.number, id
 
     def store_full(self, now_s: float) -> Batch | None:
-        """The store refused the batch for want of memory, so it was not added: new orders are refused, and the rest is to
-        be sent under the same number. A batch is written once, to one connection, and this one was answered there: no copy
-        of it can come in under that number instead."""
+        """The store refused the batch for want of memory, so it was not added. Cancels of orders that are known to be open
+        are to be sent under the same number, as a batch that only reduces; all else is refused, and these too where the
+        store's reserve is used up. A batch is written once, to one connection, and this one was answered there: no copy of it
+        can come in under that number instead."""
         batch = self._not_added()
         reducing = []
         for command in batch.commands:
-            if command.reduces:
+            if command.is_told_unknown:
+                command.end()
+            elif command.passes_full_store and not batch.reduces:
                 reducing.append(command)
             else:
                 self._finish(command, Reject(Reason.OVERLOADED))
-        return self._send_again(reducing, now_s)
+        return self._send_again(reducing, now_s, reduces=True)
 
     def signatures_used(self, places: list[int], now_s: float) -> Batch | None:
         """The store refused the batch, because these of its marks were set before: their commands are copies and are
@@ -206,11 +218,13 @@ class Pipeline:
         copies = {id(batch.signed[place]) for place in places}
         left = []
         for command in batch.commands:
-            if id(command) not in copies:
+            if command.is_told_unknown:
+                command.end()
+            elif id(command) not in copies:
                 left.append(command)
             elif command.mark is not None:
                 self._finish(command, Reject(refusal_of(command.mark)))
-        return self._send_again(left, now_s)
+        return self._send_again(left, now_s, reduces=batch.reduces)
 
     def _not_added(self) -> Batch:
         """The batch that was sent, which the store has refused; nothing waits for its events any more."""
@@ -220,12 +234,12 @@ class Pipeline:
         self._sending = None
         return batch
 
-    def _send_again(self, commands: list[PendingCommand], now_s: float) -> Batch | None:
+    def _send_again(self, commands: list[PendingCommand], now_s: float, *, reduces: bool) -> Batch | None:
         """What is left of a batch that was refused, under its number; None where nothing is."""
         if not commands:
             self._number -= 1
             return None
-        return self._send(commands, now_s, reduces=all(command.reduces for command in commands))
+        return self._send(commands, now_s, reduces=reduces)
 
     def lost(self) -> None:
         """The connection is lost: nothing leaves before the gateway has opened again."""
@@ -238,7 +252,9 @@ class Pipeline:
             Superseded: another process has sent batches under this number.
             ChainBroken: the store has lost a batch that it had confirmed.
         """
-        if self.incarnation:
+        if not self.incarnation:
+            self._began_after = opening.last_id
+        else:
             self._check_opening(opening)
             batch, self._sending = self._sending, None
             if batch is not None and not self._is_added(batch, opening):
@@ -268,10 +284,14 @@ class Pipeline:
         return opening.last_id != self._last_id
 
     def _take_back(self, batch: Batch) -> None:
-        """Puts the commands of a batch that was not added at the head of the queue. Commands whose
-        outcome was reported as unknown are no longer among them: their callers would not expect them to be executed now."""
+        """Puts the commands of a batch that was not added at the head of the queue, but for those whose outcome was reported
+        as unknown: their callers would not expect them to be executed now."""
         self._take_off(batch.incarnation, batch.number)
-        self._queue.put_back(batch.commands)
+        if not batch.is_told_unknown:
+            self._queue.put_back(batch.commands)
+            return
+        for command in batch.commands:
+            command.end()
 
     def _take_off(self, incarnation: int, number: int) -> Batch | None:
         """Takes a batch off those that have no events; None if it is not among them."""
@@ -317,9 +337,11 @@ class Pipeline:
         return self._take_off(header.incarnation, header.number)
 
     def finish(self, command: PendingCommand) -> None:
-        """The command has its answer."""
-        self._open -= 1
-        command.caller.waiting -= 1
+        """The outcome of a command is known. Its caller does not wait any more."""
+        command.end()
+        if not command.is_told_unknown:
+            self._open -= 1
+            command.caller.waiting -= 1
 
     def _finish(self, command: PendingCommand, reject: Reject) -> None:
         self.finish(command)
@@ -335,6 +357,14 @@ class Pipeline:
             if now_s - batch.sent_s < timeout_s:
                 break
             self._is_stalled = True
-            commands, batch.commands = batch.commands, []
-            for command in commands:
-                self._finish(command, Reject(Reason.OUTCOME_UNKNOWN))
+            self._tell_unknown(batch)
+
+    def _tell_unknown(self, batch: Batch) -> None:
+        """Answers all callers of a batch, once. Its commands stay on their way: they may still be executed."""
+        if not batch.is_told_unknown:
+            batch.is_told_unknown = True
+            for command in batch.commands:
+                command.is_told_unknown = True
+                self._open -= 1
+                command.caller.waiting -= 1
+                self._refused(command, Reject(Reason.OUTCOME_UNKNOWN))

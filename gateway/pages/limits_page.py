@@ -88,6 +88,17 @@ BOUNDS: dict[str, list[Bound]] = {
         Bound("time to answer a close frame", f"{WIRE.close_timeout_s:.0f} s", "the connection is dropped"),
         Bound("age of a WebSocket", f"{WIRE.life_s / 3600:.0f} h", "closed with 1001"),
     ],
+    "What the gateway records of what it refuses itself": [
+        Bound("full lines of an account in a minute", f"{limits.REFUSAL_LINES_PER_MINUTE_MAX}", "further refusals are counted by account and reason"),
+        Bound("full lines that wait to be written", f"{limits.REFUSAL_LINES_WAITING_MAX:,}", "further refusals are counted"),
+        Bound(
+            "accounts with full lines, and counts, in a minute",
+            f"{limits.REFUSALS_COUNTED_MAX:,} each",
+            "further refusals are counted by reason alone",
+        ),
+        Bound("a file of the record", f"{limits.REFUSAL_FILE_BYTES_MAX:,} bytes, a day", "it is closed, and the next one begins"),
+        Bound("closed files of a gateway", f"{limits.REFUSALS_BYTES_MAX:,} bytes", "the oldest are deleted; copy closed files away to keep them"),
+    ],
     "What a client sends": [
         Bound("head of an HTTP request", f"{WIRE.head_bytes_max:,} bytes", "HTTP 431, closed"),
         Bound("body of an HTTP request", f"{WIRE.body_bytes_max:,} bytes", "HTTP 413, closed"),
@@ -184,7 +195,18 @@ BOUNDS: dict[str, list[Bound]] = {
             "the gateway connects again; meanwhile commands wait",
         ),
         Bound("connections that wait for a key's secret, and are not read meanwhile", f"{limits.WAITING_FOR_SECRET_MAX}", "-1008"),
-        Bound("connections with an unknown key that wait while the gateway catches up, and are not read meanwhile", f"{limits.WAITING_FOR_EVENTS_MAX:,}", "-2015 at once"),
+        Bound("requests of a connection that wait until the gateway has caught up", "1", "the connection is not read meanwhile"),
+        Bound(
+            "refusals of the engine that an account may cost in 10 s",
+            f"{RATES.refusals_per_10_s:,}",
+            "what the engine may refuse waits until nothing of the account is on its way, or the budget is refilled; -1008 after the time a command waits to be sent",
+            tier="refusals_per_10_s",
+        ),
+        Bound(
+            "what an order without a fill costs of that budget",
+            f"a fill-or-kill order {limits.FILL_OR_KILL_REFUSALS}, a MARKET order 1",
+            "with less left, the next one waits",
+        ),
         Bound("signed requests of a connection that wait for the store's word on their signature", "1", "the connection is not read meanwhile"),
     ],
     "What the engine does at once": [

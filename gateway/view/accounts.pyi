@@ -22,6 +22,22 @@ def safe_client_id(data: bytes) -> str: ...
 class Balance:
     available: int
     held: int
+    sought: int
+    unbounded: int
+
+class OpenCount:
+    count: int
+
+class OnTheWay:
+    commands: int
+    orders: int
+    cancels: int
+    cancels_of_all: int
+    named: dict[bytes, Any] | None
+    refusals_spent: int
+    refusals_largest: int
+    refilled_ms: int
+    freed: list[Account] | None
 
 class Order:
     order_id: int
@@ -40,6 +56,8 @@ class Order:
     created_us: int
     updated_us: int
     rests: bool
+    client_key: bytes | None
+    cancels: int
     def __init__(
         self,
         order_id: int,
@@ -84,6 +102,9 @@ class Account:
     tier: int
     balances: dict[int, Balance]
     open: dict[int, Order]
+    open_by_client: dict[bytes, Order]
+    open_counts: dict[int, OpenCount]
+    on_the_way: OnTheWay
     closed: dict[int, Order]
     found_by_client: dict[str, Order]
     trades: deque[OwnTrade]
@@ -92,6 +113,7 @@ class Account:
     updated_us: int
     def __init__(self, number: int, name: str = "") -> None: ...
     def balance(self, asset: int) -> Balance: ...
+    def opened_now(self, order: Order) -> None: ...
     def closed_now(self, order: Order) -> None: ...
     def find(self, order_id: int | None, client_id: str | None) -> Order | None: ...
     def open_orders(self, market: MarketNumbers | None) -> list[Order]: ...

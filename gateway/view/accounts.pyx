@@ -32,6 +32,23 @@ cdef class Balance:
     """Smallest units of one asset."""
 
 
+cdef class OpenCount:
+    """How many orders an account has open in one market."""
+
+
+cdef class OnTheWay:
+    """What this gateway has sent for an account and does not know the outcome of, even where its caller was answered so.
+
+    `gateway/judgement/judge.pyx` counts a command in before it leaves, and `PendingCommand.end` counts it out when its event
+    came, or when the store has said that it never was added.
+
+    `commands` are all of them, `orders` those that place one, `cancels` those that cancel, `cancels_of_all` those that cancel all. `named` are the commands of the
+    orders by client id; None where there was none yet. `refusals_spent` is what the account has used of its budget of refusals,
+    `refusals_largest`, as of `refilled_ms`. `freed` gets the account when nothing is on its way any more, or some of its
+    budget came back; None where no session waits for that.
+    """
+
+
 cdef class Order:
     """An order as its owner sees it. `status` follows the events."""
 
@@ -102,6 +119,9 @@ cdef class Account:
         self.name = name
         self.balances = {}
         self.open = {}
+        self.open_by_client = {}
+        self.open_counts = {}
+        self.on_the_way = OnTheWay()
         self.closed = {}
         self._closed_ids = deque()
         self.found_by_client = {}
@@ -116,10 +136,24 @@ cdef class Account:
             found = self.balances[asset] = Balance()
         return <Balance>found
 
+    cpdef opened_now(self, Order order):
+        """Takes in an order that was accepted: it is open until `closed_now`."""
+        cdef object found = self.open_counts.get(order.market.number)
+        if found is None:
+            found = self.open_counts[order.market.number] = OpenCount()
+        order.open_count = <OpenCount>found
+        order.open_count.count += 1
+        self.open[order.order_id] = order
+        if order.client_key is not None:
+            self.open_by_client[order.client_key] = order
+
     cpdef closed_now(self, Order order):
         """Moves an order from open to closed and forgets the oldest closed one where there are too many."""
         cdef Order oldest
         del self.open[order.order_id]
+        order.open_count.count -= 1
+        if order.client_key is not None:
+            del self.open_by_client[order.client_key]
         self.closed[order.order_id] = order
         self._closed_ids.append(order.order_id)
         if len(self.closed) > limits.CLOSED_ORDERS_MAX:

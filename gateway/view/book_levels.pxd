@@ -14,3 +14,4 @@ cdef class BookLevels:
     cdef readonly int64_t update_id
     cpdef change(self, int side, int64_t price_ticks, int64_t lots)
     cdef object _sorted(self, int side)
+    cpdef int64_t best_ticks(self, int side)

@@ -87,6 +87,11 @@ cdef class BookLevels:
         """Lots at a price; 0 where there is no level."""
         return self._bids.get(-price_ticks, 0) if side == SIDE_BUY else self._asks.get(price_ticks, 0)
 
+    cpdef int64_t best_ticks(self, int side):
+        """The best price of a side; 0 where it is empty. Cost: as of asking for one level."""
+        keys = self._sorted(side)
+        return abs(keys[0]) if keys else 0
+
     def bids(self, limit):
         """The best bids: price in ticks, lots."""
         levels = self._bids

@@ -18,6 +18,8 @@ cdef class OrderEvents:
     cdef readonly dict markets
     cdef readonly dict orders
     cdef readonly int64_t time_us
+    # Whether the last entry took in as much as it could, so that work of the engine may wait for the next one.
+    cdef readonly bint is_entry_full
     cdef readonly list fills
     cdef readonly list closed
     cdef readonly Order placed

@@ -40,6 +40,7 @@ class OrderEvents:
     markets: dict[int, MarketNumbers]
     orders: dict[int, Order]
     time_us: int
+    is_entry_full: bool
     fills: list[OwnTrade]
     closed: list[Order]
     placed: Order

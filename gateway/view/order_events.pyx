@@ -96,6 +96,7 @@ cdef class OrderEvents:
         cdef const Event *stop = event + header.event_count
         cdef const Event *first = event
         self.time_us = header.time_us
+        self.is_entry_full = header.event_count >= RECORD_EVENTS_BEGIN_MAX
         self._stop = stop
         while event < stop:
             if event.order.command_index != first.order.command_index:
@@ -176,14 +177,14 @@ cdef class OrderEvents:
         order.status = _NEW
         order.created_us = order.updated_us = account.updated_us = self.time_us
         if not _is_zero(event.client_id):
-            client_id = event.client_id[:RECORD_CLIENT_ID_BYTES]
-            order._client = safe_client_id(client_id)
+            order.client_key = event.client_id[:RECORD_CLIENT_ID_BYTES]
+            order._client = safe_client_id(order.client_key)
             # An id that another producer chose is not found by the text that is shown in its place.
-            if "_" not in order._client or order._client.encode() == client_id.rstrip(b"\0"):
+            if "_" not in order._client or order._client.encode() == order.client_key.rstrip(b"\0"):
                 account.found_by_client[order._client] = order
         self.placed = order
         self.orders[order_id] = order
-        account.open[order_id] = order
+        account.opened_now(order)
         _hold(account, event.side, event, event.hold_change)
         if event.flags & EVENT_FLAG_MAY_REST and event.flags & EVENT_FLAG_WORKING:
             self._resting = order

@@ -20,11 +20,13 @@ from engine.records import (
     EventEntry,
     EventKind,
     KeyDefinition,
+    MarketState,
     OrderEvent,
 )
 from gateway.dialect import user_events
 from gateway.dialect.constants import DERIVED_PREFIX
 from gateway.dialect.numbers import MarketNumbers
+from gateway.judgement.judge import Judge, MarketRules
 from gateway.view.accounts import Account, Order, OwnTrade, safe_client_id
 from gateway.view.feeds import Feeds
 from gateway.view.order_events import CommandEvents, OrderEvents
@@ -71,6 +73,7 @@ class Projection:
         self.listing_changes = 0
         """Grows with each change of assets, markets, fees, states and tiers, so that encoded texts can be kept until then."""
         self.events = OrderEvents(self, feeds, feeds.books, feeds.followers.by_stream, limits.first_fill)
+        self.judge = Judge(self.events, feeds.books)
         self.account = self.events.account
         self.accounts = self.events.accounts
         """By number."""
@@ -130,6 +133,11 @@ class Projection:
             market = MarketNumbers(self.listing.markets[event.market])
             self.markets[market.number] = self.markets_by_symbol[market.symbol] = market
             self.feeds.add_market(market)
+            self.judge.markets[market.number] = MarketRules(market.market)
+        elif event.kind == EventKind.MARKET_STATE_CHANGED:
+            self.judge.is_venue_trading = self.listing.venue_state == MarketState.TRADING
+            if event.market:
+                self.judge.markets[event.market].is_trading = event.state == MarketState.TRADING
         elif event.kind == EventKind.LIMITS_CHANGED:
             self.limits.tiers_changed(self.listing)
 

@@ -26,6 +26,10 @@ from jibek.venue.folder import DataFolder
 from jibek.venue.launch import LaunchFailed, VenueOptions, launch
 from jibek.venue.services import LOG_NAMES
 
+STORE_STATES = {
+    "filling": "It is filling: new orders are refused. Give it more memory.",
+    "full": "It is full: only cancels, halts, freezes, deposits and withdrawals pass. Give it more memory.",
+}
 STOP_WAIT_S = 60.0
 FOLLOW_INTERVAL_S = 0.2
 
@@ -184,13 +188,17 @@ def down(data_dir: Path) -> None:
 def status(data_dir: Path, as_json: bool) -> None:
     """Show the venue's processes, how far each part has come, and its memory.
 
-    Exit codes: 0 every process is ready, 1 one is not, 3 no venue runs there.
+    From 80 % of its memory limit the store is filling, and new orders are refused; when it is full, only cancels and what
+    an operator must do pass.
+
+    Exit codes: 0 every process is ready and the store has room, 1 one is not ready, or the store is filling or full, 3 no
+    venue runs there.
 
     \b
       jibek status
       jibek status --json
     """
-    from jibek.venue.status import read_status
+    from jibek.venue.status import GOOD, read_status
 
     address = running_venue(data_dir)
     with store_errors():
@@ -199,7 +207,7 @@ def status(data_dir: Path, as_json: bool) -> None:
         print_json(found)
     else:
         _print_status(found)
-    if any(process["state"] != "ready" for process in found["processes"]):
+    if found["store"]["state"] != GOOD or any(process["state"] != "ready" for process in found["processes"]):
         sys.exit(EXIT_REFUSED)
 
 
@@ -218,6 +226,8 @@ def _print_status(found: dict[str, Any]) -> None:
     rows = [[each["name"], each["id"], str(each["lag_entries"])] for each in found["offsets"]]
     store = found["store"]
     footer = f"The store holds {_megabytes(store['memory_bytes'])} of {_megabytes(store['memory_bytes_max'])}."
+    if store["state"] in STORE_STATES:
+        footer += f" {STORE_STATES[store['state']]}"
     print_table(columns, rows, footer=footer)
 
 

@@ -55,5 +55,7 @@ def store_errors() -> Iterator[None]:
         fail(EXIT_UNREACHABLE, f"{error}")
     except (ChainBroken, Diverged, StaleEpoch, StoreRefused) as error:
         fail(EXIT_REFUSED, f"{type(error).__name__}: {error}")
+    except redis.OutOfMemoryError as error:
+        fail(EXIT_REFUSED, f"The store is full and takes only what must pass ({error}): give it more memory.")
     except redis.ResponseError as error:
         fail(EXIT_REFUSED, f"The store refused: {error}")

@@ -247,6 +247,7 @@ class Gateway:
             pending = PendingCommand(
                 self.session, None, name, command, "ACK", False, expires_ms=expires_ms, reduces=reduces, mark=mark
             )
+            pending.passes_full_store = reduces
             try:
                 self.pipeline.add(pending, self.world.now_s)
             except Rejected:
@@ -309,7 +310,8 @@ class Gateway:
         """The process ends, and its connections with it: no answer reaches it any more. Another one starts."""
         waiting = [command for batch in self.pipeline._waiting.values() for command in batch.commands]
         for command in {id(command): command for command in [*waiting, *self.session.queue]}.values():
-            self._tell(command, Fate.UNKNOWN)
+            if not command.is_told_unknown:
+                self._tell(command, Fate.UNKNOWN)
         self.pipeline, self.is_open = Pipeline(FIRST_GATEWAY, self._refused), False
         self.session = silent_session()
 
@@ -317,7 +319,8 @@ class Gateway:
         batch = self.pipeline.answered(header)
         if batch is not None:
             for command in batch.commands:
-                self._tell(command, Fate.CONFIRMED)
+                if not command.is_told_unknown:
+                    self._tell(command, Fate.CONFIRMED)
                 self.pipeline.finish(command)
 
     def lose_patience(self) -> None:

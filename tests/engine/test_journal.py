@@ -167,6 +167,47 @@ def test_a_full_store_lets_producers_open_and_reduce(client: Store) -> None:
         client.config_set("maxmemory", used)
 
 
+def test_what_passes_a_full_store_stays_within_the_reserve(client: Store) -> None:
+    first = opened(client)
+    client.set("ballast", bytes(4 * 1024 * 1024))
+    used, before = client.config_get("maxmemory")["maxmemory"], client.xlen(JOURNAL_KEY)
+    try:
+        for spare, is_taken in ((1024 * 1024 // 2, True), (2 * 1024 * 1024, False)):
+            client.config_set("maxmemory", client.info("memory")["used_memory"] - spare)
+            if is_taken:
+                assert client.execute_command(*append_call(1, a_batch(1, first), reducing=True))
+            else:
+                assert refusal_of(client, a_batch(2, first), reducing=True) == "the reserve beyond maxmemory is used up"
+        assert client.xlen(JOURNAL_KEY) == before + 1
+    finally:
+        client.config_set("maxmemory", used)
+
+
+@pytest.mark.parametrize(
+    ("kind", "passes"),
+    [
+        (CommandKind.MARKET_STATE_SET, True), (CommandKind.DEPOSIT, True), (CommandKind.WITHDRAW, True),
+        (CommandKind.ACCOUNT_FREEZE, True), (CommandKind.KEY_REVOKE, True), (CommandKind.TIME_TICK, True),
+        (CommandKind.ORDER_PLACE, False), (CommandKind.ACCOUNT_ADD, False), (CommandKind.KEY_ADD, False),
+    ],
+)  # fmt: skip
+def test_an_operator_can_halt_pay_and_freeze_though_the_store_is_full(
+    client: Store, kind: CommandKind, passes: bool
+) -> None:
+    producer, builder = Producer(client), BatchBuilder()
+    builder.add(Command(kind=kind))
+    used = client.config_get("maxmemory")["maxmemory"]
+    client.config_set("maxmemory", client.info("memory")["used_memory"] - 1024)
+    try:
+        if passes:
+            assert producer.append(builder)
+        else:
+            with pytest.raises(redis.OutOfMemoryError):
+                producer.append(builder)
+    finally:
+        client.config_set("maxmemory", used)
+
+
 class Breaks:
     """A client that loses the connection at chosen calls, before or after the store has carried them out."""
 

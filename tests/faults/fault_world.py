@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from engine.journal import EventReader, StoreSource
 from engine.records import (
     AMOUNT_MAX,
+    COMMAND,
     MARKET_DEFINITION,
     Command,
     CommandKind,
+    EventEntry,
     MarketDefinition,
     MarketState,
     Permission,
+    unpack_parts,
 )
+from gateway.auth.rate_limits import RateLimits
+from gateway.dialect import orders
+from gateway.dialect.numbers import MarketNumbers
+from gateway.dialect.order_names import order_name
+from gateway.dialect.requests import market_of, read_request
+from gateway.venue_view import VenueView
 from tests.faults.reference_follower import ReferenceFollower
 from tests.worlds.accounts import ASSETS, BY_TEST, MARKETS, Ed25519Key
 from tests.worlds.clients import limit_order, now_ms, signed
@@ -83,6 +93,34 @@ class FaultWorld:
     def set_state(self, market: int, state: MarketState) -> None:
         self.venue.command(Command(kind=CommandKind.MARKET_STATE_SET, market=market, state=state), *BY_TEST)
 
+    def command_of(self, frame: bytes, key: str) -> tuple[Command, *tuple[bytes, ...]]:
+        """The command that the gateway makes of a request in a masked frame, and the parts of its blob.
+
+        Args:
+            key: the name of the key whose account asks.
+        """
+        account = {"key": self.trader, "poor_key": self.poor, "frozen_key": self.frozen}[key]
+        request = read_request(payload_of(frame))
+        markets = self._markets()
+        if request.method == "order.place":
+            packed, _ = orders.place_order(request, markets, account)
+            return (COMMAND.unpack_from(packed),)
+        market = market_of(request.params, markets)
+        if request.method == "openOrders.cancelAll":
+            return (COMMAND.unpack_from(orders.cancel_all(market, account)),)
+        packed, blob = orders.cancel_order(request.params, market, account, order_name(request.params))
+        return (COMMAND.unpack_from(packed), *(unpack_parts(blob) if blob else ()))
+
+    def _markets(self) -> dict[str, MarketNumbers]:
+        """The markets as a gateway knows them."""
+        view, reader, source = VenueView(RateLimits()), EventReader(), StoreSource(self.venue.client)
+        while entries := reader.read(source, count=256):
+            for published in entries:
+                view.apply(EventEntry(published.data), published.id)
+            if view.projection.markets_by_symbol.keys() >= {*MARKETS, WIDE}:
+                break
+        return view.projection.markets_by_symbol
+
     # -- connections
 
     def wire(self, path: str = "/ws-api/v3") -> RawClient:
@@ -100,6 +138,16 @@ def _placed(wire: RawClient, symbol: str, side: str, quantity: str, price: str, 
 
 
 # -- what a row sends
+
+
+def payload_of(frame: bytes) -> bytes:
+    """What a masked frame of one piece carries."""
+    length, start = frame[1] & 127, 2
+    if length == 126:
+        length, start = int.from_bytes(frame[2:4], "big"), 4
+    mask, data = frame[start : start + 4], frame[start + 4 :]
+    assert len(data) == length
+    return bytes(byte ^ mask[index % 4] for index, byte in enumerate(data))
 
 
 def without_nothing(params: dict[str, Any]) -> dict[str, Any]:

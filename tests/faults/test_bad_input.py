@@ -2,8 +2,10 @@
 
 Each table row is sent over a real socket to a running venue. The reply, or the close code, must be that of the row. Then
 the reference engine, which reads the same journal, says whether the state has moved (`tests/faults/reference_follower.py`
-says what that leaves out, and why). What the gateway judges itself must not even have reached the journal; what only the
+says what that leaves out, and why). What the gateway judges must not even have reached the journal; what only the
 engine can judge must stand there as one REJECTED event of the row's reason and nothing else.
+
+What the gateway refuses in the engine's place is sent straight to the engine, too: both must give the same reason.
 """
 
 from __future__ import annotations
@@ -425,9 +427,9 @@ SIGNATURES = rows(
     key=None,
 )  # fmt: skip
 
-# -- requests: what only the engine can judge -------------------------------------------------------------------------
+# -- requests: what the engine refuses, and the gateway in its place ---------------------------------------------------
 
-ENGINE = rows(
+JUDGED = rows(
     ("a duplicate client id",           placing(newClientOrderId="mine"),                           R.DUPLICATE_CLIENT_ID,      400, -2010),
     ("a price above the limit",         placing(price="1000001000"),                                R.INVALID_PRICE,            400, -1013),
     ("a quantity above the limit",      placing(quantity="1000.00001"),                             R.INVALID_QUANTITY,         400, -1013),
@@ -436,9 +438,7 @@ ENGINE = rows(
     ("a value past 2^62",               placing(symbol=WIDE, quantity="40000000000", price="10000000000"), R.NOTIONAL_TOO_LARGE, 400, -1013),
     ("not enough of the quote",         placing(quantity="100"),                                    R.INSUFFICIENT_FUNDS,       400, -2010),
     ("not enough of the base",          placing(side="SELL", quantity="11", price="61000000"),      R.INSUFFICIENT_FUNDS,       400, -2010),
-    ("not enough at the market",        placing(type="MARKET", timeInForce=None, price=None, side="SELL", quantity="11"), R.INSUFFICIENT_FUNDS, 400, -2010),
     ("one open order too many",         placing(symbol=WIDE, quantity="1", price="1"),              R.TOO_MANY_OPEN_ORDERS,     400, -1013),
-    ("a maker that would take",         placing(type="LIMIT_MAKER", timeInForce=None, price="60000000"), R.WOULD_TAKE,          400, -2010),
     ("a halted market",                 placing(symbol=HALTED, quantity="10", price="500"),         R.MARKET_HALTED,            400, -2010),
     ("a cancel of an unknown order",    asking("order.cancel", symbol="BTCKZT", orderId=999),       R.UNKNOWN_ORDER,            400, -2011),
     ("a cancel of order 0",             asking("order.cancel", symbol="BTCKZT", orderId=0),         R.UNKNOWN_ORDER,            400, -2011),
@@ -447,7 +447,6 @@ ENGINE = rows(
     ("a cancel of a foreign order",     asking("order.cancel", symbol="BTCKZT", orderId=lambda s: s.foreign_order), R.UNKNOWN_ORDER, 400, -2011),
     ("a cancel in another market",      asking("order.cancel", symbol="ETHKZT", orderId=lambda s: s.open_order), R.UNKNOWN_ORDER, 400, -2011),
     ("a derived name of a named order", asking("order.cancel", symbol="BTCKZT", origClientOrderId=lambda s: f"jibek-{s.open_order}"), R.UNKNOWN_ORDER, 400, -2011),
-    ("a cancel of what is not filled",  asking("order.cancel", symbol="BTCKZT", orderId=lambda s: s.open_order, cancelRestrictions="ONLY_PARTIALLY_FILLED"), R.CANCEL_RESTRICTED, 400, -2011),
     ("a cancel of all where none is",   asking("openOrders.cancelAll", symbol="BTCUSDT"),           R.NO_OPEN_ORDERS,           400, -2011),
 ) + rows(
     ("an order of a frozen account",    placing(),                                                  R.ACCOUNT_FROZEN,           400, -2010),
@@ -459,6 +458,14 @@ ENGINE = rows(
     key="poor_key",
 )  # fmt: skip
 
+# -- requests: what only the engine can judge -------------------------------------------------------------------------
+
+ENGINE = rows(
+    ("a cancel of what is not filled",  asking("order.cancel", symbol="BTCKZT", orderId=lambda s: s.open_order, cancelRestrictions="ONLY_PARTIALLY_FILLED"), R.CANCEL_RESTRICTED, 400, -2011),
+    ("not enough at the market",        placing(type="MARKET", timeInForce=None, price=None, side="SELL", quantity="11"), R.INSUFFICIENT_FUNDS, 400, -2010),
+    ("a maker that would take",         placing(type="LIMIT_MAKER", timeInForce=None, price="60000000"), R.WOULD_TAKE,          400, -2010),
+)  # fmt: skip
+
 GATEWAY_ROWS = [*ENVELOPES, *PARAMETERS, *NUMBERS, *TIMES, *SIGNATURES]
 
 
@@ -466,6 +473,22 @@ GATEWAY_ROWS = [*ENVELOPES, *PARAMETERS, *NUMBERS, *TIMES, *SIGNATURES]
 def test_what_the_gateway_refuses_does_not_reach_the_journal(world: FaultWorld, row: Row) -> None:
     assert_refused(world, row)
     assert world.follower.catch_up() == []
+
+
+@pytest.mark.parametrize("row", JUDGED, ids=[row.title for row in JUDGED])
+def test_what_the_gateway_refuses_in_the_engines_place_does_not_reach_the_journal(world: FaultWorld, row: Row) -> None:
+    """Nothing of the account is on its way, so the gateway knows all that the engine would know."""
+    assert_refused(world, row)
+    assert world.follower.catch_up() == []
+
+
+@pytest.mark.parametrize("row", [*JUDGED, *ENGINE], ids=[row.title for row in [*JUDGED, *ENGINE]])
+def test_the_same_request_straight_to_the_engine_is_refused_for_the_same_reason(world: FaultWorld, row: Row) -> None:
+    world.follower.catch_up()
+    before = world.follower.state()
+    assert row.key is not None
+    assert refused_command(world, *world.command_of(row.send(world), row.key)) == row.reason
+    assert world.follower.state() == before
 
 
 @pytest.mark.parametrize("row", ENGINE, ids=[row.title for row in ENGINE])
@@ -539,7 +562,12 @@ def test_a_halted_venue_takes_no_orders_but_cancels(world: FaultWorld) -> None:
             assert error == {"code": -2010, "msg": "Market is closed."}
             cancel = wire.ask("order.cancel", symbol="BTCKZT", orderId=999, timestamp=now_ms())
             assert cancel["error"]["msg"] == "Unknown order sent."
-        assert [Reason(event.reason) for event in world.follower.catch_up()] == [R.VENUE_HALTED, R.UNKNOWN_ORDER]
+        assert world.follower.catch_up() == []
+        for send, reason in (
+            (placing(), R.VENUE_HALTED),
+            (asking("order.cancel", symbol="BTCKZT", orderId=999), R.UNKNOWN_ORDER),
+        ):
+            assert refused_command(world, *world.command_of(send(world), "key")) == reason
         assert world.follower.state() == before
     finally:
         world.set_state(0, MarketState.TRADING)
@@ -849,5 +877,5 @@ def test_in_the_end_both_engines_have_the_same_state(world: FaultWorld) -> None:
 
 def test_every_reason_is_covered() -> None:
     importlib.import_module("tests.faults.test_overload")
-    covered = {row.reason for row in [*GATEWAY_ROWS, *ENGINE]} | {row[0] for row in ADMIN} | COVERED.keys()
+    covered = {row.reason for row in [*GATEWAY_ROWS, *JUDGED, *ENGINE]} | {row[0] for row in ADMIN} | COVERED.keys()
     assert [reason.name for reason in Reason if reason and reason not in covered] == []

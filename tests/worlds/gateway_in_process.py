@@ -40,7 +40,7 @@ from gateway.auth.bans import Bans
 from gateway.auth.keys import Key
 from gateway.auth.mark_setter import Marked
 from gateway.auth.rate_limits import RateLimits
-from gateway.auth.sessions import Session
+from gateway.auth.sessions import Caller, Session
 from gateway.clock import Clock
 from gateway.dialect.rejects import Reject
 from gateway.handlers.answers import Answers
@@ -51,7 +51,7 @@ from gateway.handlers.routes import ROUTES
 from gateway.handlers.state import GatewayState
 from gateway.journal.intake import Intake
 from gateway.journal.pipeline import Pipeline
-from gateway.limits import BanSettings, RateLimitSettings
+from gateway.limits import BanSettings, PipelineLimits, RateLimitSettings
 from gateway.venue_view import VenueView
 from gateway.wire.connection import HttpAnswer, HttpRequest
 from gateway.wire.frames import encode_text
@@ -136,7 +136,9 @@ class GatewayInProcess(OperatedVenue):
         self.has_read_all = True
         """Else a request with an unknown key waits, until `catch_up` is called."""
         self._fetching: list[tuple[Key, Callable[[Key, bytes | None, Reject], None]]] = []
-        self._catching_up: list[Callable[[], None]] = []
+        self._catching_up: dict[Caller, Callable[[bool], None]] = {}
+        self.refused_here: list[tuple[int, Reason]] = []
+        """What the gateway has refused itself: account and reason."""
         rate_limits = RateLimits()
         self.view = VenueView(rate_limits)
         self.projection = self.view.projection
@@ -150,8 +152,10 @@ class GatewayInProcess(OperatedVenue):
             self.pipeline,
             fetch_secret=self._fetch_secret,
             set_mark=self._set_mark,
-            catch_up=self._catch_up,
+            catch_up=self,
+            note_refusal=lambda command, reason: self.refused_here.append((command.account.number, reason)),
             wake=lambda: None,
+            limits=PipelineLimits(),
             routes=routes,
         )
         self.intake = Intake(self.view, self.pipeline, answers)
@@ -193,17 +197,19 @@ class GatewayInProcess(OperatedVenue):
             self.marks.setdefault(mark.name, mark.method)
             marked(before, None)
 
-    def _catch_up(self, resume: Callable[[], None]) -> bool:
-        self._catching_up.append(resume)
-        if self.has_read_all:
-            self.catch_up()
-        return True
+    # -- as the router's EventsAwaited
 
-    def catch_up(self) -> None:
-        """Goes on with what waits for newer events."""
-        waiting, self._catching_up = self._catching_up, []
-        for resume in waiting:
-            resume()
+    def wait(self, caller: Caller, resume: Callable[[bool], None]) -> None:
+        self._catching_up[caller] = resume
+
+    def forget(self, caller: Caller) -> None:
+        self._catching_up.pop(caller, None)
+
+    def catch_up(self, *, has_caught_up: bool = True) -> None:
+        """Goes on with what waits for newer events; some of it may wait again."""
+        waiting, self._catching_up = self._catching_up, {}
+        for resume in waiting.values():
+            resume(has_caught_up)
 
     # -- the engine's side
 
@@ -216,12 +222,20 @@ class GatewayInProcess(OperatedVenue):
         self.head = chain_head(self.head, id, digest, data)
         self.published.append(PublishedEntry(id, self.head, digest, data))
         self.intake.take(self.published[-1])
+        self.router.entries_taken()
         return EventEntry(data)
+
+    def next_id(self) -> EntryId:
+        """The id of the next journal entry."""
+        return EntryId(1, self.sequence)
 
     def turn(self) -> int:
         """Carries what is queued to the engine and the events back; how many batches it took."""
         count = 0
-        while (batch := self.pipeline.next_batch(self.now_ms / 1000, self.now_ms)) is not None:
+        while True:
+            self.catch_up_if_told()
+            if (batch := self.pipeline.next_batch(self.now_ms / 1000, self.now_ms)) is None:
+                return count
             marks = batch.marks()
             keys = [mark.name for mark in marks]
             used = [place for place, key in enumerate(keys) if key in self.marks or key in keys[:place]]
@@ -234,7 +248,10 @@ class GatewayInProcess(OperatedVenue):
             self.pipeline.confirmed(EntryId(1, self.sequence))
             self.execute(data)
             count += 1
-        return count
+
+    def catch_up_if_told(self) -> None:
+        while self.has_read_all and self._catching_up:
+            self.catch_up()
 
     # -- the operator's side
 
@@ -352,6 +369,7 @@ class InProcessClient(RequestClient):
         """Messages come in one read of the socket."""
         self.inbox += messages
         self.work()
+        self.rig.catch_up_if_told()
 
     def work(self) -> None:
         """Handles what came, as far as no message has to wait."""
@@ -365,6 +383,7 @@ class InProcessClient(RequestClient):
 
     def take(self) -> list[Any]:
         """What came since the last call."""
+        self.rig.catch_up_if_told()
         messages = [unframe(frame) for frame in self.frames]
         self.frames.clear()
         return messages

@@ -100,6 +100,7 @@ def test_order_methods_show_order_counts(trader: InProcessClient) -> None:
 def test_an_overloaded_pipeline_shows_order_counts_for_orders_only(
     trader: InProcessClient, method: str, params: dict[str, Any], kinds: int
 ) -> None:
+    trader.place("BTCKZT", "BUY", "0.01", "40000000")
     trader.session.waiting = limits.PipelineLimits().commands_per_session_max
     reply = trader.ask(method, symbol="BTCKZT", timestamp=trader.time_ms(), **params)
     assert reply["error"]["code"] == -1008

@@ -59,6 +59,7 @@ class Bench:
             self.session, ACCOUNT, str(id), command, "ACK", True, expires_ms=expires_ms, reduces=cancel, blob=blob,
             mark=Mark("key", str(id), method, 1) if method else None,
         )  # fmt: skip
+        pending.passes_full_store = cancel
         try:
             self.pipeline.add(pending, now_s)
         except Rejected as rejected:
@@ -276,7 +277,17 @@ def test_a_full_store_refuses_orders_and_takes_cancels_under_the_same_number(ben
     bench.add("d", cancel=True)
     batch = bench.pipeline.next_batch(0.0, 0)
     assert batch is not None
-    assert (batch.number, batch.reduces) == (2, True)
+    assert (batch.number, batch.reduces) == (2, False)
+
+
+def test_where_even_the_reserve_is_used_up_all_are_refused_and_the_number_is_free(bench: Bench) -> None:
+    bench.add("a", cancel=True)
+    bench.next()
+    assert bench.pipeline.store_full(0.0) is not None
+    assert bench.pipeline.store_full(0.0) is None
+    assert bench.refused == [("a", "OVERLOADED")]
+    bench.add("b")
+    assert bench.next().number == 1
 
 
 def test_who_waits_too_long_is_told_once(bench: Bench) -> None:

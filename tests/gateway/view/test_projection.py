@@ -194,7 +194,8 @@ def test_closed_orders_are_remembered_up_to_the_bound() -> None:
     market: MarketNumbers = rig.projection.markets[1]
     for id in range(1, CLOSED_ORDERS_MAX + 6):
         order = Order(id, account, market, 1, 1, 1, 1, 1, 0, f"c{id % 3}", 0)
-        account.open[id] = account.found_by_client[order.client] = order
+        account.found_by_client[order.client] = order
+        account.opened_now(order)
         account.closed_now(order)
     assert len(account.closed) == CLOSED_ORDERS_MAX
     assert account.find(5, None) is None

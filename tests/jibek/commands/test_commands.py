@@ -61,6 +61,7 @@ OTHERS = {
     "bench growth",
     "bench price-index",
     "bench end-to-end",
+    "bench fairness",
 }
 
 # Wrong in one way each; the exit code, and words of the sentence.

@@ -16,7 +16,7 @@ def test_a_closed_loop_places_what_was_asked_for(running_venue: VenueProcess, si
     )  # fmt: skip
     assert found["orders"] == 300
     assert found["cancels"] > 50
-    assert found["fills"] >= 90
+    assert found["fills"] >= 60
     assert found["refusals"] == {}
     assert found["unknown"] == 0
     latency = found["latency"]

@@ -20,6 +20,7 @@ from jibek.console.failure import Failure, fail, store_errors
         (StoreTimeout("no answer"), EXIT_UNREACHABLE),
         (ChainBroken("at 1-7"), EXIT_REFUSED),
         (redis.ResponseError("WRONGTYPE"), EXIT_REFUSED),
+        (redis.OutOfMemoryError("the reserve is used up"), EXIT_REFUSED),
     ],
 )
 def test_what_the_store_raises_becomes_one_sentence(error: Exception, exit_code: int) -> None:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
+from click.testing import CliRunner
+
+from jibek.commands import venue
+from jibek.venue import status
 from jibek.venue.address import VenueAddress, find_venue
 from jibek.venue.status import processes, read_status
 from tests.worlds.venue import VenueProcess
@@ -40,3 +48,27 @@ def test_a_running_venue_is_shown_whole(running_venue: VenueProcess) -> None:
     assert all(each["memory_bytes"] > 1_000_000 for each in found["processes"])
     assert [each["name"] for each in found["offsets"]] == ["journal", "events", "ledger"]
     assert 0 < found["store"]["memory_bytes"] < found["store"]["memory_bytes_max"]
+
+
+@pytest.mark.parametrize(
+    ("used", "state", "code", "words"),
+    [
+        (79, "good", 0, "holds"),
+        (80, "filling", 1, "new orders are refused"),
+        (99, "filling", 1, "new orders are refused"),
+        (100, "full", 1, "only cancels"),
+        (150, "full", 1, "only cancels"),
+    ],
+)
+def test_a_store_that_is_filling_or_full_is_said_and_ends_with_1(
+    monkeypatch: pytest.MonkeyPatch, used: int, state: str, code: int, words: str
+) -> None:
+    memory = {"used_memory": used * 10**6, "maxmemory": 100 * 10**6}
+    ready = replace(ADDRESS, services={"store": os.getpid()}, states={"store": "ready"})
+    monkeypatch.setattr(venue, "running_venue", lambda data: ready)
+    monkeypatch.setattr(venue, "open_store", lambda address: SimpleNamespace(info=lambda section: memory))
+    monkeypatch.setattr(status, "read_offsets", lambda client: [])
+    for arguments in ([], ["--json"]):
+        result = CliRunner().invoke(venue.status, arguments)
+        assert (result.exit_code, state in result.output or words in result.output) == (code, True), result.output
+    assert json.loads(result.output)["store"]["state"] == state

@@ -1,0 +1,1 @@
+"""What the gateway refuses itself: the judge, the budgets of refusals, who waits, and the record."""
