@@ -26,7 +26,7 @@ from engine.records import (
     Permission,
 )
 from gateway import limits
-from gateway.auth.rate_limits import Usage
+from gateway.auth.rate_limits import AddressUsage
 from gateway.dialect import user_events
 from gateway.dialect.constants import AHEAD_MS_MAX, WINDOW_MS_DEFAULT, WINDOW_MS_MAX
 from gateway.handlers import router, stream_requests
@@ -130,7 +130,7 @@ class PageVenue:
         bob.place("BTCKZT", "BUY", "0.3", "49000000")
         self.rig.add_hmac_key(self.accounts["alice"], HMAC_KEY)
         self._add_ed25519_key()
-        self.usage = Usage()
+        self.usage = AddressUsage()
         self.clients: list[InProcessClient] = []
         self.unread: list[Any] = []
 

@@ -35,6 +35,29 @@ class Usage:
         return self.count if interval == self.interval else 0
 
 
+class AddressUsage(Usage):
+    """What an address has used within the present interval: strangers and accounts of the tier `default` together, and the
+    accounts of each other tier by themselves, so that a busy market maker does not use up what strangers may."""
+
+    __slots__ = ("_by_tier",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._by_tier: dict[int, Usage] | None = None
+        """At most one for each tier of the venue."""
+
+    def of(self, account: Account | None) -> Usage:
+        """The usage that counts for an account; for None the strangers'."""
+        if account is None or not account.tier:
+            return self
+        if self._by_tier is None:
+            self._by_tier = {}
+        usage = self._by_tier.get(account.tier)
+        if usage is None:
+            usage = self._by_tier[account.tier] = Usage()
+        return usage
+
+
 class OrderUsage:
     """The new orders of an account that were not filled, in the last ten seconds and on the last day in which it sent any."""
 
@@ -68,11 +91,11 @@ class UsageByAddress:
     def __init__(self, interval_ms: int, addresses_max: int = ADDRESSES_MAX) -> None:
         self._interval_ms = interval_ms
         self._addresses_max = addresses_max
-        self._usages: dict[str, Usage] = {}
-        self._others = Usage()
+        self._usages: dict[str, AddressUsage] = {}
+        self._others = AddressUsage()
         self._pruned = -1
 
-    def of(self, ip: str, now_ms: int) -> Usage:
+    def of(self, ip: str, now_ms: int) -> AddressUsage:
         """The usage of an address, or of its /64 network. Cost: O(1), but O(addresses) once an interval while the table is
         full."""
         ip = counted_as(ip)
@@ -85,14 +108,14 @@ class UsageByAddress:
             self._usages = {ip: usage for ip, usage in self._usages.items() if usage.interval == present}
         if len(self._usages) >= self._addresses_max:
             return self._others
-        usage = self._usages[ip] = Usage()
+        usage = self._usages[ip] = AddressUsage()
         return usage
 
 
 class RateLimits:
     """The dialect's limits: request weight by address, new orders by account. All intervals begin at whole multiples.
 
-    What an address has used is counted once, and compared with the limit of the account that asks.
+    What an address has used is counted by tier, and compared with the limit of the tier.
     """
 
     def __init__(self) -> None:
@@ -115,7 +138,7 @@ class RateLimits:
         """Takes in the tiers as the events have them."""
         self.tiers = [RateLimitSettings.of(listing.effective_limits(tier)) for tier in listing.tiers]
 
-    def weight_of(self, ip: str, now_ms: int) -> Usage:
+    def weight_of(self, ip: str, now_ms: int) -> AddressUsage:
         """The request weight that an address has used in the present minute."""
         return self._weights.of(ip, now_ms)
 
@@ -126,13 +149,13 @@ class RateLimits:
             usage = self._orders[account.number] = OrderUsage()
         return usage
 
-    def has_weight(self, usage: Usage, account: Account | None, weight: int, now_ms: int) -> bool:
+    def has_weight(self, usage: AddressUsage, account: Account | None, weight: int, now_ms: int) -> bool:
         """Counts `weight`; False, and nothing is counted, where that passes the limit of the account."""
         # As `limits_of`, which every order would pay for with a call.
         settings = self.tiers[0 if account is None else account.tier]
-        return usage.add(weight, now_ms // MINUTE_MS, settings.weight_per_minute)
+        return usage.of(account).add(weight, now_ms // MINUTE_MS, settings.weight_per_minute)
 
-    def add_weight(self, usage: Usage, account: Account | None, weight: int, now_ms: int) -> None:
+    def add_weight(self, usage: AddressUsage, account: Account | None, weight: int, now_ms: int) -> None:
         """Counts `weight`. Raises Rejected where that passes the limit of the account."""
         if not self.has_weight(usage, account, weight, now_ms):
             raise Rejected(Reason.TOO_MANY_REQUESTS, str(self.limits_of(account).weight_per_minute))

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from engine.reasons import Reason
 from gateway.auth.keys import Key
-from gateway.auth.rate_limits import Usage
+from gateway.auth.rate_limits import AddressUsage, Usage
 from gateway.dialect import replies
 from gateway.dialect.constants import MILLISECONDS, NO_ID
 from gateway.dialect.rejects import Reject
@@ -60,7 +60,7 @@ class Caller(Protocol):
     """Under which limits and bans count it (`gateway.wire.addresses.counted_as`)."""
     unit: int
     """What microseconds are divided by in the times that are sent."""
-    usage: Usage
+    usage: AddressUsage
     """The request weight of the address."""
     waiting: int
     """Commands that have no answer yet."""
@@ -134,7 +134,7 @@ class Session:
     def __init__(
         self,
         connection: Connection,
-        usage: Usage,
+        usage: AddressUsage,
         *,
         address: str = "",
         ip: str = "",

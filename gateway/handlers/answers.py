@@ -57,9 +57,9 @@ class Answers:
         whose = account or caller.account
         weight_text, orders_text = self._templates[0 if whose is None else whose.tier]
         if account is None:
-            return weight_text % caller.usage.count
+            return weight_text % caller.usage.of(whose).count
         in_ten_seconds, in_day = limits.orders_of(account).counts(self._state.now_ms)
-        return orders_text % (in_ten_seconds, in_day, caller.usage.count)
+        return orders_text % (in_ten_seconds, in_day, caller.usage.of(whose).count)
 
     def retry_after(self, reject: Reject) -> dict[str, int] | None:
         """When a refused request may be sent again, where that is a matter of time."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.reasons import Reason
 from gateway.auth.keys import Key
-from gateway.auth.rate_limits import Usage
+from gateway.auth.rate_limits import AddressUsage
 from gateway.dialect import replies
 from gateway.dialect.constants import MILLISECONDS, NO_ID
 from gateway.dialect.rejects import Reject
@@ -44,7 +44,12 @@ class HttpExchange:
     """
 
     def __init__(
-        self, request: HttpRequest, usage: Usage, respond: Callable[[HttpAnswer], None], address: str = "", ip: str = ""
+        self,
+        request: HttpRequest,
+        usage: AddressUsage,
+        respond: Callable[[HttpAnswer], None],
+        address: str = "",
+        ip: str = "",
     ) -> None:
         self.http = request
         self.usage = usage
@@ -115,5 +120,5 @@ class HttpExchange:
         self._answer(HTTPStatus.METHOD_NOT_ALLOWED, body, (("Allow", ", ".join(sorted(allowed))),))
 
     def _answer(self, status: int, body: bytes, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        used = ("X-MBX-USED-WEIGHT-1M", str(self.usage.count))
+        used = ("X-MBX-USED-WEIGHT-1M", str(self.usage.of(self.account).count))
         self._respond(HttpAnswer(status, body, (used, *headers)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.reasons import Reason
-from gateway.auth.rate_limits import Usage
+from gateway.auth.rate_limits import AddressUsage
 from gateway.auth.sessions import Connection, Session
 from gateway.dialect.rejects import Rejected
 from gateway.dialect.requests import flag_of, query_params, unit_of
@@ -15,7 +15,7 @@ COMBINED_PATH = "/stream"
 
 
 def session_for(
-    request: UpgradeRequest, connection: Connection, usage: Usage, ip: str, now_ms: int
+    request: UpgradeRequest, connection: Connection, usage: AddressUsage, ip: str, now_ms: int
 ) -> tuple[Session, list[str]]:
     """The session of an upgrade and the streams that its URL names.
 

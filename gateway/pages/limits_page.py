@@ -39,7 +39,7 @@ a client that has not signed anything has the numbers of `default`, too. You def
 begins with ([examples/venue.toml](../examples/venue.toml)), and change them later with `jibek limits set`; `jibek account limits NAME
 --tier TIER` puts an account into one. Both are commands in the journal, and every gateway obeys them at once. A tier has only the
 numbers that differ from those of `default`. Connections and stream connections count before anybody logs on, so only `default` has
-numbers for them. Request weight is counted by address: a session that has signed a request may use what its own tier allows.
+numbers for them. Request weight is counted by address and tier: a session that has signed a request may use what its own tier allows.
 [errors.md](errors.md) explains the codes.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.auth.rate_limits import Usage
+from gateway.auth.rate_limits import AddressUsage
 from gateway.auth.sessions import Session
 from gateway.wire.output import LongMessage
 
@@ -38,4 +38,4 @@ class NoConnection:
 
 def silent_session(**options: Any) -> Session:
     """A session whose replies are not read."""
-    return Session(NoConnection(), Usage(), **options)
+    return Session(NoConnection(), AddressUsage(), **options)

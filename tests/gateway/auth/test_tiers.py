@@ -67,7 +67,7 @@ def test_a_change_of_tiers_counts_for_the_next_order(rig: GatewayInProcess) -> N
     assert maker.ask("order.place", **maker.limit(**order))["status"] == 200
 
 
-def test_weight_is_counted_by_address_and_judged_by_the_tier_of_who_asks() -> None:
+def test_weight_is_counted_by_address_and_tier() -> None:
     rig = GatewayInProcess(RateLimitSettings(weight_per_minute=20))
     account = rig.account(USDT="1000")
     key = rig.hmac_key(account)
@@ -84,6 +84,14 @@ def test_weight_is_counted_by_address_and_judged_by_the_tier_of_who_asks() -> No
         pass
     assert maker.ask("account.status", **maker.signed(key))["status"] == 200, "a session that has signed a request"
     assert maker.ask("ping")["status"] == 200
+    for _ in range(40):
+        assert maker.ask("account.status", **maker.signed(key))["status"] == 200
+    rig.now_ms += 60 * SECOND_MS
+    for _ in range(40):
+        assert maker.ask("account.status", **maker.signed(key))["status"] == 200
+    assert rig.client().ask("ping")["status"] == 200, "what its tier allows is not taken from strangers"
+    while stranger.ask("ping")["status"] == 200:
+        pass
     code, text = stranger.refusal("ping")
     assert code == -1003 and "current limit is 20 request weight" in text
 
