@@ -37,6 +37,8 @@ setup(
             extension("engine.core.core", "-fno-builtin-memset"),
             extension("gateway.dialect.fast"),
             extension("gateway.dialect.market_scale"),
+            extension("gateway.auth.usage"),
+            extension("gateway.journal.command_queue"),
             extension("gateway.journal.pending"),
             extension("gateway.judgement.judge"),
             extension("gateway.view.accounts"),

@@ -47,6 +47,8 @@ WRITE_BUFFER_BYTES = 256 * 1024
 """What the loop may hold for a socket beyond the kernel's buffer; the rest waits in the Connection and is bounded there."""
 SEND_BUFFER_BYTES = 256 * 1024
 """What the kernel is asked to hold for a connection that does not read; Linux takes it twice. By itself it would take 4 MB."""
+SMALL_FRAME_BYTES_MAX = 4096
+"""Frames up to this size are gathered for a turn and queued in one piece; a larger one is queued at once."""
 FRAGMENT_BYTES = 32 * 1024
 """A long answer leaves in fragments of about this size, and each is made when the client has taken those before."""
 LONG_LIST_ENTRIES = 500
@@ -86,7 +88,7 @@ class ConnectionLimits(NamedTuple):
 
 SLICE_S = 0.0005
 """After so long, the next client is served. What is being done is finished first."""
-TURN_S = 0.001
+TURN_S = 0.002
 """After so long, the loop looks at its sockets again."""
 NEWCOMERS_IN_A_ROW = 8
 """So many clients that were quiet are served before one that has used up a slice."""
@@ -173,7 +175,7 @@ class PipelineLimits(NamedTuple):
     commands_max: int = 65_536
     """Commands without an answer in the whole gateway; one more is refused as overloaded."""
     commands_per_session_max: int = 8_192
-    commands_in_journal_max: int = 512
+    commands_in_journal_max: int = 1_024
     """Commands that left and have no answer; while there are more, none leaves. So a new one waits behind few."""
     answer_timeout_s: float = 10.0
 

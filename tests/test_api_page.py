@@ -26,7 +26,7 @@ from engine.records import (
     Permission,
 )
 from gateway import limits
-from gateway.auth.rate_limits import AddressUsage
+from gateway.auth.usage import AddressUsage
 from gateway.dialect import user_events
 from gateway.dialect.constants import AHEAD_MS_MAX, WINDOW_MS_DEFAULT, WINDOW_MS_MAX
 from gateway.handlers import router, stream_requests

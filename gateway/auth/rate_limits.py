@@ -4,79 +4,11 @@ from __future__ import annotations
 
 from engine.listing import Listing
 from engine.reasons import Reason
+from gateway.auth.usage import AddressUsage, OrderUsage, Usage
 from gateway.dialect.rejects import Rejected
 from gateway.limits import ADDRESSES_MAX, FREE_CONTROL_FRAMES_PER_S_MAX, RateLimitSettings
 from gateway.view.accounts import Account
 from gateway.wire.addresses import counted_as
-
-
-class Usage:
-    """What one name (an address, an account) has used within the present interval. Cost of `add`: a few additions."""
-
-    __slots__ = ("count", "interval")
-
-    def __init__(self) -> None:
-        self.interval = -1
-        self.count = 0
-
-    def add(self, weight: int, interval: int, limit: int) -> bool:
-        """Counts `weight` in the interval of this number; False, and nothing is counted, where that passes the limit."""
-        if interval != self.interval:
-            self.interval = interval
-            self.count = 0
-        count = self.count + weight
-        if count > limit:
-            return False
-        self.count = count
-        return True
-
-    def count_in(self, interval: int) -> int:
-        """What was counted in the interval of this number, if none has begun since."""
-        return self.count if interval == self.interval else 0
-
-
-class AddressUsage(Usage):
-    """What an address has used within the present interval: strangers and accounts of the tier `default` together, and the
-    accounts of each other tier by themselves, so that a busy market maker does not use up what strangers may."""
-
-    __slots__ = ("_by_tier",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._by_tier: dict[int, Usage] | None = None
-        """At most one for each tier of the venue."""
-
-    def of(self, account: Account | None) -> Usage:
-        """The usage that counts for an account; for None the strangers'."""
-        if account is None or not account.tier:
-            return self
-        if self._by_tier is None:
-            self._by_tier = {}
-        usage = self._by_tier.get(account.tier)
-        if usage is None:
-            usage = self._by_tier[account.tier] = Usage()
-        return usage
-
-
-class OrderUsage:
-    """The new orders of an account that were not filled, in the last ten seconds and on the last day in which it sent any."""
-
-    __slots__ = ("day", "ten_seconds")
-
-    def __init__(self) -> None:
-        self.ten_seconds = Usage()
-        self.day = Usage()
-
-    def first_fill(self) -> None:
-        """One order less counts as unfilled."""
-        for usage in (self.ten_seconds, self.day):
-            if usage.count:
-                usage.count -= 1
-
-    def counts(self, now_ms: int) -> tuple[int, int]:
-        """How many count now, in ten seconds and in the day."""
-        return self.ten_seconds.count_in(now_ms // TEN_SECONDS_MS), self.day.count_in(now_ms // DAY_MS)
-
 
 SECOND_MS, TEN_SECONDS_MS, MINUTE_MS, FIVE_MINUTES_MS, DAY_MS = 1_000, 10_000, 60_000, 300_000, 86_400_000
 
@@ -183,11 +115,11 @@ class RateLimits:
 
     def add_order(self, account: Account, now_ms: int) -> None:
         """Counts a new order of an account. Raises Rejected where that is one too many."""
-        usage, settings = self.orders_of(account), self.tiers[account.tier]
-        if not usage.ten_seconds.add(1, now_ms // TEN_SECONDS_MS, settings.orders_per_10_s):
+        settings = self.tiers[account.tier]
+        too_many_in_s = self.orders_of(account).add(now_ms, settings.orders_per_10_s, settings.orders_per_day)
+        if too_many_in_s == 10:
             raise Rejected(Reason.TOO_MANY_NEW_ORDERS, str(settings.orders_per_10_s), "10 SECOND")
-        if not usage.day.add(1, now_ms // DAY_MS, settings.orders_per_day):
-            usage.ten_seconds.count -= 1
+        if too_many_in_s:
             raise Rejected(Reason.TOO_MANY_NEW_ORDERS, str(settings.orders_per_day), "1 DAY")
 
     def first_fill(self, account: Account) -> None:

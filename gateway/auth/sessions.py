@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from engine.reasons import Reason
 from gateway.auth.keys import Key
-from gateway.auth.rate_limits import AddressUsage, Usage
+from gateway.auth.usage import AddressUsage, Usage
 from gateway.dialect import replies
 from gateway.dialect.constants import MILLISECONDS, NO_ID
 from gateway.dialect.rejects import Reject

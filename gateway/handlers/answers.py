@@ -9,7 +9,7 @@ from gateway.auth.sessions import Caller, Session
 from gateway.dialect import replies
 from gateway.dialect.constants import CANCEL_ALL
 from gateway.dialect.exchange_info import rate_limit_templates
-from gateway.dialect.fast import ack_frame
+from gateway.dialect.fast import CountedText, ack_frame
 from gateway.dialect.rejects import Reject
 from gateway.handlers.state import GatewayState
 from gateway.journal.pending import PendingCommand
@@ -40,7 +40,7 @@ class Answers:
     def __init__(self, state: GatewayState) -> None:
         self._state = state
         self._tiers: list[RateLimitSettings] = []
-        self._templates: list[tuple[str, str]] = []
+        self._templates: list[tuple[CountedText, CountedText]] = []
         """The texts of each tier of `_tiers`, which is the list in force when they were made."""
 
     # -- the parts that all replies share
@@ -53,13 +53,14 @@ class Answers:
         """
         limits = self._state.rate_limits
         if limits.tiers is not self._tiers:
-            self._tiers, self._templates = limits.tiers, [rate_limit_templates(tier) for tier in limits.tiers]
+            texts = [rate_limit_templates(tier) for tier in limits.tiers]
+            self._tiers, self._templates = limits.tiers, [(CountedText(one), CountedText(all)) for one, all in texts]
         whose = account or caller.account
         weight_text, orders_text = self._templates[0 if whose is None else whose.tier]
         if account is None:
-            return weight_text % caller.usage.of(whose).count
+            return weight_text.fill(caller.usage.of(whose).count)
         in_ten_seconds, in_day = limits.orders_of(account).counts(self._state.now_ms)
-        return orders_text % (in_ten_seconds, in_day, caller.usage.of(whose).count)
+        return orders_text.fill(in_ten_seconds, in_day, caller.usage.of(whose).count)
 
     def retry_after(self, reject: Reject) -> dict[str, int] | None:
         """When a refused request may be sent again, where that is a matter of time."""

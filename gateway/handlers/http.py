@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.reasons import Reason
 from gateway.auth.keys import Key
-from gateway.auth.rate_limits import AddressUsage
+from gateway.auth.usage import AddressUsage
 from gateway.dialect import replies
 from gateway.dialect.constants import MILLISECONDS, NO_ID
 from gateway.dialect.rejects import Reject

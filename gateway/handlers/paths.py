@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from engine.reasons import Reason
-from gateway.auth.rate_limits import AddressUsage
 from gateway.auth.sessions import Connection, Session
+from gateway.auth.usage import AddressUsage
 from gateway.dialect.rejects import Rejected
 from gateway.dialect.requests import flag_of, query_params, unit_of
 from gateway.wire.connection import UpgradeRequest

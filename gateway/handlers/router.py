@@ -118,6 +118,7 @@ class Router:
         self.admission = Admission(judge, state.refusal_budgets, self._resume_held)
         self._held: dict[Caller, Held] = {}
         """The commands that wait, by who sent them."""
+        self._markets = state.view.projection.markets_by_symbol
         self._routes = routes
         self._http_routes: dict[str, dict[str, tuple[str, Route]]] = {}
         """Path → HTTP method → name and route."""
@@ -216,20 +217,18 @@ class Router:
         will refuse it: nothing is counted then."""
         if len(message) > WEIGHTLESS_BYTES_MAX:
             return None
-        markets, now_ms = self.state.view.projection.markets_by_symbol, self.state.now_ms
-        command: PendingCommand | None
-        if _SIGNATURE in message:
-            signed = read_signed_order(message, markets, session, now_ms)
+        state, key = self.state, session.key
+        now_ms = state.now_ms
+        command: PendingCommand | None = None
+        if key is not None and key.may_trade and now_ms < key.expires_ms:
+            command = read_order(message, self._markets, session, key.account, now_ms)
+        if command is None and _SIGNATURE in message:
+            signed = read_signed_order(message, self._markets, session, now_ms)
             command = signed if signed is not None and self._verify_fast(signed) else None
-        elif session.key is not None and session.key.may_trade and now_ms < session.key.expires_ms:
-            command = read_order(message, markets, session, session.key.account, now_ms)
-        else:
-            command = None
-        if command is None or not self.state.rate_limits.has_weight(
-            session.usage, command.account, _ORDER_WEIGHT, now_ms
-        ):
+        if command is None:
             return None
-        return command
+        has_weight = state.rate_limits.has_weight(session.usage, command.account, _ORDER_WEIGHT, now_ms)
+        return command if has_weight else None
 
     def _verify_fast(self, command: SignedCommand) -> bool:
         """Whether an HMAC key that may trade, and whose secret is here, has signed a command. A signature that is wrong is

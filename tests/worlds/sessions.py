@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.auth.rate_limits import AddressUsage
 from gateway.auth.sessions import Session
+from gateway.auth.usage import AddressUsage
 from gateway.wire.output import LongMessage
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from engine.listing import Listing
 from engine.records import DEFAULT_LIMITS, TierLimits
-from gateway.auth.rate_limits import RateLimits, Usage, UsageByAddress
+from gateway.auth.rate_limits import RateLimits, UsageByAddress
+from gateway.auth.usage import Usage
 from gateway.dialect.rejects import Rejected
 from gateway.limits import RateLimitSettings
 from gateway.view.accounts import Account

@@ -17,7 +17,7 @@ from engine.records import COMMAND
 from gateway.auth.authentication import check_window
 from gateway.auth.signatures import signature_payload
 from gateway.dialect import replies
-from gateway.dialect.fast import SignedCommand, ack_frame, read_order, read_signed_order
+from gateway.dialect.fast import CountedText, SignedCommand, ack_frame, read_order, read_signed_order
 from gateway.dialect.numbers import MarketNumbers
 from gateway.dialect.order_names import order_name
 from gateway.dialect.orders import UNSUPPORTED_FLAGS, UNSUPPORTED_PARAMETERS, cancel_order, place_order
@@ -373,6 +373,13 @@ def test_an_acknowledgement_is_the_slow_paths(
     order = Order(order_id, ACCOUNT, market, 1, 1, 1, 1, 1, 0, client, 0)
     expected = encode_text(replies.success(id_text, replies.order_ack(order, time, 1), limits))
     assert ack_frame(id_text, order, time, limits) == expected
+
+
+@given(st.integers(0, 2**53), st.integers(0, 2**53), st.integers(0, 2**53))
+def test_a_counted_text_is_filled_as_by_percent(first: int, second: int, third: int) -> None:
+    for template in ("%d", "a%d", "a%db%dc", ',"x":[%d,"y",%d,%d]'):
+        numbers = (first, second, third)[: template.count("%d")]
+        assert CountedText(template).fill(first, second, third) == template % numbers
 
 
 def test_an_acknowledgement_that_is_too_long_is_left_to_the_slow_path() -> None:
