@@ -175,7 +175,7 @@ class PipelineLimits(NamedTuple):
     commands_max: int = 65_536
     """Commands without an answer in the whole gateway; one more is refused as overloaded."""
     commands_per_session_max: int = 8_192
-    commands_in_journal_max: int = 1_024
+    commands_in_journal_max: int = 512
     """Commands that left and have no answer; while there are more, none leaves. So a new one waits behind few."""
     answer_timeout_s: float = 10.0
 
