@@ -46,6 +46,8 @@ class EventsLink:
         self._entries: deque[PublishedEntry] = deque()
         """Entries that were read and are yet to be taken in; at most two reads of them."""
         self._loop = asyncio.get_running_loop()
+        self._is_amid = False
+        """Whether an entry is taken in in part."""
         self._is_reading = False
         self.link = KeptLink(url, log, opened=self._check_reaches, ready=self._opened, lost=lambda: None, broken=broken)
 
@@ -74,7 +76,7 @@ class EventsLink:
         if isinstance(reply, hiredis.ReplyError):
             self._refused(str(reply))
             return
-        is_taking = bool(self._entries)
+        is_taking = self._is_amid or bool(self._entries)
         try:
             self._entries += self._reader.take(reply)
         except Exception as failure:
@@ -91,15 +93,17 @@ class EventsLink:
             return
         ends_s = time.perf_counter() + INTAKE_S
         try:
-            while self._entries:
-                self._intake.take(self._entries.popleft())
+            while self._is_amid or self._entries:
+                if not self._is_amid:
+                    self._intake.begin(self._entries.popleft())
+                self._is_amid = not self._intake.go_on()
                 if time.perf_counter() >= ends_s:
                     break
         except Exception as failure:
             self._end(failure)
             return
         self._taken()
-        if self._entries:
+        if self._is_amid or self._entries:
             self._loop.call_soon(self._take_some)
         self._read_on()
 

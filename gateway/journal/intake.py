@@ -11,6 +11,7 @@ from engine.records import EventEntry, EventKind
 from gateway.dialect.rejects import Reject
 from gateway.journal.pending import PendingCommand
 from gateway.journal.pipeline import Pipeline
+from gateway.limits import EVENTS_AT_ONCE_MAX
 from gateway.venue_view import VenueView
 from gateway.view.order_events import CommandEvents
 from gateway.view.projection import Answer
@@ -38,6 +39,8 @@ class Intake:
         self._view = view
         self._pipeline = pipeline
         self._answers = answers
+        self._unanswered: list[PendingCommand | None] = []
+        """The commands of the entry in hand that have no answer yet, by their index."""
 
     def take(self, published: PublishedEntry) -> None:
         """Takes in the next entry, which was verified.
@@ -45,18 +48,28 @@ class Intake:
         Raises:
             Superseded: another process speaks under this gateway's number.
         """
+        self.begin(published)
+        while not self.go_on():
+            pass
+
+    def begin(self, published: PublishedEntry) -> None:
+        """Begins to take in the next entry, which was verified. Raises as `take`."""
         entry = EventEntry(published.data)
         batch = self._pipeline.answered(entry.header)
-        if batch is None:
-            self._view.apply(entry, published.id)
-            return
-        unanswered: list[PendingCommand | None] = [*batch.commands]
-        self._view.apply(entry, published.id, self._answer_to(unanswered))
-        for command in unanswered:
+        self._unanswered = [] if batch is None else [*batch.commands]
+        self._view.begin(entry, published.id, None if batch is None else self._answer_to(self._unanswered))
+
+    def go_on(self) -> bool:
+        """Takes in `EVENTS_AT_ONCE_MAX` further events of it at most; whether the entry is complete. Between two calls the
+        view is as after an event: clients may be served."""
+        if not self._view.go_on(EVENTS_AT_ONCE_MAX):
+            return False
+        for command in self._unanswered:
             if command is not None:
                 self._pipeline.finish(command)
                 if not command.is_told_unknown:
                     self._answers.reject(command, Reject(Reason.UNAVAILABLE))
+        return True
 
     def _answer_to(self, unanswered: list[PendingCommand | None]) -> Answer:
         """Answers each command once, and takes it off the list."""

@@ -30,7 +30,12 @@ cdef class OrderEvents:
     cdef dict _trade_followers
     cdef Order _resting
     cdef int64_t _execution_id
-    # Behind the last event of the entry that is being applied.
+    # The entry that is being taken in, and who is given its answers; None between entries.
+    cdef object _entry
+    cdef object _answer
+    # Its next event, the first one of the command in hand, and what is behind its last one.
+    cdef const Event *_next
+    cdef const Event *_first
     cdef const Event *_stop
     cdef readonly dict moved
     cpdef Account account(self, int64_t number)
@@ -39,7 +44,7 @@ cdef class OrderEvents:
     cdef bint _comes_to_rest(self, const OrderEvent *accepted)
     cdef _trade(self, const TradeEvent *event)
     cdef _close(self, const OrderEvent *event, entry)
-    cdef _end_command(self, uint32_t index, entry, answer, const Event *first, const Event *stop)
+    cdef _end_command(self, const Event *stop)
     cdef _settle(self, Order order, const TradeEvent *event, int64_t hold_change, int64_t fee)
     cdef OwnTrade _fill(self, Order order, const TradeEvent *event, int64_t fee, bint is_buyer, bint is_maker)
     cdef _end(self, Order order, str status)

@@ -78,8 +78,8 @@ cdef class OrderEvents:
             found = self.accounts[number] = Account(number)
         return <Account>found
 
-    def apply_events(self, entry, answer):
-        """Takes in the events of one entry.
+    def begin(self, entry, answer):
+        """Begins to take in an entry; `go_on` takes in its events. Between two calls the view is as after one of them.
 
         Events that answer no command of the entry (NO_COMMAND) are work that an earlier entry could not take any more:
         they are applied and reported like all others, and no caller is answered.
@@ -92,20 +92,29 @@ cdef class OrderEvents:
         cdef const EventHeader *header = <const EventHeader *>PyBytes_AS_STRING(data)
         cdef Py_ssize_t size = sizeof(EventHeader) + header.event_count * sizeof(Event) + header.blob_length
         assert PyBytes_GET_SIZE(data) == size, "EventEntry has checked it"
-        cdef const Event *event = <const Event *>(PyBytes_AS_STRING(data) + sizeof(EventHeader))
-        cdef const Event *stop = event + header.event_count
-        cdef const Event *first = event
+        assert self._next == self._stop, "one entry is taken in at a time"
+        self._entry, self._answer = entry, answer
+        self._next = self._first = <const Event *>(PyBytes_AS_STRING(data) + sizeof(EventHeader))
+        self._stop = self._next + header.event_count
         self.time_us = header.time_us
         self.is_entry_full = header.event_count >= RECORD_EVENTS_BEGIN_MAX
-        self._stop = stop
-        while event < stop:
-            if event.order.command_index != first.order.command_index:
-                self._end_command(first.order.command_index, entry, answer, first, event)
-                first = event
-            self._apply(event, entry)
-            event += 1
-        if first < stop:
-            self._end_command(first.order.command_index, entry, answer, first, stop)
+
+    def go_on(self, int64_t events_max):
+        """Takes in so many further events at most; whether the entry is complete."""
+        cdef const Event *event
+        while self._next < self._stop and events_max > 0:
+            event = self._next
+            if event.order.command_index != self._first.order.command_index:
+                self._end_command(event)
+            self._apply(event, self._entry)
+            self._next = event + 1
+            events_max -= 1
+        if self._next < self._stop:
+            return False
+        if self._first < self._stop:
+            self._end_command(self._stop)
+        self._entry = self._answer = None
+        return True
 
     def skip_ids(self, int64_t count):
         """Passes over so many ids of executions, and of updates of each book, which a lost tail of the journal may have used."""
@@ -133,21 +142,23 @@ cdef class OrderEvents:
             _hold(self.account(event.order.account), event.order.side, &event.order, event.order.hold_change)
             self._reports.administer(_unpacked(entry.data, event), entry)
 
-    cdef _end_command(self, uint32_t index, entry, answer, const Event *first, const Event *stop):
+    cdef _end_command(self, const Event *stop):
         """A command's events are complete: the remainder of its order rests, and then the answer and the reports go out."""
         cdef Order order = self._resting
         cdef CommandEvents events
+        cdef const Event *first = self._first
+        self._first = stop
         if order is not None:
             self._resting = None
             order.rests = True
             self._level_changed(order.market, order.side, order.price_ticks, order.remaining_lots)
-        if answer is not None and index != NO_COMMAND:
+        if self._answer is not None and first.order.command_index != NO_COMMAND:
             events = CommandEvents.__new__(CommandEvents)
-            events._data = entry.data
+            events._data = self._entry.data
             events._start = <const char *>first - PyBytes_AS_STRING(events._data)
             events._count = stop - first
             events.first_kind, events.first_reason = first.order.kind, first.order.reason
-            answer(index, events, entry)
+            self._answer(first.order.command_index, events, self._entry)
         if self.fills:
             self.fills = []
         if self.closed:

@@ -16,6 +16,7 @@ from engine.records import (
     EPOCH_START,
     EVENT_HEADER,
     EVENTS_BEGIN_MAX,
+    EVENTS_MAX,
     NO_COMMAND,
     BatchBuilder,
     Command,
@@ -157,13 +158,18 @@ def test_the_reports_of_an_account_tell_its_whole_story(seed: int) -> None:
     assert executions, f"seed {seed}: no execution was reported"
 
 
-def test_a_second_gateway_that_reads_the_same_events_knows_the_same() -> None:
+@pytest.mark.parametrize("events_max", [EVENTS_MAX, 1, 3], ids=["entry by entry", "event by event", "in threes"])
+def test_a_second_gateway_that_reads_the_same_events_knows_the_same(events_max: int) -> None:
     flow = Flow(7)
     for _ in range(150):
         flow.step()
     fresh = VenueView(RateLimits())
     for published in flow.rig.published:
-        fresh.apply(EventEntry(published.data), published.id)
+        before = fresh.cursor
+        fresh.begin(EventEntry(published.data), published.id)
+        while not fresh.go_on(events_max):
+            assert fresh.cursor == before, "the cursor moves when the entry is complete"
+        assert fresh.cursor == published.id
     for mine, others in zip(
         flow.rig.projection.feeds.books.values(), fresh.projection.feeds.books.values(), strict=True
     ):
