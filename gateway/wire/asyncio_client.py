@@ -250,7 +250,7 @@ class Client(asyncio.Protocol):
                 self._upgrade(cast(UpgradeRequest, event))
 
     def _has_work(self) -> bool:
-        return bool(self._events) or self.connection.has_more
+        return not self._is_closing and (bool(self._events) or self.connection.has_more)
 
     def _may_handle(self) -> bool:
         """Whether the client's requests may be handled: none of them waits, and it takes what it is sent."""
@@ -383,6 +383,8 @@ class Client(asyncio.Protocol):
         self._hand_over()
         self.connection.close(code, reason, self.loop.time())
         self.flush()
+        # The client's own close frame is yet to come.
+        self._read_if_idle()
 
     def abort(self) -> None:
         """Ends the connection at once."""

@@ -49,12 +49,13 @@ from websockets.server import ServerProtocol
 from gateway.limits import (
     CONTROL_FRAME_BYTES_MAX,
     FRAGMENTS_MAX,
+    FRAME_HEADER_BYTES_MAX,
     FRAMES_AT_ONCE_MAX,
     HTTP_BYTES_AT_ONCE_MAX,
     OUTPUT_BURST_FACTOR,
     ConnectionLimits,
 )
-from gateway.wire.frames import take_texts
+from gateway.wire.frames import find_close, take_texts
 from gateway.wire.output import LongMessage, OutputQueue
 from gateway.wire.request_head import (
     HeadRefused,
@@ -226,12 +227,23 @@ class Connection:
             return self._receive_frames(frames_max)
         if self.state is ConnectionState.HTTP:
             return self._receive_http(now_s)
-        if self.state is not ConnectionState.UPGRADING:
-            self._input = b""
+        if self.state is ConnectionState.CLOSING:
+            self._receive_closing()
+        elif self.state is not ConnectionState.UPGRADING:
+            self._input, self._position = b"", 0
         elif len(self._input) > self.limits.message_bytes_max:
             self.abort()
         self.has_more = False
         return []
+
+    def _receive_closing(self) -> None:
+        """Passes over what the client had sent before it saw the close frame. Its own one ends the connection."""
+        self._position, is_closed = find_close(self._input, self._position)
+        if is_closed:
+            self.finished = True
+            self.state = ConnectionState.ENDED
+        elif len(self._input) - self._position > self.limits.message_bytes_max + FRAME_HEADER_BYTES_MAX:
+            self.abort()
 
     def receive_eof(self) -> None:
         """Takes note that the client will send no more."""
@@ -412,8 +424,6 @@ class Connection:
         while frames < frames_max and self.state is ConnectionState.WEBSOCKET and self._receive_frame(messages):
             frames += 1
         self.has_more = frames == frames_max and self.state is ConnectionState.WEBSOCKET
-        if self.state is not ConnectionState.WEBSOCKET:
-            self._input, self._position = b"", 0
         return messages
 
     def _receive_frame(self, messages: list[Event]) -> bool:

@@ -48,6 +48,34 @@ def take_texts(
     return position
 
 
+def find_close(bytes data not None, Py_ssize_t position):
+    """Passes over whole frames of a client. Where the next frame begins, and whether the last one was a close frame; further
+    ones are not looked at then."""
+    cdef const unsigned char *bytes_ = <const unsigned char *>PyBytes_AS_STRING(data)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(data), start
+    cdef uint64_t length
+    cdef int index
+    while size - position >= FRAME_HEADER_BYTES:
+        length = bytes_[position + 1] & 0x7F
+        start = position + FRAME_HEADER_BYTES
+        if length == 126:
+            length = bytes_[position + 2] << 8 | bytes_[position + 3]
+            start += 2
+        elif length == 127:
+            start += 8
+            if start > size:
+                break
+            length = 0
+            for index in range(8):
+                length = length << 8 | bytes_[position + 2 + index]
+        if start > size or length > <uint64_t>(size - start):
+            break
+        if bytes_[position] & 0x0F == 8:
+            return start + <Py_ssize_t>length, True
+        position = start + <Py_ssize_t>length
+    return position, False
+
+
 cdef bint _unmask(
     const unsigned char *masked, const unsigned char *mask, Py_ssize_t length, unsigned char *text
 ) noexcept nogil:

@@ -35,6 +35,7 @@ class Transport:
         self.written = b""
         self.is_reading = True
         self.is_aborted = False
+        self.has_ended = False
 
     def get_extra_info(self, name: str) -> None:
         return None
@@ -73,7 +74,8 @@ class Transport:
     def can_write_eof(self) -> bool:
         return True
 
-    def write_eof(self) -> None: ...
+    def write_eof(self) -> None:
+        self.has_ended = True
 
     def abort(self) -> None:
         self.is_aborted = True
@@ -200,13 +202,16 @@ def test_a_client_that_is_behind_is_neither_handled_nor_read(application: Applic
 
 
 def test_what_came_before_this_side_has_closed_is_not_handled(application: Application) -> None:
-    client, _ = application.client()
+    client, transport = application.client()
     client.data_received(texts(*[b"%d" % number for number in range(100)]))
     handled = len(application.handled)
     client.close(1008, "enough")
     while application.calls:
         application.run()
     assert len(application.handled) == handled < 100
+    assert transport.is_reading, "for the client's close frame"
+    client.data_received(texts(b"late") + Frame(Opcode.CLOSE, b"\x03\xf0").serialize(mask=True))
+    assert transport.has_ended
 
 
 def test_what_waits_for_all_readers_together_is_bounded(application: Application) -> None:

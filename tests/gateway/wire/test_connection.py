@@ -303,6 +303,27 @@ class TestTime:
         connection.on_time(105.0)
         assert connection.aborted
 
+    def test_the_clients_close_frame_ends_a_connection_that_this_side_closes(self) -> None:
+        connection = opened()
+        connection.close(1008, "enough", 100.0)
+        sent(connection)
+        sent_before = text(b"x" * 900) * 3 + frame(Opcode.PING, b"") + text("é".encode()) + text(b"{", fin=False)
+        data = sent_before + frame(Opcode.CLOSE, struct.pack("!H", 1008))
+        for position in range(0, len(data), 700):
+            assert not connection.finished
+            assert connection.receive_data(data[position : position + 700], 100.0) == []
+        assert connection.finished
+        assert not connection.aborted
+        assert sent(connection) == b""
+
+    def test_a_frame_without_end_does_not_keep_a_connection_that_is_closed(self) -> None:
+        connection = opened()
+        connection.close(1008, "enough", 100.0)
+        connection.receive_data(b"\x81\xff" + b"\x7f" * 12 + bytes(1000), 100.0)
+        assert not connection.aborted
+        connection.receive_data(bytes(100), 100.0)
+        assert connection.aborted
+
     def test_the_closing_handshake_of_a_client_is_answered(self) -> None:
         connection = opened()
         assert connection.receive_data(text(b"last") + frame(Opcode.CLOSE, struct.pack("!H", 1000)), 0.0) == [b"last"]

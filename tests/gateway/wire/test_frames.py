@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
 from gateway.wire.connection import Connection
-from gateway.wire.frames import encode_text, take_texts
+from gateway.wire.frames import encode_text, find_close, take_texts
 
 
 def client_frame(payload: bytes, first_byte: int = 0x81) -> bytes:
@@ -73,3 +73,11 @@ def test_a_connection_takes_plain_and_unusual_frames_in_their_order() -> None:
 def test_a_frame_of_any_length_is_the_librarys(length: int) -> None:
     payload = b"x" * length
     assert encode_text(payload) == Frame(Opcode.TEXT, payload).serialize(mask=False)
+
+
+@given(st.lists(st.integers(0, 70_000), max_size=6), st.booleans(), st.integers(1, 20))
+def test_a_close_frame_is_found_behind_whole_frames(lengths: list[int], is_closed: bool, cut: int) -> None:
+    before = b"".join(client_frame(b"\x88" * length, 0x81 if length > 125 else 0x89) for length in lengths)
+    close = client_frame(b"\x03\xe8", 0x88)
+    data = before + (close + client_frame(b"later") if is_closed else close[:-cut] if cut < len(close) else b"")
+    assert find_close(data, 0) == ((len(before) + len(close), True) if is_closed else (len(before), False))
