@@ -149,6 +149,18 @@ def test_a_key_that_is_revoked_while_its_order_waits_places_nothing(rig: Gateway
     assert (1, -2015) in outcomes(client)
 
 
+def test_a_key_that_expires_while_its_order_waits_places_nothing(rig: GatewayInProcess) -> None:
+    rig.has_read_all = False
+    account = rig.account()
+    key, client = rig.ed25519_key(account, expiry_us=(rig.now_ms + 1000) * 1000), rig.client()
+    client.logon(key)
+    send(client, place(1, order(client)))
+    rig.deposit(account, "KZT", "500000")
+    rig.now_ms += 1000
+    rig.catch_up()
+    assert (rig.turn(), outcomes(client)) == (0, [(1, -2015)])
+
+
 # -- what is on its way
 
 
@@ -202,6 +214,14 @@ def test_orders_and_their_cancels_may_follow_each_other_without_an_answer(rig: G
                 else place(id, order(client, quantity="0.001", newClientOrderId="new"))
             ),
             id="cancels of an order on its way",
+        ),
+        pytest.param(
+            lambda client, id: (
+                cancel(client, id, origClientOrderId=f"n{id - 1}")
+                if id % 2
+                else place(id, order(client, quantity="0.00001", price="60000000", newClientOrderId=f"n{id}"))
+            ),
+            id="cancels of orders that are filled at once",
         ),
         pytest.param(
             lambda client, id: place(id, order(client, quantity="0.0001", newClientOrderId="same")), id="one name"
