@@ -85,13 +85,19 @@ def load_venue(path: Path | None = None) -> VenueDefinition:
     try:
         text = (files("engine") / "default_venue.toml").read_text() if path is None else path.read_text()
         return _venue(tomllib.loads(text))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, VenueError) as error:
+    except (OSError, ValueError) as error:
+        # Also a path or a file that is no text, and a number of thousands of digits.
         raise VenueError(f"{path or 'the default venue'}: {error}") from None
+    except RecursionError:
+        raise VenueError(f"{path}: it is nested too deep") from None
 
 
 def _venue(document: Mapping[str, Any]) -> VenueDefinition:
     """The venue that the tables of a file define."""
     _refuse_unknown("the top level", document, {"assets", "limits", "markets"})
+    for name, table in document.items():
+        if not isinstance(table, dict):
+            raise VenueError(f"{name}: must be a table")
     assets = [
         _asset(number, name, table) for number, (name, table) in enumerate(document.get("assets", {}).items(), start=1)
     ]
@@ -198,7 +204,7 @@ def market_definition(symbol: str, table: Mapping[str, Any], assets: Mapping[str
 def _pair(where: str, table: Mapping[str, Any], assets: Mapping[str, Asset]) -> tuple[Asset, Asset]:
     """Base and quote."""
     for role in ("base", "quote"):
-        if table[role] not in assets:
+        if not isinstance(table[role], str) or table[role] not in assets:
             raise VenueError(f"{where}: {role} is not an asset of the file")
     base, quote = assets[table["base"]], assets[table["quote"]]
     if base is quote:

@@ -50,7 +50,7 @@ from gateway.descriptors import fit_descriptors
 from gateway.handlers.answers import Answers
 from gateway.handlers.router import Router
 from gateway.handlers.state import GatewayState
-from gateway.journal.catch_up import CatchUp
+from gateway.journal.catch_up import APPENDED, PUBLISHED, CatchUp
 from gateway.journal.events_link import EventsLink
 from gateway.journal.intake import Intake
 from gateway.journal.kept_link import KeptLink
@@ -100,7 +100,8 @@ class Service:
             broken=self._end,
             log=log,
         )
-        self._catch_up = CatchUp(writer, view, pipeline)
+        self._published = CatchUp(writer, view, pipeline, PUBLISHED)
+        self._appended = CatchUp(writer, view, pipeline, APPENDED)
         self._refusals = RefusalRecord(arguments.data, arguments.producer, clock, log)
         router = self._router = Router(
             state,
@@ -108,7 +109,8 @@ class Service:
             pipeline,
             fetch_secret=SecretFetcher(writer.ask, secret_key, log).fetch,
             set_mark=MarkSetter(writer.ask).set,
-            catch_up=self._catch_up,
+            published=self._published,
+            appended=self._appended,
             note_refusal=self._refusals.note,
             wake=writer.wake,
             limits=arguments.pipeline_limits,
@@ -194,7 +196,8 @@ class Service:
 
     def _entries_taken(self) -> None:
         """Entries were applied: goes on with what waited for them, and with commands that gathered meanwhile."""
-        self._catch_up.moved()
+        self._published.moved()
+        self._appended.moved()
         self._router.entries_taken()
         self._outbox.flush()
         self._writer.wake()

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import click
 
+from jibek.console.options import is_text
+
 
 class Subcommand(NamedTuple):
     """A subcommand by the place of its function, and its line in the list of commands."""
@@ -45,6 +47,11 @@ SUBCOMMANDS = {
 
 class LazyGroup(click.Group):
     """A group that knows its commands by name, and imports one only when it runs."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if not all(is_text(argument) for argument in args):
+            raise click.UsageError("an argument is not text in UTF-8.", context)
+        return super().parse_args(context, args)
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(SUBCOMMANDS)

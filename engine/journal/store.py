@@ -148,6 +148,22 @@ def published_id(answer: Any) -> EntryId:
     return BEGINNING if answer is None else answered_id(answer)
 
 
+def appended_call() -> tuple[Any, ...]:
+    """Arguments of `execute_command` that ask how far the journal goes; the answer is for `appended_id`. Cost: O(producers)."""
+    return ("HVALS", PRODUCERS_KEY)
+
+
+def appended_id(answer: Any) -> EntryId:
+    """The last journal entry, from the answer to `appended_call`; BEGINNING for none.
+
+    Raises:
+        UnreadableReply: the answer is no list of the producers' entries.
+    """
+    if type(answer) is not list or not all(type(entry) is bytes for entry in answer):
+        raise UnreadableReply(f"the store answered {excerpt(answer)}, which is no list of producers")
+    return max((answered_id(entry.rpartition(b" ")[2]) for entry in answer), default=BEGINNING)
+
+
 def answered_id(answer: Any) -> EntryId:
     """The id that the store has answered. Raises UnreadableReply if it is none."""
     try:

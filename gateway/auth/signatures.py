@@ -12,7 +12,9 @@ from gateway.dialect.numbers import NumberToken
 def signature_payload(params: Mapping[str, Any]) -> str | None:
     """The text that is signed: all parameters but the signature, by name, as `name=value` joined by `&`.
 
-    Numbers stand as their sender wrote them (`Request.use_exact_params`). None where a value is a list or an object.
+    Numbers stand as their sender wrote them (`Request.use_exact_params`). None where a value is a list or an object, and where
+    the text could be read as that of other parameters, because a name has `&` or `=` in it or a value has `&`: who changes a
+    request on its way could then hide one parameter in another.
 
     >>> signature_payload({"b": "x", "a": True, "signature": "s"})
     'a=true&b=x'
@@ -25,7 +27,7 @@ def _payload(params: Mapping[str, Any], text: Callable[[Any], str | None]) -> st
     for name in sorted(params):
         if name != "signature":
             value = text(params[name])
-            if value is None:
+            if value is None or "&" in value or "&" in name or "=" in name:
                 return None
             pairs.append(f"{name}={value}")
     return "&".join(pairs)

@@ -53,7 +53,7 @@ _FAILURES = frozenset(
 
 
 class EventsAwaited(Protocol):
-    """Where sessions wait until everything that is published now has been read; `gateway.journal.catch_up.CatchUp` is one."""
+    """Where callers wait until everything that is there now has been read; `gateway.journal.catch_up.CatchUp` is one."""
 
     def wait(self, caller: Caller, resume: Callable[[bool], None]) -> None: ...
 
@@ -84,7 +84,8 @@ class Router:
     Args:
         fetch_secret: fetches the secret of a key and calls back with it, or with why there is none.
         set_mark: marks a signature as used, and calls back with what it was used for before.
-        catch_up: where sessions wait for newer events.
+        published: where sessions wait for what others may have seen.
+        appended: where commands wait for all that is in the journal before them.
         note_refusal: records a command that is refused here, and why.
         wake: says that the pipeline has something to send.
         limits: how long a command may wait.
@@ -98,7 +99,8 @@ class Router:
         *,
         fetch_secret: Callable[[Key, Callable[[Key, bytes | None, Reject], None]], None],
         set_mark: Callable[[Mark, Marked], None],
-        catch_up: EventsAwaited,
+        published: EventsAwaited,
+        appended: EventsAwaited,
         note_refusal: Callable[[PendingCommand, Reason], None],
         wake: Callable[[], None],
         limits: PipelineLimits,
@@ -109,7 +111,8 @@ class Router:
         self.pipeline = pipeline
         self._fetch_secret = fetch_secret
         self._set_mark = set_mark
-        self._catch_up = catch_up
+        self._published = published
+        self._appended = appended
         self._note_refusal = note_refusal
         self._wake = wake
         self._limits = limits
@@ -366,7 +369,7 @@ class Router:
         Args:
             message: what it was read from.
             key: which it was sent with; None on the fast path.
-            has_caught_up: everything is read that was published when it came.
+            has_caught_up: the events are read of everything that was in the journal when it came.
         """
         if command.mark is not None and not self._admit_mark(command, command.mark):
             return True
@@ -437,7 +440,7 @@ class Router:
         if isinstance(caller, Session):
             caller.hold(held.message)
         if wait is Wait.EVENTS:
-            self._catch_up.wait(caller, lambda has_caught_up: self._caught_up(caller, has_caught_up))
+            self._appended.wait(caller, lambda has_caught_up: self._caught_up(caller, has_caught_up))
         else:
             self.admission.wait(held.command.account, caller)
 
@@ -452,7 +455,7 @@ class Router:
         """Asks again for the command that waited, or refuses it, and goes on with what is behind it."""
         command, message, key = self._held.pop(caller)
         self.state.begin_turn()
-        if key is not None and self.state.view.keys.get(key.id) is not key:
+        if key is not None and (self.state.view.keys.get(key.id) is not key or self.state.now_ms >= key.expires_ms):
             reject = Reject(Reason.UNAUTHORIZED)
         elif command.expires_ms and self.state.now_ms > command.expires_ms:
             reject = Reject(Reason.OUTSIDE_WINDOW)
@@ -481,7 +484,7 @@ class Router:
             command = held.command
             is_late = self.state.now_s - command.waiting_since_s >= self._limits.answer_timeout_s
             if is_late or (command.expires_ms and self.state.now_ms > command.expires_ms):
-                self._catch_up.forget(caller)
+                self._appended.forget(caller)
                 self.admission.forget(held.command.account, caller)
                 self._resume_held(caller, reject=Reject(Reason.OVERLOADED))
 
@@ -548,7 +551,7 @@ class Router:
             else:
                 self._resume(session, partial(self._refuse_message, session, Reject(Reason.UNAVAILABLE)))
 
-        self._catch_up.wait(session, resume)
+        self._published.wait(session, resume)
 
     def _resume(self, session: Session, go_on: Callable[[bytes], None]) -> None:
         """Goes on with a session that waited: with its message by `go_on`, and then with what is behind it. Nothing of a
@@ -567,7 +570,8 @@ class Router:
         """The connection is gone. Commands that the pipeline has are executed, and the answers go nowhere: as at any venue, what
         was received counts. What waits before that, for the store or for events, is dropped."""
         session.is_alive = False
-        self._catch_up.forget(session)
+        self._published.forget(session)
+        self._appended.forget(session)
         held = self._held.pop(session, None)
         if held is not None:
             self.admission.forget(held.command.account, session)

@@ -1,13 +1,17 @@
-"""Waiting until the gateway has read everything that was published when somebody asked."""
+"""Waiting until the gateway has read everything that was published, or appended, when somebody asked.
+
+PUBLISHED   the events that others may have seen by then
+APPENDED    the events of everything in the journal by then, also of what the engine has still to execute
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from engine.journal import EntryId, published_call, published_id
+from engine.journal import EntryId, appended_call, appended_id, published_call, published_id
 from gateway.auth.sessions import Caller
 from gateway.journal.pipeline import Pipeline
 from gateway.journal.writer import JournalWriter
@@ -15,6 +19,19 @@ from gateway.venue_view import VenueView
 
 Resume = Callable[[bool], None]
 """Goes on with a caller that waited; with whether the gateway has caught up, which it cannot while the store is away."""
+
+
+class Question(NamedTuple):
+    """How far the gateway has to read."""
+
+    call: tuple[Any, ...]
+    """What the store is asked."""
+    id_in: Callable[[Any], EntryId]
+    """The entry in its answer."""
+
+
+PUBLISHED = Question(published_call(), published_id)
+APPENDED = Question(appended_call(), appended_id)
 
 
 class CatchUp:
@@ -26,7 +43,8 @@ class CatchUp:
     Each caller waits once at most, so the number of connections is the bound.
     """
 
-    def __init__(self, writer: JournalWriter, view: VenueView, pipeline: Pipeline) -> None:
+    def __init__(self, writer: JournalWriter, view: VenueView, pipeline: Pipeline, question: Question) -> None:
+        self._question = question
         self._writer = writer
         self._view = view
         self._pipeline = pipeline
@@ -40,7 +58,7 @@ class CatchUp:
         self._is_asking = False
 
     def wait(self, caller: Caller, resume: Resume) -> None:
-        """Calls `resume`, later, when everything that is published now has been read, or when the store cannot say."""
+        """Calls `resume`, later, when everything that is there now has been read, or when the store cannot say."""
         self._gathering[caller] = resume
         if not self._is_asking:
             self._is_asking = True
@@ -53,7 +71,7 @@ class CatchUp:
 
     def _ask(self) -> None:
         self._asking, self._gathering = self._gathering, {}
-        self._writer.ask(published_call(), self._told)
+        self._writer.ask(self._question.call, self._told)
 
     def _told(self, reply: Any) -> None:
         """Takes how far the events go."""
@@ -62,7 +80,7 @@ class CatchUp:
             for resume in asked.values():
                 resume(False)
         else:
-            self._reading.append((max(published_id(reply), self._pipeline.began_after), asked))
+            self._reading.append((max(self._question.id_in(reply), self._pipeline.began_after), asked))
         if self._gathering:
             self._ask()
         else:

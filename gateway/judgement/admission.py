@@ -2,7 +2,7 @@
 
     what the judge says            on its way        what happens
     the engine executes it         …cannot change it passes
-    the engine refuses it          nothing           refused here, once everything is read that was published by then
+    the engine refuses it          nothing           refused here, once the events are read of all that is before it
     anything else                                    passes while the account has refusals left, else waits
 
 What waits goes on when nothing of its account is on its way any more, or when its budget has come back. An account on whose
@@ -28,7 +28,7 @@ class Wait(Enum):
     """What a command waits for."""
 
     EVENTS = auto()
-    """Everything that was published when it came is read."""
+    """The events are read of everything that was in the journal when it came, by whichever gateway."""
     ACCOUNT = auto()
     """Nothing of its account is on its way, or the account has refusals left."""
 
@@ -53,14 +53,14 @@ class Admission:
         """Why a command does not leave, or for what it waits; None: it may leave, and is counted in.
 
         Args:
-            has_caught_up: everything is read that was published when it came.
+            has_caught_up: the events are read of everything that was in the journal when it came.
         """
         verdict, is_sure = self._judge.weigh(command)
         nothing_on_its_way = command.account.on_the_way.commands == 0
         if verdict > 0 and nothing_on_its_way:
             return Reason(verdict) if has_caught_up else Wait.EVENTS
         flags = self._judge.flags_of(command)
-        if is_sure and self._may_be_trusted(command, flags, nothing_on_its_way=nothing_on_its_way):
+        if is_sure and self._may_be_trusted(command, verdict, flags, nothing_on_its_way=nothing_on_its_way):
             self._judge.count_in(command, is_sure=True)
             return None
         if self._budgets.take(command, is_all_or_none=bool(flags & OrderFlag.ALL_OR_NONE)):
@@ -68,14 +68,16 @@ class Admission:
             return None
         return Wait.ACCOUNT
 
-    def _may_be_trusted(self, command: PendingCommand, flags: int, *, nothing_on_its_way: bool) -> bool:
+    def _may_be_trusted(self, command: PendingCommand, verdict: int, flags: int, *, nothing_on_its_way: bool) -> bool:
         """Whether a command that is sure passes though its account may have no refusals left.
 
         An account gets there by what other gateways and other accounts did meanwhile: an order that must not take may meet
-        one that came before it. So it sends one at a time, and none that others can make fail; cancels always pass.
+        one that came before it. So it sends one at a time, and none that others can make fail. The cancel of an open order
+        always passes. That of an order on its way (`verdict` is that it is unknown) waits for that: the order may be filled
+        at once, and then the cancel is refused.
         """
         if not flags:
-            return True
+            return verdict == 0 or self._budgets.has_any(command.account)
         return self._budgets.has_any(command.account) or (nothing_on_its_way and bool(flags & OrderFlag.MAY_TAKE))
 
     # -- who waits for an account

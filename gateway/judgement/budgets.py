@@ -50,10 +50,11 @@ class RefusalBudgets:
 
         An order that took a place in the budget keeps it if it ends without a fill: in an empty book a MARKET order is
         accepted from an account that has nothing, and a fill-or-kill order makes the engine walk for nothing.
+        The cancel of an open order costs nothing where another account's order was faster and has filled it.
         """
         self._refilled(command.account)
         if events.first_kind == _REJECTED:
-            command.refusals_due = 1
+            command.refusals_due = 0 if command.passes_full_store and not command.refusals else 1
             return
         if not command.reduces:
             last = events[len(events) - 1]
@@ -61,14 +62,17 @@ class RefusalBudgets:
                 command.refusals_due = command.refusals
 
     def _refilled(self, account: Account) -> tuple[OnTheWay, int]:
-        """What an account has on its way, with what came back by now, and the size of its budget."""
+        """What an account has on its way, with what came back by now, and the size of its budget.
+
+        It owes no more than its budget, however many of its orders others have made fail: so it is never locked out for long.
+        """
         way, largest = account.on_the_way, self._rate_limits.limits_of(account).refusals_per_10_s
         way.refusals_largest = largest
         now_ms = int(self._clock.now_s() * 1000)
         back = (now_ms - way.refilled_ms) * largest // TEN_SECONDS_MS
-        if back >= way.refusals_spent:
+        if back >= min(way.refusals_spent, largest):
             way.refusals_spent, way.refilled_ms = 0, now_ms
         elif back > 0:
-            way.refusals_spent -= back
+            way.refusals_spent = min(way.refusals_spent, largest) - back
             way.refilled_ms += back * TEN_SECONDS_MS // largest
         return way, largest

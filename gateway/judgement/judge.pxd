@@ -30,6 +30,7 @@ cdef class Judge:
     cdef int _judge(self, const Command *command, PendingCommand pending) except -2
     cdef int _judge_order(self, const Command *command, Account account, MarketRules market, PendingCommand pending) except -2
     cdef int _judge_limit(self, const Command *command, Account account, MarketRules market, int flags, PendingCommand pending) except -2
+    cdef bint _meets(self, const Command *command, MarketRules market) except -1
     cdef int _judge_no_limit(self, const Command *command, Account account, MarketRules market, int flags, PendingCommand pending) except -2
     cdef int _judge_cancel(self, const Command *command, Account account, PendingCommand pending) except -2
     cdef bint _is_sure_of(self, int verdict, const Command *command, PendingCommand pending) except -1

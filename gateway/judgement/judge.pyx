@@ -172,7 +172,7 @@ cdef class Judge:
     ) except -2:
         """An order that holds what it can need at its limit."""
         cdef bint is_buy = command.side == SIDE_BUY
-        cdef int64_t value, hold, best
+        cdef int64_t value, hold
         cdef Balance balance
         cdef int reason
         if command.amount:
@@ -190,16 +190,22 @@ cdef class Judge:
         reason = _judge_client_id(command, account, pending)
         if pending is not None:
             pending.balance, pending.hold = balance, hold
-            pending.may_rest = (flags & ORDER_FLAG_MAY_REST) != 0
+            pending.may_rest = (flags & ORDER_FLAG_MAY_REST) != 0 and (
+                pending.client_key is None or not self._meets(command, market)
+            )
         if reason:
             return reason
         if flags & ORDER_FLAG_MAY_REST and _open_in(account, market.number) >= market.open_orders_max:
             return REASON_TOO_MANY_OPEN_ORDERS
-        if not flags & ORDER_FLAG_MAY_TAKE:
-            best = (<BookLevels>self._books[market.number]).best_ticks(SIDE_SELL if is_buy else SIDE_BUY)
-            if best and (command.price_ticks >= best if is_buy else command.price_ticks <= best):
-                return CANNOT_SAY
+        if not flags & ORDER_FLAG_MAY_TAKE and self._meets(command, market):
+            return CANNOT_SAY
         return 0 if hold <= balance.available else REASON_INSUFFICIENT_FUNDS
+
+    cdef bint _meets(self, const Command *command, MarketRules market) except -1:
+        """Whether an order with a limit meets one on the other side of the book."""
+        cdef bint is_buy = command.side == SIDE_BUY
+        cdef int64_t best = (<BookLevels>self._books[market.number]).best_ticks(SIDE_SELL if is_buy else SIDE_BUY)
+        return best != 0 and (command.price_ticks >= best if is_buy else command.price_ticks <= best)
 
     cdef int _judge_no_limit(
         self, const Command *command, Account account, MarketRules market, int flags, PendingCommand pending
@@ -280,7 +286,7 @@ cdef class Judge:
         """Whether the engine surely executes a command of this verdict.
 
         The cancel of an order that is not known yet, but will rest once it comes, counts as sure, one for each order. If
-        the order is filled at once, the cancel is refused; so there are no more such refusals than orders.
+        another account's order meets it first, it may be filled at once, and the cancel is refused.
         """
         cdef dict named = (<Account>pending.account).on_the_way.named
         cdef object found

@@ -46,11 +46,11 @@ def load_certificate(cert: Path, key: Path) -> Certificate:
     """
     pem = _read(cert, "certificate")
     _read(key, "key")
-    if key.stat().st_mode & stat.S_IRWXO:
-        raise TlsRefused(f"The key {key} can be read by every user of the machine: run `chmod o= {key}`")
     valid_until = _valid_until(cert, pem)
     context = _context()
     try:
+        if key.stat().st_mode & stat.S_IRWXO:
+            raise TlsRefused(f"The key {key} can be read by every user of the machine: run `chmod o= {key}`")
         context.load_cert_chain(cert, key, password=_no_password)
     except _HasPassword:
         raise TlsRefused(f"The key {key} has a password: store it without one, readable by its owner alone") from None
@@ -58,6 +58,9 @@ def load_certificate(cert: Path, key: Path) -> Certificate:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise TlsRefused(f"The key {key} is not that of the certificate {cert}") from None
         raise TlsRefused(f"{cert} and {key} cannot be used: {error.reason or error}") from None
+    except OSError as error:
+        # One of them is being replaced at this moment.
+        raise TlsRefused(f"{cert} and {key} cannot be read: {error.strerror}") from None
     return Certificate(context, valid_until)
 
 
@@ -93,6 +96,9 @@ def _context() -> ssl.SSLContext:
 
 
 def _read(path: Path, what: str) -> str:
+    # A pipe would hold up the gateway, and every client, until somebody writes into it.
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise TlsRefused(f"The {what} {path} cannot be read: it is not a file")
     try:
         return path.read_text("ascii", "replace")
     except OSError as error:

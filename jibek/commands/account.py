@@ -31,6 +31,8 @@ from ledger.store import LedgerStore
 KEY_TYPES = {"hmac": KeyType.HMAC_SHA256, "ed25519": KeyType.ED25519}
 DAY_US = 86_400_000_000
 EXPIRY_DAYS_DIGITS = 5
+EXPIRY_END_US = 253_402_300_800 * 1_000_000
+"""The year 10000 UTC: no date from then on can be shown."""
 KEY_TYPE_NAMES = {number: name for name, number in KEY_TYPES.items()}
 
 
@@ -340,6 +342,8 @@ def parse_expiry(text: str, now_us: int) -> int:
         expiry_us = (when - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
     if expiry_us <= now_us:
         raise click.UsageError(f"--expires {text!r}: it is not in the future.")
+    if expiry_us >= EXPIRY_END_US:
+        raise click.UsageError(f"--expires {text!r}: it must be before the year 10000; leave it out for never.")
     return expiry_us
 
 

@@ -73,7 +73,18 @@ def operator_name() -> str:
         return "operator"
 
 
+def is_text(argument: str) -> bool:
+    """Whether an argument is text; Python keeps bytes that are not UTF-8 as half characters, which nothing can encode.
+
+    >>> is_text("Ақтау"), is_text(os.fsdecode(b"\\xff"))
+    (True, False)
+    """
+    return not any("\ud800" <= character <= "\udfff" for character in argument)
+
+
 def _bounded(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    if not is_text(text):
+        raise click.BadParameter("it is not text in UTF-8.")
     if len(text.encode()) > TEXT_BYTES_MAX:
         raise click.BadParameter(f"it may have at most {TEXT_BYTES_MAX} bytes.")
     return text

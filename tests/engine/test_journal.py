@@ -35,6 +35,7 @@ from engine.journal import (
     advance_epoch_call,
     answered_id,
     append_call,
+    appended_id,
     chain_head,
     check_follows,
     check_published,
@@ -423,7 +424,13 @@ def test_processes_that_start_together_load_the_functions_once(server: StoreProc
 @pytest.mark.parametrize("answer", [7, [b"x"], b"", b"1", b"x-y", {}, True])
 def test_an_answer_of_no_shape_is_unreadable(answer: Any) -> None:
     """Each place that reads an answer says so; one that took it for a yes would go on with what was never stored."""
-    for read in (answered_id, published_id, Opening.parse, lambda answer: check_published(EntryId(1, 1), answer)):
+    for read in (
+        answered_id,
+        published_id,
+        appended_id,
+        Opening.parse,
+        lambda answer: check_published(EntryId(1, 1), answer),
+    ):
         with pytest.raises(UnreadableReply):
             read(answer)
 

@@ -18,6 +18,8 @@ from engine.journal import (
     Producer,
     Store,
     StoreSource,
+    appended_call,
+    appended_id,
     check_reaches,
     published_call,
     published_id,
@@ -61,6 +63,7 @@ def test_it_finds_single_entries(source: StoreSource) -> None:
 def test_it_knows_where_the_streams_end_and_how_far_that_is(source: StoreSource, client: Store) -> None:
     assert (source.appended(), source.published()) == (EntryId(1, 12), LAST)
     assert published_id(client.execute_command(*published_call())) == LAST
+    assert appended_id(client.execute_command(*appended_call())) == EntryId(1, 12)
     assert source.count_between(EntryId(1, 4), LAST) == 5
     assert source.count_between(LAST, EntryId(1, 4)) == 0
     assert source.count_between(BEGINNING, LAST) == 13, "across epochs it is the most that it can be"

@@ -59,6 +59,11 @@ def test_the_default_venue_lists_four_markets() -> None:
         ("[assets]", "[[assets", "venue.toml"),
         ("[assets]", "[limits.Maker]\n[assets]", "limits.Maker: a name has 1 to 20 characters a-z 0-9 _"),
         ("[assets]", "[limits]\nmaker = 5\n[assets]", "limits.maker: must be a table"),
+        ("[assets]", "limits = 5\n[assets]", "limits: must be a table"),
+        ("[assets]", "[[limits]]\norders_per_day = 5\n[assets]", "limits: must be a table"),
+        ('base = "BTC"', 'base = ["BTC"]', "base is not an asset"),
+        ('tick = "1000"', f"tick = {'9' * 5000}", "limit"),
+        ("[assets]", f"deep = {'[' * 5000}{']' * 5000}\n[assets]", "it is nested too deep"),
         (
             "[assets]",
             "[limits.maker]\norders = 5\n[assets]",

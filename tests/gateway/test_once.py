@@ -10,7 +10,7 @@ import pytest
 
 from engine.journal import FIRST_GATEWAY, JOURNAL_KEY
 from tests.worlds.clients import limit_order, signed
-from tests.worlds.processes import ServiceProcess, wait_until
+from tests.worlds.processes import ServiceProcess, paused, wait_until
 from tests.worlds.raw_client import RawClient, text
 from tests.worlds.services import ServiceVenue
 
@@ -59,6 +59,26 @@ def test_what_two_gateways_get_at_once_is_carried_out_once(venue: ServiceVenue, 
         logon = signed(ed25519)
         assert here.ask("session.logon", **logon)["status"] == 200
         assert there.ask("session.logon", **logon)["error"]["code"] == -1022
+
+
+def test_a_cancel_waits_for_an_order_that_came_through_another_gateway(
+    venue: ServiceVenue, other_gateway: ServiceProcess
+) -> None:
+    """The order is in the journal and not executed yet. An answer that it is unknown would be taken for good."""
+    key = venue.hmac_key(venue.account(**RICH))
+    order = limit_order("BTCKZT", "BUY", "0.01", "40000000", newClientOrderId="elsewhere")
+    with RawClient(venue.port) as here, RawClient(other_gateway.ready["port"]) as there:
+        for client in (here, there):
+            assert client.ask("account.status", **signed(key))["status"] == 200
+        length = venue.client.xlen(JOURNAL_KEY)
+        with paused(venue.processes["engine"].process):
+            here.send(text({"id": 1, "method": "order.place", "params": signed(key, **order)}))
+            wait_until(lambda: venue.client.xlen(JOURNAL_KEY) > length, "the order is in the journal")
+            cancel = signed(key, symbol="BTCKZT", origClientOrderId="elsewhere")
+            there.send(text({"id": 2, "method": "order.cancel", "params": cancel}))
+            assert RawClient(other_gateway.ready["port"]).is_alive(), "the cancel has been read"
+        assert here.reply_to(1)["status"] == 200
+        assert there.reply_to(2)["status"] == 200
 
 
 @pytest.mark.parametrize("way", ["order by a secret", "logon", "read and what is behind it"])

@@ -1,4 +1,4 @@
-"""Waiting until everything is read that was published when somebody asked."""
+"""Waiting until everything is read that was published, or appended, when somebody asked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from engine.journal import BEGINNING, EntryId, Opening
 from gateway.auth.rate_limits import RateLimits
 from gateway.auth.sessions import Session
-from gateway.journal.catch_up import CatchUp
+from gateway.journal.catch_up import APPENDED, PUBLISHED, CatchUp, Question
 from gateway.journal.pipeline import Pipeline
 from gateway.journal.writer import JournalWriter
 from gateway.venue_view import VenueView
@@ -21,16 +21,17 @@ from tests.worlds.sessions import silent_session
 class Bench:
     """A store that is asked and answers when the test says so."""
 
-    def __init__(self, earlier: EntryId = BEGINNING) -> None:
+    def __init__(self, earlier: EntryId = BEGINNING, question: Question = PUBLISHED) -> None:
+        self.question = question
         self.asked: list[Callable[[Any], None]] = []
         self.resumed: list[tuple[Session, bool]] = []
         self.view = VenueView(RateLimits())
         pipeline = Pipeline(16, lambda command, reject: None)
         pipeline.opened(Opening(2, 1, 1, earlier))
-        self.catch_up = CatchUp(cast(JournalWriter, self), self.view, pipeline)
+        self.catch_up = CatchUp(cast(JournalWriter, self), self.view, pipeline, question)
 
     def ask(self, call: tuple[Any, ...], answered: Callable[[Any], None]) -> None:
-        assert call == ("GET", "{jibek}:published")
+        assert call == self.question.call
         self.asked.append(answered)
 
     def wait(self) -> Session:
@@ -121,6 +122,19 @@ async def test_a_gateway_that_was_started_again_reads_first_what_the_one_before_
     bench.wait()
     await asyncio.sleep(0)
     bench.asked[0](b"1-10")
+    bench.read(11)
+    assert bench.resumed == []
+    bench.read(12)
+    assert len(bench.resumed) == 1
+
+
+@in_loop
+async def test_a_command_waits_for_what_any_gateway_has_appended() -> None:
+    """The order that a cancel names may have come through another gateway, and the engine may have still to execute it."""
+    bench = Bench(question=APPENDED)
+    bench.wait()
+    await asyncio.sleep(0)
+    bench.asked[0]([b"3 0 0-0", b"2 7 1-9", b"1 1 1-12", b"4 1 1-4"])
     bench.read(11)
     assert bench.resumed == []
     bench.read(12)

@@ -149,6 +149,45 @@ def test_a_key_that_is_revoked_while_its_order_waits_places_nothing(rig: Gateway
     assert (1, -2015) in outcomes(client)
 
 
+def test_cancels_that_were_too_late_cost_nothing(rig: GatewayInProcess) -> None:
+    """Another account fills the orders while their cancels are on their way; the maker goes on as before."""
+    maker, other = rig.trader(**RICH), rig.trader(**RICH)
+    orders = [maker.place("BTCKZT", "SELL", "0.01", PRICE) for _ in range(5 * BUDGET)]
+    send(other, place(1, order(other, quantity="0.5")))
+    send(maker, *(cancel(maker, id, orderId=placed["orderId"]) for id, placed in enumerate(orders)))
+    rig.turn()
+    assert {code for _, code in outcomes(maker)} == {-2011}
+    assert maker.session.key.account.on_the_way.refusals_spent == 0  # type: ignore[union-attr]
+
+
+def test_an_account_owes_no_more_than_its_budget(rig: GatewayInProcess) -> None:
+    """Another account's order comes before its makers, and all of them fail."""
+    maker, other = rig.trader(**RICH), rig.trader(**RICH)
+    send(other, place(1, order(other)))
+    fields = {"symbol": "BTCKZT", "side": "SELL", "type": "LIMIT_MAKER", "quantity": "0.01", "price": PRICE}
+    make = [frame(id, "order.place", {**fields, "timestamp": rig.now_ms}) for id in range(5 * BUDGET)]
+    send(maker, *make)
+    rig.turn()
+    assert {code for _, code in outcomes(maker)} == {-2010}
+    rig.now_ms += 1000 * 10 // BUDGET
+    free = {**fields, "price": str(2 * int(PRICE)), "timestamp": rig.now_ms}
+    send(maker, frame(1, "order.place", free))
+    rig.turn()
+    assert outcomes(maker) == [(1, 200)]
+
+
+def test_a_key_that_expires_while_its_order_waits_places_nothing(rig: GatewayInProcess) -> None:
+    rig.has_read_all = False
+    account = rig.account()
+    key, client = rig.ed25519_key(account, expiry_us=(rig.now_ms + 1000) * 1000), rig.client()
+    client.logon(key)
+    send(client, place(1, order(client)))
+    rig.deposit(account, "KZT", "500000")
+    rig.now_ms += 1000
+    rig.catch_up()
+    assert (rig.turn(), outcomes(client)) == (0, [(1, -2015)])
+
+
 # -- what is on its way
 
 
@@ -202,6 +241,14 @@ def test_orders_and_their_cancels_may_follow_each_other_without_an_answer(rig: G
                 else place(id, order(client, quantity="0.001", newClientOrderId="new"))
             ),
             id="cancels of an order on its way",
+        ),
+        pytest.param(
+            lambda client, id: (
+                cancel(client, id, origClientOrderId=f"n{id - 1}")
+                if id % 2
+                else place(id, order(client, quantity="0.00001", price="60000000", newClientOrderId=f"n{id}"))
+            ),
+            id="cancels of orders that are filled at once",
         ),
         pytest.param(
             lambda client, id: place(id, order(client, quantity="0.0001", newClientOrderId="same")), id="one name"

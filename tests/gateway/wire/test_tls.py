@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from contextlib import ExitStack
@@ -221,6 +222,9 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path, files: tuple[Path, 
     assert f"The certificate {nothing} cannot be read" in refusal(nothing, key)
     assert f"The key {nothing} cannot be read" in refusal(cert, nothing)
     assert f"The certificate {tmp_path} cannot be read" in refusal(tmp_path, key)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert f"The key {pipe} cannot be read: it is not a file" in refusal(cert, pipe)
     assert "holds no certificate" in refusal(empty, key)
     assert "holds no certificate" in refusal(key, key)
     assert "cannot be used" in refusal(cert, empty)

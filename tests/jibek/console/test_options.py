@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 import pytest
 from click.testing import CliRunner
 
 from jibek.console.options import TEXT_BYTES_MAX, combined, data_option, json_option, operator_name, who_and_why
+from jibek.main import main
 
 
 def test_the_operator_is_named_by_the_environment_or_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +51,17 @@ def test_a_text_has_a_bound_in_bytes(option: str) -> None:
     assert CliRunner().invoke(command, ["alice", option, fits, other, "x"]).exit_code == 0
     result = CliRunner().invoke(command, ["alice", option, fits + "x", other, "x"])
     assert (result.exit_code, "at most 500 bytes" in result.output) == (2, True)
+
+
+def test_what_is_not_text_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = os.fsdecode(b"\xff")
+    for arguments in (
+        ["limits", "set", half, "--orders-per-day", "5"],
+        [half],
+        ["account", "create", "x", "--why", half],
+    ):
+        result = CliRunner().invoke(main, arguments)
+        assert (result.exit_code, result.output.splitlines()[-1]) == (2, "Error: an argument is not text in UTF-8.")
+    monkeypatch.setenv("JIBEK_OPERATOR", half)
+    result = CliRunner().invoke(command, ["alice", "--why", "x"])
+    assert (result.exit_code, "it is not text in UTF-8" in result.output) == (2, True)
