@@ -48,6 +48,7 @@ from gateway.clients import Clients
 from gateway.clock import Clock
 from gateway.descriptors import fit_descriptors
 from gateway.handlers.answers import Answers
+from gateway.handlers.commands import Commands
 from gateway.handlers.router import Router
 from gateway.handlers.state import GatewayState
 from gateway.journal.catch_up import APPENDED, PUBLISHED, CatchUp
@@ -103,17 +104,22 @@ class Service:
         self._published = CatchUp(writer, view, pipeline, PUBLISHED)
         self._appended = CatchUp(writer, view, pipeline, APPENDED)
         self._refusals = RefusalRecord(arguments.data, arguments.producer, clock, log)
-        router = self._router = Router(
+        commands = self._commands = Commands(
             state,
             answers,
             pipeline,
-            fetch_secret=SecretFetcher(writer.ask, secret_key, log).fetch,
-            set_mark=MarkSetter(writer.ask).set,
-            published=self._published,
             appended=self._appended,
             note_refusal=self._refusals.note,
             wake=writer.wake,
             limits=arguments.pipeline_limits,
+        )
+        router = Router(
+            state,
+            answers,
+            commands,
+            fetch_secret=SecretFetcher(writer.ask, secret_key, log).fetch,
+            set_mark=MarkSetter(writer.ask).set,
+            published=self._published,
         )
         self._events = EventsLink(
             arguments.store,
@@ -198,7 +204,7 @@ class Service:
         """Entries were applied: goes on with what waited for them, and with commands that gathered meanwhile."""
         self._published.moved()
         self._appended.moved()
-        self._router.entries_taken()
+        self._commands.entries_taken()
         self._outbox.flush()
         self._writer.wake()
 
@@ -221,7 +227,7 @@ class Service:
             return
         self._loop.call_later(HOUSEKEEPING_S, self._once_a_second)
         self._pipeline.expire(self._loop.time())
-        self._router.on_time()
+        self._commands.on_time()
         self._refusals.on_time()
         self._view.keys.end_expired(self._state.clock.now_us())
         self._clients.on_time()

@@ -45,6 +45,7 @@ from gateway.clock import Clock
 from gateway.dialect.rejects import Reject
 from gateway.handlers.answers import Answers
 from gateway.handlers.call import Route
+from gateway.handlers.commands import Commands
 from gateway.handlers.http import HttpExchange
 from gateway.handlers.router import Router
 from gateway.handlers.routes import ROUTES
@@ -146,17 +147,22 @@ class GatewayInProcess(OperatedVenue):
         self.state = GatewayState(self.view, rate_limits, clock, Bans(bans))
         answers = Answers(self.state)
         self.pipeline = Pipeline(GATEWAY, answers.reject)
-        self.router = Router(
+        self.commands = Commands(
             self.state,
             answers,
             self.pipeline,
-            fetch_secret=self._fetch_secret,
-            set_mark=self._set_mark,
-            published=self,
             appended=self,
             note_refusal=lambda command, reason: self.refused_here.append((command.account.number, reason)),
             wake=lambda: None,
             limits=PipelineLimits(),
+        )
+        self.router = Router(
+            self.state,
+            answers,
+            self.commands,
+            fetch_secret=self._fetch_secret,
+            set_mark=self._set_mark,
+            published=self,
             routes=routes,
         )
         self.intake = Intake(self.view, self.pipeline, answers)
@@ -223,7 +229,7 @@ class GatewayInProcess(OperatedVenue):
         self.head = chain_head(self.head, id, digest, data)
         self.published.append(PublishedEntry(id, self.head, digest, data))
         self.intake.take(self.published[-1])
-        self.router.entries_taken()
+        self.commands.entries_taken()
         return EventEntry(data)
 
     def next_id(self) -> EntryId:

@@ -104,7 +104,7 @@ def test_while_the_store_is_away_nothing_is_judged(rig: GatewayInProcess) -> Non
     client = rig.trader()
     send(client, place(1, order(client)))
     rig.catch_up(has_caught_up=False)
-    rig.router.on_time()
+    rig.commands.on_time()
     assert client.take() == []
     rig.catch_up(has_caught_up=True)
     assert outcomes(client) == [(1, -2010)]
@@ -116,10 +116,10 @@ def test_a_request_waits_as_long_as_its_own_window_and_no_longer_than_an_answer_
     send(brief, place(1, order(brief, recvWindow=2000)))
     send(patient, place(2, order(patient, recvWindow=60_000)), frame(3, "ping", {}))
     rig.now_ms += 2001
-    rig.router.on_time()
+    rig.commands.on_time()
     assert (outcomes(brief), outcomes(patient)) == ([(1, -1021)], [])
     rig.now_ms += int(PipelineLimits().answer_timeout_s * 1000)
-    rig.router.on_time()
+    rig.commands.on_time()
     assert outcomes(patient) == [(2, -1008), (3, 200)]
     rig.catch_up()
     assert (outcomes(brief), outcomes(patient)) == ([], [])
@@ -132,7 +132,7 @@ def test_who_goes_while_it_waits_is_forgotten(rig: GatewayInProcess) -> None:
     rig.router.session_ended(client.session)
     rig.catch_up()
     rig.now_ms += 60_000
-    rig.router.on_time()
+    rig.commands.on_time()
     assert (client.frames, rig.turn(), rig.refused_here) == ([], 0, [])
 
 
@@ -282,7 +282,7 @@ def test_however_it_is_tried_no_more_is_journalled_than_the_budget(rig: GatewayI
             if client.is_reading:
                 send(client, *(attack(client, 1000 * round + 100 * number + index) for index in range(100)))
         rig.turn()
-        rig.router.on_time()
+        rig.commands.on_time()
         assert other.result("ping") == {}, "others are served"
     assert journalled_refusals(rig) <= BUDGET
 
@@ -295,7 +295,7 @@ def test_expired_fill_or_kill_orders_cost_their_sender(rig: GatewayInProcess) ->
     send(client, place(1, order(client, timeInForce="FOK")))
     assert (rig.turn(), client.take(), client.is_reading) == (0, [], False)
     rig.now_ms += 10_000
-    rig.router.on_time()
+    rig.commands.on_time()
     assert outcomes(client) == [(1, -1021)], "its own window was shorter"
 
 
@@ -336,7 +336,7 @@ def test_a_budget_comes_back_evenly(rig: GatewayInProcess) -> None:
     assert len(client.take()) == BUDGET
     for _ in range(3):
         rig.now_ms += 1000
-        rig.router.on_time()
+        rig.commands.on_time()
         rig.turn()
         assert len(client.take()) == 1
     assert client.is_reading
@@ -414,11 +414,11 @@ def test_whatever_is_sent_everything_is_counted_out_again(seed: int) -> None:
         if pick.random() < 0.5:
             rig.turn()
         rig.now_ms += pick.randrange(300)
-        rig.router.on_time()
+        rig.commands.on_time()
     for _ in range(200):
         rig.turn()
         rig.now_ms += 100
-        rig.router.on_time()
+        rig.commands.on_time()
     for number, client in enumerate(clients):
         answered[number] += [id for id, _ in outcomes(client)]
         way = client.session.key.account.on_the_way  # type: ignore[union-attr]
