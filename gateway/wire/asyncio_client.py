@@ -169,6 +169,9 @@ class Client(asyncio.Protocol):
         # The loop pauses this client above half the buffer and is handed half of it at a time.
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES // 2)
         self.application.connected(self)
+        # By TLS the first request may come together with the end of the handshake.
+        self.flush()
+        self._go_on()
 
     def data_received(self, data: bytes) -> None:
         connection = self.connection
