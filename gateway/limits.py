@@ -23,7 +23,7 @@ CONNECTIONS_PENDING_MAX = 1024
 ACCEPTED_PER_TURN_MAX = 16
 """New connections that one turn of the loop takes in; the others wait for the next."""
 TLS_HANDSHAKES_PER_TURN_MAX = 2
-"""TLS handshakes that one turn begins: each takes about a millisecond of the only thread."""
+"""TLS handshakes that one turn begins or goes on with: a step may take about a millisecond of the only thread."""
 TLS_SHUTDOWN_TIMEOUT_S = 2.0
 """How long a client may take to end TLS in order."""
 TURNED_AWAY_MAX = 256

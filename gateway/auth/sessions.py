@@ -174,7 +174,8 @@ class Session:
         self.is_alive = True
 
     def close(self, code: int, reason: str) -> None:
-        """Ends the connection with a code."""
+        """Ends the connection with a code. What came behind is not handled any more."""
+        self.is_alive = False
         self.connection.close(code, reason)
 
     # -- a request that waits

@@ -70,7 +70,7 @@ BOUNDS: dict[str, list[Bound]] = {
             "--connections-per-address-max",
         ),
         Bound("connections that are taken in at once", f"{limits.ACCEPTED_PER_TURN_MAX}", "the others wait for the next turn"),
-        Bound("TLS handshakes that begin at once", f"{limits.TLS_HANDSHAKES_PER_TURN_MAX}", "the others wait for the next turn"),
+        Bound("TLS handshakes that begin, or go on, at once", f"{limits.TLS_HANDSHAKES_PER_TURN_MAX}", "the others wait for the next turn"),
         Bound("time to the end of the TLS handshake", f"{WIRE.open_timeout_s:.0f} s", "closed"),
         Bound("time to end TLS in order", f"{limits.TLS_SHUTDOWN_TIMEOUT_S:.0f} s", "the connection is dropped"),
         Bound("connections turned away that may still read why", f"{limits.TURNED_AWAY_MAX}, for {limits.TURNED_AWAY_S:.0f} s", "closed"),

@@ -11,6 +11,7 @@ from typing import Any, cast
 from typing import Protocol as Interface
 
 from gateway.limits import (
+    FRAGMENT_BYTES,
     OUTPUT_BYTES_TOTAL_MAX,
     SEND_BUFFER_BYTES,
     SMALL_FRAME_BYTES_MAX,
@@ -93,7 +94,7 @@ class Client(asyncio.Protocol):
     """One client. Messages go to the application, frames come back through `send`.
 
     `send` only queues; the frames leave at `flush`, which happens after each turn and, for what events bring, once per
-    turn of the loop, by the outbox.
+    turn of the loop, by the outbox. A long message is made in turns, too, and what is behind it waits for that.
 
     What came is handled in turns (`gateway.wire.turns`). The socket is read only while nothing waits to be handled, so what
     a client can pile up here is one read of the socket. Nothing is handled while the client is behind with its reading, or
@@ -168,6 +169,9 @@ class Client(asyncio.Protocol):
         # The loop pauses this client above half the buffer and is handed half of it at a time.
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES // 2)
         self.application.connected(self)
+        # By TLS the first request may come together with the end of the handshake.
+        self.flush()
+        self._go_on()
 
     def data_received(self, data: bytes) -> None:
         connection = self.connection
@@ -222,15 +226,19 @@ class Client(asyncio.Protocol):
                 self._handle_some()
                 if self.turns.is_slice_over():
                     break
+            self.flush()
         finally:
             self._is_handling = False
-        self.flush()
         self._read_if_idle()
-        return self._may_handle() and self._has_work()
+        return self._may_write() or (self._may_handle() and self._has_work())
 
     def is_slice_over(self) -> bool:
         """Whether what follows has to wait: the client has had its time, or is sent more than it takes."""
-        return self.connection.output.size_bytes > WRITE_BUFFER_BYTES or self.turns.is_slice_over()
+        return self._is_sent_too_much() or self.turns.is_slice_over()
+
+    def _is_sent_too_much(self) -> bool:
+        output = self.connection.output
+        return output.has_long or output.size_bytes > WRITE_BUFFER_BYTES
 
     def _handle_some(self) -> None:
         """Handles the next request over HTTP, or as many messages as the application takes."""
@@ -255,8 +263,12 @@ class Client(asyncio.Protocol):
     def _may_handle(self) -> bool:
         """Whether the client's requests may be handled: none of them waits, and it takes what it is sent."""
         is_open = self.transport is not None and not self._is_closing
-        takes = not self._is_paused and self.connection.output.size_bytes <= WRITE_BUFFER_BYTES
-        return is_open and takes and not self._is_held
+        return is_open and not self._is_paused and not self._is_sent_too_much() and not self._is_held
+
+    def _may_write(self) -> bool:
+        """Whether something waits that the network would take."""
+        connection = self.connection
+        return bool(connection.output) and not self._is_paused and not connection.aborted and self.transport is not None
 
     def _read_if_idle(self) -> None:
         """Reads the socket exactly while nothing waits to be handled."""
@@ -316,7 +328,7 @@ class Client(asyncio.Protocol):
         self.connection.trust()
 
     def flush(self) -> None:
-        """Writes what is queued, as far as the network takes it."""
+        """Writes what is queued, as far as the network takes it; where a long message is to be made, in turns."""
         self._is_dirty = False
         connection, transport = self.connection, self.transport
         if transport is None:
@@ -325,8 +337,16 @@ class Client(asyncio.Protocol):
         output = connection.output
         if output:
             now_s = self.loop.time()
-            while output and not self._is_paused and not connection.aborted:
-                transport.writelines(connection.take_output(WRITE_BUFFER_BYTES // 2, now_s))
+            while self._may_write():
+                if output.has_long:
+                    if not self._is_handling:
+                        self.turns.goes_on(self)
+                        break
+                    transport.writelines(connection.take_output(FRAGMENT_BYTES, now_s))
+                    if self.turns.is_slice_over():
+                        break
+                else:
+                    transport.writelines(connection.take_output(WRITE_BUFFER_BYTES // 2, now_s))
         self.outbox.note(self, output.size_bytes)
         if connection.aborted:
             transport.abort()

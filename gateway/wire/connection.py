@@ -208,7 +208,7 @@ class Connection:
         self._next_ping_s = 0.0
         self._opened_s = 0.0
         self._pings: dict[bytes, float] = {}
-        """Pings without a pong: payload -> when it was sent. At most pong_timeout / ping_interval + 1 of them."""
+        """Pings without a pong: payload -> when it was sent, or when the client had taken what was before it."""
 
     # -- from the network
 
@@ -616,7 +616,7 @@ class Connection:
 
     def _is_silent(self, now_s: float) -> bool:
         """Whether a ping has no pong in time. A ping waits behind what the client takes slowly, so as long as it takes
-        something the time does not run."""
+        something the time does not run; it begins when the client has taken all."""
         if not self._pings:
             return False
         oldest = next(iter(self._pings.values()))
@@ -655,6 +655,8 @@ class Connection:
         taken = self.output.take(size_bytes)
         self._progress_s = now_s
         if not self.output:
+            if self._behind_since_s is not None:
+                self._pings = dict.fromkeys(self._pings, now_s)
             self._behind_since_s = None
         elif self._behind_since_s is None:
             self._behind_since_s = now_s

@@ -7,7 +7,8 @@
 Each step has a bound in time and number, and whatever it leaves behind is closed here: until a `Client` has its transport,
 the socket is this module's own. Two things follow that asyncio's own servers do not give. A connection counts from the
 moment that it takes a descriptor, also while its TLS handshake is under way. And TLS handshakes, each of which costs a
-millisecond, begin a few each turn, however many clients ask for one at the same time.
+millisecond, begin and go on a few each turn, however many clients bring a part of one at the same time
+(`gateway.wire.handshakes`).
 
 A connection that is turned away gets its answer before it asks, and may take a second to read it; its descriptor is closed
 then, or as soon as too many wait. By TLS it is closed without an answer, because an answer would cost the handshake.
@@ -30,14 +31,15 @@ from gateway.limits import (
     CONNECTIONS_PENDING_MAX,
     PROXY_HEADER_BYTES_MAX,
     PROXY_LOG_INTERVAL_S,
-    TLS_HANDSHAKES_PER_TURN_MAX,
     TLS_SHUTDOWN_TIMEOUT_S,
     TURNED_AWAY_MAX,
     TURNED_AWAY_S,
     ConnectionLimits,
 )
 from gateway.wire.addresses import TrustedProxies, canonical
+from gateway.wire.asyncio_client import Client
 from gateway.wire.connection import Connection, HttpAnswer
+from gateway.wire.handshakes import Handshake, Handshakes
 from gateway.wire.places import Place
 from gateway.wire.proxy_protocol import ProxyHeaderRefused, read_header
 
@@ -56,7 +58,7 @@ class Door(Interface):
     def failed(self, place: Place) -> None:
         """The client in this place has made the gateway begin a handshake that came to nothing."""
 
-    def make(self, place: Place) -> asyncio.Protocol:
+    def make(self, place: Place) -> Client:
         """The client in this place."""
 
 
@@ -94,8 +96,7 @@ class Listener:
         self._sockets: list[socket.socket] = []
         self._arrivals: dict[Arrival, None] = {}
         """Connections whose first bytes have not come, in the order in which they came."""
-        self._handshakes: deque[Arrival] = deque()
-        """Connections whose handshake may begin."""
+        self._handshakes = Handshakes(loop)
         self._starting: set[asyncio.Task[None]] = set()
         self._turned_away: deque[tuple[float, socket.socket]] = deque()
         self._proxy_logged_s = -PROXY_LOG_INTERVAL_S
@@ -128,9 +129,8 @@ class Listener:
         for listening in self._sockets:
             self._loop.remove_reader(listening)
             listening.close()
-        for arrival in [*self._arrivals, *self._handshakes]:
+        for arrival in list(self._arrivals):
             self._drop(arrival)
-        self._handshakes.clear()
         while self._turned_away:
             self._turned_away.popleft()[1].close()
 
@@ -221,15 +221,7 @@ class Listener:
     def _hello_came(self, arrival: Arrival) -> None:
         self._loop.remove_reader(arrival.socket)
         del self._arrivals[arrival]
-        self._handshakes.append(arrival)
-        if len(self._handshakes) == 1:
-            self._loop.call_soon(self._begin_handshakes)
-
-    def _begin_handshakes(self) -> None:
-        for _ in range(min(TLS_HANDSHAKES_PER_TURN_MAX, len(self._handshakes))):
-            self._start(self._handshakes.popleft())
-        if self._handshakes:
-            self._loop.call_soon(self._begin_handshakes)
+        self._start(arrival)
 
     def _start(self, arrival: Arrival) -> None:
         task = self._loop.create_task(self._serve(arrival.socket, arrival.place))
@@ -238,22 +230,39 @@ class Listener:
 
     async def _serve(self, connection: socket.socket, place: Place) -> None:
         """Hands the socket to a client. A client that got a transport leaves its place itself."""
-        timeouts = {}
-        if self.tls is not None:
-            timeouts = {
-                "ssl_handshake_timeout": self._door.limits.open_timeout_s,
-                "ssl_shutdown_timeout": TLS_SHUTDOWN_TIMEOUT_S,
-            }
+        tls = self.tls
         try:
-            await self._loop.connect_accepted_socket(
-                lambda: self._door.make(place), connection, ssl=self.tls, **timeouts
-            )
+            if tls is None:
+                await self._loop.connect_accepted_socket(lambda: self._door.make(place), connection)
+            else:
+                await self._serve_tls(connection, place, tls)
         except OSError:
             # The client has gone, or speaks no TLS that we do.
-            if self.tls is not None:
+            if tls is not None:
                 self._door.failed(place)
             place.leave()
             connection.close()
+
+    async def _serve_tls(self, connection: socket.socket, place: Place, tls: ssl.SSLContext) -> None:
+        plain, handshake = await self._loop.connect_accepted_socket(lambda: Handshake(self._handshakes), connection)
+        client = self._door.make(place)
+        # This runs as soon as `start_tls` has set its own protocol, and before that is given anything.
+        self._loop.call_soon(handshake.begin)
+        try:
+            encrypted = await self._loop.start_tls(
+                plain,
+                client,
+                tls,
+                server_side=True,
+                ssl_handshake_timeout=self._door.limits.open_timeout_s,
+                ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT_S,
+            )
+        except BaseException:
+            plain.abort()
+            raise
+        assert encrypted is not None
+        handshake.end()
+        client.connection_made(encrypted)
 
     # -- the way out
 

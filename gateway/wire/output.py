@@ -59,6 +59,11 @@ class OutputQueue:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
+    @property
+    def has_long(self) -> bool:
+        """Whether taking what waits costs the making of a long message."""
+        return self._long > 0
+
     def add(self, frame: bytes) -> None:
         """Queues a frame."""
         self._waiting.append(frame)

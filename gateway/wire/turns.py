@@ -56,6 +56,13 @@ class Turns:
             self._others.append(worker)
             self._wait()
 
+    def goes_on(self, worker: Worker) -> None:
+        """A client has something to be done that waits for its turn in any case, behind those that were quiet."""
+        if not worker.is_in_line:
+            worker.is_in_line = True
+            self._others.append(worker)
+            self._wait()
+
     def is_slice_over(self) -> bool:
         """Whether the client that is being served has had its time. Cost: reading a clock."""
         return self._clock() >= self._slice_ends_s

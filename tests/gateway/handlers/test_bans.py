@@ -155,6 +155,17 @@ def test_fragments_weigh_like_pings() -> None:
     assert is_banned(rig) and [code for code, _ in listener.closed] == [1008]
 
 
+def test_requests_on_a_stream_connection_in_one_packet_are_one_failure() -> None:
+    rig = GatewayInProcess(RateLimitSettings(stream_messages_per_s=5), bans=SETTINGS)
+    subscribe = b'{"id":1,"method":"SUBSCRIBE","params":["btckzt@trade"]}'
+    for failures in range(1, MANY + 1):
+        assert not is_banned(rig)
+        client = rig.client(is_api=False)
+        client.deliver(*[subscribe] * 2 * MANY)
+        assert client.closed[0] == (1008, "too many requests in a second"), failures
+    assert is_banned(rig)
+
+
 def test_pings_of_a_stream_connection_count_like_its_requests() -> None:
     rig = GatewayInProcess(RateLimitSettings(stream_messages_per_s=5), bans=SETTINGS)
     client = rig.client(is_api=False)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 import pytest
 from websockets.frames import Frame, Opcode
 
-from gateway.limits import SLICE_S, WRITE_BUFFER_BYTES, ConnectionLimits
+from gateway.limits import SLICE_S, TURN_S, WRITE_BUFFER_BYTES, ConnectionLimits
 from gateway.wire.asyncio_client import Client, Outbox
 from gateway.wire.connection import Conduct, HttpAnswer, HttpRequest
 from gateway.wire.frames import encode_text
+from gateway.wire.output import LongMessage
 from gateway.wire.places import Place, Places
 from gateway.wire.turns import Turns
 
@@ -241,3 +242,79 @@ def test_pipelined_requests_are_answered_in_turns(application: Application) -> N
         application.run()
     assert transport.written.count(b"HTTP/1.1 200") == 500
     assert transport.is_reading
+
+
+class TestLongMessages:
+    """A long message costs time when it is made, so it is made in turns; each of its pieces costs a tenth of a slice here."""
+
+    PIECES = 1_000
+
+    def pieces(self, application: Application) -> Iterator[bytes]:
+        for _ in range(self.PIECES):
+            application.now_s += SLICE_S / 10
+            yield b"x" * 2_000
+
+    def long_message(self, application: Application) -> LongMessage:
+        return LongMessage(self.pieces(application), 8 * self.PIECES)
+
+    @pytest.mark.parametrize("clients", [1, 40])
+    @pytest.mark.parametrize("drains", [False, True], ids=["queued by an event", "the network takes more"])
+    def test_no_call_of_the_loop_makes_more_than_a_slice_or_two(
+        self, application: Application, clients: int, drains: bool
+    ) -> None:
+        application.outbox = Outbox()
+        pairs = [application.client() for _ in range(clients)]
+        for client, transport in pairs:
+            transport.room = 0 if drains else transport.room
+            client.send(encode_text(b"before") if not drains else encode_text(b"y" * 3 * WRITE_BUFFER_BYTES))
+            client.send_long(self.long_message(application))
+            client.send(encode_text(b"behind"))
+        begun_s = application.now_s
+        application.outbox.flush()
+        assert application.now_s - begun_s <= 2 * SLICE_S, "flushing made them"
+        if drains:
+            for _, transport in pairs:
+                transport.room = 1 << 40
+                while transport.buffer_bytes:
+                    transport.drain()
+            assert application.now_s - begun_s <= 2 * SLICE_S, "the network made them"
+        while application.calls:
+            begun_s = application.now_s
+            application.run()
+            assert application.now_s - begun_s <= TURN_S + 3 * SLICE_S
+        for _, transport in pairs:
+            assert len(transport.written) > 2_000 * self.PIECES
+            assert transport.written.endswith(encode_text(b"behind"))
+
+    def test_what_is_asked_behind_it_waits_until_it_is_made(self, application: Application) -> None:
+        client, transport = application.client()
+        client.send_long(self.long_message(application))
+        application.outbox.flush()
+        client.data_received(texts(b"1", b"2"))
+        assert application.handled == []
+        while application.calls:
+            application.run()
+        assert application.handled == [b"1", b"2"]
+        assert transport.is_reading
+        assert len(transport.written) > 2_000 * self.PIECES
+
+    def test_it_leaves_whole_where_the_client_has_begun_to_close(self, application: Application) -> None:
+        client, transport = application.client()
+        client.send_long(self.long_message(application))
+        application.outbox.flush()
+        client.data_received(Frame(Opcode.CLOSE, b"").serialize(mask=True))
+        while application.calls:
+            application.run()
+        assert len(transport.written) > 2_000 * self.PIECES
+        assert client.connection.finished and not client.connection.output
+
+    def test_a_client_that_leaves_meanwhile_is_forgotten(self, application: Application) -> None:
+        client, transport = application.client()
+        client.send_long(self.long_message(application))
+        application.outbox.flush()
+        application.run()
+        client.connection_lost(None)
+        while application.calls:
+            application.run()
+        assert not client.is_in_line
+        assert len(transport.written) < 2_000 * self.PIECES

@@ -412,6 +412,21 @@ class TestSlowReader:
         connection.on_time(300.0)
         assert close_code(connection) == 1011
 
+    def test_a_long_answer_that_is_taken_for_minutes_leaves_time_for_the_pong(self) -> None:
+        connection = opened()
+        connection.send_long(LongMessage(iter([b"x" * 1000] * 10_000), 80_000))
+        second = 0.0
+        while connection.output:
+            second += 1.0
+            connection.on_time(second)
+            connection.take_output(100_000, second)
+        assert second > 90.0
+        connection.on_time(second + 59.0)
+        assert connection.state is ConnectionState.WEBSOCKET
+        sent(connection)
+        connection.on_time(second + 60.0)
+        assert close_code(connection) == 1011
+
 
 class TestTurns:
     def test_so_many_frames_are_taken_and_the_others_wait(self) -> None:

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives import serialization
 from websockets.sync.client import connect
 
 from gateway.access import PROXY_PROTOCOL, Access
-from gateway.limits import BanSettings, ConnectionLimits
+from gateway.limits import TLS_HANDSHAKES_PER_TURN_MAX, BanSettings, ConnectionLimits
+from gateway.wire.handshakes import Handshakes
 from gateway.wire.tls import Certificate, TlsRefused, leaf_of, load_certificate
 from tests.worlds.front import Front, descriptors, front, make_certificate, wait_for_descriptors
 from tests.worlds.processes import wait_until
@@ -129,6 +130,38 @@ def test_many_handshakes_at_once_all_end_well(access: Access, files: tuple[Path,
         for connection, hello in zip(plain, hellos, strict=True):
             connection.sendall(hello)
         assert all(connection.recv(5)[:1] == b"\x16" for connection in plain), "each is answered with a handshake"
+
+
+@pytest.mark.parametrize("held_back", [1, 5, 200], ids=lambda held_back: f"{held_back} bytes first")
+def test_handshakes_that_are_held_back_and_then_sent_at_once_take_turns(
+    access: Access, held_back: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[int] = []
+    go_on = Handshakes._go_on
+
+    def counted(line: Handshakes) -> None:
+        before = len(line._waiting)
+        go_on(line)
+        turns.append(before - len(line._waiting))
+
+    monkeypatch.setattr(Handshakes, "_go_on", counted)
+    context = ssl.create_default_context()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    hello = outgoing.read()
+    with front(access) as served, ExitStack() as stack:
+        plain = [
+            stack.enter_context(socket.create_connection((served.host, served.port), timeout=20)) for _ in range(60)
+        ]
+        for connection in plain:
+            connection.sendall(hello[:held_back])
+        wait_until(lambda: sum(turns) >= len(plain), "all have begun")
+        for connection in plain:
+            connection.sendall(hello[held_back:])
+        assert all(connection.recv(5)[:1] == b"\x16" for connection in plain), "each is answered with a handshake"
+    assert max(turns) <= TLS_HANDSHAKES_PER_TURN_MAX
 
 
 # -- leaving
