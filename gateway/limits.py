@@ -96,6 +96,8 @@ NEWCOMERS_IN_A_ROW = 8
 """So many clients that were quiet are served before one that has used up a slice."""
 INTAKE_S = 0.002
 """For so long events are taken in before the loop looks at its sockets again."""
+FLUSH_S = 0.002
+"""For so long strangers are written to before the loop looks at its sockets again."""
 EVENTS_AT_ONCE_MAX = 256
 """Events of an entry that are taken in before the time is looked at."""
 FRAMES_AT_ONCE_MAX = 64

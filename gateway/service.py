@@ -83,7 +83,7 @@ class Service:
         self._ended: asyncio.Future[BaseException | None] = self._loop.create_future()
         self._depth_ticks = 0
         clock = Clock(self._loop.time, lambda: time.time_ns() // 1000)
-        outbox = self._outbox = Outbox()
+        outbox = self._outbox = Outbox(self._loop.call_soon)
         view = self._view = prepared.view
         bans = Bans(
             arguments.bans,

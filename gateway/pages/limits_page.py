@@ -268,7 +268,7 @@ BOUNDS: dict[str, list[Bound]] = {
         ),
         Bound(
             "time until the gateway looks at its sockets again",
-            f"{limits.TURN_S * 1e3:g} ms for clients, {limits.INTAKE_S * 1e3:g} ms for events",
+            f"{limits.TURN_S * 1e3:g} ms for clients, {limits.INTAKE_S * 1e3:g} ms for events, {limits.FLUSH_S * 1e3:g} ms for what strangers are sent",
             "what is left is done in the next turn",
         ),
         Bound("commands of a client in a row", f"{limits.COMMANDS_IN_A_ROW}", "those of other clients that wait leave first"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
+import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 from typing import Protocol as Interface
 
 from gateway.limits import (
+    FLUSH_S,
     FRAGMENT_BYTES,
     OUTPUT_BYTES_TOTAL_MAX,
     SEND_BUFFER_BYTES,
@@ -55,26 +57,54 @@ class Application(Interface):
 class Outbox:
     """The clients for which frames are queued, and the bound on what waits for all of them together.
 
-    Code that has queued some calls `flush` once, at the end of its turn.
+    Code that has queued some calls `flush` once, at the end of its turn. Clients that have shown a key are written to at
+    once, strangers in turns of the loop: a market may have thousands of followers, and each costs a system call.
+
+    Args:
+        call_soon: calls a function in the loop's next turn.
     """
 
-    def __init__(self, bytes_max: int = OUTPUT_BYTES_TOTAL_MAX) -> None:
+    def __init__(
+        self,
+        call_soon: Callable[[Callable[[], None]], object],
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        bytes_max: int = OUTPUT_BYTES_TOTAL_MAX,
+    ) -> None:
+        self._call_soon = call_soon
+        self._clock = clock
         self._bytes_max = bytes_max
-        self._clients: list[Client] = []
+        self._trusted: list[Client] = []
+        self._strangers: deque[Client] = deque()
+        self._is_waiting = False
+        """Whether the loop will call for strangers that are yet to be written to."""
         self._behind: dict[Client, int] = {}
         """The clients that take less than they are sent, and the bytes that wait for each."""
         self._waiting_bytes = 0
 
     def add(self, client: Client) -> None:
         """Frames are queued for a client."""
-        self._clients.append(client)
+        (self._trusted if client.is_trusted else self._strangers).append(client)
 
     def flush(self) -> None:
         """Writes what is queued."""
-        if self._clients:
-            for client in self._clients:
+        if self._trusted:
+            for client in self._trusted:
                 client.flush()
-            self._clients.clear()
+            self._trusted.clear()
+        if self._strangers and not self._is_waiting:
+            self._flush_strangers()
+
+    def _flush_strangers(self) -> None:
+        self._is_waiting = False
+        ends_s = self._clock() + FLUSH_S
+        while self._strangers:
+            self._strangers.popleft().flush()
+            if self._clock() >= ends_s:
+                break
+        if self._strangers:
+            self._is_waiting = True
+            self._call_soon(self._flush_strangers)
 
     def note(self, client: Client, waiting_bytes: int) -> None:
         """So much is left for a client after all was written that the network takes. Where that is too much for all clients
@@ -120,6 +150,7 @@ class Client(asyncio.Protocol):
         "connection",
         "ip",
         "is_in_line",
+        "is_trusted",
         "loop",
         "outbox",
         "place",
@@ -143,6 +174,7 @@ class Client(asyncio.Protocol):
         self.ip = place.ip
         """Of the client itself, also behind a trusted proxy."""
         self.is_in_line = False
+        self.is_trusted = False
         self._frames: list[bytes] = []
         """Small frames of this turn, which the connection is yet to be given."""
         self._events: deque[Event] = deque()
@@ -325,6 +357,7 @@ class Client(asyncio.Protocol):
 
     def trust(self) -> None:
         """The client has shown a key: more may wait for it than for a stranger."""
+        self.is_trusted = True
         self.connection.trust()
 
     def flush(self) -> None:

@@ -61,7 +61,14 @@ class Front:
 
     async def run(self) -> None:
         self.loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        self.clients = Clients(self.rig.router, Outbox(), self._limits, self._places, self.access, self.host)
+        self.clients = Clients(
+            self.rig.router,
+            Outbox(asyncio.get_running_loop().call_soon),
+            self._limits,
+            self._places,
+            self.access,
+            self.host,
+        )
         log = logging.getLogger("front")
         self.listener = Listener(self.clients, self.loop, log, proxies=self.access.proxies(PROXY_PROTOCOL))
         certificate = self.access.certificate()

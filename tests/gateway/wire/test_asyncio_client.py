@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from websockets.frames import Frame, Opcode
 
-from gateway.limits import SLICE_S, TURN_S, WRITE_BUFFER_BYTES, ConnectionLimits
+from gateway.limits import FLUSH_S, SLICE_S, TURN_S, WRITE_BUFFER_BYTES, ConnectionLimits
 from gateway.wire.asyncio_client import Client, Outbox
 from gateway.wire.connection import Conduct, HttpAnswer, HttpRequest
 from gateway.wire.frames import encode_text
@@ -28,6 +28,8 @@ class Transport:
 
     def __init__(self) -> None:
         self.client: Client | None = None
+        self.took: Callable[[], None] = lambda: None
+        """Called with each write."""
         self.high = 0
         self.room = 1 << 40
         """What the kernel takes."""
@@ -45,6 +47,7 @@ class Transport:
         self.high = high
 
     def writelines(self, pieces: Iterable[bytes]) -> None:
+        self.took()
         data = b"".join(pieces)
         self.written += data
         taken = min(self.room, len(data))
@@ -91,7 +94,7 @@ class Application:
         self.now_s = 0.0
         self.calls: deque[Callable[[], None]] = deque()
         self.turns = Turns(lambda: self.now_s, self.calls.append)
-        self.outbox = Outbox(bytes_max=500_000)
+        self.outbox = Outbox(self.calls.append, clock=lambda: self.now_s, bytes_max=500_000)
         self.handled: list[bytes] = []
         self.answer_bytes = 0
 
@@ -107,6 +110,9 @@ class Application:
         client.data_received(UPGRADE)
         transport.written = b""
         return client, transport
+
+    def wait(self, time_s: float) -> None:
+        self.now_s += time_s
 
     def run(self) -> None:
         """One turn of the loop."""
@@ -232,6 +238,27 @@ def test_what_waits_for_all_readers_together_is_bounded(application: Application
     assert [transport.is_aborted for _, transport in clients] == [False, True, False], "what was taken does not count"
 
 
+def test_thousands_of_followers_are_written_to_in_turns_and_who_has_a_key_first(application: Application) -> None:
+    followers = [application.client() for _ in range(100)]
+    trader, wire = application.client()
+    trader.trust()
+    for _, transport in followers:
+        transport.took = lambda: application.wait(FLUSH_S / 10)
+    for round in range(3):
+        for client, _ in followers:
+            client.send(encode_text(b"trade %d" % round))
+        trader.send(encode_text(b"answer %d" % round))
+        application.outbox.flush()
+        assert wire.written.endswith(b"answer %d" % round), "at once"
+    assert 0 < sum(bool(transport.written) for _, transport in followers) < 100
+    while application.calls:
+        begun_s = application.now_s
+        application.run()
+        assert application.now_s - begun_s <= 1.2 * FLUSH_S
+    expected = b"".join(encode_text(b"trade %d" % round) for round in range(3))
+    assert [transport.written for _, transport in followers] == [expected] * 100
+
+
 def test_pipelined_requests_are_answered_in_turns(application: Application) -> None:
     client = Client(application, cast(Any, application), application.outbox, application.turns, Place(Places(10, 10)))
     transport = Transport()
@@ -262,7 +289,7 @@ class TestLongMessages:
     def test_no_call_of_the_loop_makes_more_than_a_slice_or_two(
         self, application: Application, clients: int, drains: bool
     ) -> None:
-        application.outbox = Outbox()
+        application.outbox = Outbox(application.calls.append, clock=lambda: application.now_s)
         pairs = [application.client() for _ in range(clients)]
         for client, transport in pairs:
             transport.room = 0 if drains else transport.room
