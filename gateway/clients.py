@@ -20,8 +20,9 @@ from gateway.handlers.router import Router
 from gateway.limits import SHUTDOWN_GRACE_S, ConnectionLimits
 from gateway.wire.addresses import counted_as
 from gateway.wire.asyncio_client import Client, Outbox
-from gateway.wire.connection import Conduct, HttpAnswer, HttpRequest, UpgradeRequest
+from gateway.wire.connection import Conduct
 from gateway.wire.frames import encode_text
+from gateway.wire.http_side import HttpAnswer, HttpRequest, UpgradeRequest
 from gateway.wire.places import Place, Places
 from gateway.wire.turns import Turns
 

@@ -34,8 +34,8 @@ from gateway.handlers.call import Call, Outcome, Route
 from gateway.handlers.paths import session_for
 from gateway.handlers.routes import ROUTES
 from gateway.limits import ConnectionLimits, PipelineLimits, RateLimitSettings
-from gateway.wire.connection import UpgradeRequest
 from gateway.wire.frames import encode_text
+from gateway.wire.http_side import UpgradeRequest
 from tests.worlds.accounts import BY_TEST, TRADER, HmacKey
 from tests.worlds.gateway_in_process import GatewayInProcess, InProcessClient, InProcessConnection
 

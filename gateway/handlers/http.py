@@ -16,7 +16,7 @@ from gateway.dialect.rejects import Reject
 from gateway.dialect.requests import Request, query_params, unit_of
 from gateway.limits import NAME_CHARACTERS_SHOWN_MAX
 from gateway.view.accounts import Account
-from gateway.wire.connection import HttpAnswer, HttpRequest
+from gateway.wire.http_side import HttpAnswer, HttpRequest
 
 
 def http_refusal(reject: Reject, data: Mapping[str, int] | None, *, cancelling: bool = False) -> HttpAnswer:

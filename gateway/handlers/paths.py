@@ -7,7 +7,7 @@ from gateway.auth.sessions import Connection, Session
 from gateway.auth.usage import AddressUsage
 from gateway.dialect.rejects import Rejected
 from gateway.dialect.requests import flag_of, query_params, unit_of
-from gateway.wire.connection import UpgradeRequest
+from gateway.wire.http_side import UpgradeRequest
 
 API_PATH = "/ws-api/v3"
 RAW_PATH = "/ws"

@@ -20,7 +20,8 @@ from gateway.limits import (
     WRITE_BUFFER_BYTES,
     ConnectionLimits,
 )
-from gateway.wire.connection import Conduct, Connection, Event, HttpAnswer, HttpRequest, UpgradeRequest
+from gateway.wire.connection import Conduct, Connection, Event
+from gateway.wire.http_side import HttpAnswer, HttpRequest, UpgradeRequest
 from gateway.wire.output import LongMessage
 from gateway.wire.places import Place
 from gateway.wire.turns import Turns

@@ -8,7 +8,7 @@ Nothing here knows a socket, a clock or a thread. Its driver
     3. calls `on_time(now_s)` about once a second,
     4. writes what `take_output()` gives, and then looks at `finished` and `aborted`.
 
-Plain HTTP goes through h11. At an upgrade the raw request head goes to `websockets.server.ServerProtocol`, which does the
+Plain HTTP goes through h11 (`gateway.wire.http_side`). At an upgrade the raw request head goes to `websockets.server.ServerProtocol`, which does the
 opening and closing handshakes and judges frames. The rest is done here: joining fragments under a limit, UTF-8, pings and
 pongs, timeouts, and a bound on what waits for a slow reader.
 
@@ -34,11 +34,8 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
-from typing import NamedTuple
 
 import h11
 from websockets.frames import CloseCode, Frame, Opcode
@@ -51,20 +48,13 @@ from gateway.limits import (
     FRAGMENTS_MAX,
     FRAME_HEADER_BYTES_MAX,
     FRAMES_AT_ONCE_MAX,
-    HTTP_BYTES_AT_ONCE_MAX,
     OUTPUT_BURST_FACTOR,
     ConnectionLimits,
 )
 from gateway.wire.frames import find_close, take_texts
+from gateway.wire.http_side import HttpAnswer, HttpRequest, HttpSide, UpgradeRequest
 from gateway.wire.output import LongMessage, OutputQueue
-from gateway.wire.request_head import (
-    HeadRefused,
-    TakesBody,
-    any_body,
-    check_head,
-    is_upgrade,
-    joined_headers,
-)
+from gateway.wire.request_head import HeadRefused, TakesBody, any_body
 
 try:
     from websockets.speedups import apply_mask
@@ -74,33 +64,6 @@ except ImportError:
 PING_RANDOM_BYTES = 6
 _WHOLE_TEXT, _PING, _PONG = 0x81, 0x89, 0x8A
 """First bytes of frames: FIN, no reserved bit, and the opcode."""
-
-
-class HttpRequest(NamedTuple):
-    """A complete HTTP request; answer it with `respond`."""
-
-    method: str
-    path: str
-    query: str
-    headers: dict[bytes, bytes]
-    body: bytes
-
-
-class HttpAnswer(NamedTuple):
-    """What an HTTP request is answered with."""
-
-    status: int
-    body: bytes
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class UpgradeRequest:
-    """A client wants a WebSocket; answer it with `accept` or, to refuse, with `respond`."""
-
-    path: str
-    query: str
-    headers: Mapping[bytes, bytes] = field(default_factory=dict, compare=False, repr=False)
 
 
 Event = bytes | HttpRequest | UpgradeRequest
@@ -152,17 +115,11 @@ class Connection:
         "_pings",
         "_position",
         "_progress_s",
-        "_raw",
-        "_request",
-        "_request_body",
-        "_request_head",
-        "_takes_body",
         "_websocket",
         "aborted",
         "conduct",
         "finished",
         "has_more",
-        "is_answering",
         "limits",
         "output",
         "state",
@@ -184,15 +141,7 @@ class Connection:
         """Nothing more will be sent: close the transport once the output is written."""
         self.aborted = False
         """Drop the transport at once, output included."""
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=self.limits.head_bytes_max)
-        self._raw = bytearray()
-        """What came since the end of the last request: its beginning is the head that an upgrade needs in raw form."""
-        self._takes_body = takes_body
-        self.is_answering = False
-        """Whether a request over HTTP was returned that has no answer yet."""
-        self._request: h11.Request | None = None
-        self._request_head = b""
-        self._request_body = bytearray()
+        self._http = HttpSide(self.limits, takes_body)
         self._websocket: ServerProtocol | None = None
         self._fragments: list[bytes] = []
         self._fragments_bytes = 0
@@ -256,130 +205,64 @@ class Connection:
     # -- HTTP
 
     def _receive_http(self, now_s: float) -> list[Event]:
-        """The next request, made from as little input as it needs: what h11 is given early is copied with each request."""
+        """The next request, as a list of at most one event."""
         self.has_more = False
-        events: list[Event] = []
         try:
-            while not self.is_answering and self.state is ConnectionState.HTTP and not events:
-                events = self._next_request(now_s)
-                if not events and not self._feed_http():
-                    break
+            request = self._http.next_request(self._take_input)
+            is_early = self._http.has_unread or self._position < len(self._input)
+            if isinstance(request, UpgradeRequest) and is_early:
+                raise HeadRefused(HTTPStatus.BAD_REQUEST, "Wait for the answer to an upgrade")
         except h11.RemoteProtocolError as error:
             self._refuse_http(HTTPStatus(error.error_status_hint))
+            return []
         except HeadRefused as refused:
-            self._refuse_http(refused.status, why=refused.why)
-        return events
-
-    def _feed_http(self) -> bool:
-        """Gives h11 some of the input; False if all of it was given."""
-        data = self._input[self._position : self._position + HTTP_BYTES_AT_ONCE_MAX]
-        if not data:
-            return False
-        self._position += len(data)
-        if self._http.their_state is not h11.SEND_BODY:
-            self._raw += data
-        self._http.receive_data(data)
-        return True
-
-    def _next_request(self, now_s: float) -> list[Event]:
-        """The next complete request, as a list of at most one event."""
-        while True:
-            event = self._http.next_event()
-            if event is h11.NEED_DATA or event is h11.PAUSED:
-                return []
-            if isinstance(event, h11.Request):
-                self._request = event
-                self._request_body.clear()
-                unread = len(self._http.trailing_data[0])
-                self._request_head = bytes(self._raw[: len(self._raw) - unread])
-                self._raw.clear()
-                if len(self._request_head) > self.limits.head_bytes_max:
-                    # h11 bounds only what has not come whole.
-                    self._refuse_http(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-                    return []
-                check_head(self._request_head, event, self._takes_body, self.limits.body_bytes_max)
-            elif isinstance(event, h11.Data):
-                self._request_body += event.data
-                if len(self._request_body) > self.limits.body_bytes_max:
-                    self._refuse_http(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-                    return []
-            elif isinstance(event, h11.EndOfMessage):
-                if event.headers:
-                    raise HeadRefused(HTTPStatus.BAD_REQUEST, "A body has no trailer")
-                return [self._complete_request(now_s)]
-            else:
-                assert isinstance(event, h11.ConnectionClosed)
-                self.finished = True
-                self.state = ConnectionState.ENDED
-                return []
-
-    def _complete_request(self, now_s: float) -> Event:
-        assert self._request is not None
+            self._refuse_http(refused.status, refused.why)
+            return []
+        if self._http.is_closed:
+            self._end()
+        if request is None:
+            return []
         self._last_activity_s = now_s
-        trailing = self._http.trailing_data[0]
-        self._raw = bytearray(trailing)
-        headers = joined_headers(self._request)
-        path, _, query = self._request.target.decode("ascii", "replace").partition("?")
-        if is_upgrade(headers):
-            if trailing or self._position < len(self._input):
-                raise HeadRefused(HTTPStatus.BAD_REQUEST, "Wait for the answer to an upgrade")
+        if isinstance(request, UpgradeRequest):
             self.state = ConnectionState.UPGRADING
-            self.is_answering = True
-            return UpgradeRequest(path, query, headers)
-        self.is_answering = True
-        return HttpRequest(self._request.method.decode("ascii"), path, query, headers, bytes(self._request_body))
+        return [request]
+
+    def _take_input(self, size_bytes: int) -> bytes:
+        data = self._input[self._position : self._position + size_bytes]
+        self._position += len(data)
+        return data
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request over HTTP was returned that has no answer yet."""
+        return self._http.is_answering
 
     def respond(self, answer: HttpAnswer, now_s: float) -> list[Event]:
         """Answers the HTTP request that was returned last and returns what follows it."""
-        upgrading = self.state is ConnectionState.UPGRADING
-        if self.state is not ConnectionState.HTTP and not upgrading:
+        is_upgrade = self.state is ConnectionState.UPGRADING
+        if self.state is not ConnectionState.HTTP and not is_upgrade:
             return []
-        self.is_answering = False
-        all_headers = [
-            ("Content-Type", "application/json;charset=UTF-8"),
-            ("Content-Length", str(len(answer.body))),
-            *answer.headers,
-        ]
-        if upgrading:
-            all_headers.append(("Connection", "close"))
-        self._send_http(h11.Response(status_code=answer.status, headers=all_headers))
-        assert self._request is not None
-        if self._request.method != b"HEAD":
-            self._send_http(h11.Data(data=answer.body))
-        self._send_http(h11.EndOfMessage())
-        if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
-            self.finished = True
-            self.state = ConnectionState.ENDED
+        self._write(self._http.answer(answer, closes=is_upgrade))
+        if not self._http.goes_on():
+            self._end()
             return []
-        self._http.start_next_cycle()
         return self._receive_http(now_s)
 
     def turn_away(self, answer: HttpAnswer) -> None:
         """Answers a connection that is not wanted before it asks for anything, and closes."""
-        self._end_http(answer.status, answer.body, answer.headers)
+        self._end(self._http.last_words(answer.status, answer.body, answer.headers))
 
     def _refuse_http(self, status: int, why: str = "") -> None:
         """Answers what could not be read as a request, and closes. The reason phrase says why."""
         self._noted().broke_rule = True
-        self._end_http(status, why=why)
+        self._input, self._position = b"", 0
+        self._end(self._http.last_words(status, why=why))
 
-    def _end_http(
-        self, status: int, body: bytes = b"", more: tuple[tuple[str, str], ...] = (), *, why: str = ""
-    ) -> None:
-        if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            headers = [("Content-Type", "application/json;charset=UTF-8")] if body else []
-            headers += [("Content-Length", str(len(body))), ("Connection", "close"), *more]
-            reason = why or HTTPStatus(status).phrase
-            self._send_http(h11.Response(status_code=int(status), headers=headers, reason=reason.encode()))
-            self._send_http(h11.Data(data=body))
-            self._send_http(h11.EndOfMessage())
+    def _end(self, last_words: bytes = b"") -> None:
+        if last_words:
+            self._write(last_words)
         self.finished = True
         self.state = ConnectionState.ENDED
-
-    def _send_http(self, event: h11.Event) -> None:
-        data = self._http.send(event)
-        if data:
-            self._write(data)
 
     # -- WebSocket
 
@@ -392,7 +275,7 @@ class Connection:
         # The limit for joined fragments is ours and exact. ServerProtocol counts control frames between fragments
         # against its own, so it gets room for one more.
         websocket = ServerProtocol(max_size=self.limits.message_bytes_max + CONTROL_FRAME_BYTES_MAX)
-        websocket.receive_data(self._request_head)
+        websocket.receive_data(self._http.head)
         requests = websocket.events_received()
         if not requests:
             self.abort()
@@ -408,9 +291,7 @@ class Connection:
         self._next_ping_s = now_s + self.limits.ping_interval_s
         self._opened_s = now_s
         self._collect()
-        self.is_answering = False
-        self._raw = bytearray()
-        self._request_head = b""
+        self._http.is_answering = False
         return self._receive_frames(FRAMES_AT_ONCE_MAX)
 
     def _receive_frames(self, frames_max: int) -> list[Event]:
@@ -610,7 +491,7 @@ class Connection:
         """Ends a connection that has neither sent its next request nor taken its answer in time. Also where a request waits for
         its answer: that comes far sooner, unless the client does not read those before."""
         limits, active_s = self.limits, max(self._last_activity_s, self._progress_s)
-        if now_s - active_s >= (limits.open_timeout_s if self._request is None else limits.idle_timeout_s):
+        if now_s - active_s >= (limits.open_timeout_s if not self._http.has_asked else limits.idle_timeout_s):
             self.finished = True
             self.state = ConnectionState.ENDED
 

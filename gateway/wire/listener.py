@@ -38,8 +38,9 @@ from gateway.limits import (
 )
 from gateway.wire.addresses import TrustedProxies, canonical
 from gateway.wire.asyncio_client import Client
-from gateway.wire.connection import Connection, HttpAnswer
+from gateway.wire.connection import Connection
 from gateway.wire.handshakes import Handshake, Handshakes
+from gateway.wire.http_side import HttpAnswer
 from gateway.wire.places import Place
 from gateway.wire.proxy_protocol import ProxyHeaderRefused, read_header
 

@@ -54,8 +54,8 @@ from gateway.journal.intake import Intake
 from gateway.journal.pipeline import Pipeline
 from gateway.limits import BanSettings, PipelineLimits, RateLimitSettings
 from gateway.venue_view import VenueView
-from gateway.wire.connection import HttpAnswer, HttpRequest
 from gateway.wire.frames import encode_text
+from gateway.wire.http_side import HttpAnswer, HttpRequest
 from gateway.wire.output import LongMessage
 from tests.worlds.accounts import Ed25519Key, HmacKey, OperatedVenue
 from tests.worlds.clients import RequestClient

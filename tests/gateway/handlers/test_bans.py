@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.limits import BAN_S_MIN, BanSettings, RateLimitSettings
-from gateway.wire.connection import HttpRequest
+from gateway.wire.http_side import HttpRequest
 from tests.worlds.gateway_in_process import GatewayInProcess, InProcessClient
 
 RICH = {"BTC": "1000", "KZT": "100000000000"}

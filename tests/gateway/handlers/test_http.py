@@ -12,7 +12,7 @@ from gateway.dialect.rejects import Rejected
 from gateway.handlers.call import Call, Outcome, Result, Route
 from gateway.handlers.routes import ROUTES
 from gateway.journal.pending import PendingCommand
-from gateway.wire.connection import HttpRequest
+from gateway.wire.http_side import HttpRequest
 from tests.worlds.accounts import MARKETS
 from tests.worlds.gateway_in_process import GatewayInProcess
 

@@ -10,7 +10,7 @@ import pytest
 from gateway.handlers import weights
 from gateway.handlers.routes import ROUTES
 from gateway.limits import WEIGHTLESS_BYTES_MAX, RateLimitSettings
-from gateway.wire.connection import HttpRequest
+from gateway.wire.http_side import HttpRequest
 from tests.worlds.gateway_in_process import GatewayInProcess, InProcessClient
 
 RICH = {"BTC": "1000", "KZT": "100000000000"}

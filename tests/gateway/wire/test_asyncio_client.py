@@ -11,8 +11,9 @@ from websockets.frames import Frame, Opcode
 
 from gateway.limits import FLUSH_S, SLICE_S, TURN_S, WRITE_BUFFER_BYTES, ConnectionLimits
 from gateway.wire.asyncio_client import Client, Outbox
-from gateway.wire.connection import Conduct, HttpAnswer, HttpRequest
+from gateway.wire.connection import Conduct
 from gateway.wire.frames import encode_text
+from gateway.wire.http_side import HttpAnswer, HttpRequest
 from gateway.wire.output import LongMessage
 from gateway.wire.places import Place, Places
 from gateway.wire.turns import Turns

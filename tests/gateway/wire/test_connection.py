@@ -10,8 +10,9 @@ from websockets.protocol import State as WebSocketState
 from websockets.uri import parse_uri
 
 from gateway.limits import FRAGMENT_BYTES, FRAGMENTS_MAX, ConnectionLimits
-from gateway.wire.connection import Conduct, Connection, ConnectionState, HttpAnswer, HttpRequest, UpgradeRequest
+from gateway.wire.connection import Conduct, Connection, ConnectionState
 from gateway.wire.frames import encode_text
+from gateway.wire.http_side import HttpAnswer, HttpRequest, UpgradeRequest
 from gateway.wire.output import LongMessage
 
 UPGRADE = (
@@ -122,7 +123,7 @@ class TestHttp:
         connection.receive_data(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", 0.0)
         for _ in range(50):
             assert connection.receive_data(b"1;" + b"x" * 1000 + b"\r\na\r\n", 0.0) == []
-        assert len(connection._raw) == 0
+        assert len(connection._http._raw) == 0
         (request,) = connection.receive_data(b"0\r\n\r\n" + UPGRADE, 0.0)
         assert isinstance(request, HttpRequest)
         assert connection.respond(HttpAnswer(200, b"{}"), 0.0) == [UpgradeRequest("/ws-api/v3", "timeUnit=MICROSECOND")]

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.limits import ConnectionLimits
-from gateway.wire.connection import Connection, HttpAnswer, HttpRequest, UpgradeRequest
+from gateway.wire.connection import Connection
+from gateway.wire.http_side import HttpAnswer, HttpRequest, UpgradeRequest
 
 LIMITS = ConnectionLimits(head_bytes_max=2000, body_bytes_max=100)
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n"
