@@ -130,7 +130,7 @@ def test_where_others_can_listen_without_tls_it_warns(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "jibek", "up", *options]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
     assert ended.returncode == 1
-    assert "Warning: the venue listens on 0.0.0.0 without TLS" in ended.stderr
+    assert "Warning: The venue listens on 0.0.0.0 without TLS" in ended.stderr
     assert "choose another with --port" in ended.stderr
 
 
