@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -41,6 +42,24 @@ def trust_authority(url: str, authority: Path) -> None:
     """
     made = ssl.create_default_context(cafile=authority)
     _contexts[urlsplit(url).netloc] = lambda: made
+
+
+def transport_hint(url: str, error: Exception) -> str:
+    """What may be wrong if a connection to this URL fails so, as a sentence with a space before it; else an empty string.
+
+    >>> transport_hint("ws://venue.example:9443", ConnectionResetError())
+    ' Does it speak TLS? Use wss://.'
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return " Its certificate is not trusted: name the authority that signed it with --ca FILE."
+    if isinstance(error, ssl.SSLError):
+        return " Does it speak TLS? If not, use ws://."
+    is_plain = urlsplit(url).scheme in ("ws", "http")
+    return (
+        " Does it speak TLS? Use wss://."
+        if is_plain and isinstance(error, (ConnectionResetError, HTTPException))
+        else ""
+    )
 
 
 def context_for(url: str) -> ssl.SSLContext | None:
