@@ -243,7 +243,7 @@ def permission_names(permissions: int) -> list[str]:
     "--expires",
     "expires",
     metavar="WHEN",
-    help="When it ends: 90d from now, or a UTC date as 2027-03-31 or 2027-03-31T18:00.  [default: never]",
+    help="When it ends: days from now as 90d, or a UTC date as 2027-03-31 or 2027-03-31T18:00.  [default: never]",
 )
 @click.option(
     "--allow-ip",
@@ -252,7 +252,9 @@ def permission_names(permissions: int) -> list[str]:
     metavar="CIDR",
     help="From where it may be used. May be repeated.  [default: everywhere]",
 )
-@click.option("--revoke", "revoked_id", metavar="KEY", help="Revoke this key instead of adding one.")
+@click.option(
+    "--revoke", "revoked_id", metavar="KEY", help="Revoke this key, named by its whole id, instead of adding one."
+)
 @data_option
 @json_option
 @who_and_why(why_required=False)
@@ -335,7 +337,9 @@ def parse_expiry(text: str, now_us: int) -> int:
         try:
             when = datetime.fromisoformat(text)
         except ValueError:
-            raise click.UsageError(f"--expires {text!r}: write days as 90d, or a date as 2027-03-31.") from None
+            raise click.UsageError(
+                f"--expires {text!r}: write days as 90d, or a UTC date as 2027-03-31 or 2027-03-31T18:00; a number of hours is not accepted."
+            ) from None
         when = when if when.tzinfo else when.replace(tzinfo=UTC)
         expiry_us = (when - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
     if expiry_us <= now_us:
