@@ -392,7 +392,7 @@ def read_public_key(path: Path) -> bytes:
 def limits(name: str, tier: str | None, data_dir: Path, as_json: bool, who: str, why: str) -> None:
     """Show the tier of an account and the limits that hold for it, or put it into another tier.
 
-    
+    \b
       jibek account limits alice
       jibek account limits alice --tier market_maker --why "contract 12"
     """

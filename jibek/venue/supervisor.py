@@ -29,6 +29,7 @@ from engine.venue_file import VenueDefinition, load_venue
 from gateway.access import Access, AccessRefused, exposure_warning
 from gateway.auth.secrets import SecretError, create_secret_key
 from gateway.wire.tls import Certificate, TlsRefused, utc_now
+from jibek.console.failure import MORE_MEMORY
 from jibek.venue import store_server
 from jibek.venue.children import Child, InheritedFds, exit_text
 from jibek.venue.definition import DefinitionRefused, define_venue, differences
@@ -139,6 +140,8 @@ class Supervisor:
             raise StartFailed(f"The store went away: {error}", EXIT_UNREACHABLE) from None
         except (StoreRefused, StoreTimeout, DefinitionRefused) as error:
             raise StartFailed(f"{error}.") from None
+        except redis.OutOfMemoryError:
+            raise StartFailed(f"The store is full. {MORE_MEMORY}") from None
         except redis.ResponseError as error:
             raise StartFailed(f"The store cannot hold a venue: {error}.") from None
         finally:

@@ -150,6 +150,18 @@ def test_the_end_of_the_terminal_ends_the_venue_and_nothing_else_does(tmp_path: 
         assert (bool(supervisor._signals), supervisor._reload_is_due) == (ends, not ends)
 
 
+def test_a_certificate_that_ends_soon_is_said_where_the_venue_is_started(tmp_path: Path) -> None:
+    cert, key = make_certificate(tmp_path, days=3)
+    lines: list[str] = []
+    (tmp_path / "data").touch()
+    supervisor = Supervisor(VenueOptions(tmp_path / "data", tls_cert=cert, tls_key=key), lines.append)
+    with pytest.raises(FileExistsError):
+        supervisor.run()
+    assert lines == supervisor.warnings
+    [warning] = lines
+    assert warning.startswith("Warning: The certificate is valid until ")
+
+
 def test_where_others_can_listen_without_tls_it_warns(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))
