@@ -154,13 +154,14 @@ def run_parts(size: Size, names: tuple[str, ...]) -> list[Part]:
 # -- what is reported
 
 
-def part_result(part: Part) -> dict[str, Any]:
+def part_result(part: Part, size: Size) -> dict[str, Any]:
     quiet = part.quiet
     pings, orders = percentiles(quiet.pings_s), percentiles(quiet.orders_s)
+    met = not quiet.failure and all(each.meet(P99_MS_GOAL, WORST_MS_GOAL) for each in (pings, orders))
     return {
         "name": part.name,
         "says": FLOODS[part.name].says if part.name in FLOODS else "no flood",
-        "met": not quiet.failure and all(each.meet(P99_MS_GOAL, WORST_MS_GOAL) for each in (pings, orders)),
+        "met": None if is_smoke(size) and not quiet.failure else met,
         "pings": pings._asdict(),
         "orders": orders._asdict(),
         "unanswered": quiet.unanswered,
@@ -172,12 +173,14 @@ def part_result(part: Part) -> dict[str, Any]:
 
 
 def result(parts: list[Part], size: Size) -> dict[str, Any]:
-    """The figures; `met` says whether every flood left the quiet client within the goals."""
-    alone, *floods = (part_result(part) for part in parts)
+    """The figures; `met` says whether every flood left the quiet client within the goals, and is None where that is not
+    judged."""
+    alone, *floods = (part_result(part, size) for part in parts)
+    judged = [each["met"] for each in floods if each["met"] is not None]
     worst = [each[kind]["worst_ms"] for each in floods for kind in ("pings", "orders")]
     return {
         "goals": {"p99_ms": P99_MS_GOAL, "worst_ms": WORST_MS_GOAL},
-        "met": all(each["met"] for each in floods),
+        "met": all(judged) if judged else None,
         "worst_ms": None if None in worst else max(worst),
         "alone": alone,
         "floods": floods,
@@ -187,10 +190,14 @@ def result(parts: list[Part], size: Size) -> dict[str, Any]:
     }
 
 
+def is_smoke(size: Size) -> bool:
+    """Whether the size is too small to judge what comes of it."""
+    return size.levels == SMOKE.levels
+
+
 def print_result(found: dict[str, Any]) -> None:
-    rows = [
-        [*_cells(each), _fate(each), "" if each["met"] else "missed"] for each in (found["alone"], *found["floods"])
-    ]
+    goals = {True: "", False: "missed", None: "smoke: not judged"}
+    rows = [[*_cells(each), _fate(each), goals[each["met"]]] for each in (found["alone"], *found["floods"])]
     columns = [
         Column("flood"),
         *(Column(f"{kind} {name}", right=True) for kind in ("pings", "orders") for name in ("p50", "p99", "worst")),
@@ -211,9 +218,24 @@ def _fate(part: dict[str, Any]) -> str:
         return str(part["failure"])
     if part["flood"] is None:
         return ""
-    counts = {**part["flood"]["answers"], **part["flood"]["closed"]}
-    said = ", ".join(f"{name}: {count:,}" for name, count in counts.items())
-    return f"banned, {said}" if part["flood"]["banned"] else said or "nothing"
+    answers, closed = dict(part["flood"]["answers"]), part["flood"]["closed"]
+    said = ["banned"] if part["flood"]["banned"] else []
+    opened = answers.pop("101", 0)
+    said += [f"opened {opened:,}"] if opened else []
+    said += [
+        f"{'answered' if status == '200' else 'refused'} with {status} {_times(count)}"
+        for status, count in answers.items()
+    ]
+    said += [f"{CLOSED.get(how, f'closed with {how}')} {_times(count)}" for how, count in closed.items()]
+    return ", ".join(said if answers or closed else [*said, "kept open, unanswered"])
+
+
+CLOSED = {"turned away": "turned away", "reset": "reset", "end": "closed without a code"}
+"""How a flood's connection ended, if not by a close frame with a code."""
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
 @click.command("fairness", context_settings={"help_option_names": ["-h", "--help"]})
@@ -226,7 +248,7 @@ def _fate(part: dict[str, Any]) -> str:
 def fairness(smoke: bool, seconds: float | None, names: tuple[str, ...], as_json: bool) -> None:
     """Measure what a quiet client notices of hostile clients.
 
-    The exit code is 4 if a flood pushes its latency beyond the goals.
+    The exit code is 4 if a flood pushes its latency beyond the goals. With --smoke the goals are not judged.
     """
     size = SMOKE if smoke else FULL
     size = size if seconds is None else size._replace(seconds=seconds)
@@ -235,7 +257,7 @@ def fairness(smoke: bool, seconds: float | None, names: tuple[str, ...], as_json
         print_json({**origin("fairness", sys.argv[1:]), **found})
     else:
         print_result(found)
-    if not found["met"]:
+    if found["met"] is False:
         sys.exit(EXIT_MISSED)
 
 

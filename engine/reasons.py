@@ -160,8 +160,8 @@ class Reason(IntEnum):
         ),
     )
     INVALID_SELF_TRADE_MODE = 404, "This market offers no self-trade prevention. Leave the mode out, or send NONE."
-    INVALID_PRICE = 405, "The price is outside the limits of the market. See `jibek market show`."
-    INVALID_QUANTITY = 406, "The quantity is outside the limits of the market. See `jibek market show`."
+    INVALID_PRICE = 405, "The price is outside the limits of the market. See `exchangeInfo`."
+    INVALID_QUANTITY = 406, "The quantity is outside the limits of the market. See `exchangeInfo`."
     INVALID_QUOTE_AMOUNT = (
         407,
         (
@@ -171,11 +171,11 @@ class Reason(IntEnum):
     )
     NOTIONAL_TOO_SMALL = (
         408,
-        "The notional of the order is below the minimum of the market. See `jibek market show`.",
+        "The notional of the order is below the minimum of the market. See `exchangeInfo`.",
     )
     NOTIONAL_TOO_LARGE = (
         409,
-        "The notional of the order is above the maximum of the market. See `jibek market show`.",
+        "The notional of the order is above the maximum of the market. See `exchangeInfo`.",
     )
     INVALID_CLIENT_ID = (
         410,
@@ -282,7 +282,7 @@ class Reason(IntEnum):
         721,
         (
             "The API key is unknown, revoked or expired, may not be used from this address, or has no permission for this "
-            "method. Check the key with `jibek account show`."
+            "method. Ask the operator (`jibek account show`)."
         ),
     )
     LOGON_REQUIRED = 722, "The session is not logged on. Send session.logon first, or sign the request."
@@ -328,12 +328,18 @@ class Reason(IntEnum):
     )
     TOO_MANY_CONNECTIONS = (
         742,
-        "Your address has opened as many connections as it may in five minutes. Wait, and keep connections open.",
+        (
+            "Your address has opened as many connections as it may in five minutes; over TLS, further ones are closed without "
+            "an answer. Wait, and keep connections open."
+        ),
     )
     BANNED = (
         743,
-        "Your address failed too often: wrong signatures, unknown keys, unreadable messages, or requests beyond its limit. "
-        "Send nothing until the time that the refusal names; each further ban is twice as long.",
+        (
+            "Your address failed too often: wrong signatures, unknown keys, unreadable messages, or requests beyond its limit. "
+            "Send nothing until the time that the refusal names; each further ban is twice as long. Over TLS, new connections "
+            "are closed without an answer, and streams are refused without a time: wait two minutes, then twice as long each time."
+        ),
     )
     SIGNATURE_USED = (
         745,
@@ -371,5 +377,8 @@ class Reason(IntEnum):
     )
     TOO_MANY_OPEN_CONNECTIONS = (
         781,
-        "Your address has as many open connections as it may have at a time. Close one, and use one for many requests.",
+        (
+            "Your address has as many open connections as it may have at a time; over TLS, further ones are closed without an "
+            "answer. Close one, and use one for many requests."
+        ),
     )

@@ -17,6 +17,7 @@ from engine.decimals import DecimalError, format_decimal, parse_decimal
 from engine.definitions import ASSET_NAME, SYMBOL, TIER_NAME, limits_faults, lot_value_units, market_faults
 from engine.listing import Asset
 from engine.records import (
+    ADDRESS_LIMITS,
     AMOUNT_MAX,
     ASSET_DEFINITION,
     DEFAULT_LIMITS,
@@ -80,12 +81,16 @@ def load_venue(path: Path | None = None) -> VenueDefinition:
     """Reads a venue.toml; None reads the default venue.
 
     Raises:
-        VenueError: the file cannot be read, or an entry is missing, unknown or out of range. The text begins with the path.
+        VenueError: the file cannot be read, or an entry is missing, unknown or out of range. The text names the path.
     """
     try:
         text = (files("engine") / "default_venue.toml").read_text() if path is None else path.read_text()
         return _venue(tomllib.loads(text))
-    except (OSError, ValueError) as error:
+    except FileNotFoundError:
+        raise VenueError(f"There is no file {path}.") from None
+    except OSError as error:
+        raise VenueError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
         # Also a path or a file that is no text, and a number of thousands of digits.
         raise VenueError(f"{path or 'the default venue'}: {error}") from None
     except RecursionError:
@@ -132,13 +137,16 @@ def tier_limits(tier: str, table: Mapping[str, Any]) -> TierLimits:
         VenueError: an entry is unknown or out of range; the text names it.
     """
     where = f"limits.{tier}"
-    _refuse_unknown(where, table, set(LIMIT_NAMES))
+    is_default = tier == DEFAULT_TIER.decode()
+    # What only `default` can set is known, too, but no name to choose.
+    choices = set(LIMIT_NAMES) if is_default else set(LIMIT_NAMES) - set(ADDRESS_LIMITS)
+    _refuse_unknown(where, table, set(LIMIT_NAMES), choices)
     if TIER_NAME.fullmatch(tier.encode()) is None:
         raise VenueError(f"{where}: a name has 1 to 20 characters a-z 0-9 _")
     for name, value in table.items():
         if type(value) is not int or not 0 < value <= LIMIT_MAX:
             raise VenueError(f"{where}.{name}: must be a whole number from 1 to {LIMIT_MAX}")
-    base = DEFAULT_LIMITS if tier == DEFAULT_TIER.decode() else TierLimits()
+    base = DEFAULT_LIMITS if is_default else TierLimits()
     limits = base._replace(**table)
     if faults := limits_faults(tier.encode(), limits):
         raise VenueError(f"{where}.{faults[0]}")
@@ -231,8 +239,10 @@ def _whole(where: str, table: Mapping[str, Any], name: str, default: int) -> int
     return value
 
 
-def _refuse_unknown(where: str, table: Any, known: set[str]) -> None:
+def _refuse_unknown(where: str, table: Any, known: set[str], choices: set[str] | None = None) -> None:
     if not isinstance(table, dict):
         raise VenueError(f"{where}: must be a table")
     if unknown := sorted(table.keys() - known):
-        raise VenueError(f"{where}: {unknown[0]} is not known; the known names are {', '.join(sorted(known))}")
+        raise VenueError(
+            f"{where}: {unknown[0]} is not known; the known names are {', '.join(sorted(choices or known))}"
+        )

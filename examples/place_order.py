@@ -4,10 +4,12 @@ import asyncio
 import hmac
 import json
 import os
+import ssl
 import sys
 import time
 
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidHandshake
 
 URL = os.getenv("JIBEK_URL", "ws://127.0.0.1:9443/ws-api/v3")
 KEY, SECRET = os.getenv("JIBEK_KEY"), os.getenv("JIBEK_SECRET")
@@ -34,5 +36,7 @@ if not (KEY and SECRET):
     sys.exit("Set JIBEK_KEY and JIBEK_SECRET: `jibek account key NAME --type hmac` prints them.")
 try:
     asyncio.run(main())
-except OSError as error:
-    sys.exit(f"No venue answers at {URL}: {error}")
+except ssl.SSLCertVerificationError:
+    sys.exit(f"The certificate of {URL} is not trusted: name its authority with SSL_CERT_FILE=venue.pem.")
+except (OSError, InvalidHandshake) as error:
+    sys.exit(f"No venue answers at {URL}: {error}. Does it speak TLS? Use wss://; if not, ws://.")

@@ -102,7 +102,7 @@ def exposure_warning(host: str, access: Access) -> str:
     if access.is_tls or is_loopback(host):
         return ""
     return (
-        f"Warning: the venue listens on {host or 'every address'} without TLS, so everyone on the way can read and change what "
+        f"The venue listens on {host or 'every address'} without TLS, so everyone on the way can read and change what "
         "clients send. Start it with --tls-cert and --tls-key, or on 127.0.0.1 behind a proxy that speaks TLS: see "
         "docs/deployment.md."
     )

@@ -108,7 +108,9 @@ def ensure_functions(client: Store, name: str, code: str) -> None:
             client.function_load(code)
             return
         except redis.OutOfMemoryError:
-            raise StoreRefused(f"the store is full and has no functions `{name}` yet: raise its `maxmemory`") from None
+            raise StoreRefused(
+                f"the store is full and has no functions `{name}` yet: raise its `maxmemory`, or `jibek up --store-memory`"
+            ) from None
         except redis.ResponseError:
             # Another process has loaded them since; whether they are ours is judged as for any that were there.
             loaded = client.function_list(library=name, withcode=True)

@@ -31,5 +31,5 @@ class OwnProducer:
             self._producer = Producer(self._client, ENGINE_PRODUCER)
         try:
             self._producer.append(builder)
-        except redis.OutOfMemoryError as error:
-            raise NotReady(f"the store takes nothing from the engine itself: {error}") from None
+        except redis.OutOfMemoryError:
+            raise NotReady("the store and its reserve are full, and take nothing from the engine itself") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.reasons import Reason
 from engine.records import EventEntry, EventKind
-from gateway.auth.rate_limits import MINUTE_MS, TEN_SECONDS_MS
+from gateway.auth.rate_limits import FIVE_MINUTES_MS, MINUTE_MS, TEN_SECONDS_MS
 from gateway.auth.sessions import Caller, Session
 from gateway.dialect import replies
 from gateway.dialect.constants import CANCEL_ALL
@@ -21,7 +21,11 @@ from gateway.view.projection import cancel_client_id
 _REJECTED = int(EventKind.REJECTED)
 _ORDER_CLOSED = int(EventKind.ORDER_CLOSED)
 _MAY_BE_MARKED = (Reason.OUTCOME_UNKNOWN, Reason.REPLAYED_REQUEST, Reason.SIGNATURE_USED)
-_RETRY_INTERVALS_MS = {Reason.TOO_MANY_REQUESTS: MINUTE_MS, Reason.TOO_MANY_NEW_ORDERS: TEN_SECONDS_MS}
+_RETRY_INTERVALS_MS = {
+    Reason.TOO_MANY_REQUESTS: MINUTE_MS,
+    Reason.TOO_MANY_NEW_ORDERS: TEN_SECONDS_MS,
+    Reason.TOO_MANY_CONNECTIONS: FIVE_MINUTES_MS,
+}
 
 
 def retry_after(reject: Reject, now_ms: int) -> dict[str, int] | None:

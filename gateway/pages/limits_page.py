@@ -32,7 +32,8 @@ Written by `python -m gateway.pages.limits_page` from the constants in the code;
 
 Every queue, cache and buffer of the gateway is bounded, and so is what the engine does at once. This page gives each bound and what
 happens when you reach it. Bounds are defaults, and the last column says where you change one. An option is one of `python -m
-gateway.service`; `jibek up` passes on `--connections-per-address-max` and no other. `limits` is a number of a tier.
+gateway.service`. `jibek up` takes `--connections-max`, `--connections-per-address-max` and `--failures-max`, too, and passes them on; it
+takes none of the others. `limits` is a number of a tier.
 
 A **tier** says how much an account may ask for. Every account is in the tier `default` until you give it another, and
 a client that has not signed anything has the numbers of `default`, too. You define tiers in the tables `[limits.TIER]` of venue.toml, which an empty journal
@@ -40,6 +41,10 @@ begins with ([examples/venue.toml](../examples/venue.toml)), and change them lat
 --tier TIER` puts an account into one. Both are commands in the journal, and every gateway obeys them at once. A tier has only the
 numbers that differ from those of `default`. Connections and stream connections count before anybody logs on, so only `default` has
 numbers for them. Request weight is counted by address and tier: a session that has signed a request may use what its own tier allows.
+So a tier can raise what an account may ask for, but it cannot lower it for an address: requests without a signature count under `default`.
+
+Over TLS, a connection that is turned away is closed before its handshake, without an answer. Requests on stream connections
+are refused without a `retryAfter`.
 [errors.md](errors.md) explains the codes.
 """
 
@@ -56,17 +61,17 @@ class Bound(NamedTuple):
 WIRE, PIPELINE, RATES, BANS = ConnectionLimits(), PipelineLimits(), RateLimitSettings(), BanSettings()
 BOUNDS: dict[str, list[Bound]] = {
     "Connections": [
-        Bound("open connections", f"{limits.CONNECTIONS_MAX:,}", "HTTP 503 with -1008, then closed", "--connections-max"),
+        Bound("open connections", f"{limits.CONNECTIONS_MAX:,}", "HTTP 503 with -1008, then closed; over TLS closed without an answer", "--connections-max"),
         Bound(
             "new connections from an address in 5 minutes",
             f"{RATES.connections_per_5_min:,}",
-            "HTTP 429 with -1034, then closed",
+            "HTTP 429 with -1034 and Retry-After, then closed; over TLS closed without an answer",
             tier="connections_per_5_min",
         ),
         Bound(
             "open connections of an address, or of a /64 network of IPv6",
             f"{limits.CONNECTIONS_PER_ADDRESS_MAX:,}",
-            "HTTP 429 with -1034, then closed; by TLS closed at once",
+            "HTTP 429 with -1034, then closed; over TLS closed without an answer",
             "--connections-per-address-max",
         ),
         Bound("connections that are taken in at once", f"{limits.ACCEPTED_PER_TURN_MAX}", "the others wait for the next turn"),
@@ -115,7 +120,7 @@ BOUNDS: dict[str, list[Bound]] = {
         Bound("recvWindow", f"{constants.WINDOW_MS_MAX:,} ms; {constants.LOGON_WINDOW_MS_MAX:,} ms of `session.logon`", "-1131"),
     ],
     "How much a client may ask": [
-        Bound("request weight of an address a minute", f"{RATES.weight_per_minute:,}", f"429 with -1003; a new WebSocket on the request path weighs {weights.CONNECTING}", tier="weight_per_minute"),
+        Bound("request weight of an address and tier a minute", f"{RATES.weight_per_minute:,}", f"429 with -1003; a new WebSocket on the request path weighs {weights.CONNECTING}", tier="weight_per_minute"),
         Bound("bytes of a message that weigh nothing", f"{limits.WEIGHTLESS_BYTES_MAX:,}", "each further block of this size that it starts weighs 1"),
         Bound(
             "pings, pongs and fragments of a connection in a second that weigh nothing",
@@ -125,7 +130,7 @@ BOUNDS: dict[str, list[Bound]] = {
         Bound(
             f"failures of an address in {limits.FAILURES_INTERVAL_S} s",
             f"{BANS.failures_max}",
-            f"banned: 418 with -1003 and Retry-After, its connections are closed; {limits.BAN_S_MIN // 60} minutes, then twice as long each time, up to {limits.BAN_S_MAX // 86_400} days, until {limits.BAN_MEMORY_S // 3600} h have passed without a ban",
+            f"banned for {limits.BAN_S_MIN // 60} minutes, doubling with each further ban up to {limits.BAN_S_MAX // 86_400} days; {limits.BAN_MEMORY_S // 3600} h without a ban reset it. New connections get HTTP 418 with -1003 and Retry-After, over TLS no answer. An open one gets 418 at its next request and is then closed with 1008; what it only receives goes on",
             "--failures-max",
         ),
         Bound("new unfilled orders of an account in 10 s", f"{RATES.orders_per_10_s:,}", "429 with -1015", tier="orders_per_10_s"),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from jibek.console.failure import fail
-from jibek.console.trust import context_for
+from jibek.console.trust import context_for, transport_hint
 
 HTTP_TIMEOUT_S = 10.0
 
@@ -28,19 +30,23 @@ def fetch(url: str, **query: str) -> Any:
             return json.load(response)
     except urllib.error.HTTPError as error:
         fail(EXIT_REFUSED, _message_of(error))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         place = urllib.parse.urlsplit(url).netloc
-        fail(
-            EXIT_UNREACHABLE,
-            f"The gateway at {place} does not answer ({_why(error)}). If it runs here, see `jibek status`.",
-        )
+        cause = error.reason if isinstance(error, urllib.error.URLError) else error
+        hint = transport_hint(url, cause) if isinstance(cause, Exception) else ""
+        hint = hint or " If it runs here, see `jibek status`."
+        fail(EXIT_UNREACHABLE, f"The gateway at {place} does not answer ({_why(cause)}).{hint}")
 
 
-def _why(error: OSError | ValueError) -> str:
+def _why(cause: BaseException | str) -> str:
     """Why no answer came, without the number of the error and the classes around it."""
-    cause = error.reason if isinstance(error, urllib.error.URLError) else error
-    text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
-    return text if isinstance(error, OSError) else f"the answer is not JSON: {text}"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return cause.verify_message
+    if isinstance(cause, HTTPException):
+        return "what came is not HTTP"
+    if isinstance(cause, OSError):
+        return cause.strerror or str(cause)
+    return f"the answer is not JSON: {cause}" if isinstance(cause, ValueError) else str(cause)
 
 
 def _message_of(error: urllib.error.HTTPError) -> str:

@@ -245,7 +245,7 @@ def permission_names(permissions: int) -> list[str]:
     "--expires",
     "expires",
     metavar="WHEN",
-    help="When it ends: 90d from now, or a UTC date as 2027-03-31 or 2027-03-31T18:00.  [default: never]",
+    help="When it ends: days from now as 90d, or a UTC date as 2027-03-31 or 2027-03-31T18:00.  [default: never]",
 )
 @click.option(
     "--allow-ip",
@@ -254,7 +254,9 @@ def permission_names(permissions: int) -> list[str]:
     metavar="CIDR",
     help="From where it may be used. May be repeated.  [default: everywhere]",
 )
-@click.option("--revoke", "revoked_id", metavar="KEY", help="Revoke this key instead of adding one.")
+@click.option(
+    "--revoke", "revoked_id", metavar="KEY", help="Revoke this key, named by its whole id, instead of adding one."
+)
 @data_option
 @json_option
 @who_and_why(why_required=False)
@@ -337,7 +339,9 @@ def parse_expiry(text: str, now_us: int) -> int:
         try:
             when = datetime.fromisoformat(text)
         except ValueError:
-            raise click.UsageError(f"--expires {text!r}: write days as 90d, or a date as 2027-03-31.") from None
+            raise click.UsageError(
+                f"--expires {text!r}: write days as 90d, or a UTC date as 2027-03-31 or 2027-03-31T18:00; a number of hours is not accepted."
+            ) from None
         when = when if when.tzinfo else when.replace(tzinfo=UTC)
         expiry_us = (when - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
     if expiry_us <= now_us:
@@ -392,7 +396,7 @@ def read_public_key(path: Path) -> bytes:
 def limits(name: str, tier: str | None, data_dir: Path, as_json: bool, who: str, why: str) -> None:
     """Show the tier of an account and the limits that hold for it, or put it into another tier.
 
-    
+    \b
       jibek account limits alice
       jibek account limits alice --tier market_maker --why "contract 12"
     """

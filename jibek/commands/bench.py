@@ -68,7 +68,7 @@ BENCHMARKS = {
     "fairness": Benchmark(False, """A quiet client among hostile ones.
 
     It measures how long pings and orders of a quiet client take while others flood the venue. The exit code is 4 if
-    that is longer than the goals allow.
+    that is longer than the goals allow; with --smoke the goals are not judged.
 
     \b
       jibek bench fairness --smoke

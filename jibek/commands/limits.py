@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from engine.definitions import limits_faults
 from engine.records import DEFAULT_TIER, LIMIT_MAX, LIMIT_NAMES, TierLimits
 from jibek.console.options import data_option, json_option, who_and_why
 from jibek.console.output import Column, print_json, print_table
@@ -127,6 +128,8 @@ def set_tier(tier: str, data_dir: Path, as_json: bool, who: str, why: str, **num
         raise click.UsageError("give at least one limit to change.")
     if tier == DEFAULT_TIER.decode() and 0 in given.values():
         raise click.UsageError("the tier default needs a number above 0 for every limit.")
+    if tier != DEFAULT_TIER.decode() and (faults := limits_faults(tier.encode(), present._replace(**given))):
+        raise click.UsageError(f"{faults[0]}.")
     set_limits(client, tier, present._replace(**given), who=who, why=why)
     directory.listing.tiers[tier] = present._replace(**given)
     _print_tier(summary(directory, tier), as_json)

@@ -35,7 +35,12 @@ FILES_PATH = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--key", "key_id", metavar="KEY", help="With --url: the API key.")
 @click.option("--private-key", "private_key_file", type=FILES_PATH, help="With --url: PEM file of an ed25519 key.")
 @click.option("--secret", "secret_file", type=FILES_PATH, help="With --url: file with the secret of an hmac key.")
-@click.option("--ca", "authority", type=FILES_PATH, help="With --url wss://…: PEM file of who vouches for the venue.")
+@click.option(
+    "--ca",
+    "authority",
+    type=FILES_PATH,
+    help="With --url wss://…: PEM file of the authority that signed the venue's certificate.",
+)
 @click.option("--market", "symbol", metavar="SYMBOL", help="The market to trade on.  [default: the first one]")
 @click.option("--price", metavar="PRICE", help="The price to trade around.  [default: the middle of the book]")
 @click.option(
@@ -99,8 +104,12 @@ def load(
     With several clients, orders of one pair may also fill those of another; then there are fewer fills than pairs, and
     the orders that are left over are cancelled at the end.
 
-    The load leaves its accounts in the venue, with their keys, deposits and trades; they cannot be deleted. To keep a
-    venue clean, use --up, which loads a venue of its own. With --url the load uses the account of the key.
+    The load adds accounts, keys and deposits to the venue, and the tier load_test, which has no limits; they stay, with
+    their trades, and cannot be deleted. To keep a venue clean, use --up, which loads a venue of its own.
+
+    With --url the load uses the account of the key and adds nothing. In the tier default most orders are refused: let the
+    operator put the account into a tier with room first. `jibek account key NAME --type ed25519` makes the key, and
+    prints the private key this once.
 
     The rates count orders that the venue accepted. Exit codes: 0 every request got its reply, 1 a connection or a reply
     was lost or every order was refused, 2 wrong usage, 3 the venue cannot be reached.

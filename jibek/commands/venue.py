@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -17,24 +18,66 @@ import click
 
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, STORE_VARIABLE
 from jibek.console.access import access_options, check_access
-from jibek.console.failure import fail, store_errors
-from jibek.console.options import data_option, json_option
+from jibek.console.failure import MORE_MEMORY, fail, store_errors
+from jibek.console.options import combined, data_option, json_option
 from jibek.console.output import Column, print_json, print_table
 from jibek.venue.address import open_store, running_venue, urls
 from jibek.venue.children import CRASHES_MAX
 from jibek.venue.folder import DataFolder
-from jibek.venue.launch import LaunchFailed, VenueOptions, launch
+from jibek.venue.launch import GATEWAY_BOUNDS, LaunchFailed, VenueOptions, launch, option_of
 from jibek.venue.services import LOG_NAMES
+from jibek.venue.store_server import MEMORY_SHARE_PERCENT, machine_memory_bytes
 
 STORE_STATES = {
-    "filling": "It is filling: new orders are refused. Give it more memory.",
-    "full": "It is full: only cancels, halts, freezes, deposits and withdrawals pass. Give it more memory.",
+    "filling": f"It is filling: new orders are refused. {MORE_MEMORY}",
+    "full": (
+        "It is full: only cancels, halts and resumes, freezes and unfreezes, key revocations, deposits and withdrawals pass. "
+        f"{MORE_MEMORY}"
+    ),
 }
 STOP_WAIT_S = 60.0
 FOLLOW_INTERVAL_S = 0.2
 
 
 # -- up
+
+
+BOUND_HELP = {
+    "connections_per_address_max": "Open connections of one address.",
+    "connections_max": "Open connections in all.",
+    "failures_max": "Failures of one address in a minute before it is banned.",
+}
+bound_options = combined(
+    *(
+        click.option(
+            option_of(name), name, type=click.IntRange(1), default=default, show_default=True, help=BOUND_HELP[name]
+        )
+        for name, default in GATEWAY_BOUNDS.items()
+    )
+)
+MEMORY_SIZE = re.compile(r"([1-9][0-9]{0,15})(B|MB|GB|TB)")
+MEMORY_UNITS = {"B": 1, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+STORE_MEMORY_BYTES_MIN = 16 * 10**6
+"""An empty venue fits in, with room for the reserve of what must pass."""
+
+
+def _memory_size(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+    """The bytes of a size such as 8GB.
+
+    Raises:
+        click.BadParameter: the text is no size, or the machine has not so much memory.
+    """
+    if text is None:
+        return None
+    found = MEMORY_SIZE.fullmatch(text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is no size: write 500MB or 8GB.")
+    size_bytes, most_bytes = int(found[1]) * MEMORY_UNITS[found[2]], machine_memory_bytes()
+    if not STORE_MEMORY_BYTES_MIN <= size_bytes <= most_bytes:
+        raise click.BadParameter(
+            f"{text} is not between {_megabytes(STORE_MEMORY_BYTES_MIN)} and the {_megabytes(most_bytes)} of this machine."
+        )
+    return size_bytes
 
 
 @click.command()
@@ -51,6 +94,13 @@ FOLLOW_INTERVAL_S = 0.2
     show_envvar=True,
     help="Your own Valkey or Redis instead of the embedded one.",
 )
+@click.option(
+    "--store-memory", "store_memory_bytes", metavar="SIZE", callback=_memory_size,
+    help=(
+        "Memory limit of the embedded store, such as 8GB; give it at each start.  "
+        f"[default: {MEMORY_SHARE_PERCENT} % of the machine's memory]"
+    ),
+)  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=9443, show_default=True, help="The port to listen on.")
 @click.option(
@@ -64,6 +114,7 @@ FOLLOW_INTERVAL_S = 0.2
     show_default=True,
     help="Crashes of one process within a minute before it stays down.",
 )
+@bound_options
 @access_options
 @click.option("--detach", is_flag=True, help="Return when the venue is ready, and leave it running.")
 @click.option("--ready-fd", type=int, hidden=True)
@@ -71,13 +122,14 @@ def up(
     data_dir: Path,
     venue: Path | None,
     store: str | None,
+    store_memory_bytes: int | None,
     host: str,
     port: int,
     engine: str,
     crashes_max: int,
     detach: bool,
     ready_fd: int | None,
-    **access: Any,
+    **more: Any,
 ) -> None:
     """Start the venue, and watch its processes until Ctrl-C or `jibek down`.
 
@@ -94,7 +146,10 @@ def up(
       jibek up --detach
       jibek up --host 0.0.0.0 --tls-cert venue.pem --tls-key venue.key
     """
-    options = VenueOptions(data_dir, venue, store, host, port, engine, crashes_max, **access)
+    if store is not None and store_memory_bytes is not None:
+        raise click.UsageError("--store-memory is for the embedded store; with --store, set maxmemory in your own.")
+    more["store_memory_bytes"] = store_memory_bytes
+    options = VenueOptions(data_dir, venue, store, host, port, engine, crashes_max, **more)
     check_access(options.access)
     if detach:
         _start_detached(options)
@@ -108,7 +163,7 @@ def up(
 
     def when_ready() -> None:
         _say(_welcome(options))
-        _answer(ready_fd, {"ready": True})
+        _answer(ready_fd, {"ready": True, "warnings": supervisor.warnings})
 
     try:
         code = supervisor.run(when_ready)
@@ -143,9 +198,11 @@ def _answer(ready_fd: int | None, message: dict[str, Any]) -> None:
 
 def _start_detached(options: VenueOptions) -> None:
     try:
-        launch(options, tied=False).wait_until_ready()
+        warnings = launch(options, tied=False).wait_until_ready()
     except LaunchFailed as failed:
         fail(failed.exit_code, str(failed))
+    for warning in warnings:
+        _say(warning)
     _say(_welcome(options) + f"\n`jibek down --data {options.data}` stops it.")
 
 

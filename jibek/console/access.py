@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from gateway.access import PROXY_HEADERS, Access, AccessRefused
-from gateway.limits import CONNECTIONS_PER_ADDRESS_MAX
 from jibek.console.options import combined
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -27,10 +26,6 @@ access_options = combined(
     click.option(
         "--allow-host", "allow_hosts", multiple=True, metavar="NAME",
         help="A name under which web pages find the venue; may be repeated.",
-    ),
-    click.option(
-        "--connections-per-address-max", type=click.IntRange(1), default=CONNECTIONS_PER_ADDRESS_MAX, show_default=True,
-        help="Open connections of one address.",
     ),
 )  # fmt: skip
 """The command receives them under the names that `VenueOptions` has for them."""

@@ -13,6 +13,7 @@ OPERATOR_TEXTS = {
     Reason.INSUFFICIENT_FUNDS: (
         "The account has not enough available funds. See `jibek ledger balances`, and withdraw at most what is available."
     ),
+    Reason.UNKNOWN_KEY: "No such API key for this account. Write its whole id, as `jibek account show` prints it.",
     Reason.TOO_MANY_KEYS: "The account has as many API keys as it can have. Revoke one with `jibek account key --revoke`.",
 }
 """What an operator can do, where the text of the reason advises a client."""

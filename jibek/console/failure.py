@@ -16,6 +16,11 @@ import redis
 from engine.journal import ChainBroken, Diverged, StaleEpoch, StoreRefused, StoreTimeout
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 
+MORE_MEMORY = (
+    "Give it more memory: stop the venue and start it with a larger `jibek up --store-memory`, or raise `maxmemory` of a store "
+    "of your own."
+)
+
 
 class Failure(click.ClickException):
     """Ends the command with one sentence on standard error and an exit code."""
@@ -55,7 +60,7 @@ def store_errors() -> Iterator[None]:
         fail(EXIT_UNREACHABLE, f"{error}")
     except (ChainBroken, Diverged, StaleEpoch, StoreRefused) as error:
         fail(EXIT_REFUSED, f"{type(error).__name__}: {error}")
-    except redis.OutOfMemoryError as error:
-        fail(EXIT_REFUSED, f"The store is full and takes only what must pass ({error}): give it more memory.")
+    except redis.OutOfMemoryError:
+        fail(EXIT_REFUSED, f"The store is full, and takes only what must pass. {MORE_MEMORY}")
     except redis.ResponseError as error:
         fail(EXIT_REFUSED, f"The store refused: {error}")

@@ -8,11 +8,25 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-_contexts: dict[str, Callable[[], ssl.SSLContext]] = {}
-"""Host and port, as in a URL → what makes the context for them."""
+NAME_MISMATCHES = (62, 64)
+"""OpenSSL's codes for a certificate of another host, or of another address."""
+
+
+class Trust(NamedTuple):
+    """What is trusted at one place."""
+
+    context: Callable[[], ssl.SSLContext]
+    is_of_file: bool
+    """Whether it is the certificate file of a venue that runs here."""
+
+
+_contexts: dict[str, Trust] = {}
+"""Host and port, as in a URL → what is trusted there."""
 
 
 def trust_certificate(url: str, cert: Path) -> None:
@@ -30,7 +44,7 @@ def trust_certificate(url: str, cert: Path) -> None:
         made.check_hostname = False
         return made
 
-    _contexts[urlsplit(url).netloc] = context
+    _contexts[urlsplit(url).netloc] = Trust(context, is_of_file=True)
 
 
 def trust_authority(url: str, authority: Path) -> None:
@@ -40,7 +54,30 @@ def trust_authority(url: str, authority: Path) -> None:
         OSError: the file cannot be read, or holds no certificate.
     """
     made = ssl.create_default_context(cafile=authority)
-    _contexts[urlsplit(url).netloc] = lambda: made
+    _contexts[urlsplit(url).netloc] = Trust(lambda: made, is_of_file=False)
+
+
+def transport_hint(url: str, error: Exception) -> str:
+    """What may be wrong if a connection to this URL fails so, as a sentence with a space before it; else an empty string.
+
+    >>> transport_hint("ws://venue.example:9443", ConnectionResetError())
+    ' Does it speak TLS? Use wss://.'
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        found = _contexts.get(urlsplit(url).netloc)
+        if found is not None and found.is_of_file:
+            return " It does not show the certificate of its file: send SIGHUP to `jibek up`."
+        if error.verify_code in NAME_MISMATCHES:
+            return " Use a name that its certificate has."
+        return " Its certificate is not trusted: name the authority that signed it with --ca FILE."
+    if isinstance(error, ssl.SSLError):
+        return " Does it speak TLS? If not, use ws://."
+    is_plain = urlsplit(url).scheme in ("ws", "http")
+    return (
+        " Does it speak TLS? Use wss://."
+        if is_plain and isinstance(error, (ConnectionResetError, HTTPException))
+        else ""
+    )
 
 
 def context_for(url: str) -> ssl.SSLContext | None:
@@ -54,4 +91,5 @@ def context_for(url: str) -> ssl.SSLContext | None:
     parts = urlsplit(url)
     if parts.scheme not in ("wss", "https"):
         return None
-    return _contexts.get(parts.netloc, ssl.create_default_context)()
+    found = _contexts.get(parts.netloc)
+    return ssl.create_default_context() if found is None else found.context()

@@ -28,7 +28,7 @@ from jibek.client.trading import (
     result_of,
     until_key_is_known,
 )
-from jibek.console.trust import context_for
+from jibek.console.trust import context_for, transport_hint
 from jibek.load.connection import LoadConnection, LoadStatistics, now_us
 from jibek.load.flow import Flow
 from jibek.load.histogram import Histogram
@@ -122,7 +122,7 @@ async def run_load(
         for client, connection in zip(clients, run.connections, strict=True):
             await cancel_orders_of(connection, client, symbol)
     except (OSError, TimeoutError) as error:
-        raise LoadFailed(f"{url}: {error}") from None
+        raise LoadFailed(f"{url}: {error}.{transport_hint(url, error)}".removesuffix(".")) from None
     except RequestRefused as refused:
         raise LoadFailed(f"{refused}") from None
     finally:

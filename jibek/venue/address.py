@@ -7,6 +7,7 @@ belongs to a venue whose supervisor was killed.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,6 +101,11 @@ def find_venue(data_dir: Path) -> VenueAddress:
             EXIT_UNREACHABLE,
             f"No venue runs on {data_dir}: start one with `jibek up`, or name its folder with --data.",
         )
+    except PermissionError:
+        fail(
+            EXIT_UNREACHABLE,
+            f"{path} cannot be read by this user: run the command as the user of the venue, with `sudo -u`.",
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         fail(EXIT_UNREACHABLE, f"{path} cannot be read ({error}): start the venue again with `jibek up`.")
     if address.certificate is not None:
@@ -129,6 +135,13 @@ def open_store(address: VenueAddress, *, timeout_s: float = STORE_TIMEOUT_S) -> 
     try:
         client.ping()
     except (redis.ConnectionError, redis.TimeoutError, OSError):
+        socket = address.store.removeprefix("unix://")
+        if address.is_running and socket != address.store and not os.path.exists(socket):
+            fail(
+                EXIT_UNREACHABLE,
+                f"The venue on {address.data_dir} runs, but the socket of its store, {socket}, cannot be seen from here. Has "
+                "its service a private /tmp? With systemd, leave out PrivateTmp=true; and run commands as the user of the venue.",
+            )
         fail(
             EXIT_UNREACHABLE,
             f"The store of the venue on {address.data_dir} does not answer: is the venue up? See `jibek status`.",

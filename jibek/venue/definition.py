@@ -13,6 +13,7 @@ from engine.venue_file import VenueDefinition
 from jibek.console.changes import reason_text
 from jibek.console.options import operator_name
 from jibek.venue.directory import read_directory
+from jibek.venue.tiers import LOAD_TIER
 
 
 class DefinitionRefused(Exception):
@@ -104,14 +105,15 @@ def _limits_differences(definition: VenueDefinition, listing: Listing) -> Iterat
         if found is None:
             yield f"venue.toml has the tier {tier}, the venue has not."
             continue
+        effective = listing.effective_limits(tier)
         for name in LIMIT_NAMES:
             value, listed = getattr(limits, name), getattr(found, name)
             if value != listed:
-                yield f"venue.toml gives the tier {tier} {name} = {_number(value)}, the venue {_number(listed)}."
-    for tier in listing.tiers.keys() - {tier for tier, _ in definition.limits} - {DEFAULT_TIER.decode()}:
-        yield f"The venue has the tier {tier}, venue.toml has not."
-
-
-def _number(limit: int) -> str:
-    """A number of a tier; 0 means that it has none of its own."""
-    return str(limit) if limit else "none of its own"
+                says = f"has {tier}.{name} = {value}" if value else f"has no {tier}.{name}"
+                runs_with = f"{getattr(effective, name)}{'' if listed else ' (from default)'}"
+                change = f"jibek limits set {tier} --{name.replace('_', '-')} {value}"
+                yield f"venue.toml {says}, but this venue runs with {runs_with}. venue.toml is read only for a new venue: use `{change}`."
+    of_file = {tier for tier, _ in definition.limits}
+    for tier in listing.tiers:
+        if tier not in of_file | {DEFAULT_TIER.decode(), LOAD_TIER}:
+            yield f"The venue has the tier {tier}, venue.toml has not."

@@ -12,10 +12,17 @@ from typing import Any
 
 from engine.process import EXIT_REFUSED
 from gateway.access import Access
-from gateway.limits import CONNECTIONS_PER_ADDRESS_MAX
+from gateway.limits import CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, BanSettings
 from jibek.venue.children import CRASHES_MAX
 from jibek.venue.folder import DataFolder
 from jibek.venue.pdeathsig import wrapped
+
+GATEWAY_BOUNDS = {
+    "connections_per_address_max": CONNECTIONS_PER_ADDRESS_MAX,
+    "connections_max": CONNECTIONS_MAX,
+    "failures_max": BanSettings().failures_max,
+}
+"""The bounds of the gateway that are options of `jibek up`, too, with their defaults."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,11 @@ class VenueOptions:
     proxy_header: str | None = None
     allow_origins: tuple[str, ...] = ()
     allow_hosts: tuple[str, ...] = ()
-    connections_per_address_max: int = CONNECTIONS_PER_ADDRESS_MAX
+    connections_per_address_max: int = GATEWAY_BOUNDS["connections_per_address_max"]
+    connections_max: int = GATEWAY_BOUNDS["connections_max"]
+    failures_max: int = GATEWAY_BOUNDS["failures_max"]
+    store_memory_bytes: int | None = None
+    """What the embedded store may use; None for its share of the machine's memory."""
 
     @property
     def access(self) -> Access:
@@ -52,6 +63,10 @@ class VenueOptions:
             self.allow_hosts,
         )
 
+    def bounds(self) -> list[str]:
+        """`GATEWAY_BOUNDS` as options of the gateway, which are those of `jibek up`."""
+        return [part for name in GATEWAY_BOUNDS for part in (option_of(name), str(getattr(self, name)))]
+
     def command_line(self) -> list[str]:
         """The command that starts such a venue."""
         command = [sys.executable, "-P", "-m", "jibek", "up", "--data", str(self.data), "--engine", self.engine]
@@ -59,8 +74,16 @@ class VenueOptions:
         command += ["--venue", str(self.venue)] if self.venue else []
         command += ["--store", self.store] if self.store else []
         command += ["--crashes-max", str(self.crashes_max)]
-        command += ["--connections-per-address-max", str(self.connections_per_address_max)]
-        return command + self.access.arguments()
+        command += ["--store-memory", f"{self.store_memory_bytes}B"] if self.store_memory_bytes else []
+        return command + self.bounds() + self.access.arguments()
+
+
+def option_of(name: str) -> str:
+    """
+    >>> option_of("failures_max")
+    '--failures-max'
+    """
+    return f"--{name.replace('_', '-')}"
 
 
 class LaunchFailed(Exception):
@@ -81,8 +104,9 @@ class Launched:
     _parent_fd: int | None
     """A tied venue lives as long as this is open and this process lives."""
 
-    def wait_until_ready(self) -> None:
-        """
+    def wait_until_ready(self) -> list[str]:
+        """Returns what `jibek up` warned of, one sentence each.
+
         Raises:
             LaunchFailed: the venue could not be started.
         """
@@ -93,6 +117,7 @@ class Launched:
         message: dict[str, Any] = json.loads(line)
         if not message.get("ready"):
             raise LaunchFailed(message["error"], message["exit_code"])
+        return [str(warning) for warning in message.get("warnings", [])]
 
     def stop(self) -> int:
         """Stops the venue in order, waits, and returns the exit code of its `jibek up`."""

@@ -46,8 +46,7 @@ def _engine_arguments(options: VenueOptions) -> list[str]:
 
 def _gateway_arguments(options: VenueOptions) -> list[str]:
     places = ["--host", options.host, "--port", str(options.port), "--gateway", str(FIRST_GATEWAY)]
-    places += ["--connections-per-address-max", str(options.connections_per_address_max)]
-    return places + options.access.arguments()
+    return places + options.bounds() + options.access.arguments()
 
 
 # In the order in which they start. The gateway stops first, so that no order comes in any more; the settlement last, so

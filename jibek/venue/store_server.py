@@ -86,10 +86,15 @@ def forget_runtime_folder(socket: Path) -> None:
 
 
 def memory_limit_bytes() -> int:
-    """What the store may use: a share of the machine's memory, or of the container's if that is less."""
+    """What the store may use by default: a share of the memory."""
+    return machine_memory_bytes() * MEMORY_SHARE_PERCENT // 100
+
+
+def machine_memory_bytes() -> int:
+    """The machine's memory, or the container's if that is less."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limits = [int(text) for path in _CGROUP_LIMITS if (text := _read_if_there(path)).isdigit()]
-    return min([machine, *limits]) * MEMORY_SHARE_PERCENT // 100
+    return min([machine, *limits])
 
 
 def _read_if_there(path: Path) -> str:
@@ -126,10 +131,14 @@ def _quoted(path: Path) -> str:
     return f'"{text}"'
 
 
-def command_line(store_folder: Path, socket: Path) -> list[str]:
-    """Writes the configuration file and returns the command line of the server."""
+def command_line(store_folder: Path, socket: Path, maxmemory_bytes: int | None = None) -> list[str]:
+    """Writes the configuration file and returns the command line of the server.
+
+    Args:
+        maxmemory_bytes: what the store may use; None for `memory_limit_bytes`.
+    """
     configuration = store_folder / "valkey.conf"
-    configuration.write_text(settings(store_folder, socket, memory_limit_bytes()))
+    configuration.write_text(settings(store_folder, socket, maxmemory_bytes or memory_limit_bytes()))
     return [str(server_binary()), str(configuration)]
 
 

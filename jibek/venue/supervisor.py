@@ -28,7 +28,8 @@ from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from engine.venue_file import VenueDefinition, load_venue
 from gateway.access import Access, AccessRefused, exposure_warning
 from gateway.auth.secrets import SecretError, create_secret_key
-from gateway.wire.tls import TlsRefused
+from gateway.wire.tls import Certificate, TlsRefused, utc_now
+from jibek.console.failure import MORE_MEMORY
 from jibek.venue import store_server
 from jibek.venue.children import Child, InheritedFds, exit_text
 from jibek.venue.definition import DefinitionRefused, define_venue, differences
@@ -68,6 +69,8 @@ class Supervisor:
     def __init__(self, options: VenueOptions, say: Callable[[str], None]) -> None:
         self.options = options
         self.say = say
+        self.warnings: list[str] = []
+        """What an operator should know although the venue starts."""
         self.folder = DataFolder(options.data)
         self.store_url = options.store or ""
         self.children: dict[str, Child] = {}
@@ -88,9 +91,11 @@ class Supervisor:
         """
         definition = load_venue(self.options.venue)
         check_engine_is_built(self.options.engine)
-        check_access(self.options.access)
-        if warning := exposure_warning(self.options.host, self.options.access):
-            self.say(warning)
+        certificate = check_access(self.options.access)
+        self._warn(
+            exposure_warning(self.options.host, self.options.access),
+            "" if certificate is None else certificate.warning(utc_now()),
+        )
         self.folder.create()
         self._fds = InheritedFds.create(self.folder.lock())
         self.folder.forget_venue()
@@ -111,6 +116,11 @@ class Supervisor:
 
     # -- starting
 
+    def _warn(self, *texts: str) -> None:
+        for text in filter(None, texts):
+            self.warnings.append(f"Warning: {text}")
+            self.say(self.warnings[-1])
+
     def _start(self, definition: VenueDefinition) -> None:
         try:
             create_secret_key(self.folder.path)
@@ -124,13 +134,14 @@ class Supervisor:
             self._start_services(*(service for service in SERVICES if not service.needs_definition))
             define_venue(client, self.folder.path, definition)
             if self.options.venue is not None:
-                for line in differences(definition, read_directory(client, self.folder.path).listing):
-                    self.say(line)
+                self._warn(*differences(definition, read_directory(client, self.folder.path).listing))
             self._start_services(*(service for service in SERVICES if service.needs_definition))
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise StartFailed(f"The store went away: {error}", EXIT_UNREACHABLE) from None
         except (StoreRefused, StoreTimeout, DefinitionRefused) as error:
             raise StartFailed(f"{error}.") from None
+        except redis.OutOfMemoryError:
+            raise StartFailed(f"The store is full. {MORE_MEMORY}") from None
         except redis.ResponseError as error:
             raise StartFailed(f"The store cannot hold a venue: {error}.") from None
         finally:
@@ -142,7 +153,8 @@ class Supervisor:
             return
         self._socket = store_server.runtime_folder(self.folder.path) / store_server.SOCKET_NAME
         self.store_url = store_server.socket_url(self._socket)
-        store = self._add(STORE, store_server.command_line(self.folder.store, self._socket))
+        command = store_server.command_line(self.folder.store, self._socket, self.options.store_memory_bytes)
+        store = self._add(STORE, command)
         self._launch(store)
         self._wait_until("the store", self._store_is_ready, STORE_RETRY_S)
 
@@ -384,14 +396,15 @@ def check_port(host: str, port: int) -> None:
         ) from None
 
 
-def check_access(access: Access) -> None:
-    """
+def check_access(access: Access) -> Certificate | None:
+    """Returns the certificate; None without TLS.
+
     Raises:
         StartFailed: the options do not go together, or the certificate cannot be used.
     """
     try:
         access.check()
-        access.certificate()
+        return access.certificate()
     except AccessRefused as error:
         raise StartFailed(f"{error}.", EXIT_USAGE) from None
     except TlsRefused as error:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +18,12 @@ from typing import Any
 
 import pytest
 
-from bench.fairness import P99_MS_GOAL, WORST_MS_GOAL, Part, result
+from bench.fairness import FULL, P99_MS_GOAL, WORST_MS_GOAL, Part, _fate, print_result, result
 from bench.fairness import SMOKE as SMOKE_SIZE
 from bench.flooding import FloodReport, FloodRun
 from bench.floods import BURST_BYTES, FLOODS, LARGE_BYTES, LEVELS, Target
 from bench.quiet_client import QuietResult
-from engine.process import EXIT_GOOD, EXIT_MISSED
+from engine.process import EXIT_GOOD
 from jibek.client.trading import Credentials
 from jibek.venue.accounts import new_key_id
 from tests.worlds.processes import WAIT_S
@@ -293,7 +294,35 @@ FLOOD_FIELDS = {
 def test_the_goals(pings_ms: list[float], orders_ms: list[float], failure: str, is_met: bool) -> None:
     quiet = QuietResult([each / 1000 for each in pings_ms], [each / 1000 for each in orders_ms], failure=failure)
     alone = Part("none", QuietResult([0.001], [0.001]), None)
-    assert result([alone, Part("pings", quiet, FloodReport().as_dict())], SMOKE_SIZE)["met"] is is_met
+    parts = [alone, Part("pings", quiet, FloodReport().as_dict())]
+    assert result(parts, FULL)["met"] is is_met
+    # A smoke run judges no figures, but it says if the venue has failed.
+    assert result(parts, SMOKE_SIZE._replace(seconds=9.0))["met"] is (False if failure else None)
+
+
+@pytest.mark.parametrize(
+    ("answers", "closed", "says"),
+    [
+        ({"101": 1, "418": 1}, {"1008": 1}, "banned, opened 1, refused with 418 once, closed with 1008 once"),
+        ({"101": 1200, "200": 3456}, {}, "opened 1,200, answered with 200 3,456 times"),
+        (
+            {"429": 2},
+            {"turned away": 2, "reset": 1, "end": 1},
+            "refused with 429 2 times, turned away 2 times, reset once, closed without a code once",
+        ),
+        ({"101": 1}, {}, "opened 1, kept open, unanswered"),
+        ({}, {}, "kept open, unanswered"),
+    ],
+)
+def test_what_became_of_a_flood_says_what_it_counts(
+    answers: dict[str, int], closed: dict[str, int], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = FloodReport(answers=Counter(answers), closed=Counter(closed)).as_dict()
+    assert _fate({"failure": "", "flood": report}) == says
+    parts = [Part("none", QuietResult([0.001], [0.001]), None), Part("pings", QuietResult([0.001], [0.001]), report)]
+    print_result(result(parts, SMOKE_SIZE))
+    printed = capsys.readouterr().out
+    assert says.split(",")[0] in printed and "smoke: not judged" in printed
 
 
 def test_the_smoke_size_reports_every_figure(tmp_path: Path) -> None:
@@ -307,7 +336,7 @@ def test_the_smoke_size_reports_every_figure(tmp_path: Path) -> None:
         check=False,
     )
     report = json.loads(done.stdout)
-    assert done.returncode == (EXIT_GOOD if report["met"] else EXIT_MISSED), done.stderr
+    assert (done.returncode, report["met"]) == (EXIT_GOOD, None), done.stderr
     assert report["command"] == "jibek bench fairness --smoke --json --flood slow-heads --flood utf8"
     assert report["goals"] == {"p99_ms": P99_MS_GOAL, "worst_ms": WORST_MS_GOAL}
     assert report["alone"]["flood"] is None

@@ -67,7 +67,8 @@ def test_the_default_venue_lists_four_markets() -> None:
         (
             "[assets]",
             "[limits.maker]\norders = 5\n[assets]",
-            "limits.maker: orders is not known; the known names are conn",
+            "limits.maker: orders is not known; the known names are orders_per_10_s, orders_per_day, refusals_per_10_s, "
+            "subscriptions_max, weight_per_minute$",
         ),
         (
             "[assets]",
@@ -109,8 +110,15 @@ def test_an_unknown_table_is_refused_with_the_name_of_the_file(tmp_path: Path) -
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(VenueError, match="No such file"):
+    with pytest.raises(VenueError) as refused:
         load_venue(tmp_path / "none.toml")
+    assert str(refused.value) == f"There is no file {tmp_path / 'none.toml'}."
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(VenueError) as refused:
+        load_venue(tmp_path)
+    assert str(refused.value) == f"{tmp_path} cannot be read: Is a directory."
 
 
 def test_a_tier_has_its_own_numbers_and_default_has_all(tmp_path: Path) -> None:

@@ -60,6 +60,22 @@ def test_what_is_no_result_is_a_failure(url: str, path: str, exit_code: int, tex
     assert failure.value.exit_code == exit_code
 
 
+def test_what_is_not_http_may_be_tls() -> None:
+    """A TLS server answers a plain request with an alert, or resets the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"\x15\x03\x03\x00\x02\x02\x46")
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(Failure, match=r"what came is not HTTP\)\. Does it speak TLS\? Use wss://\.") as failure:
+            fetch(f"http://127.0.0.1:{server.getsockname()[1]}/good")
+    assert failure.value.exit_code == EXIT_UNREACHABLE
+
+
 def test_a_gateway_that_is_away_cannot_be_reached() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -263,10 +263,12 @@ def test_a_later_difference_to_the_venue_file_is_said_and_changes_nothing(new_ve
 
 def test_detached_it_stays_until_down(new_venue: NewVenue) -> None:
     venue = new_venue()
-    up = venue.jibek("up", "--detach", "--port", str(venue.options.port))
+    up = venue.jibek("up", "--detach", "--host", "0.0.0.0", "--port", str(venue.options.port), "--store-memory", "64MB")
     try:
         assert up.returncode == 0, up.stderr
-        assert f"ws://127.0.0.1:{venue.options.port}/ws-api/v3" in up.stderr
+        assert f"ws://0.0.0.0:{venue.options.port}/ws-api/v3" in up.stderr
+        assert up.stderr.count("Warning: The venue listens on 0.0.0.0 without TLS") == 1
+        assert venue.json("status")["store"]["memory_bytes_max"] == 64_000_000
         assert venue.jibek("up", "--detach").returncode == 1
         logs = venue.jibek("logs", "engine", "-n", "1")
         assert logs.returncode == 0 and "ready" in logs.stdout

@@ -70,7 +70,23 @@ def test_a_store_is_opened(server: StoreProcess, client: Store, tmp_path: Path) 
 
 def test_a_store_that_does_not_answer_is_named(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="does not answer: is the venue up") as failure:
-        open_store(VenueAddress(tmp_path, 1, f"unix://{tmp_path}/nothing", "", 0, "", {}))
+        open_store(VenueAddress(tmp_path, 2**22 + 1, f"unix://{tmp_path}/nothing", "", 0, "", {}))
+    assert failure.value.exit_code == EXIT_UNREACHABLE
+
+
+def test_a_venue_that_runs_with_a_socket_that_cannot_be_seen_is_asked_for_a_private_tmp(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match=r"runs, but the socket of its store, .*/nothing, .* private /tmp") as failure:
+        open_store(VenueAddress(tmp_path, os.getpid(), f"unix://{tmp_path}/nothing", "", 0, "", {}))
+    assert failure.value.exit_code == EXIT_UNREACHABLE
+
+
+def test_a_file_of_another_user_is_no_venue_to_start_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(Failure, match="run the command as the user of the venue") as failure:
+        find_venue(tmp_path)
     assert failure.value.exit_code == EXIT_UNREACHABLE
 
 

@@ -71,15 +71,20 @@ def test_each_difference_is_one_sentence() -> None:
 def test_each_difference_of_a_tier_is_one_sentence() -> None:
     definition = load_venue()
     listing = listing_of(definition)
-    listing.tiers |= {"default": DEFAULT_LIMITS._replace(subscriptions_max=7), "load_test": TierLimits()}
+    listing.tiers |= {
+        "default": DEFAULT_LIMITS._replace(subscriptions_max=7),
+        "load_test": TierLimits(),
+        "old": TierLimits(),
+    }
     listing.tiers["maker"] = TierLimits(orders_per_10_s=500)
     limits = [("default", DEFAULT_LIMITS), ("maker", TierLimits(orders_per_day=9)), ("new", TierLimits())]
+    hint = "venue.toml is read only for a new venue: use `jibek limits set"
     assert list(differences(replace(definition, limits=limits), listing)) == [
-        "venue.toml gives the tier default subscriptions_max = 10, the venue 7.",
-        "venue.toml gives the tier maker orders_per_10_s = none of its own, the venue 500.",
-        "venue.toml gives the tier maker orders_per_day = 9, the venue none of its own.",
+        f"venue.toml has default.subscriptions_max = 10, but this venue runs with 7. {hint} default --subscriptions-max 10`.",
+        f"venue.toml has no maker.orders_per_10_s, but this venue runs with 500. {hint} maker --orders-per-10-s 0`.",
+        f"venue.toml has maker.orders_per_day = 9, but this venue runs with 160000 (from default). {hint} maker --orders-per-day 9`.",
         "venue.toml has the tier new, the venue has not.",
-        "The venue has the tier load_test, venue.toml has not.",
+        "The venue has the tier old, venue.toml has not.",
     ]
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from engine.process import EXIT_REFUSED
 from jibek.commands.venue import up
@@ -23,6 +24,9 @@ OPTIONS = [
         allow_origins=("https://trade.example",),
         allow_hosts=("venue.example", "other.example"),
         connections_per_address_max=7,
+        connections_max=8,
+        failures_max=9,
+        store_memory_bytes=20_000_000,
     ),
 ]
 
@@ -50,6 +54,30 @@ def test_an_up_that_dies_before_it_is_ready_is_named_with_its_log(
     assert failed.value.exit_code == EXIT_REFUSED
     assert launched.stop() == 9
     assert launched.log.read_text() == "a last word\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--store-memory 8", "'8' is no size: write 500MB or 8GB."),
+        ("--store-memory 0GB", "'0GB' is no size"),
+        ("--store-memory 8.5GB", "'8.5GB' is no size"),
+        ("--store-memory 15MB", "15MB is not between 16.0 MB and the"),
+        ("--store-memory 9000TB", "9000TB is not between 16.0 MB and the"),
+        ("--store-memory 64MB --store redis://127.0.0.1:1/0", "--store-memory is for the embedded store"),
+    ],
+)
+def test_a_memory_that_the_store_cannot_have_is_wrong_usage(words: str, says: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(up, ["--data", str(tmp_path), *words.split()])
+    assert (result.exit_code, says in result.output) == (2, True), result.output
+
+
+def test_what_up_warns_of_reaches_who_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = 'import os, sys; os.write(int(sys.argv[2]), b\'{"ready": true, "warnings": ["Mind the gap."]}\\n\')'
+    monkeypatch.setattr(VenueOptions, "command_line", lambda self: [sys.executable, "-c", code])
+    launched = launch(VenueOptions(tmp_path), tied=False)
+    assert launched.wait_until_ready() == ["Mind the gap."]
+    launched.stop()
 
 
 def test_what_up_says_is_raised_with_its_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from jibek.venue.launch import VenueOptions
-from jibek.venue.services import LOG_NAMES, PROCESS_NAMES, SERVICES, STOP_ORDER, STORE, Service
+from gateway.arguments import parse_arguments
+from gateway.pages.limits_page import HEAD
+from jibek.venue.launch import GATEWAY_BOUNDS, VenueOptions, option_of
+from jibek.venue.services import GATEWAY, LOG_NAMES, PROCESS_NAMES, SERVICES, STOP_ORDER, STORE, Service
 
 OPTIONS = VenueOptions(Path("/data"), host="127.0.0.2", port=9999, engine="reference")
 
@@ -43,6 +46,14 @@ def test_each_service_gets_its_options() -> None:
     assert arguments["engine"] == ["--engine", "reference"]
     assert arguments["settlement"] == []
     assert arguments["gateway"][:4] == ["--host", "127.0.0.2", "--port", "9999"]
+    bounds = replace(OPTIONS, connections_max=8, connections_per_address_max=7, failures_max=9)
+    (gateway,) = (service for service in SERVICES if service.name == GATEWAY)
+    found = parse_arguments(["--store", "unix:///x", *gateway.command_line(bounds)[4:]])
+    assert (found.connections_max, found.connections_per_address_max, found.bans.failures_max) == (8, 7, 9)
+
+
+def test_the_page_of_limits_names_what_up_passes_on() -> None:
+    assert [name for name in GATEWAY_BOUNDS if f"`{option_of(name)}`" not in " ".join(HEAD.split())] == []
 
 
 def test_a_relative_data_folder_is_made_absolute() -> None:

@@ -40,6 +40,11 @@ def test_its_settings_are_those_that_every_service_checks(tmp_path: Path) -> Non
         assert client.config_get("save")["save"] == ""
 
 
+def test_it_may_use_what_the_operator_says(tmp_path: Path) -> None:
+    command_line(tmp_path, tmp_path / "socket", 20_000_000)
+    assert "\nmaxmemory 20000000\n" in (tmp_path / "valkey.conf").read_text()
+
+
 def test_what_it_has_answered_survives_a_kill(tmp_path: Path) -> None:
     with serving(tmp_path) as (client, server):
         client.set("answered", "yes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import ssl
@@ -21,6 +22,8 @@ from jibek.venue.supervisor import Supervisor
 from tests.worlds.front import make_certificate
 from tests.worlds.processes import WAIT_S, wait_until
 from tests.worlds.venue import VenueProcess
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "place_order.py"
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,28 @@ def test_commands_on_its_folder_reach_it(venue: VenueProcess) -> None:
     assert json.loads(loaded.stdout)["orders"] == 20
 
 
+def test_the_example_client_names_the_authority_or_says_what_is_wrong(venue: VenueProcess) -> None:
+    venue.json("account", "create", "example", "--deposit", "KZT=1000000")
+    made = venue.json("account", "key", "example", "--type", "hmac")
+    environment = {**os.environ, "JIBEK_KEY": made["key"], "JIBEK_SECRET": made["secret"]}
+    url = f"wss://127.0.0.1:{venue.options.port}/ws-api/v3"
+
+    def run(**variables: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(EXAMPLE)]
+        return subprocess.run(
+            command, env=environment | variables, capture_output=True, text=True, timeout=WAIT_S, check=False
+        )
+
+    trusted = run(JIBEK_URL=url, SSL_CERT_FILE=str(venue.options.tls_cert))
+    assert (trusted.returncode, len(trusted.stdout.splitlines())) == (0, 3), trusted.stderr
+    for failed, hint in (
+        (run(JIBEK_URL=url), "name its authority with SSL_CERT_FILE=venue.pem."),
+        (run(JIBEK_URL=url.replace("wss", "ws")), "Does it speak TLS? Use wss://"),
+    ):
+        assert (failed.returncode, failed.stderr.count("\n")) == (1, 1), failed.stderr
+        assert hint in failed.stderr
+
+
 def test_a_load_from_elsewhere_names_who_vouches_for_it(
     venue: VenueProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,7 +108,10 @@ def test_a_load_from_elsewhere_names_who_vouches_for_it(
     ]
     refused = jibek(*command)
     assert refused.exit_code == 3
-    assert "certificate verify failed" in refused.stderr
+    assert "Its certificate is not trusted: name the authority that signed it with --ca FILE." in refused.stderr
+    unencrypted = jibek(*(word.replace("wss://", "ws://") for word in command))
+    assert (unencrypted.exit_code, unencrypted.stderr.count("\n")) == (3, 1)
+    assert "Does it speak TLS? Use wss://." in unencrypted.stderr
     loaded = jibek(*command, "--ca", str(venue.options.tls_cert))
     # The account has no money, so its orders are refused; they got there.
     assert "insufficient balance" in loaded.stderr
@@ -122,6 +150,18 @@ def test_the_end_of_the_terminal_ends_the_venue_and_nothing_else_does(tmp_path: 
         assert (bool(supervisor._signals), supervisor._reload_is_due) == (ends, not ends)
 
 
+def test_a_certificate_that_ends_soon_is_said_where_the_venue_is_started(tmp_path: Path) -> None:
+    cert, key = make_certificate(tmp_path, days=3)
+    lines: list[str] = []
+    (tmp_path / "data").touch()
+    supervisor = Supervisor(VenueOptions(tmp_path / "data", tls_cert=cert, tls_key=key), lines.append)
+    with pytest.raises(FileExistsError):
+        supervisor.run()
+    assert lines == supervisor.warnings
+    [warning] = lines
+    assert warning.startswith("Warning: The certificate is valid until ")
+
+
 def test_where_others_can_listen_without_tls_it_warns(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))
@@ -130,7 +170,7 @@ def test_where_others_can_listen_without_tls_it_warns(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "jibek", "up", *options]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
     assert ended.returncode == 1
-    assert "Warning: the venue listens on 0.0.0.0 without TLS" in ended.stderr
+    assert "Warning: The venue listens on 0.0.0.0 without TLS" in ended.stderr
     assert "choose another with --port" in ended.stderr
 
 
