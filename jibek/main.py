@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import click
 
-from jibek.console.options import is_text
+from jibek.console.encoding import is_text
 
 
 class Subcommand(NamedTuple):

@@ -79,5 +79,5 @@ def test_the_figures_are_those_of_the_code() -> None:
     assert f"and {more} more" in PAGE
     assert f"you need {CONNECTIONS_MAX + more:,}" in PAGE
     assert int(unit()["Service"]["LimitNOFILE"]) >= CONNECTIONS_MAX + more
-    assert f"At most {TLS_HANDSHAKES_PER_TURN_MAX} begin in one turn" in PAGE
+    assert f"At most {TLS_HANDSHAKES_PER_TURN_MAX} begin, or go on, in one turn" in PAGE
     assert f"| {CONNECTIONS_PER_ADDRESS_MAX:,} |" in PAGE

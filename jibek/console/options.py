@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from jibek.console.encoding import is_text
+
 DEFAULT_DATA_DIR = Path("jibek-data")
 OPERATOR_VARIABLE = "JIBEK_OPERATOR"
 TEXT_BYTES_MAX = 500
@@ -71,15 +73,6 @@ def operator_name() -> str:
         return os.environ.get(OPERATOR_VARIABLE) or getpass.getuser()
     except (KeyError, OSError):
         return "operator"
-
-
-def is_text(argument: str) -> bool:
-    """Whether an argument is text; Python keeps bytes that are not UTF-8 as half characters, which nothing can encode.
-
-    >>> is_text("Ақтау"), is_text(os.fsdecode(b"\\xff"))
-    (True, False)
-    """
-    return not any("\ud800" <= character <= "\udfff" for character in argument)
 
 
 def _bounded(context: click.Context, parameter: click.Parameter, text: str) -> str:

@@ -16,7 +16,7 @@ ROOMS: dict[str, set[str]] = {
     "load": {"client", "console", "venue"},
     "replay": {"client", "console", "venue"},
     "commands": {"client", "console", "venue", "demo", "load", "replay"},
-    "main": set(),
+    "main": {"console"},
     "__main__": {"main"},
 }
 
