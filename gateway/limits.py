@@ -41,8 +41,8 @@ PROXY_LOG_INTERVAL_S = 60.0
 ADDRESSES_REMEMBERED_MAX = 4096
 """Addresses whose network is remembered."""
 CONTROL_FRAME_BYTES_MAX = 125
-FRAME_HEADER_BYTES_MAX = 14
-"""Of a frame of a client."""
+PASSED_OVER_BYTES_MAX = 64 * 1024
+"""What a client may still send after the gateway has ended its connection; one that sends more is dropped."""
 FRAGMENTS_MAX = 1024
 """Fragments of one message."""
 WRITE_BUFFER_BYTES = 256 * 1024

@@ -90,6 +90,7 @@ BOUNDS: dict[str, list[Bound]] = {
         Bound("time to the first request", f"{WIRE.open_timeout_s:.0f} s", "closed"),
         Bound("time between HTTP requests", f"{WIRE.idle_timeout_s:.0f} s", "closed"),
         Bound("time between a ping and its pong", f"{WIRE.pong_timeout_s:.0f} s", "closed with 1011"),
+        Bound("what a client sends after its connection was closed", f"{limits.PASSED_OVER_BYTES_MAX:,} bytes", "the connection is dropped"),
         Bound("time to answer a close frame", f"{WIRE.close_timeout_s:.0f} s", "the connection is dropped"),
         Bound("age of a WebSocket", f"{WIRE.life_s / 3600:.0f} h", "closed with 1001"),
     ],

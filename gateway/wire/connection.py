@@ -46,9 +46,9 @@ from websockets.server import ServerProtocol
 from gateway.limits import (
     CONTROL_FRAME_BYTES_MAX,
     FRAGMENTS_MAX,
-    FRAME_HEADER_BYTES_MAX,
     FRAMES_AT_ONCE_MAX,
     OUTPUT_BURST_FACTOR,
+    PASSED_OVER_BYTES_MAX,
     ConnectionLimits,
 )
 from gateway.wire.frames import find_close, take_texts
@@ -112,6 +112,7 @@ class Connection:
         "_next_ping_s",
         "_opened_s",
         "_output_bytes_max",
+        "_passed_over_bytes",
         "_pings",
         "_position",
         "_progress_s",
@@ -149,6 +150,8 @@ class Connection:
         self._input = b""
         """What came and is yet to be read, from `_position` on: frames, or HTTP that h11 has not been given."""
         self._position = 0
+        self._passed_over_bytes = 0
+        """What came after this side has ended the connection."""
         self._last_activity_s = now_s
         self._behind_since_s: float | None = None
         """Since when something has been waiting for the reader without a break."""
@@ -176,22 +179,26 @@ class Connection:
             return self._receive_frames(frames_max)
         if self.state is ConnectionState.HTTP:
             return self._receive_http(now_s)
-        if self.state is ConnectionState.CLOSING:
-            self._receive_closing()
-        elif self.state is not ConnectionState.UPGRADING:
-            self._input, self._position = b"", 0
-        elif len(self._input) > self.limits.message_bytes_max:
-            self.abort()
+        if self.state is ConnectionState.UPGRADING:
+            if len(self._input) > self.limits.message_bytes_max:
+                self.abort()
+        else:
+            self._pass_over(len(data))
         self.has_more = False
         return []
 
-    def _receive_closing(self) -> None:
-        """Passes over what the client had sent before it saw the close frame. Its own one ends the connection."""
-        self._position, is_closed = find_close(self._input, self._position)
-        if is_closed:
-            self.finished = True
-            self.state = ConnectionState.ENDED
-        elif len(self._input) - self._position > self.limits.message_bytes_max + FRAME_HEADER_BYTES_MAX:
+    def _pass_over(self, size_bytes: int) -> None:
+        """Takes what a client sends after this side has ended, which it may have sent before it saw that. Its close frame ends
+        the connection; one that goes on for too long is dropped, because reading costs as much as it sends."""
+        self._passed_over_bytes += size_bytes
+        if self.state is ConnectionState.CLOSING:
+            self._position, is_closed = find_close(self._input, self._position)
+            if is_closed:
+                self.finished = True
+                self.state = ConnectionState.ENDED
+        else:
+            self._input, self._position = b"", 0
+        if self._passed_over_bytes > PASSED_OVER_BYTES_MAX:
             self.abort()
 
     def receive_eof(self) -> None:

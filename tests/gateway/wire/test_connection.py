@@ -9,7 +9,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State as WebSocketState
 from websockets.uri import parse_uri
 
-from gateway.limits import FRAGMENT_BYTES, FRAGMENTS_MAX, ConnectionLimits
+from gateway.limits import FRAGMENT_BYTES, FRAGMENTS_MAX, PASSED_OVER_BYTES_MAX, ConnectionLimits
 from gateway.wire.connection import Conduct, Connection, ConnectionState
 from gateway.wire.frames import encode_text
 from gateway.wire.http_side import HttpAnswer, HttpRequest, UpgradeRequest
@@ -317,12 +317,21 @@ class TestTime:
         assert not connection.aborted
         assert sent(connection) == b""
 
-    def test_a_frame_without_end_does_not_keep_a_connection_that_is_closed(self) -> None:
+    @pytest.mark.parametrize(
+        "begins", [b"\x81\xff" + b"\x7f" * 12, text(b"x" * 100)], ids=["a frame without end", "frames"]
+    )
+    @pytest.mark.parametrize("is_broken", [False, True], ids=["closing", "ended"])
+    def test_a_client_that_sends_on_and_on_after_the_end_is_dropped(self, begins: bytes, is_broken: bool) -> None:
         connection = opened()
-        connection.close(1008, "enough", 100.0)
-        connection.receive_data(b"\x81\xff" + b"\x7f" * 12 + bytes(1000), 100.0)
-        assert not connection.aborted
-        connection.receive_data(bytes(100), 100.0)
+        if is_broken:
+            connection.receive_data(text(b"\xff"), 100.0)
+        else:
+            connection.close(1008, "enough", 100.0)
+        for _ in range(PASSED_OVER_BYTES_MAX // (100 * len(begins))):
+            connection.receive_data(begins * 100, 100.0)
+            assert not connection.aborted
+        for _ in range(2):
+            connection.receive_data(begins * 100, 100.0)
         assert connection.aborted
 
     def test_the_closing_handshake_of_a_client_is_answered(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +11,8 @@ import pytest
 
 from gateway.limits import NEWCOMERS_IN_A_ROW, SLICE_S, TURN_S
 from gateway.wire.turns import Turns
+
+NUMBERS = itertools.count()
 
 
 class Loop:
@@ -32,9 +35,10 @@ class Loop:
 class Worker:
     """A client with jobs that take so many seconds each."""
 
-    def __init__(self, loop: Loop, name: str) -> None:
+    def __init__(self, loop: Loop, name: str, ip: str = "") -> None:
         self.loop = loop
         self.name = name
+        self.ip = ip or f"{name}-{next(NUMBERS)}"
         self.is_in_line = False
         self.jobs: deque[float] = deque()
 
@@ -93,6 +97,18 @@ def test_floods_share_what_is_left(loop: Loop) -> None:
         loop.turn()
     counts = [loop.served.count(name) for name in "abc"]
     assert max(counts) - min(counts) <= 4, counts
+
+
+def test_a_hundred_new_connections_of_an_address_are_one_newcomer_at_a_time(loop: Loop) -> None:
+    Worker(loop, "first").send(*[SLICE_S] * 3)
+    for _ in range(100):
+        Worker(loop, "storm", ip="203.0.113.1").send(SLICE_S)
+    Worker(loop, "quiet").send(1e-6)
+    loop.turn()
+    assert loop.served.index("quiet") <= 3
+    while loop.calls:
+        loop.turn()
+    assert loop.served.count("storm") == 100
 
 
 def test_a_row_of_newcomers_does_not_starve_those_that_wait_longer(loop: Loop) -> None:
