@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -10,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from websockets.sync.client import connect
 
+from tests.worlds.clients import asked
 from tests.worlds.front import make_certificate
 from tests.worlds.processes import ROOT, wait_until
 from tests.worlds.services import ServiceVenue
@@ -28,12 +29,14 @@ def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceVenue]:
 
 def certificate_of(port: int, cert: Path) -> bytes:
     """What the gateway shows a client that trusts this certificate."""
-    url = f"wss://localhost:{port}/ws-api/v3"
-    with connect(url, ssl=ssl.create_default_context(cafile=cert)) as client:
-        client.send('{"id":1,"method":"ping"}')
-        assert '"status":200' in str(client.recv(10)).replace(" ", "")
-        assert isinstance(client.socket, ssl.SSLSocket)
-        return client.socket.getpeercert(binary_form=True) or b""
+    context = ssl.create_default_context(cafile=cert)
+    reply = asked(f"wss://localhost:{port}/ws-api/v3", context, '{"id":1,"method":"ping"}')
+    assert '"status":200' in reply.replace(" ", "")
+    with (
+        socket.create_connection(("localhost", port), timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as shown,
+    ):
+        return shown.getpeercert(binary_form=True) or b""
 
 
 def test_sighup_reads_the_certificate_again_and_a_bad_one_changes_nothing(venue: ServiceVenue) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from websockets.sync.client import connect
 
 from gateway.access import PROXY_PROTOCOL, Access
 from gateway.limits import TLS_HANDSHAKES_PER_TURN_MAX, BanSettings, ConnectionLimits
 from gateway.wire.handshakes import Handshakes
 from gateway.wire.tls import Certificate, TlsRefused, leaf_of, load_certificate
+from tests.worlds.clients import asked
 from tests.worlds.front import Front, descriptors, front, make_certificate, wait_for_descriptors
 from tests.worlds.processes import wait_until
 
@@ -65,9 +65,8 @@ def test_http_and_websockets_go_through_tls(access: Access, files: tuple[Path, P
         with wrapped(served, context) as connection:
             connection.sendall(GET)
             assert everything(connection).startswith(b"HTTP/1.1 200 ")
-        with connect(f"wss://localhost:{served.port}/ws-api/v3", ssl=context) as websocket:
-            websocket.send('{"id":1,"method":"ping"}')
-            assert '"status":200' in str(websocket.recv(10)).replace(" ", "")
+        reply = asked(f"wss://localhost:{served.port}/ws-api/v3", context, '{"id":1,"method":"ping"}')
+        assert '"status":200' in reply.replace(" ", "")
         wait_until(lambda: served.open_count() == 0, "all places are free")
 
 
