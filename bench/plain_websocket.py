@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from jibek.client.frames import frame_head
+
 TEXT, CLOSE, PING, PONG = 0x81, 0x88, 0x89, 0x8A
 """First byte of a whole frame of each kind."""
 API_PATH = "/ws-api/v3?returnRateLimits=false"
@@ -28,14 +30,7 @@ class ConnectionEnded(Exception):
 
 def frame(payload: bytes = b"", first_byte: int = TEXT) -> bytes:
     """A client's frame, masked with zeros."""
-    length = len(payload)
-    if length < 126:
-        head = bytes((first_byte, 0x80 | length))
-    elif length < 65536:
-        head = bytes((first_byte, 0x80 | 126)) + length.to_bytes(2, "big")
-    else:
-        head = bytes((first_byte, 0x80 | 127)) + length.to_bytes(8, "big")
-    return head + bytes(4) + payload
+    return frame_head(first_byte, len(payload)) + bytes(4) + payload
 
 
 def request_frame(id: int, method: str, params: dict[str, Any] | None = None) -> bytes:

@@ -21,6 +21,7 @@ from websockets.client import ClientProtocol
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from jibek.client.frames import frame_head
 from jibek.client.trading import MESSAGE_BYTES_MAX, REPLY_TIMEOUT_S
 from jibek.load.histogram import Histogram
 
@@ -184,14 +185,7 @@ class LoadConnection(asyncio.Protocol):
 
     def _frame(self, payload: bytes, first_byte: int = _WHOLE_TEXT) -> bytes:
         """The payload as a masked WebSocket frame."""
-        length = len(payload)
-        if length < 126:
-            head = bytes((first_byte, 0x80 | length))
-        elif length < 65536:
-            head = bytes((first_byte, 0x80 | 126)) + length.to_bytes(2, "big")
-        else:
-            head = bytes((first_byte, 0x80 | 127)) + length.to_bytes(8, "big")
-        return head + self._mask + apply_mask(payload, self._mask)
+        return frame_head(first_byte, len(payload)) + self._mask + apply_mask(payload, self._mask)
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None:

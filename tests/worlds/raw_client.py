@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import socket
+import ssl
 from typing import Any, NamedTuple
 
 from websockets.frames import Frame, Opcode
@@ -179,10 +180,15 @@ def _exchange(port: int, request: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
-        data = b""
-        try:
-            while piece := connection.recv(65536):
-                data += piece
-        except ConnectionResetError:
-            pass
+        return everything(connection)
+
+
+def everything(connection: socket.socket) -> bytes:
+    """All that comes until the other side ends the connection."""
+    data = b""
+    try:
+        while piece := connection.recv(65536):
+            data += piece
+    except (ConnectionResetError, ssl.SSLError):
+        pass
     return data

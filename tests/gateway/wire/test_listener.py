@@ -20,7 +20,7 @@ from gateway.wire import listener
 from gateway.wire.proxy_protocol import SIGNATURE
 from tests.worlds.front import Front, descriptors, front, wait_for_descriptors
 from tests.worlds.processes import wait_until
-from tests.worlds.raw_client import upgrade
+from tests.worlds.raw_client import everything, upgrade
 
 GET = b"GET /api/v3/ping HTTP/1.1\r\nHost: h\r\n\r\n"
 PROXIED = Access(trusted_proxies=("127.0.0.1",), proxy_header=PROXY_PROTOCOL)
@@ -31,17 +31,6 @@ def connected(served: Front) -> socket.socket:
     connection = socket.create_connection((served.host, served.port))
     connection.settimeout(20)
     return connection
-
-
-def everything(connection: socket.socket) -> bytes:
-    """All that comes until the connection ends."""
-    data = b""
-    try:
-        while piece := connection.recv(65536):
-            data += piece
-    except ConnectionResetError:
-        pass
-    return data
 
 
 def answer_to(served: Front, data: bytes) -> tuple[int, object]:

@@ -19,6 +19,7 @@ from gateway.wire.tls import Certificate, TlsRefused, leaf_of, load_certificate
 from tests.worlds.clients import asked
 from tests.worlds.front import Front, descriptors, front, make_certificate, wait_for_descriptors
 from tests.worlds.processes import wait_until
+from tests.worlds.raw_client import everything
 
 GET = b"GET /api/v3/ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 QUICK = ConnectionLimits(open_timeout_s=0.2, idle_timeout_s=0.2, close_timeout_s=0.1)
@@ -42,16 +43,6 @@ def wrapped(served: Front, context: ssl.SSLContext, before: bytes = b"") -> ssl.
     plain = socket.create_connection((served.host, served.port), timeout=20)
     plain.sendall(before)
     return context.wrap_socket(plain, server_hostname="localhost")
-
-
-def everything(connection: socket.socket) -> bytes:
-    data = b""
-    try:
-        while piece := connection.recv(65536):
-            data += piece
-    except (ConnectionResetError, ssl.SSLError):
-        pass
-    return data
 
 
 # -- speaking
