@@ -16,7 +16,7 @@ KEY, SECRET = os.getenv("JIBEK_KEY"), os.getenv("JIBEK_SECRET")
 
 
 async def call(venue, method, **params):
-    params |= {"apiKey": KEY, "timestamp": int(time.time() * 1000)}
+    params |= {"apiKey": KEY, "timestamp": time.time_ns() // 1_000}
     payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
     params["signature"] = hmac.new(SECRET.encode(), payload.encode(), "sha256").hexdigest()
     await venue.send(json.dumps({"id": method, "method": method, "params": params}))
