@@ -12,8 +12,10 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+from collections.abc import Mapping
 
 from engine.journal import Diverged, EntryId, Store
+from engine.process.duties import Fault
 from engine.process.follower import BLOCK_MS, FollowerProcess
 from engine.records import EngineStop
 from engine.service.clock_guard import ClockGuard
@@ -60,6 +62,9 @@ class EngineFollower:
 
     def facts(self) -> dict[str, object]:
         return {"state_hash": self.service.core.state_hash().hex()}
+
+    def faults(self) -> Mapping[str, Fault]:
+        return {"watermark": lambda: self._watermark.fault}
 
     def close(self) -> None:
         self._watermark.close()

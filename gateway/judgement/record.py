@@ -55,7 +55,8 @@ class RefusalRecord:
         self._counts: dict[tuple[int, Reason], int] = {}
         """(account, reason) -> how many refusals beyond these."""
         self._writing: asyncio.Future[None] | None = None
-        self._is_failing = False
+        self.fault = ""
+        """Why lines cannot be written at the moment; the empty text if they can."""
 
     def note(self, command: PendingCommand, reason: Reason) -> None:
         """Records a command that is refused. Cost: 5 µs for a full line, else below 1 µs."""
@@ -120,12 +121,12 @@ class RefusalRecord:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._files.write, b"".join(lines), now_us)
         except OSError as error:
             self._lost += len(lines) - (lost > 0)
-            if not self._is_failing:
+            if not self.fault:
                 self._log.error("cannot write the record of refusals: %s; orders go on", error)
-            self._is_failing = True
+            self.fault = f"it cannot be written: {error}"
         else:
             self._lost -= lost
-            self._is_failing = False
+            self.fault = ""
 
 
 def line_of(command: PendingCommand, reason: Reason, time_us: int) -> bytes:

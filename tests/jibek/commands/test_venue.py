@@ -145,12 +145,26 @@ def test_a_service_that_keeps_crashing_stays_down_and_the_rest_goes_on(new_venue
     assert venue.stop() == 1
 
 
-def test_a_store_whose_socket_was_removed_gets_a_new_one(new_venue: NewVenue) -> None:
+def test_a_store_whose_socket_was_removed_is_reached_again_and_goes_on(new_venue: NewVenue) -> None:
     venue = new_venue().start()
-    shutil.rmtree(Path(venue.facts()["store"].removeprefix("unix://")).parent)
-    venue.wait_until_back("gateway", venue.kill("gateway"))
-    assert "The socket of the store was removed." in venue.said()
-    assert venue.jibek("market", "book", "BTCKZT").returncode == 0
+    socket_path = Path(venue.facts()["store"].removeprefix("unix://"))
+    store = venue.pids()["store"]
+    shutil.rmtree(socket_path.parent)
+    wait_until(socket_path.exists, "the socket is back")
+    assert venue.jibek("market", "halt", "--all", "--why", "drill").returncode == 0
+    wait_until(lambda: "The socket of the store was removed: it is put back." in venue.said(), "that was said")
+    assert venue.pids()["store"] == store
+
+
+def test_a_store_whose_socket_cannot_be_put_back_is_started_again(new_venue: NewVenue) -> None:
+    venue = new_venue().start()
+    folder = Path(venue.facts()["store"].removeprefix("unix://")).parent
+    store = venue.pids()["store"]
+    shutil.rmtree(folder.with_name(folder.name + "-spare"))
+    shutil.rmtree(folder)
+    venue.wait_until_back("store", store)
+    assert "The socket of the store was removed: the store is started again." in venue.said()
+    assert venue.jibek("market", "halt", "--all", "--why", "drill").returncode == 0
 
 
 def test_a_folder_in_use_is_named_with_its_user(new_venue: NewVenue) -> None:
