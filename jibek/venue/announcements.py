@@ -36,7 +36,7 @@ class Announcements:
                 self._begun[name] = (kind, now_s)
             if now_s - since_s >= SAID_AFTER_S and self._said.get(name) != kind:
                 self._said[name] = kind
-                found.append(f"{_subject(name)}: {state}.")
+                found.append(f"{_subject(name)}: {state.rstrip('.')}.")
         return found
 
 

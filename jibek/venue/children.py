@@ -32,8 +32,8 @@ LAST_LINES = 3
 TAIL_BYTES = 4096
 """So much of what a process has said last is kept, to be quoted when it ends."""
 
-SILENT_S = 1.4
-"""A process that has not shown for so long that it lives has stopped answering. It should every 0.4 s."""
+SILENT_S = 1.3
+"""A process that has not shown for so long that it lives has stopped answering. It should every 0.3 s."""
 SILENT_AT_START_S = 10.0
 """The same before it is ready: it loads its code, and works through long entries in one go."""
 STILL_S = 1.4
@@ -201,7 +201,7 @@ class Child:
         silent_s = now_s - self.heard_s
         return silent_s if self.is_running and silent_s > (SILENT_S if self.ready else SILENT_AT_START_S) else 0.0
 
-    def state(self, now_s: float) -> str:
+    def state(self, now_s: float, *, store_answers: bool = True) -> str:
         """Its state in words, as `jibek status` shows it; `ready` if there is nothing to say."""
         if self.down:
             return f"down: {self.down}; see {self.log.path}"
@@ -215,7 +215,8 @@ class Child:
         if faults := {name: text for name, text in found.items() if text}:
             return "trouble: " + "; ".join(f"{name}: {text}" for name, text in faults.items())
         if self.report.still_s > STILL_S:
-            return f"trouble: its main loop has not come round for {self.report.still_s:.0f} s"
+            waits = "" if store_answers else ": it waits for the store, which does not answer"
+            return f"trouble: its main loop has not come round for {self.report.still_s:.0f} s{waits}"
         return "ready"
 
     def poll(self) -> int | None:

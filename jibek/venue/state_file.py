@@ -1,4 +1,4 @@
-"""The state of a running venue in a file, `venue.json`: written twice a second by `jibek up`, read by commands.
+"""The state of a running venue in a file, `venue.json`: written three times a second by `jibek up`, read by commands.
 
 It must be written when the disk is full, too. So its blocks are allocated once, at the start, and then written over in
 place: the document is padded with spaces to the size of the file. A reader may come in the middle of that; the CRC-32 in the

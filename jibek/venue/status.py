@@ -100,7 +100,7 @@ def processes(address: VenueAddress) -> list[dict[str, Any]]:
 
 
 def supervisor_state(address: VenueAddress) -> str:
-    """The state of `jibek up`. It writes down all the others twice a second: if it has stopped, theirs are as old."""
+    """The state of `jibek up`. It writes down all the others three times a second: if it has stopped, theirs are as old."""
     state_age_s = age_s(address.written_s, time.monotonic())
     if state_age_s > STALE_S:
         return f"stopped answering {state_age_s:.0f} s ago; the states of the others are as old"

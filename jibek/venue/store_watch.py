@@ -14,7 +14,7 @@ import redis
 from engine.journal import Store, connect
 from jibek.venue.offsets import Offset, read_offsets
 
-ASK_INTERVAL_S = 0.4
+ASK_INTERVAL_S = 0.3
 RETRY_INTERVAL_S_MIN, RETRY_INTERVAL_S_MAX = 0.02, 0.1
 """Pause before a store that does not answer is asked again, and the longest: the venue waits for it."""
 ANSWER_TIMEOUT_S = 1.0

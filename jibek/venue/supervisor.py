@@ -7,7 +7,7 @@ being asked is restarted; after three crashes within a minute (`--crashes-max`) 
 goes on without it. That loses nothing, since each of them only follows the store.
 
 It also looks after what they stand on (`surroundings`): it puts a removed socket back, waits for room on a full disk, and
-writes the state of all into venue.json twice a second (`state_file`). Nothing that goes wrong there ends it.
+writes the state of all into venue.json three times a second (`state_file`). Nothing that goes wrong there ends it.
 
 However this process dies, its children end with it (`pdeathsig`), and the data folder stays locked until they have.
 """
@@ -59,7 +59,7 @@ RESTART_DELAY_S = 0.1
 STORE_RETRY_S = 0.02
 PUMP_S = 0.2
 """Longest wait of the loop that watches: whatever it sees is in venue.json so soon."""
-LOOK_INTERVAL_S = 0.4
+LOOK_INTERVAL_S = 0.3
 """How often it looks at what the processes stand on, and writes venue.json."""
 LAUNCH_RETRY_S = 1.0
 """Pause before a process that the system had no room for is started again, or a store whose disk takes no writes."""
@@ -401,10 +401,12 @@ class Supervisor:
         faults = {**self._surroundings.faults, "state": self._state_file.fault}
         texts = [text for text in faults.values() if text]
         states = {SUPERVISOR: f"trouble: {'; '.join(texts)}" if texts else "ready"}
+        silent_s = now_s - watch.answered_s
         if STORE not in self.children:
-            silent_s = now_s - watch.answered_s
             states[STORE] = "ready" if silent_s <= SILENT_S else f"stopped answering {silent_s:.0f} s ago"
-        return states | {name: child.state(now_s) for name, child in self.children.items()}
+        return states | {
+            name: child.state(now_s, store_answers=silent_s <= SILENT_S) for name, child in self.children.items()
+        }
 
     # -- ending
 

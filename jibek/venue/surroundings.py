@@ -1,6 +1,6 @@
 """What a venue stands on besides its processes: the disk, its folders, the files and the socket of its store.
 
-People and cleaners of temporary folders remove what they should not. The supervisor looks twice a second; what can be put
+People and cleaners of temporary folders remove what they should not. The supervisor looks three times a second; what can be put
 back is put back, and what cannot stops trading or is shown.
 """
 
