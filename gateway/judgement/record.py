@@ -77,7 +77,7 @@ class RefusalRecord:
     def on_time(self) -> None:
         """Once a second: hands over what there is to write, unless the thread is still at work."""
         self._begin_minute(self._clock.now_us())
-        if self._lines and (self._writing is None or self._writing.done()):
+        if (self._lines or self._lost) and (self._writing is None or self._writing.done()):
             self._writing = asyncio.ensure_future(self._write())
 
     async def close(self) -> None:
@@ -111,10 +111,10 @@ class RefusalRecord:
         self._counts.clear()
 
     async def _write(self) -> None:
-        if not self._lines:
+        lost, now_us = self._lost, self._clock.now_us()
+        if not self._lines and not lost:
             return
         lines, self._lines = self._lines, []
-        lost, now_us = self._lost, self._clock.now_us()
         if lost:
             lines.append(_line({"time_us": now_us, "lost_lines": lost}))
         try:

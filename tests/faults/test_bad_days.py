@@ -40,7 +40,7 @@ def states(venue: VenueProcess) -> dict[str, str]:
 
 
 def wait_until_ready(venue: VenueProcess) -> None:
-    wait_until(lambda: set(states(venue).values()) == {"ready"}, f"all is ready: {states(venue)}")
+    wait_until(lambda: set(states(venue).values()) == {"ready"}, "all is ready")
 
 
 def assert_it_trades(venue: VenueProcess, name: str) -> None:
