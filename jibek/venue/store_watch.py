@@ -31,9 +31,9 @@ class Lag:
 
     def note(self, offset: Offset, now_s: float) -> None:
         """Takes the next reading."""
-        if self._offset is None or offset.id != self._offset.id or not offset.lag_entries:
+        before, self._offset = self._offset, offset
+        if before is None or offset.id != before.id or not before.lag_entries:
             self._since_s = now_s
-        self._offset = offset
 
     def fault(self, now_s: float) -> str:
         """What is wrong; the empty text if it is up to date or comes on."""
