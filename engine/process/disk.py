@@ -55,6 +55,10 @@ class Disk(NamedTuple):
         """Whether a store may be trusted to it."""
         return self.state in ("good", "low")
 
+    def facts(self) -> dict[str, object]:
+        """As venue.json and `jibek status --json` have it."""
+        return {"free_bytes": self.free_bytes, "size_bytes": self.size_bytes, "state": self.state}
+
 
 def read_disk(folder: Path) -> Disk:
     """The file system of a folder. Cost: one system call, some microseconds.

@@ -9,7 +9,7 @@ output every 0.3 s:
 process that is stopped writes no line; one that hangs writes a growing `still_s`. `jibek up` reads the lines, keeps them
 out of the log, and shows in `jibek status` what they say.
 
-Nothing here stops a process or trading: that is for who owns the duty. What stands here is what an operator must know.
+Nothing here stops a process or trading: that is for who owns the duty. These lines say what an operator must know.
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ def follow(follower: Follower, stop: StopRequest, log: logging.Logger, duties: D
     """Runs a follower until the stop is requested, and closes it. It outlives the store.
 
     Args:
-        duties: where it shows that it gets on; None if nobody asks.
+        duties: where it shows that it gets on; None to show it to no one.
 
     Raises:
         Exception: what the follower raised, if trying again cannot help.

@@ -4,7 +4,7 @@ It must be written when the disk is full, too. So its blocks are allocated once,
 place: the document is padded with spaces to the size of the file. A reader may come in the middle of that; the CRC-32 in the
 document shows it, and the reader tries again.
 
-`written_s` in it is the system's monotonic clock, which all processes of the machine share and which nobody can set: a
+`written_s` in it is the system's monotonic clock, which all processes of the machine share and which no one can set: a
 reader sees from it how old the state is.
 """
 
@@ -41,7 +41,7 @@ class StateFile:
         self._fd: int | None = None
 
     def open(self) -> None:
-        """Allocates a new file beside the old one, which `write` puts in its place.
+        """Allocates a new file next to the old one, which `write` puts in its place.
 
         Raises:
             OSError: the disk has no room for it.

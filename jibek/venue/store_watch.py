@@ -23,7 +23,7 @@ BEHIND_SHOWN_S = 1.5
 
 
 class Lag:
-    """Since when one part of the venue stands still though there is more to do."""
+    """Since when one part of the venue has not moved on though there is more to do."""
 
     def __init__(self) -> None:
         self._offset: Offset | None = None

@@ -6,7 +6,7 @@ One thread waits for the next of three things: output of a child, the end of a c
 being asked is restarted; after three crashes within a minute (`--crashes-max`) it stays down, and the rest of the venue
 goes on without it. That loses nothing, since each of them only follows the store.
 
-It also looks after what they stand on (`surroundings`): it puts a removed socket back, waits for room on a full disk, and
+It also looks after what they rely on (`surroundings`): it puts a removed socket back, waits for room on a full disk, and
 writes the state of all into venue.json three times a second (`state_file`). Nothing that goes wrong there ends it.
 
 However this process dies, its children end with it (`pdeathsig`), and the data folder stays locked until they have.
@@ -48,10 +48,11 @@ from jibek.venue.preflight import (
     check_port,
     check_store_answers,
 )
-from jibek.venue.services import GATEWAY, SERVICES, STOP_ORDER, STORE, SUPERVISOR, Service
+from jibek.venue.services import GATEWAY, SERVICES, STOP_ORDER, STORE, Service
 from jibek.venue.state_file import StateFile
 from jibek.venue.store_watch import StoreWatch
 from jibek.venue.surroundings import Surroundings, remove_left_overs
+from jibek.venue.venue_state import facts_of, states_of
 
 STOP_WAIT_S = 10.0
 """How long a child may take to stop before it is killed."""
@@ -60,11 +61,9 @@ STORE_RETRY_S = 0.02
 PUMP_S = 0.2
 """Longest wait of the loop that watches: whatever it sees is in venue.json so soon."""
 LOOK_INTERVAL_S = 0.3
-"""How often it looks at what the processes stand on, and writes venue.json."""
+"""How often it looks at what the processes rely on, and writes venue.json."""
 LAUNCH_RETRY_S = 1.0
 """Pause before a process that the system had no room for is started again, or a store whose disk takes no writes."""
-STATE_LENGTH_MAX = 1000
-"""Characters of a state in venue.json."""
 LONG_START_S = 5.0
 """After so long the supervisor says what it waits for: a long journal takes long to replay."""
 
@@ -259,7 +258,7 @@ class Supervisor:
         return {name for name, child in self.children.items() if child.ready}
 
     def _look_around(self, now_s: float) -> None:
-        """Looks at what the processes stand on, and stops or starts what depends on it."""
+        """Looks at what the processes rely on, and stops or starts what depends on it."""
         self._looked_s = now_s
         store = self.children.get(STORE)
         surroundings = self._surroundings
@@ -302,7 +301,7 @@ class Supervisor:
             gateway.signal(signal.SIGHUP)
 
     def _forgive_own_silence(self, now_s: float) -> None:
-        """After a time in which this process itself stood still, nobody else is to blame for what was not heard."""
+        """After a time in which this process itself did not run, no child is to blame for what was not heard."""
         if now_s - self._pumped_s > SILENT_S:
             for child in self.children.values():
                 child.heard_s = max(child.heard_s, now_s)
@@ -366,47 +365,13 @@ class Supervisor:
                 self._restart_at_s = time.monotonic() + LAUNCH_RETRY_S
                 return
 
-    # -- the state
-
     def _show(self, now_s: float) -> None:
         """Writes the state of everything into venue.json, and says what has changed for long enough."""
-        states = self._states(now_s)
+        states = states_of(self.children, self._watch_store, self._surroundings, self._state_file.fault, now_s)
         for line in self._announcements.lines(states, now_s):
             self.say(line)
-        access, disk = self.options.access, self._surroundings.disk
-        self._state_file.write(
-            {
-                "pid": os.getpid(),
-                "store": self.store_url,
-                "host": self.options.host,
-                "port": self.options.port,
-                "certificate": None if access.tls_cert is None else str(access.tls_cert.absolute()),
-                "engine": self.options.engine,
-                "services": {name: child.pid for name, child in self.children.items() if child.is_running},
-                "states": {name: state[:STATE_LENGTH_MAX] for name, state in states.items()},
-                "restarts": {name: child.restarts for name, child in self.children.items()},
-                "disk": None
-                if disk is None
-                else {"free_bytes": disk.free_bytes, "size_bytes": disk.size_bytes, "state": disk.state},
-            }
-        )
-
-    def _states(self, now_s: float) -> dict[str, str]:
-        """The state of `jibek up` itself, and of each process, in words."""
-        watch = self._watch_store
-        for name, lag in (("engine", "events"), ("settlement", "ledger")):
-            if name in self.children:
-                fault = watch.lags[lag].fault(now_s) if watch.is_serving else ""
-                self.children[name].seen[lag] = fault
-        faults = {**self._surroundings.faults, "state": self._state_file.fault}
-        texts = [text for text in faults.values() if text]
-        states = {SUPERVISOR: f"trouble: {'; '.join(texts)}" if texts else "ready"}
-        silent_s = now_s - watch.answered_s
-        if STORE not in self.children:
-            states[STORE] = "ready" if silent_s <= SILENT_S else f"stopped answering {silent_s:.0f} s ago"
-        return states | {
-            name: child.state(now_s, store_answers=silent_s <= SILENT_S) for name, child in self.children.items()
-        }
+        disk = self._surroundings.disk
+        self._state_file.write(facts_of(self.options, self.store_url, self.children, states, disk))
 
     # -- ending
 

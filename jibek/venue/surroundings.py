@@ -1,4 +1,4 @@
-"""What a venue stands on besides its processes: the disk, its folders, the files and the socket of its store.
+"""What a venue relies on besides its processes: the disk, its folders, the files and the socket of its store.
 
 People and cleaners of temporary folders remove what they should not. The supervisor looks three times a second; what can be put
 back is put back, and what cannot stops trading or is shown.
@@ -143,7 +143,7 @@ class Surroundings:
             self._rewrite()
 
     def _rewrite(self) -> None:
-        """Lets the store write its log anew from its memory, with a manifest that names the new files."""
+        """Lets the store write a new log from its memory, with a manifest that names the new files."""
         client = connect(self._store_url, timeout_s=REWRITE_TIMEOUT_S)
         try:
             client.bgrewriteaof()
@@ -202,8 +202,8 @@ class SpareSocket:
 
 
 def missing_store_files(store: Path) -> list[str]:
-    """Which files of the embedded store's log have been removed, as its manifest has them: paths within `store`. The manifest
-    itself stands for all of them if it is gone. Cost: some 50 µs."""
+    """Which files of the embedded store's log have been removed, as its manifest has them: paths within `store`. If the manifest
+    is gone, all of them count as missing. Cost: some 50 µs."""
     folder = store / AOF_FOLDER
     try:
         (manifest,) = folder.glob("*.manifest")

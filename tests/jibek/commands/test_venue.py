@@ -334,3 +334,20 @@ def test_logs_can_be_followed(new_venue: NewVenue) -> None:
 @pytest.mark.parametrize("name", ["down", "status", "logs", "reset"])
 def test_a_folder_without_a_venue_is_code_three(tmp_path: Path, name: str) -> None:
     assert VenueProcess(tmp_path / "none").jibek(name).returncode == 3
+
+
+def test_a_start_that_fails_quotes_only_itself_and_names_the_cure(new_venue: NewVenue) -> None:
+    venue = new_venue().start()
+    venue.stop()
+    log = venue.folder.logs / "store.log"
+    with log.open("a") as file:
+        file.write("an earlier run: No space left on device\n")
+    (aof,) = (venue.folder.store / "appendonlydir").glob("*.incr.aof")
+    content = aof.read_bytes()
+    aof.write_bytes(content[: len(content) // 2] + b"\nnothing of a store\n" + content[len(content) // 2 :])
+    result = venue.jibek("up", "--port", str(venue.options.port))
+    assert result.returncode == 1
+    assert "The venue did not start: the store ended with exit code 1." in result.stderr
+    assert "Bad file format reading the append only file" in result.stderr
+    assert "put back the last backup" in result.stderr
+    assert "earlier run" not in result.stderr

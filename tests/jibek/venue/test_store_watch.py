@@ -52,7 +52,7 @@ def test_an_answer_that_is_an_error_is_an_answer() -> None:
         store.remove()
 
 
-# Times, entry and lag; whether the part stands still at the last of them.
+# Times, entry and lag; whether the part is stuck at the last of them.
 READINGS = (
     ([(0, 1, 0), (9, 1, 0)],                                                          False),
     ([(0, 1, 5), (1, 2, 5), (2, 3, 9), (3, 4, 9)],                                    False),

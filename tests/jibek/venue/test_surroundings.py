@@ -1,4 +1,4 @@
-"""What a venue stands on: removed sockets, files of the store, and what killed rewrites leave."""
+"""What a venue relies on: removed sockets, files of the store, and what killed rewrites leave."""
 
 from __future__ import annotations
 
