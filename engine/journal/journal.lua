@@ -24,7 +24,7 @@ local function add(journal, id, batch)
     return redis.call('XADD', journal, id, 't', time, 'c', string.sub(redis.sha1hex(time), 1, 8), 'b', batch)
 end
 
--- The parts of a producer's entry; zeros for one that was never opened.
+-- The parts of a producer's entry; zeros for one that was never opened, nothing for one that was changed.
 local function parts_of(entry)
     if not entry then
         return '0', '0', '0-0'
@@ -32,9 +32,16 @@ local function parts_of(entry)
     return string.match(entry, '^(%d+) (%d+) (%S+)$')
 end
 
+local function unreadable(entry)
+    return redis.error_reply('BADPRODUCER the table of producers was changed: no producer has ' .. entry)
+end
+
 -- Why a batch is not the next one of its producer.
 local function refusal(entry, incarnation, number)
     local last_incarnation, last_number, last_id = parts_of(entry)
+    if not last_id then
+        return unreadable(entry)
+    end
     if tonumber(incarnation) ~= tonumber(last_incarnation) then
         return redis.error_reply('STALE ' .. last_incarnation)
     end
@@ -146,7 +153,11 @@ local function open_producer(keys, args)
     if #keys ~= 2 or #args ~= 1 then
         return redis.error_reply('ARGUMENTS open_producer takes 2 keys and 1 argument')
     end
-    local last_incarnation, last_number, last_id = parts_of(redis.call('HGET', keys[1], args[1]))
+    local entry = redis.call('HGET', keys[1], args[1])
+    local last_incarnation, last_number, last_id = parts_of(entry)
+    if not last_id then
+        return unreadable(entry)
+    end
     local incarnation = string.format('%.0f', redis.call('INCR', keys[2]))
     redis.call('HSET', keys[1], args[1], incarnation .. ' 0 ' .. last_id)
     return { incarnation, last_incarnation, last_number, last_id }
