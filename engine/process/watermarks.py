@@ -30,6 +30,8 @@ UP = "up"
 INTERVAL_S = 0.05
 FAULT_S = 1.0
 """A mark that has been on its way to the disk for so long counts as one that cannot be written."""
+CLOSE_S = 2.0
+"""How long the end of a process waits for its last mark: a disk that hangs must not hold it up."""
 ACCEPT_STORE_END = "--accept-store-end"
 """The option of `jibek up` by which an operator goes on with a store that the marks do not vouch for."""
 WAY_OUT = (
@@ -171,6 +173,7 @@ def write_watermark(data: Path, process: str, id: EntryId, head: bytes) -> None:
     path = path_of(data, process)
     if not path.parent.is_dir():
         path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.parent.chmod(0o700)
         _sync_folder(data)
     text = json.dumps({"id": str(id), "head": head.hex(), "check": _check(id, head)})
     temporary = path.with_suffix(".new")
@@ -229,9 +232,9 @@ class WatermarkWriter:
         self._latest = (id, head)
 
     def close(self) -> None:
-        """Writes the last mark, if the disk takes it, and ends the thread."""
+        """Writes the last mark, if the disk takes it in time, and ends the thread."""
         self._stopping.set()
-        self._thread.join()
+        self._thread.join(CLOSE_S)
 
     def _run(self) -> None:
         while True:

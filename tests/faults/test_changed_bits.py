@@ -10,7 +10,7 @@ import argparse
 import logging
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,10 @@ class World:
             pipeline.xadd(stream, fields, id=id)
         pipeline.execute()
 
+    def turn(self, stream: str, index: int, field: bytes, bit: int) -> None:
+        """Turns a bit of a field of an entry."""
+        self.change(stream, index, lambda id, fields: (id, {**fields, field: turned(fields[field], bit)}))
+
 
 def batch_of(command: Command, *parts: bytes) -> BatchBuilder:
     builder = BatchBuilder()
@@ -165,7 +169,7 @@ def world(server: StoreProcess, client: Store, tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def restored(world: World) -> Iterator[Callable[[], None]]:
+def restored(world: World) -> Callable[[], None]:
     """Brings the store back to what it was."""
     saved = {key: world.client.dump(key) for key in world.client.keys("*")}
 
@@ -272,9 +276,7 @@ def test_a_bit_of_an_event_entry(world: World, restored: Callable[[], None], fie
     entries = world.client.xrange(EVENTS_KEY)
     for index in (0, len(entries) - 1):
         for bit in bits_of(entries[index][1][field], seed=index, count=2):
-            world.change(
-                EVENTS_KEY, index, lambda id, fields, bit=bit: (id, {**fields, field: turned(fields[field], bit)})
-            )
+            world.turn(EVENTS_KEY, index, field, bit)
             for read in (world.engine, world.gateway, world.directory, world.single_events):
                 assert is_found(read), (index, bit, read.__name__)
             restored()
@@ -286,11 +288,7 @@ def test_a_bit_of_a_journal_entry(world: World, restored: Callable[[], None], in
     _, fields = world.client.xrange(JOURNAL_KEY)[index]
     for field in (b"t", b"c", b"b"):
         for bit in bits_of(fields[field], seed=index):
-            world.change(
-                JOURNAL_KEY,
-                index,
-                lambda id, fields, bit=bit, field=field: (id, {**fields, field: turned(fields[field], bit)}),
-            )
+            world.turn(JOURNAL_KEY, index, field, bit)
             assert is_found(world.engine), (field, bit)
             restored()
 
