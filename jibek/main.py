@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import NamedTuple
 
 import click
@@ -82,3 +83,6 @@ def main() -> None:
 
     Exit codes: 0 good, 1 a check failed or the request was refused, 2 wrong usage, 3 the venue or its store cannot be reached.
     """
+    from engine.process.private_files import PRIVATE_UMASK
+
+    os.umask(PRIVATE_UMASK)

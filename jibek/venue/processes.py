@@ -1,4 +1,4 @@
-"""What the system says about processes: whether they live, how much CPU time they have used, how much memory they hold.
+"""What the system says about processes: whether they live, which locks they hold, their CPU time, their memory.
 
 On Linux it comes from /proc, CPU time to the microsecond; elsewhere (macOS) from `ps`, CPU time to a hundredth of a second.
 Nothing is known about processes of other users or machines.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -25,6 +26,106 @@ def is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def signal_proved(pid: int, number: int, is_right: Callable[[int], bool]) -> bool:
+    """Sends a signal to a process that `is_right` has proved; returns whether it was proved. On Linux the process id cannot
+    pass to another process between the proof and the signal.
+    """
+    with _process_fd(pid) as fd, contextlib.suppress(ProcessLookupError):
+        if not is_right(pid):
+            return False
+        if fd is not None and sys.platform == "linux":
+            signal.pidfd_send_signal(fd, number)
+        else:
+            os.kill(pid, number)
+    return True
+
+
+@contextlib.contextmanager
+def _process_fd(pid: int) -> Iterator[int | None]:
+    """A file descriptor of the process; None where the system has none, or the process is gone."""
+    fd = None
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            fd = os.pidfd_open(pid)
+    try:
+        yield fd
+    finally:
+        if fd is not None:
+            os.close(fd)
+
+
+# -- who holds a lock
+
+
+def flock_taker(folder: os.stat_result) -> int | None:
+    """The process of this user that has taken the exclusive flock on a folder and still has it; None if there is none, or
+    only processes that have inherited it. Linux only. Cost: a look at every open file of this user.
+    """
+    for process in PROC.iterdir():
+        if process.name.isdecimal():
+            taker = _flock_taker_by(int(process.name), folder)
+            if taker is not None:
+                return taker if holds_flock(taker, folder) else None
+    return None
+
+
+def holds_flock(pid: int, folder: os.stat_result) -> bool:
+    """Whether a process of this user has the exclusive flock on a folder, be it taken or inherited. Linux only."""
+    return _flock_taker_by(pid, folder) is not None
+
+
+def _flock_taker_by(pid: int, folder: os.stat_result) -> int | None:
+    """The process that took the lock which `pid` has, as the kernel shows it beside each open file."""
+    place = PROC / str(pid)
+    try:
+        if place.stat().st_uid != os.geteuid():
+            return None
+        numbers = os.listdir(place / "fd")
+    except OSError:
+        return None
+    for number in numbers:
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.stat(place / "fd" / number), folder):
+                for line in (place / "fdinfo" / number).read_text().splitlines():
+                    match line.split():
+                        case ["lock:", _, "FLOCK", _, "WRITE", taker, *_]:
+                            return int(taker)
+    return None
+
+
+def is_jibek_up(pid: int) -> bool:
+    """Whether it is a `jibek up` of this user, by its command line."""
+    if sys.platform == "linux":
+        try:
+            if (PROC / str(pid)).stat().st_uid != os.geteuid():
+                return False
+            arguments = os.fsdecode((PROC / str(pid) / "cmdline").read_bytes()).split("\0")
+        except OSError:
+            return False
+    else:
+        command = ["ps", "-o", "uid=,command=", "-p", str(pid)]
+        uid, *arguments = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split() or [""]
+        if uid != str(os.geteuid()):
+            return False
+    return is_up_command(arguments)
+
+
+def is_up_command(arguments: list[str]) -> bool:
+    """
+    >>> is_up_command(["/opt/bin/python", "-P", "-m", "jibek", "up"]), is_up_command(["python", "/opt/bin/jibek", "up", "-h"])
+    (True, True)
+    >>> is_up_command(["sleep", "60"]), is_up_command(["vi", "jibek", "notes"])
+    (False, False)
+    """
+    programs = [Path(argument).name for argument in arguments]
+    return any(
+        program == "jibek" and following == "up" for program, following in zip(programs, arguments[1:], strict=False)
+    )
+
+
+# -- time and memory
 
 
 def cpu_seconds(pids: Iterable[int]) -> dict[int, float]:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import redis
 
-from engine.journal import StoreRefused, StoreTimeout, connect, prepare_store, start_venue
+from engine.journal import BadStoreUrl, StoreRefused, StoreTimeout, connect, place_of, prepare_store, start_venue
 from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, STORE_VARIABLE
 from engine.venue_file import VenueDefinition, load_venue
 from gateway.access import Access, AccessRefused, exposure_warning
@@ -37,6 +37,7 @@ from jibek.venue.directory import read_directory
 from jibek.venue.folder import DataFolder
 from jibek.venue.launch import VenueOptions
 from jibek.venue.services import GATEWAY, SERVICES, STOP_ORDER, STORE, Service
+from jibek.venue.store_claim import StoreClaim, StoreClaimed
 
 STOP_WAIT_S = 10.0
 """How long a child may take to stop before it is killed."""
@@ -71,11 +72,14 @@ class Supervisor:
         self.say = say
         self.warnings: list[str] = []
         """What an operator should know although the venue starts."""
+        self.lost = ""
+        """Why the venue stops although nobody asked for it; empty if it does not."""
         self.folder = DataFolder(options.data)
         self.store_url = options.store or ""
         self.children: dict[str, Child] = {}
         self._selector = selectors.DefaultSelector()
         self._socket: Path | None = None
+        self._claim: StoreClaim | None = None
         self._signals = 0
         self._reload_is_due = False
         self._has_terminal = sys.stderr.isatty()
@@ -87,7 +91,8 @@ class Supervisor:
         SIGHUP lets the gateway read its certificate again, and ends the venue only with its terminal.
 
         Raises:
-            StartFailed, FolderLocked, VenueError, StoreUnavailable: it could not be started; nothing is left running.
+            StartFailed, FolderRefused, VenueError, StoreUnavailable, OSError: it could not be started; nothing is left
+                running.
         """
         definition = load_venue(self.options.venue)
         check_engine_is_built(self.options.engine)
@@ -98,6 +103,8 @@ class Supervisor:
         )
         self.folder.create()
         self._fds = InheritedFds.create(self.folder.lock())
+        self.folder.mark()
+        self.folder.check_parts()
         self.folder.forget_venue()
         self._listen_for_signals()
         try:
@@ -112,7 +119,7 @@ class Supervisor:
         finally:
             self._stop()
             self.folder.forget_venue()
-        return EXIT_REFUSED if any(child.down for child in self.children.values()) else EXIT_GOOD
+        return EXIT_REFUSED if self.lost or any(child.down for child in self.children.values()) else EXIT_GOOD
 
     # -- starting
 
@@ -127,8 +134,10 @@ class Supervisor:
         except SecretError as error:
             raise StartFailed(f"{error}.") from None
         self._start_store()
+        self._claim = StoreClaim(self.store_url)
         client = connect(self.store_url)
         try:
+            self._claim.keep()
             prepare_store(client)
             start_venue(client)
             self._start_services(*(service for service in SERVICES if not service.needs_definition))
@@ -138,7 +147,7 @@ class Supervisor:
             self._start_services(*(service for service in SERVICES if service.needs_definition))
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise StartFailed(f"The store went away: {error}", EXIT_UNREACHABLE) from None
-        except (StoreRefused, StoreTimeout, DefinitionRefused) as error:
+        except (StoreClaimed, StoreRefused, StoreTimeout, DefinitionRefused) as error:
             raise StartFailed(f"{error}.") from None
         except redis.OutOfMemoryError:
             raise StartFailed(f"The store is full. {MORE_MEMORY}") from None
@@ -151,7 +160,7 @@ class Supervisor:
         if self.options.store is not None:
             check_store_answers(self.store_url)
             return
-        self._socket = store_server.runtime_folder(self.folder.path) / store_server.SOCKET_NAME
+        self._socket = store_server.runtime_folder(self.folder.identity) / store_server.SOCKET_NAME
         self.store_url = store_server.socket_url(self._socket)
         command = store_server.command_line(self.folder.store, self._socket, self.options.store_memory_bytes)
         store = self._add(STORE, command)
@@ -196,7 +205,7 @@ class Supervisor:
 
     def _watch(self) -> None:
         was_ready = self._ready_names()
-        while True:
+        while self._has_its_places():
             is_settled = all(child.down or child.ready for child in self.children.values())
             self._pump(1.0 if is_settled else RESTART_DELAY_S)
             self._restart_crashed()
@@ -206,6 +215,20 @@ class Supervisor:
             if is_ready != was_ready:
                 self._write_venue()
             was_ready = is_ready
+
+    def _has_its_places(self) -> bool:
+        """Whether data folder and store are still this venue's. If not, `lost` says why: what is acknowledged in a folder that
+        was moved away is lost to whoever looks for it there."""
+        if not self.folder.is_in_place():
+            self.lost = f"{self.folder.path} was moved or removed under the venue, so the venue stops. Put the folder back first."
+        try:
+            if self._claim is not None:
+                self._claim.keep()
+        except StoreClaimed as error:
+            self.lost = f"{error}. This venue stops."
+        if self.lost:
+            self.say(self.lost)
+        return not self.lost
 
     def _ready_names(self) -> set[str]:
         if STORE in self.children:
@@ -269,7 +292,8 @@ class Supervisor:
         store = self.children.get(STORE)
         if store in crashed:
             crashed = [store]
-            store_server.runtime_folder(self.folder.path)
+            if self._socket is not None:
+                store_server.make_runtime_folder(self._socket.parent)
         elif not store_server.is_serving(self.store_url):
             self._end_store_without_socket()
             return
@@ -286,6 +310,8 @@ class Supervisor:
             store.signal(signal.SIGKILL)
 
     def _write_venue(self) -> None:
+        if not self.folder.is_in_place():
+            return  # `_watch` ends the venue.
         access = self.options.access
         self.folder.write_venue(
             {
@@ -319,7 +345,8 @@ class Supervisor:
             store_server.forget_runtime_folder(self._socket)
 
     def _stop_child(self, child: Child) -> None:
-        child.signal(signal.SIGTERM)
+        # Where the folder is gone, nobody may write to its path any more: it may be another venue's.
+        child.signal(signal.SIGKILL if self.lost else signal.SIGTERM)
         deadline = time.monotonic() + STOP_WAIT_S
         while child.is_running:
             # A second Ctrl-C does not wait: what was acknowledged is on disk anyway.
@@ -366,17 +393,14 @@ class Supervisor:
 def check_store_answers(url: str) -> None:
     """
     Raises:
-        StartFailed: it is no URL, or no store answers there. The text leaves out a password.
+        StartFailed: it is no URL, or no store answers there.
     """
-    place = url.rpartition("@")[2]
     try:
         if store_server.is_serving(url):
             return
-    except ValueError:
-        raise StartFailed(
-            f"{place} is no URL of a store: it is redis://host:port/0 or unix:///path.", EXIT_USAGE
-        ) from None
-    raise StartFailed(f"No store answers at {place}.", EXIT_UNREACHABLE)
+    except BadStoreUrl as error:
+        raise StartFailed(f"{error}.", EXIT_USAGE) from None
+    raise StartFailed(f"No store answers at {place_of(url)}.", EXIT_UNREACHABLE)
 
 
 def check_port(host: str, port: int) -> None:

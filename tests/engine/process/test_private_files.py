@@ -153,5 +153,5 @@ def test_a_place_where_anybody_can_rename_folders_is_refused(tmp_path: Path) -> 
     (tmp_path / "open").chmod(0o1777)
     check_parents(tmp_path / "open" / "data")
     (tmp_path / "open").chmod(0o777)
-    with pytest.raises(UnsafePath, match="open is writable by every user.*chmod o-w"):
+    with pytest.raises(UnsafePath, match=r"open is writable by every user.*chmod o-w"):
         check_parents(tmp_path / "open" / "data")
