@@ -82,7 +82,7 @@ def check_store_url(url: str) -> None:
 
 
 def check_is_for_all_eyes(url: str) -> None:
-    """For a URL that stands on a command line.
+    """For a URL on a command line.
 
     Raises:
         BadStoreUrl: it holds a password.

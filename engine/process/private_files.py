@@ -1,8 +1,8 @@
 """Files and folders that belong to this user alone: how everything in a data folder is opened.
 
-Whoever can put a file, a folder or a link into the data folder before the venue can say which key seals the secrets, and
-where the venue writes. So nothing is opened there by its name alone: no link is followed, and what is found must be a
-regular file (or a real folder) of this user that nobody else may write to.
+A user who can put a file, a folder or a link into the data folder before the venue does can say which key seals the
+secrets, and where the venue writes. So nothing is opened there by its name alone: no link is followed, and what is found must be a
+regular file (or a real folder) of this user that no other user may write to.
 """
 
 from __future__ import annotations

@@ -377,6 +377,7 @@ def logs(data_dir: Path, service: str | None, follow: bool, lines: int) -> None:
     """
     folder = DataFolder(data_dir)
     with _folder_errors():
+        folder.check()
         _print_logs(folder, service, lines, follow=follow)
 
 

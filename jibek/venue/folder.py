@@ -123,6 +123,15 @@ class DataFolder:
                 "venue writes and deletes. Name an empty or a new folder with --data, or move that out of it."
             )
 
+    def check(self) -> None:
+        """Checks the folder itself, if there is one.
+
+        Raises:
+            UnsafePath: it is a link, another user's, or writable by others.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            check_private_folder(self.path)
+
     def check_parts(self) -> None:
         """Checks everything that a venue has in the folder: another user may have put it there before.
 
@@ -151,10 +160,7 @@ class DataFolder:
         Raises:
             UnsafePath: the folder is a link, another user's, or writable by others.
         """
-        try:
-            check_private_folder(self.path)
-        except FileNotFoundError:
-            return False
+        self.check()
         return os.path.lexists(self.marker_file)
 
     def venue_id(self) -> str:
@@ -221,7 +227,7 @@ class DataFolder:
         except FileNotFoundError:
             return False
         try:
-            # A shared lock: while it is held, nobody takes this process for a venue.
+            # A shared lock: `holder` does not take this process for a venue.
             return not self._try_lock(fd, fcntl.LOCK_SH)
         finally:
             os.close(fd)

@@ -77,7 +77,7 @@ def holds_flock(pid: int, folder: os.stat_result) -> bool:
 
 
 def _flock_taker_by(pid: int, folder: os.stat_result) -> int | None:
-    """The process that took the lock which `pid` has, as the kernel shows it beside each open file."""
+    """The process that took the lock which `pid` has, as the kernel shows it with each open file."""
     place = PROC / str(pid)
     try:
         if place.stat().st_uid != os.geteuid():

@@ -73,7 +73,7 @@ class Supervisor:
         self.warnings: list[str] = []
         """What an operator should know although the venue starts."""
         self.lost = ""
-        """Why the venue stops although nobody asked for it; empty if it does not."""
+        """Why the venue stops without being asked to; empty if it does not."""
         self.folder = DataFolder(options.data)
         self.store_url = options.store or ""
         self.children: dict[str, Child] = {}
@@ -218,7 +218,7 @@ class Supervisor:
 
     def _has_its_places(self) -> bool:
         """Whether data folder and store are still this venue's. If not, `lost` says why: what is acknowledged in a folder that
-        was moved away is lost to whoever looks for it there."""
+        was moved away is not there at the next start."""
         if not self.folder.is_in_place():
             self.lost = f"{self.folder.path} was moved or removed under the venue, so the venue stops. Put the folder back first."
         try:
@@ -345,7 +345,7 @@ class Supervisor:
             store_server.forget_runtime_folder(self._socket)
 
     def _stop_child(self, child: Child) -> None:
-        # Where the folder is gone, nobody may write to its path any more: it may be another venue's.
+        # Where the folder was replaced, its path is another venue's: a child must not write its last words there.
         child.signal(signal.SIGKILL if self.lost else signal.SIGTERM)
         deadline = time.monotonic() + STOP_WAIT_S
         while child.is_running:
