@@ -78,11 +78,18 @@ def check_parents(path: Path) -> None:
     """Checks that no other user can put something else in the place of `path`.
 
     Raises:
-        UnsafePath: a folder above it may be written by everybody, and everybody may rename what others have there.
+        UnsafePath: a folder above it belongs to another user (not root), or everybody may rename what others have in it.
     """
-    for parent in path.resolve().parents:
-        mode = parent.stat().st_mode
-        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+    # Those by which it is named, too: one of them may be a link.
+    for parent in dict.fromkeys([*path.absolute().parents, *path.resolve().parents]):
+        found = parent.lstat()
+        if found.st_uid not in (0, os.geteuid()):
+            raise UnsafePath(
+                parent,
+                f"belongs to {user_name(found.st_uid)}, who can put another folder in the place of {path}",
+                "choose a place below folders of yours or of root",
+            )
+        if not stat.S_ISLNK(found.st_mode) and found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
             raise UnsafePath(
                 parent,
                 f"is writable by every user, so anybody can put another folder in the place of {path}",

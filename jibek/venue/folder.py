@@ -223,14 +223,11 @@ class DataFolder:
             UnsafePath: the folder is a link, another user's, or writable by others.
         """
         try:
-            fd = open_private_folder(self.path)
+            with _opened(self.path) as fd:
+                # A shared lock: `holder` does not take this process for a venue.
+                return not self._try_lock(fd, fcntl.LOCK_SH)
         except FileNotFoundError:
             return False
-        try:
-            # A shared lock: `holder` does not take this process for a venue.
-            return not self._try_lock(fd, fcntl.LOCK_SH)
-        finally:
-            os.close(fd)
 
     def _try_lock(self, fd: int, kind: int) -> bool:
         try:
@@ -249,9 +246,9 @@ class DataFolder:
     def holder(self) -> int | None:
         """The process that has taken the lock and still holds it; None if it is gone, be the lock held by its children or not."""
         try:
-            folder = self.path.stat()
             if sys.platform == "linux":
-                return flock_taker(folder)
+                with _opened(self.path) as fd:
+                    return flock_taker(fd)
             pid = int(read_private(self.path / UP_FILE))
         except (OSError, ValueError):
             return None
@@ -259,11 +256,13 @@ class DataFolder:
 
     def is_held_by(self, pid: int) -> bool:
         """Whether this process is a venue's in this folder, not one that got the number of an ended one."""
+        if sys.platform != "linux":
+            return is_jibek_up(pid)
         try:
-            folder = self.path.stat()
+            with _opened(self.path) as fd:
+                return holds_flock(pid, fd)
         except OSError:
             return False
-        return holds_flock(pid, folder) if sys.platform == "linux" else is_jibek_up(pid)
 
     def is_in_place(self) -> bool:
         """Whether the folder that this process has locked is still at its path."""
@@ -316,6 +315,15 @@ class DataFolder:
 
     def _own_entries(self) -> Iterator[Path]:
         return (path for path in sorted(self.path.iterdir()) if _is_own(path.name))
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    fd = open_private_folder(path)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _is_own(name: str) -> bool:

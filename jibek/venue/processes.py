@@ -59,40 +59,62 @@ def _process_fd(pid: int) -> Iterator[int | None]:
 # -- who holds a lock
 
 
-def flock_taker(folder: os.stat_result) -> int | None:
-    """The process of this user that has taken the exclusive flock on a folder and still has it; None if there is none, or
-    only processes that have inherited it. Linux only. Cost: a look at every open file of this user.
+def flock_taker(folder_fd: int) -> int | None:
+    """The process of this user that has taken the exclusive flock on an open folder and still has it; None if there is none, or
+    only processes that have inherited it. Linux only.
     """
-    for process in PROC.iterdir():
-        if process.name.isdecimal():
-            taker = _flock_taker_by(int(process.name), folder)
-            if taker is not None:
-                return taker if holds_flock(taker, folder) else None
-    return None
+    taker = _taker_in_the_list(folder_fd)
+    return taker if taker is not None and holds_flock(taker, folder_fd) else None
 
 
-def holds_flock(pid: int, folder: os.stat_result) -> bool:
-    """Whether a process of this user has the exclusive flock on a folder, be it taken or inherited. Linux only."""
-    return _flock_taker_by(pid, folder) is not None
-
-
-def _flock_taker_by(pid: int, folder: os.stat_result) -> int | None:
-    """The process that took the lock which `pid` has, as the kernel shows it with each open file."""
+def holds_flock(pid: int, folder_fd: int) -> bool:
+    """Whether a process of this user has the exclusive flock on an open folder, be it taken or inherited. Linux only."""
     place = PROC / str(pid)
+    folder = os.fstat(folder_fd)
     try:
         if place.stat().st_uid != os.geteuid():
-            return None
+            return False
         numbers = os.listdir(place / "fd")
+    except PermissionError:
+        # It has a capability that this process has not, for a port below 1024 for example, so its files are not shown. The list
+        # may name a process that is gone, whose number another one has by now; but hardly another `jibek up`.
+        return is_jibek_up(pid) and _taker_in_the_list(folder_fd) == pid
     except OSError:
-        return None
-    for number in numbers:
-        with contextlib.suppress(OSError):
-            if os.path.samestat(os.stat(place / "fd" / number), folder):
-                for line in (place / "fdinfo" / number).read_text().splitlines():
-                    match line.split():
-                        case ["lock:", _, "FLOCK", _, "WRITE", taker, *_]:
-                            return int(taker)
+        return False
+    return any(_is_lock(place, number, folder) for number in numbers)
+
+
+def _is_lock(place: Path, number: str, folder: os.stat_result) -> bool:
+    """Whether an open file of a process is the folder and has the exclusive flock, as the kernel shows it with the file."""
+    try:
+        if not os.path.samestat(os.stat(place / "fd" / number), folder):
+            return False
+        lines = (place / "fdinfo" / number).read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.split()[2:5] == ["FLOCK", "ADVISORY", "WRITE"] for line in lines if line.startswith("lock:"))
+
+
+def _taker_in_the_list(folder_fd: int) -> int | None:
+    """The process that the list of all locks names for the exclusive flock on the folder. It may be gone."""
+    place = _place_in_the_list(folder_fd)
+    for line in (PROC / "locks").read_text().splitlines():
+        match line.split():
+            case [_, "FLOCK", _, "WRITE", taker, found, *_] if found == place:
+                return int(taker)
     return None
+
+
+def _place_in_the_list(folder_fd: int) -> str:
+    """How the list of locks names a file: by its device, which `stat` does not give for every file system, and its inode."""
+    found = os.fstat(folder_fd)
+    facts = dict(line.split(":", 1) for line in (PROC / "self" / "fdinfo" / str(folder_fd)).read_text().splitlines())
+    major, minor = os.major(found.st_dev), os.minor(found.st_dev)
+    for line in (PROC / "self" / "mountinfo").read_text().splitlines():
+        mount, _, device, *_ = line.split()
+        if mount == facts["mnt_id"].strip():
+            major, minor = map(int, device.split(":"))
+    return f"{major:02x}:{minor:02x}:{facts.get('ino', str(found.st_ino)).strip()}"
 
 
 def is_jibek_up(pid: int) -> bool:

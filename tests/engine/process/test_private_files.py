@@ -155,3 +155,23 @@ def test_a_place_where_anybody_can_rename_folders_is_refused(tmp_path: Path) -> 
     (tmp_path / "open").chmod(0o777)
     with pytest.raises(UnsafePath, match=r"open is writable by every user.*chmod o-w"):
         check_parents(tmp_path / "open" / "data")
+
+
+@needs_root
+def test_a_place_in_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
+    """Its owner may rename what is in it, even where it is sticky."""
+    (tmp_path / "theirs" / "mine").mkdir(parents=True)
+    (tmp_path / "theirs").chmod(0o1777)
+    os.chown(tmp_path / "theirs", FOREIGN_UID, FOREIGN_UID)
+    with pytest.raises(UnsafePath, match=r"theirs belongs to .*, who can put another folder in the place of"):
+        check_parents(tmp_path / "theirs" / "mine" / "data")
+
+
+@needs_root
+def test_a_place_behind_a_link_of_another_user_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "link").symlink_to("mine")
+    check_parents(tmp_path / "link" / "data")
+    os.chown(tmp_path / "link", FOREIGN_UID, FOREIGN_UID, follow_symlinks=False)
+    with pytest.raises(UnsafePath, match="link belongs to"):
+        check_parents(tmp_path / "link" / "data")

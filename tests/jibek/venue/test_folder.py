@@ -149,6 +149,31 @@ def test_a_file_system_without_locks_is_refused(folder: DataFolder, monkeypatch:
         folder.lock()
 
 
+def test_where_the_kernel_does_not_show_the_files_of_a_venue_its_list_of_locks_does(
+    folder: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is if the venue has a capability, for a port below 1024, and `jibek down` has not."""
+    code = "import fcntl, os; fcntl.flock(os.open('.', os.O_RDONLY), fcntl.LOCK_EX); print(flush=True); input()"
+
+    def refuse(path: Path) -> list[str]:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    for arguments, is_found in ((["jibek", "up"], True), (["sleep", "60"], False)):
+        command = [sys.executable, "-c", code, *arguments]
+        pipe = subprocess.PIPE
+        with (
+            subprocess.Popen(command, cwd=folder.path, stdin=pipe, stdout=pipe) as venue,
+            monkeypatch.context() as patch,
+        ):
+            assert venue.stdout is not None and venue.stdout.readline()
+            assert folder.holder() == venue.pid
+            patch.setattr(os, "listdir", refuse)
+            assert folder.holder() == (venue.pid if is_found else None)
+            assert folder.is_held_by(venue.pid) is is_found
+            assert not folder.is_held_by(os.getpid())
+            venue.kill()
+
+
 def test_where_the_kernel_names_no_holder_a_command_line_proves_it(
     folder: DataFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
