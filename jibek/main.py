@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -53,6 +53,16 @@ class LazyGroup(click.Group):
         if not all(is_text(argument) for argument in args):
             raise click.UsageError("an argument is not text in UTF-8.", context)
         return super().parse_args(context, args)
+
+    def invoke(self, context: click.Context) -> Any:
+        from engine.process import EXIT_REFUSED
+        from engine.process.private_files import UnsafePath
+        from jibek.console.failure import fail
+
+        try:
+            return super().invoke(context)
+        except UnsafePath as error:
+            fail(EXIT_REFUSED, str(error))
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(SUBCOMMANDS)

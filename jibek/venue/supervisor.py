@@ -226,6 +226,8 @@ class Supervisor:
                 self._claim.keep()
         except StoreClaimed as error:
             self.lost = f"{error}. This venue stops."
+        except redis.ResponseError:
+            pass  # It took the claim at the start, so a store that refuses it now is asked again later.
         if self.lost:
             self.say(self.lost)
         return not self.lost
