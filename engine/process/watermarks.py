@@ -12,6 +12,7 @@ never without one, and a folder without any next to a store with entries has los
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -195,6 +196,11 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _identity(folder: Path) -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino
+
+
 class WatermarkWriter:
     """Writes the newest mark of a process every 50 ms if it has changed; `close` writes the last one.
 
@@ -208,6 +214,7 @@ class WatermarkWriter:
 
     def __init__(self, data: Path, process: str) -> None:
         self._data = data
+        self._folder = _identity(data)
         self._process = process
         self._log = logging.getLogger(process)
         self._latest: tuple[EntryId, bytes] | None = None
@@ -249,9 +256,15 @@ class WatermarkWriter:
         """Whether somebody has removed the mark, or its folder: it is written again. Cost: 1 µs."""
         return not path_of(self._data, self._process).exists()
 
+    def _check_folder(self) -> None:
+        """Raises OSError if the data folder is not the one that it was: another one in its place may be another venue's."""
+        if _identity(self._data) != self._folder:
+            raise FileNotFoundError(errno.ENOENT, "the data folder was removed or replaced")
+
     def _write(self, id: EntryId, head: bytes) -> None:
         self._began_s = time.monotonic()
         try:
+            self._check_folder()
             write_watermark(self._data, self._process, id, head)
         except Exception as error:
             reason = (isinstance(error, OSError) and error.strerror) or repr(error)

@@ -51,6 +51,7 @@ from jibek.venue.preflight import (
 )
 from jibek.venue.services import ENGINE, GATEWAY, SERVICES, STOP_ORDER, STORE, Service
 from jibek.venue.state_file import StateFile
+from jibek.venue.store_claim import StoreClaim, StoreClaimed
 from jibek.venue.store_match import StoreMismatch, match_secrets, match_watermarks
 from jibek.venue.store_watch import StoreWatch
 from jibek.venue.surroundings import Surroundings, remove_left_overs
@@ -87,6 +88,8 @@ class Supervisor:
         self._write_line = say
         self.warnings: list[str] = []
         """What an operator should know although the venue starts."""
+        self.lost = ""
+        """Why the venue stops without being asked to; empty if it does not."""
         self.folder = DataFolder(options.data)
         self.store_url = options.store or ""
         self.children: dict[str, Child] = {}
@@ -94,6 +97,7 @@ class Supervisor:
         self._socket: Path | None = None
         self._state_file = StateFile(self.folder.venue_file)
         self._announcements = Announcements()
+        self._claim: StoreClaim | None = None
         self._signals = 0
         self._reload_is_due = False
         self._has_terminal = sys.stderr.isatty()
@@ -114,7 +118,8 @@ class Supervisor:
         SIGHUP lets the gateway read its certificate again, and ends the venue only with its terminal.
 
         Raises:
-            StartFailed, FolderLocked, VenueError, StoreUnavailable: it could not be started; nothing is left running.
+            StartFailed, FolderRefused, VenueError, StoreUnavailable, OSError: it could not be started; nothing is left
+                running.
         """
         definition = load_venue(self.options.venue)
         check_engine_is_built(self.options.engine)
@@ -125,6 +130,8 @@ class Supervisor:
         )
         self.folder.create()
         self._fds = InheritedFds.create(self.folder.lock())
+        self.folder.mark()
+        self.folder.check_parts()
         self._state_file.remove()
         self._listen_for_signals()
         try:
@@ -141,7 +148,7 @@ class Supervisor:
         finally:
             self._stop()
             self._state_file.remove()
-        return EXIT_REFUSED if any(child.down for child in self.children.values()) else EXIT_GOOD
+        return EXIT_REFUSED if self.lost or any(child.down for child in self.children.values()) else EXIT_GOOD
 
     # -- starting
 
@@ -152,8 +159,10 @@ class Supervisor:
 
     def _start(self, definition: VenueDefinition) -> None:
         self._start_store()
+        self._claim = StoreClaim(self.store_url)
         client = connect(self.store_url)
         try:
+            self._claim.keep()
             prepare_store(client)
             match_watermarks(client, self.folder.path, accept_end=self.options.accept_store_end)
             self._warn(*match_secrets(client, self.folder.path, forget=self.options.forget_secrets))
@@ -168,7 +177,7 @@ class Supervisor:
             raise StartFailed(f"The store went away: {error}", EXIT_UNREACHABLE) from None
         except StoreMismatch as error:
             raise StartFailed(str(error)) from None
-        except (ChainBroken, DefinitionRefused, SecretError, StoreRefused, StoreTimeout) as error:
+        except (ChainBroken, DefinitionRefused, SecretError, StoreClaimed, StoreRefused, StoreTimeout) as error:
             raise StartFailed(f"{error}.") from None
         except redis.OutOfMemoryError:
             raise StartFailed(f"The store is full. {MORE_MEMORY}") from None
@@ -189,7 +198,7 @@ class Supervisor:
             check_store_answers(self.store_url)
             self._begin_watch()
             return
-        self._socket = store_server.runtime_folder(self.folder.path) / store_server.SOCKET_NAME
+        self._socket = store_server.runtime_folder(self.folder.identity) / store_server.SOCKET_NAME
         self.store_url = store_server.socket_url(self._socket)
         command = store_server.command_line(self.folder.store, self._socket, self.options.store_memory_bytes)
         store = self._add(STORE, command)
@@ -247,7 +256,7 @@ class Supervisor:
 
     def _watch(self) -> None:
         was_ready = self._ready_names()
-        while True:
+        while self._has_its_places():
             is_settled = all(child.down or child.held or child.ready for child in self.children.values())
             self._pump(PUMP_S if is_settled else RESTART_DELAY_S)
             now_s = time.monotonic()
@@ -261,6 +270,22 @@ class Supervisor:
             if is_due or is_ready != was_ready:
                 self._show(now_s)
             was_ready = is_ready
+
+    def _has_its_places(self) -> bool:
+        """Whether data folder and store are still this venue's. If not, `lost` says why: whatever is opened in another folder in
+        its place is another venue's. A folder that is only missing is waited for (`Surroundings`)."""
+        if not self.folder.is_in_place() and os.path.lexists(self.folder.path):
+            self.lost = f"{self.folder.path} was moved or removed under the venue, so the venue stops. Put the folder back first."
+        try:
+            if self._claim is not None and self._watch_store.is_serving:
+                self._claim.keep()
+        except StoreClaimed as error:
+            self.lost = f"{error}. This venue stops."
+        except redis.ResponseError:
+            pass  # It took the claim at the start, so a store that refuses it now is asked again later.
+        if self.lost:
+            self.say(self.lost)
+        return not self.lost
 
     def _ready_names(self) -> set[str]:
         if STORE in self.children:
@@ -363,7 +388,8 @@ class Supervisor:
         store = self.children.get(STORE)
         if store in crashed:
             crashed = [store]
-            store_server.runtime_folder(self.folder.path)
+            if self._socket is not None:
+                store_server.make_runtime_folder(self._socket.parent)
         elif not self._watch_store.is_serving or (store is not None and not store.ready):
             return
         for child in crashed:
@@ -381,7 +407,8 @@ class Supervisor:
         for line in self._announcements.lines(states, now_s):
             self.say(line)
         disk = self._surroundings.disk
-        self._state_file.write(facts_of(self.options, self.store_url, self.children, states, disk))
+        if self.folder.is_in_place():
+            self._state_file.write(facts_of(self.options, self.store_url, self.children, states, disk))
 
     # -- ending
 
@@ -395,7 +422,8 @@ class Supervisor:
         self._at_end.close()
 
     def _stop_child(self, child: Child) -> None:
-        child.signal(signal.SIGTERM)
+        # Where the folder was replaced, its path is another venue's: a child must not write its last words there.
+        child.signal(signal.SIGKILL if self.lost else signal.SIGTERM)
         deadline = time.monotonic() + STOP_WAIT_S
         while child.is_running:
             # A second Ctrl-C does not wait: what was acknowledged is on disk anyway.

@@ -126,7 +126,7 @@ def test_what_was_removed_in_the_data_folder_comes_back(venue: VenueProcess) -> 
     removed = [venue.folder.logs, venue.data / "watermarks", venue.folder.venue_file]
     shutil.rmtree(venue.data / "refusals", ignore_errors=True)
     for path in removed:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        path.rename(venue.data.with_name(f"removed-{path.name}"))  # In one step: they are made again at once.
     wait_until(lambda: all(path.exists() for path in removed), "all are made again")
     wait_until_ready(venue)
     assert venue.pids()["gateway"] == gateway
