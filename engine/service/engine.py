@@ -140,12 +140,15 @@ class EngineService:
         return self._publish_pending()
 
     def reconnected(self) -> None:
-        """Checks that the store still has what was published, and that what it holds next to the streams agrees with them.
+        """Checks that the store still has what was published, that it is the same, and that what the store holds next to the
+        streams agrees with them.
 
         Raises:
             ChainBroken: it does not.
         """
         check_reaches(self.source.published(), self.published)
+        for entry in self.source.events_at([self.published]):
+            check_known({self.published: self.published_head}, entry.id, entry.head)
         check_consistent(self.client)
 
     def _publish_pending(self) -> int:
