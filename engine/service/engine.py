@@ -27,6 +27,7 @@ from engine.journal import (
     check_known,
     check_reaches,
     entry_digest,
+    event_at,
     publish,
 )
 from engine.process.watermarks import known_heads
@@ -147,8 +148,9 @@ class EngineService:
             ChainBroken: it does not.
         """
         check_reaches(self.source.published(), self.published)
-        for entry in self.source.events_at([self.published]):
-            check_known({self.published: self.published_head}, entry.id, entry.head)
+        last = event_at(self.client, self.published)
+        if last is not None:
+            check_known({self.published: self.published_head}, last.id, last.head)
         check_consistent(self.client)
 
     def _publish_pending(self) -> int:

@@ -171,6 +171,16 @@ def test_a_store_that_came_back_without_what_was_published(client: Store, tmp_pa
         service.reconnected()
 
 
+def test_a_store_that_came_back_as_another_one(client: Store, tmp_path: Path) -> None:
+    append_flow(client, 5)
+    service = EngineService(client, Core(), tmp_path)
+    work_off(service)
+    service.reconnected()
+    service.published_head = bytes(32)
+    with pytest.raises(ChainBroken, match="the chain at 1-5 is not the one that was verified there before"):
+        service.reconnected()
+
+
 def test_a_store_that_ends_before_its_watermark_is_refused(client: Store, tmp_path: Path) -> None:
     append_flow(client, 5)
     service = EngineService(client, Core(), tmp_path)
