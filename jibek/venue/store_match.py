@@ -54,7 +54,7 @@ def match_watermarks(client: Store, data: Path, *, accept_end: bool) -> None:
             raise StoreMismatch(f"The store has all that the watermarks name: start without {ACCEPT_STORE_END}.")
         begin_watermarks(data)
     elif trouble:
-        raise StoreMismatch(f"{trouble}.")
+        raise StoreMismatch(f"{trouble[:1].upper()}{trouble[1:]}.")
     elif not read_watermarks(data):
         begin_watermarks(data)
 
