@@ -11,9 +11,10 @@ import json
 import logging
 import os
 import signal
-import sys
 import threading
 import time
+
+from engine.process.log_lines import log_to_stderr
 
 PARENT_FD_VARIABLE = "JIBEK_PARENT_FD"
 STORE_VARIABLE = "JIBEK_STORE"
@@ -57,16 +58,12 @@ class StopRequest:
 
 
 def set_up(name: str) -> logging.Logger:
-    """Configures log lines to standard error, begins to watch the parent, and returns the process's logger."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format=f"%(asctime)s.%(msecs)03dZ {name}[%(process)d] %(levelname)s %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
-    )  # fmt: skip
-    logging.Formatter.converter = time.gmtime
+    """Sends log lines to standard error, begins to watch the parent, and returns the process's logger."""
+    log = log_to_stderr(name)
     parent = os.environ.get(PARENT_FD_VARIABLE)
     if parent is not None:
         threading.Thread(target=_end_with_parent, args=(int(parent),), daemon=True).start()
-    return logging.getLogger(name)
+    return log
 
 
 def add_store_argument(parser: argparse.ArgumentParser) -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
+import logging
 import os
 import re
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, STORE_VARIABLE
+from engine.process.log_lines import LOG_FORMAT_VARIABLE, LOG_FORMATS, PLAIN, escaped
 from jibek.console.access import access_options, check_access
 from jibek.console.failure import MORE_MEMORY, fail, store_errors
 from jibek.console.options import combined, data_option, json_option
@@ -25,6 +27,7 @@ from jibek.venue.address import open_store, running_venue, urls
 from jibek.venue.children import CRASHES_MAX
 from jibek.venue.folder import DataFolder
 from jibek.venue.launch import GATEWAY_BOUNDS, LaunchFailed, VenueOptions, launch, option_of
+from jibek.venue.log_reader import LogFollower, files_of, last_lines, since_time
 from jibek.venue.services import LOG_NAMES
 from jibek.venue.store_server import MEMORY_SHARE_PERCENT, machine_memory_bytes
 
@@ -116,6 +119,15 @@ def _memory_size(context: click.Context, parameter: click.Parameter, text: str |
 )
 @bound_options
 @access_options
+@click.option(
+    "--log-format",
+    type=click.Choice(LOG_FORMATS),
+    envvar=LOG_FORMAT_VARIABLE,
+    show_envvar=True,
+    default=PLAIN,
+    show_default=True,
+    help="How all processes write their logs.",
+)
 @click.option("--detach", is_flag=True, help="Return when the venue is ready, and leave it running.")
 @click.option("--ready-fd", type=int, hidden=True)
 def up(
@@ -158,19 +170,33 @@ def up(
     from jibek.venue.folder import FolderLocked
     from jibek.venue.store_server import StoreUnavailable
     from jibek.venue.supervisor import StartFailed, Supervisor
+    from jibek.venue.up_log import UpLog
 
-    supervisor = Supervisor(options, _say)
+    is_launched = ready_fd is not None
+    log = UpLog(DataFolder(data_dir).logs / "up.log", options.log_format, is_launched=is_launched)
+    # Standard error of a venue that was launched leads into its log already.
+    supervisor = Supervisor(options, _say_nothing if is_launched else _say, log)
 
     def when_ready() -> None:
-        _say(_welcome(options))
+        supervisor.say(_welcome(options))
         _answer(ready_fd, {"ready": True, "warnings": supervisor.warnings})
 
     try:
         code = supervisor.run(when_ready)
     except (FolderLocked, StartFailed, StoreUnavailable, VenueError, OSError) as error:
         exit_code = error.exit_code if isinstance(error, StartFailed) else EXIT_REFUSED
+        log.open_if_ours()
+        log.write(str(error), logging.ERROR)
         _answer(ready_fd, {"error": str(error), "exit_code": exit_code})
+        if is_launched:
+            sys.exit(exit_code)
         fail(exit_code, str(error))
+    except Exception as error:
+        log.open_if_ours()
+        log.write_defect(error)
+        if is_launched:
+            sys.exit(EXIT_REFUSED)
+        raise
     sys.exit(code)
 
 
@@ -185,7 +211,12 @@ def _welcome(options: VenueOptions) -> str:
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    """A terminal that was closed, or a full disk behind standard error, ends no venue."""
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True)
+
+
+def _say_nothing(line: str) -> None: ...
 
 
 def _answer(ready_fd: int | None, message: dict[str, Any]) -> None:
@@ -294,62 +325,70 @@ def _megabytes(size: int | None) -> str:
 
 # -- logs
 
+LINES_SHOWN = 20
+
+
+def _since(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime.datetime | None:
+    """
+    Raises:
+        click.BadParameter: it is no time.
+    """
+    if text is None:
+        return None
+    try:
+        return since_time(text, datetime.datetime.now(datetime.UTC))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no time: write 10m, or 2026-11-26T10:30.") from None
+
 
 @click.command()
 @data_option
 @click.argument("service", type=click.Choice(LOG_NAMES), required=False)
 @click.option("-f", "--follow", is_flag=True, help="Print new lines as they come, until Ctrl-C.")
 @click.option(
-    "-n", "--lines", type=click.IntRange(0), default=20, show_default=True, help="Number of lines of each log."
-)
-def logs(data_dir: Path, service: str | None, follow: bool, lines: int) -> None:
-    """Print the last lines of the logs, of one process or of all.
+    "-n", "--lines", type=click.IntRange(0),
+    help=f"Number of lines of each log, its old files included.  [default: {LINES_SHOWN}, or all since --since]",
+)  # fmt: skip
+@click.option(
+    "--since", metavar="TIME", callback=_since,
+    help="Only lines from then on: how long ago, as 30s, 10m, 2h, 1d, or a time of UTC, as 2026-11-26T10:30.",
+)  # fmt: skip
+def logs(data_dir: Path, service: str | None, follow: bool, lines: int | None, since: datetime.datetime | None) -> None:
+    """Print the last lines of the logs, of one process or of all. Characters that a terminal would obey are escaped.
 
     \b
       jibek logs
       jibek logs gateway -n 100
+      jibek logs --since 10m up
       jibek logs -f engine
     """
     folder = DataFolder(data_dir)
-    names = [service] if service else [name for name in LOG_NAMES if (folder.logs / f"{name}.log").exists()]
-    files = {name: folder.logs / f"{name}.log" for name in names}
-    missing = [str(path) for path in files.values() if not path.exists()]
-    if missing or not files:
+    files = {name: folder.logs / f"{name}.log" for name in ([service] if service else LOG_NAMES)}
+    found = {name: path for name, path in files.items() if files_of(path)}
+    missing = service is not None and not found
+    if missing or not found:
         fail(EXIT_UNREACHABLE, f"There is no log in {folder.logs}: has a venue run there?")
-    for name, path in files.items():
-        if len(files) > 1:
+    count = lines if lines is not None else (LINES_SHOWN if since is None else sys.maxsize)
+    followers = {name: LogFollower(path) for name, path in files.items()} if follow else {}
+    for name, path in found.items():
+        if len(found) > 1:
             click.secho(f"== {name}", bold=True)
-        for line in _last_lines(path, lines):
-            click.echo(line)
+        try:
+            for line in last_lines(path, count, since):
+                click.echo(escaped(line))
+        except OSError as error:
+            fail(EXIT_REFUSED, f"{path} cannot be read: {error.strerror}.")
     if follow:
         with contextlib.suppress(KeyboardInterrupt):
-            _follow(files)
+            _follow(followers)
 
 
-def _last_lines(path: Path, count: int) -> list[str]:
-    with path.open(errors="replace") as file:
-        return [line.rstrip("\n") for line in file][-count:] if count else []
-
-
-def _follow(files: dict[str, Path]) -> None:
-    open_files: dict[str, TextIO] = {name: path.open(errors="replace") for name, path in files.items()}
-    for file in open_files.values():
-        file.seek(0, os.SEEK_END)
+def _follow(followers: dict[str, LogFollower]) -> None:
     while True:
-        for name, path in files.items():
-            for line in _new_lines(open_files, name, path):
-                click.echo(f"{name}: {line}" if len(files) > 1 else line)
+        for name, follower in followers.items():
+            for line in follower.new_lines():
+                click.echo(f"{name}: {escaped(line)}" if len(followers) > 1 else escaped(line))
         time.sleep(FOLLOW_INTERVAL_S)
-
-
-def _new_lines(open_files: dict[str, TextIO], name: str, path: Path) -> Iterator[str]:
-    """What was added to a log since the last call, also if a new file has replaced it."""
-    while line := open_files[name].readline():
-        yield line.rstrip("\n")
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_ino != os.fstat(open_files[name].fileno()).st_ino:
-            open_files[name].close()
-            open_files[name] = path.open(errors="replace")
 
 
 # -- reset

@@ -1,7 +1,7 @@
 """The processes of a venue as their parent sees them: one child, its log, its readiness, its restarts.
 
 A child gets a process group of its own, so that Ctrl-C in a terminal reaches the parent alone, which then ends the
-children in their order. Its output goes through the parent into a log file of bounded size.
+children in their order. Its output goes through the parent into a log of bounded size (`process_log`).
 """
 
 from __future__ import annotations
@@ -19,41 +19,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from engine.process import PARENT_FD_VARIABLE
+from engine.process.log_lines import PLAIN
 from jibek.venue.pdeathsig import wrapped
+from jibek.venue.process_log import ProcessLog
 
-LOG_BYTES_MAX = 8 << 20
-"""Size at which a log becomes the old log, of which one is kept."""
 READY_LINE_BYTES_MAX = 64 << 10
 CRASHES_MAX = 3
 """A child that crashes so often within `CRASH_WINDOW_S` stays down; `jibek up --crashes-max` sets another number."""
 CRASH_WINDOW_S = 60.0
-LAST_LINES = 3
-
-
-class LogFile:
-    """A log that is renamed to `.1` when it has reached its size; together they hold at most twice that."""
-
-    def __init__(self, path: Path, bytes_max: int = LOG_BYTES_MAX) -> None:
-        self.path = path
-        self.bytes_max = bytes_max
-        self._file = path.open("ab")
-
-    def write(self, data: bytes) -> None:
-        if self._file.tell() + len(data) > self.bytes_max:
-            self._file.close()
-            self.path.replace(self.path.with_name(self.path.name + ".1"))
-            self._file = self.path.open("ab")
-        self._file.write(data)
-        self._file.flush()
-
-    def last_lines(self, count: int = LAST_LINES) -> str:
-        """The last lines, for an error message."""
-        with self.path.open("rb") as file:
-            file.seek(max(0, self._file.tell() - 4096))
-            return "\n".join(file.read().decode(errors="replace").splitlines()[-count:])
-
-    def close(self) -> None:
-        self._file.close()
 
 
 @dataclass(frozen=True)
@@ -81,10 +54,12 @@ class Child:
     (`down` says why, and it is not restarted).
     """
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, crashes_max: int = CRASHES_MAX) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], log: Path, crashes_max: int = CRASHES_MAX, log_format: str = PLAIN
+    ) -> None:
         self.name = name
         self.command = list(command)
-        self.log = LogFile(log)
+        self.log = ProcessLog(log, name, log_format)
         self.process: subprocess.Popen[bytes] | None = None
         self.ready: dict[str, Any] | None = None
         self.down = ""
@@ -118,6 +93,7 @@ class Child:
             env={**os.environ, **(environment or {}), PARENT_FD_VARIABLE: str(fds.pipe_read_fd)},
             start_new_session=True,
         )
+        self.log.begin_run(self.process.pid)
 
     @property
     def pipes(self) -> tuple[IO[bytes], IO[bytes]]:
@@ -127,8 +103,9 @@ class Child:
     def take_output(self, pipe: Any) -> bool:
         """Moves what has come through `pipe` into the log; False once the pipe is at its end."""
         data = os.read(pipe.fileno(), 1 << 16)
-        self.log.write(data)
-        if self.ready is None and self.process is not None and pipe is self.process.stdout:
+        is_report = self.process is not None and pipe is self.process.stdout
+        self.log.take(data, is_report=is_report)
+        if self.ready is None and is_report:
             self._look_for_ready(data)
         return bool(data)
 
@@ -159,6 +136,7 @@ class Child:
                 while self.take_output(pipe):
                     pass
             pipe.close()
+        self.log.end_run()
         self.process = None
         self.ready = None
 

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.process import EXIT_REFUSED
+from engine.process.log_lines import PLAIN
 from gateway.access import Access
 from gateway.limits import CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, BanSettings
 from jibek.venue.children import CRASHES_MAX
 from jibek.venue.folder import DataFolder
+from jibek.venue.log_file import LogFile
 from jibek.venue.pdeathsig import wrapped
 
 GATEWAY_BOUNDS = {
@@ -50,6 +52,8 @@ class VenueOptions:
     failures_max: int = GATEWAY_BOUNDS["failures_max"]
     store_memory_bytes: int | None = None
     """What the embedded store may use; None for its share of the machine's memory."""
+    log_format: str = PLAIN
+    """How all processes write their logs (`engine.process.log_lines.LOG_FORMATS`)."""
 
     @property
     def access(self) -> Access:
@@ -75,6 +79,7 @@ class VenueOptions:
         command += ["--store", self.store] if self.store else []
         command += ["--crashes-max", str(self.crashes_max)]
         command += ["--store-memory", f"{self.store_memory_bytes}B"] if self.store_memory_bytes else []
+        command += ["--log-format", self.log_format]
         return command + self.bounds() + self.access.arguments()
 
 
@@ -142,15 +147,30 @@ def launch(options: VenueOptions, *, tied: bool) -> Launched:
         watched_fd, parent_fd = os.pipe()
         command = wrapped(watched_fd, command)
         inherited.append(watched_fd)
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=inherited,
-            start_new_session=True,
-        )
+    output = LogFile(log)
+    try:
+        process = _start(command, _fd_of(output), inherited)
+    finally:
+        output.close()
     for fd in inherited:
         os.close(fd)
     return Launched(process, log, answer_fd, parent_fd)
+
+
+def _fd_of(log: LogFile) -> int:
+    """Where the output of `jibek up` goes until it has opened its log itself. A disk that takes no log stops no venue."""
+    try:
+        return log.fileno()
+    except OSError:
+        return subprocess.DEVNULL
+
+
+def _start(command: list[str], output: int, inherited: list[int]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        pass_fds=inherited,
+        start_new_session=True,
+    )

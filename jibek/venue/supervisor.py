@@ -12,6 +12,7 @@ However this process dies, its children end with it (`pdeathsig`), and the data 
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import selectors
 import signal
@@ -24,7 +25,7 @@ from pathlib import Path
 import redis
 
 from engine.journal import StoreRefused, StoreTimeout, connect, prepare_store, start_venue
-from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, STORE_VARIABLE
+from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, LOG_FORMAT_VARIABLE, STORE_VARIABLE
 from engine.venue_file import VenueDefinition, load_venue
 from gateway.access import Access, AccessRefused, exposure_warning
 from gateway.auth.secrets import SecretError, create_secret_key
@@ -36,7 +37,8 @@ from jibek.venue.definition import DefinitionRefused, define_venue, differences
 from jibek.venue.directory import read_directory
 from jibek.venue.folder import DataFolder
 from jibek.venue.launch import VenueOptions
-from jibek.venue.services import GATEWAY, SERVICES, STOP_ORDER, STORE, Service
+from jibek.venue.services import GATEWAY, SERVICES, STOP_ORDER, STORE, SUPERVISOR, Service
+from jibek.venue.up_log import UpLog
 
 STOP_WAIT_S = 10.0
 """How long a child may take to stop before it is killed."""
@@ -64,14 +66,16 @@ class Supervisor:
     Args:
         options: what to start.
         say: receives each line for the operator.
+        log: receives these and more; it is opened as soon as the data folder is there.
     """
 
-    def __init__(self, options: VenueOptions, say: Callable[[str], None]) -> None:
+    def __init__(self, options: VenueOptions, say: Callable[[str], None], log: UpLog | None = None) -> None:
         self.options = options
-        self.say = say
+        self._tell_operator = say
         self.warnings: list[str] = []
         """What an operator should know although the venue starts."""
         self.folder = DataFolder(options.data)
+        self.log = log or UpLog(self.folder.logs / f"{SUPERVISOR}.log", options.log_format)
         self.store_url = options.store or ""
         self.children: dict[str, Child] = {}
         self._selector = selectors.DefaultSelector()
@@ -97,6 +101,8 @@ class Supervisor:
             "" if certificate is None else certificate.warning(utc_now()),
         )
         self.folder.create()
+        self.log.open()
+        self.say(f"Starts a venue on {self.options.data} with the {self.options.engine} engine.", echo=False)
         self._fds = InheritedFds.create(self.folder.lock())
         self.folder.forget_venue()
         self._listen_for_signals()
@@ -108,18 +114,30 @@ class Supervisor:
             when_ready()
             self._watch()
         except StopRequested:
-            pass
+            self.say("A signal asks the venue to stop.", echo=False)
         finally:
             self._stop()
+            self.say("The venue has stopped.", echo=False)
             self.folder.forget_venue()
         return EXIT_REFUSED if any(child.down for child in self.children.values()) else EXIT_GOOD
+
+    def say(self, text: str, level: int = logging.INFO, *, echo: bool = True) -> None:
+        """Writes a text of one sentence or more into the log.
+
+        Args:
+            level: of the standard library's `logging`.
+            echo: whether the operator gets it now, too.
+        """
+        self.log.write(text, level)
+        if echo:
+            self._tell_operator(text)
 
     # -- starting
 
     def _warn(self, *texts: str) -> None:
         for text in filter(None, texts):
             self.warnings.append(f"Warning: {text}")
-            self.say(self.warnings[-1])
+            self.say(self.warnings[-1], logging.WARNING)
 
     def _start(self, definition: VenueDefinition) -> None:
         try:
@@ -174,11 +192,14 @@ class Supervisor:
         )
 
     def _add(self, name: str, command: Sequence[str]) -> Child:
-        self.children[name] = Child(name, command, self.folder.logs / f"{name}.log", self.options.crashes_max)
+        self.children[name] = Child(
+            name, command, self.folder.logs / f"{name}.log", self.options.crashes_max, self.options.log_format
+        )
         return self.children[name]
 
     def _launch(self, child: Child) -> None:
-        child.start(self._fds, {STORE_VARIABLE: self.store_url})
+        child.start(self._fds, {STORE_VARIABLE: self.store_url, LOG_FORMAT_VARIABLE: self.options.log_format})
+        self.say(f"The {child.name} is started (process {child.pid}).", echo=False)
         for pipe in child.pipes:
             self._selector.register(pipe, selectors.EVENT_READ, child)
 
@@ -200,6 +221,9 @@ class Supervisor:
             is_settled = all(child.down or child.ready for child in self.children.values())
             self._pump(1.0 if is_settled else RESTART_DELAY_S)
             self._restart_crashed()
+            self.log.on_time()
+            for child in self.children.values():
+                child.log.on_time()
             is_ready = self._ready_names()
             for name in is_ready - was_ready:
                 self.say(f"The {name} is back (process {self.children[name].pid}).")
@@ -247,11 +271,15 @@ class Supervisor:
         if not self._serving:
             raise StartFailed(f"The venue did not start: {text}. Its log says:\n{child.log.last_lines()}")
         if code == EXIT_UNREACHABLE and self._lost_its_store(child):
-            return  # That is no crash; `_restart_crashed` restarts it once the store is back.
+            # That is no crash; `_restart_crashed` restarts it once the store is back.
+            self.say(
+                f"T{text[1:]}: its store was away. It is restarted when the store is back.", logging.WARNING, echo=False
+            )
+            return
         if child.note_crash(time.monotonic(), text):
-            self.say(f"T{text[1:]}: it is restarted.")
+            self.say(f"T{text[1:]}: it is restarted.", logging.ERROR)
         else:
-            self.say(f"T{child.down[1:]}. Its log, {child.log.path}, ends:\n{child.log.last_lines()}")
+            self.say(f"T{child.down[1:]}. Its log, {child.log.path}, ends:\n{child.log.last_lines()}", logging.ERROR)
         self._restart_at_s = time.monotonic() + RESTART_DELAY_S
         self._write_venue()
 
@@ -282,7 +310,7 @@ class Supervisor:
         would go on, but no new one could be made. The store is then restarted, with a new socket."""
         store = self.children.get(STORE)
         if store is not None and store.ready and self._socket is not None and not self._socket.exists():
-            self.say("The socket of the store was removed.")
+            self.say("The socket of the store was removed.", logging.ERROR)
             store.signal(signal.SIGKILL)
 
     def _write_venue(self) -> None:

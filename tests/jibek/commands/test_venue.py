@@ -73,7 +73,7 @@ def state(venue: VenueProcess) -> dict[str, Any]:
 def assert_engine_recovered(venue: VenueProcess) -> None:
     """The state hash that the engine reported when it was ready is that of the journal, replayed by the reference."""
     log = (venue.folder.logs / "engine.log").read_text().splitlines()
-    ready = json.loads(next(line for line in reversed(log) if line.startswith("{")))
+    ready = json.loads(next(line.partition(" INFO ready ")[2] for line in reversed(log) if " INFO ready " in line))
     client = venue.store()
     core, cursor = Core(), BEGINNING
     while str(cursor) != ready["cursor"]:
