@@ -38,6 +38,7 @@ PLAIN, JSON = LOG_FORMATS = ("plain", "json")
 
 MESSAGE_CHARACTERS_MAX = 4_000
 TRACEBACK_CHARACTERS_MAX = 8_000
+WHERE_FRAMES_MAX = 8
 SHOWN_CHARACTERS = 8
 """What a line shows of a key."""
 LINES_ALIKE_PER_MINUTE_MAX = 20
@@ -144,6 +145,12 @@ def shown_key(key_id: str) -> str:
     ('5f2ab10c…', 'ab…', '…')
     """
     return escaped(key_id[: min(SHOWN_CHARACTERS, len(key_id) // 2)]) + "…"
+
+
+def where_of(error: BaseException) -> str:
+    """Where an exception was raised, the innermost call first, without its text: for one that may quote what a client sent."""
+    frames = traceback.extract_tb(error.__traceback__)[-WHERE_FRAMES_MAX:]
+    return " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
 
 
 # -- from the standard library's records to lines

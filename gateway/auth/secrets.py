@@ -16,6 +16,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from engine.process.log_lines import shown_key
+
 SECRETS_KEY = "{jibek}:secrets"
 SECRET_KEY_FILE = "secret.key"
 SECRET_KEY_BYTES = 32
@@ -84,4 +86,6 @@ def unseal(secret_key: bytes, key_id: str, sealed: bytes) -> bytes:
     try:
         return AESGCM(secret_key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], key_id.encode())
     except (InvalidTag, ValueError):
-        raise SecretError(f"the stored secret of API key {key_id} does not open with this {SECRET_KEY_FILE}") from None
+        raise SecretError(
+            f"the stored secret of API key {shown_key(key_id)} does not open with this {SECRET_KEY_FILE}"
+        ) from None

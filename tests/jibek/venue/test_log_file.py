@@ -79,7 +79,7 @@ def put_a_file_above(path: Path) -> None:
     path.parent.write_text("")
 
 
-# What somebody can put in the way of a log.
+# What somebody can put where a log should be.
 OBSTACLES: dict[str, Callable[[Path], object]] = {
     "a folder": lambda path: path.mkdir(),
     "a link": lambda path: path.symlink_to(path.parent / "target"),
