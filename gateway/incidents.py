@@ -5,7 +5,7 @@ is summed up once a minute: a line for each of those that occurred most, and one
 is in the log when it begins, with what it is, and it cannot fill the log.
 
 A key that the venue knows is named by its first eight characters. A key that it does not know is a text that a client has made
-up, and could make up anew with each request: such requests count for the address alone.
+up, and could make up another with each request: such requests count for the address alone.
 
 Cost: below 1 µs for one that is only counted; nothing for what a client does right.
 """

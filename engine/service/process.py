@@ -12,14 +12,17 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+from functools import partial
 
 from engine.journal import Diverged, EntryId, Store
+from engine.process import entry_is
 from engine.process.follower import BLOCK_MS, FollowerProcess
 from engine.records import EngineStop
 from engine.service.clock_guard import ClockGuard
 from engine.service.cores import make_core
 from engine.service.engine import EngineService
 from engine.service.own_producer import OwnProducer
+from engine.service.state_log import log_states
 from engine.service.ticker import Ticker
 from engine.service.watermark import BadWatermark, WatermarkWriter
 
@@ -74,10 +77,13 @@ def open_engine(client: Store, options: argparse.Namespace) -> EngineFollower:
         EngineStop: an entry cannot be executed.
     """
     service = EngineService(client, make_core(options.engine), options.data)
+    log = logging.getLogger(ENGINE.name)
+    service.note_executed = partial(log_states, log)
+    entry_is(lambda: service.cursor)
     began_s = time.monotonic()
     count = service.recover()
     seconds = time.monotonic() - began_s
-    logging.getLogger(ENGINE.name).info("replayed %d entries in %.3f s to %s", count, seconds, service.cursor)
+    log.info("replayed %d entries in %.3f s to %s", count, seconds, service.cursor)
     return EngineFollower(service)
 
 
