@@ -90,6 +90,17 @@ def test_a_wrong_hmac_signature_is_counted_when_the_secret_has_come() -> None:
     assert rig.state.incidents.total(Incident.WRONG_SIGNATURE, "ip", key_id) == 1
 
 
+def test_an_order_that_is_sent_twice_is_counted_for_its_key() -> None:
+    rig = GatewayInProcess()
+    client, key = rig.client(), rig.hmac_key(rig.account(BTC="1", KZT="100000000"))
+    order = client.signed(key, **client.limit("BTCKZT", "BUY", "0.01", "40000000"))
+    for _ in range(3):
+        client.send({"id": 1, "method": "order.place", "params": order})
+        rig.send_secrets()
+        rig.turn()
+    assert rig.state.incidents.total(Incident.SIGNATURE_USED, "ip", key.id) == 2
+
+
 def test_ordinary_trading_is_no_incident() -> None:
     rig = GatewayInProcess()
     trader = rig.trader(BTC="1", KZT="100000000")
