@@ -1,6 +1,6 @@
 """Log lines about markets and the venue that are halted or resumed, by whom and why.
 
-Whoever sent the command, an operator, the engine itself or a tool, the engine is where it takes effect.
+An operator, a tool or the engine itself may have sent the command; in the engine it takes effect.
 """
 
 from __future__ import annotations

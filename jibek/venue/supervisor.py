@@ -81,6 +81,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._socket: Path | None = None
         self._signals = 0
+        self._last_signal = ""
         self._reload_is_due = False
         self._has_terminal = sys.stderr.isatty()
         self._serving = False
@@ -114,7 +115,7 @@ class Supervisor:
             when_ready()
             self._watch()
         except StopRequested:
-            self.say("A signal asks the venue to stop.", echo=False)
+            self.say(f"{self._last_signal} asks the venue to stop.", echo=False)
         finally:
             self._stop()
             self.say("The venue has stopped.", echo=False)
@@ -349,9 +350,15 @@ class Supervisor:
     def _stop_child(self, child: Child) -> None:
         child.signal(signal.SIGTERM)
         deadline = time.monotonic() + STOP_WAIT_S
+        is_killed = False
         while child.is_running:
             # A second Ctrl-C does not wait: what was acknowledged is on disk anyway.
-            if self._signals or time.monotonic() > deadline:
+            if not is_killed and (self._signals or time.monotonic() > deadline):
+                is_killed = True
+                why = (
+                    f"{self._last_signal} came again" if self._signals else f"it has not stopped in {STOP_WAIT_S:.0f} s"
+                )
+                self.say(f"The {child.name} is killed: {why}.", logging.WARNING, echo=False)
                 child.signal(signal.SIGKILL)
             for key, _ in self._selector.select(0.05):
                 if isinstance(key.data, Child):
@@ -379,8 +386,9 @@ class Supervisor:
             signal.signal(number, self._note_signal)
         signal.signal(signal.SIGHUP, self._note_hang_up)
 
-    def _note_signal(self, *_: object) -> None:
+    def _note_signal(self, number: int, _: object) -> None:
         self._signals += 1
+        self._last_signal = signal.Signals(number).name
 
     def _note_hang_up(self, *_: object) -> None:
         """SIGHUP asks for the new certificate where there is one, unless it is the end of the terminal that says so."""
@@ -388,7 +396,7 @@ class Supervisor:
         if self.options.access.is_tls and not has_lost_terminal:
             self._reload_is_due = True
         else:
-            self._signals += 1
+            self._note_signal(signal.SIGHUP, None)
 
 
 def check_store_answers(url: str) -> None:

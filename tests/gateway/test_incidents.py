@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,14 @@ from gateway.incidents import MINUTE_MS, Incident, Incidents
 from gateway.limits import INCIDENT_LINES_PER_MINUTE_MAX, INCIDENT_SUMMARIES_MAX
 
 KEY = "5f2ab10c77e0" * 5
+LOGS_PAGE = Path(__file__).parents[2] / "docs" / "logs.md"
 WRONG, UNKNOWN = Incident.WRONG_SIGNATURE, Incident.UNKNOWN_KEY
+
+
+def test_the_page_names_every_kind() -> None:
+    page = LOGS_PAGE.read_text()
+    for incident in Incident:
+        assert incident.value.rpartition(": ")[2] in page, incident
 
 
 class Heard(logging.Handler):

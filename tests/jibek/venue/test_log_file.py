@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from jibek.venue.log_file import LogFile
+from engine.process.log_lines import LINES_ALIKE_PER_MINUTE_MAX, MESSAGE_CHARACTERS_MAX, TRACEBACK_CHARACTERS_MAX
+from jibek.venue.log_file import LOG_BYTES_MAX, OLD_FILES, LogFile
+from jibek.venue.services import LOG_NAMES
 
 
 def lines_of(folder: Path) -> list[str]:
@@ -148,3 +150,16 @@ def test_output_that_is_captured_follows_the_file_in_use(tmp_path: Path) -> None
     assert (tmp_path / "other").read_text() == ""
     assert lines_of(tmp_path) == [text for number in range(4) for text in (f"line {number}", "raw")]
     os.close(fd)
+
+
+def test_the_page_has_the_bounds() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "logs.md").read_text()
+    size_mb = LOG_BYTES_MAX >> 20
+    for row in (
+        f"| size of a file | {size_mb} MB;",
+        f"| old files of a log | {OLD_FILES} |",
+        f"| all logs of a venue | {len(LOG_NAMES) * (1 + OLD_FILES) * size_mb} MB |",
+        f"| {MESSAGE_CHARACTERS_MAX:,} and {TRACEBACK_CHARACTERS_MAX:,} characters;",
+        f"| {LINES_ALIKE_PER_MINUTE_MAX} in a minute;",
+    ):
+        assert row in page, row
