@@ -59,6 +59,7 @@ class Incident(enum.Enum):
     NO_PONG = "connection ended: no pong in time"
     NO_REQUEST = "connection ended: no request in time"
     IDLE = "connection ended: idle"
+    """Ordinary clients over HTTP do that, so it is in the summaries alone."""
     SENDS_ON = "connection ended: it sends on after its end"
 
 
@@ -116,7 +117,8 @@ class Incidents:
             unknown_key: of a key that it does not know: shown with the first alone.
         """
         counted = incident, address, _shown(key_id)
-        if counted not in self._tallies and self._has_room() and self._may_say():
+        is_first = counted not in self._tallies and incident is not Incident.IDLE
+        if is_first and self._has_room() and self._may_say():
             self._tallies[counted] = Tally(count, 0, self._minute)
             key = counted[2] or _shown(unknown_key)
             self._log.info("%s%s%s", incident.value, _from(address), _with(key), extra=_fields(counted, count, count))

@@ -19,11 +19,13 @@ Lines alike, which come from one place in the code, are bounded to `LINES_ALIKE_
 from __future__ import annotations
 
 import datetime
+import errno
 import faulthandler
 import json
 import logging
 import os
 import re
+import select
 import sys
 import threading
 import time
@@ -202,8 +204,46 @@ def _traceback_of(record: logging.LogRecord) -> str:
     return "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
 
 
+class Unblocked:
+    """Standard error, or whatever a descriptor leads to, without waiting for its reader: a terminal that was stopped, a pager,
+    a parent that hangs. A process that waited for them would serve nobody.
+
+    Args:
+        fd: to which it writes; not closed here.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLOUT)
+        self._is_torn = False
+        """Whether the last line was written in part."""
+
+    def write(self, text: str) -> int:
+        """Writes a text, as much of it as there is room for.
+
+        Raises:
+            BlockingIOError: there was no room for all of it.
+            OSError: it cannot be written.
+        """
+        data = text.encode("utf-8", "backslashreplace")
+        rest = memoryview(b"\n" + data if self._is_torn else data)
+        while rest:
+            if not self._poll.poll(0):
+                raise BlockingIOError(errno.EAGAIN, "its reader does not read")
+            # So much a pipe takes at once when it takes anything.
+            written = os.write(self._fd, rest[: select.PIPE_BUF])
+            rest = rest[written:]
+            self._is_torn = bool(rest)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is kept."""
+
+
 class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes lines to a stream, and bounds how many alike it writes in a minute. It never raises.
+    """Writes lines to a stream, and bounds how many alike it writes in a minute. It never raises; lines that the stream does not
+    take are counted, and the next one that it takes comes behind one that says how many.
 
     Args:
         clock: seconds that never go back.
@@ -213,20 +253,33 @@ class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
         super().__init__(stream)
         self._clock = clock
         self._places: dict[str, _Place] = {}
+        self._lost = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         now_s = self._clock()
         self._note_left_out(now_s)
         if self._admits(str(record.msg), now_s):
-            super().emit(record)
+            self._write(record)
 
     def close(self) -> None:
         """Says what was left out; called at the end of the process."""
         self._note_left_out(float("inf"))
         super().close()
 
-    def handleError(self, record: logging.LogRecord) -> None:
-        """The reader of the log is gone, or its disk is full: the process goes on without."""
+    def _write(self, record: logging.LogRecord) -> None:
+        try:
+            if self._lost:
+                text = "lost log lines: %d (they could not be written)"
+                self._write_line(_own_record(text, self._lost))
+                self._lost = 0
+            self._write_line(record)
+        except Exception:
+            # The reader of the log is gone or does not read, or its disk is full: the process goes on without.
+            self._lost += 1
+
+    def _write_line(self, record: logging.LogRecord) -> None:
+        self.stream.write(self.format(record) + self.terminator)
+        self.stream.flush()
 
     def _admits(self, template: str, now_s: float) -> bool:
         place = self._places.get(template)
@@ -243,8 +296,11 @@ class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
             if now_s - place.began_s >= MINUTE_S:
                 del self._places[template]
                 if (left_out := place.count - LINES_ALIKE_PER_MINUTE_MAX) > 0:
-                    text = "%d further lines were left out that read: %s"
-                    super().emit(logging.LogRecord("", logging.WARNING, "", 0, text, (left_out, template), None))
+                    self._write(_own_record("%d further lines were left out that read: %s", left_out, template))
+
+
+def _own_record(text: str, *arguments: object) -> logging.LogRecord:
+    return logging.LogRecord("", logging.WARNING, "", 0, text, arguments, None)
 
 
 class _Place:
@@ -275,7 +331,7 @@ def log_to_stderr(name: str) -> logging.Logger:
     """Sends the log lines of this process to standard error, in the format that `LOG_FORMAT_VARIABLE` names, with whatever
     ends a thread or the process among them. Returns the process's logger."""
     log_format = os.environ.get(LOG_FORMAT_VARIABLE) or PLAIN
-    handler = LineHandler(sys.stderr)
+    handler = LineHandler(_standard_error())
     handler.setFormatter(
         LineFormatter(name, log_format if log_format in LOG_FORMATS else PLAIN, lambda: _Progress.entry())
     )
@@ -286,6 +342,14 @@ def log_to_stderr(name: str) -> logging.Logger:
     if log_format not in LOG_FORMATS:
         log.warning("%s is neither plain nor json: log lines are plain", LOG_FORMAT_VARIABLE)
     return log
+
+
+def _standard_error() -> Any:
+    """Where lines go. A process without standard error must not write to whatever has got its number."""
+    try:
+        return Unblocked(sys.stderr.fileno())
+    except (AttributeError, OSError, ValueError):
+        return sys.stderr
 
 
 def _log_what_ends(log: logging.Logger) -> None:

@@ -12,13 +12,14 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, STORE_VARIABLE
-from engine.process.log_lines import LOG_FORMAT_VARIABLE, LOG_FORMATS, PLAIN, escaped
+from engine.process.log_lines import LOG_FORMAT_VARIABLE, LOG_FORMATS, PLAIN, Unblocked, escaped
 from jibek.console.access import access_options, check_access
 from jibek.console.failure import MORE_MEMORY, fail, store_errors
 from jibek.console.options import combined, data_option, json_option
@@ -175,7 +176,7 @@ def up(
     is_launched = ready_fd is not None
     log = UpLog(DataFolder(data_dir).logs / "up.log", options.log_format, is_launched=is_launched)
     # Standard error of a venue that was launched leads into its log already.
-    supervisor = Supervisor(options, _say_nothing if is_launched else _say, log)
+    supervisor = Supervisor(options, _say_nothing if is_launched else _say_unblocked(), log)
 
     def when_ready() -> None:
         supervisor.say(_welcome(options))
@@ -211,12 +212,25 @@ def _welcome(options: VenueOptions) -> str:
 
 
 def _say(line: str) -> None:
-    """A terminal that was closed, or a full disk behind standard error, ends no venue."""
-    with contextlib.suppress(OSError):
-        click.echo(line, err=True)
+    click.echo(line, err=True)
 
 
 def _say_nothing(line: str) -> None: ...
+
+
+def _say_unblocked() -> Callable[[str], None]:
+    """Says a line on standard error for as long as somebody reads it: a terminal that was closed or stopped, or a full disk,
+    neither ends a venue nor holds it up."""
+    try:
+        stderr = Unblocked(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return _say_nothing
+
+    def say(line: str) -> None:
+        with contextlib.suppress(OSError):
+            stderr.write(f"{line}\n")
+
+    return say
 
 
 def _answer(ready_fd: int | None, message: dict[str, Any]) -> None:

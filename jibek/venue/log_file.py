@@ -26,7 +26,7 @@ OLD_FILES = 3
 
 def lost_line(lines: int, why: str) -> bytes:
     """What a log without a format says of lines that were lost."""
-    return f"{lines} lines of this log are lost: {why}\n".encode()
+    return f"lost log lines: {lines} ({why})\n".encode()
 
 
 class LogFile:

@@ -161,7 +161,7 @@ class ProcessLog:
         self._file.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
     def _lost_line(self, lines: int, why: str) -> bytes:
-        message = f"{lines} lines of this log are lost: {why}"
+        message = f"lost log lines: {lines} ({why})"
         line = LogLine(self._clock(), self._name, self._pid, "WARNING", self._entry, message)
         return line.text(self._format).encode() + b"\n"
 

@@ -26,6 +26,7 @@ import redis
 
 from engine.journal import StoreRefused, StoreTimeout, connect, prepare_store, start_venue
 from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, LOG_FORMAT_VARIABLE, STORE_VARIABLE
+from engine.process.follower import reason_of
 from engine.venue_file import VenueDefinition, load_venue
 from gateway.access import Access, AccessRefused, exposure_warning
 from gateway.auth.secrets import SecretError, create_secret_key
@@ -156,13 +157,13 @@ class Supervisor:
                 self._warn(*differences(definition, read_directory(client, self.folder.path).listing))
             self._start_services(*(service for service in SERVICES if service.needs_definition))
         except (redis.ConnectionError, redis.TimeoutError) as error:
-            raise StartFailed(f"The store went away: {error}", EXIT_UNREACHABLE) from None
+            raise StartFailed(f"The store went away: {reason_of(error)}", EXIT_UNREACHABLE) from None
         except (StoreRefused, StoreTimeout, DefinitionRefused) as error:
             raise StartFailed(f"{error}.") from None
         except redis.OutOfMemoryError:
             raise StartFailed(f"The store is full. {MORE_MEMORY}") from None
         except redis.ResponseError as error:
-            raise StartFailed(f"The store cannot hold a venue: {error}.") from None
+            raise StartFailed(f"The store cannot hold a venue: {reason_of(error)}.") from None
         finally:
             client.close()
 

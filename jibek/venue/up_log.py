@@ -84,7 +84,7 @@ class UpLog:
             self._early.append(line)
 
     def _lost_line(self, lines: int, why: str) -> bytes:
-        return self._line(f"{lines} lines of this log are lost: {why}", logging.WARNING)
+        return self._line(f"lost log lines: {lines} ({why})", logging.WARNING)
 
     def _line(self, text: str, level: int, trace: str = "") -> bytes:
         line = LogLine(self._clock(), UP, os.getpid(), logging.getLevelName(level), "", text, trace)

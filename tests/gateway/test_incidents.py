@@ -123,6 +123,13 @@ def test_a_ban_says_what_led_to_it(incidents: Incidents, heard: Heard) -> None:
     )
 
 
+def test_idle_clients_are_in_the_summary_alone(incidents: Incidents, heard: Heard) -> None:
+    incidents.note(Incident.IDLE, "192.0.2.1")
+    assert heard.take() == []
+    incidents.on_time(MINUTE_MS)
+    assert heard.take() == ["connection ended: idle from 192.0.2.1: 1 more, 1 in all"]
+
+
 def test_at_the_end_everything_is_said(incidents: Incidents, heard: Heard) -> None:
     for _ in range(3):
         incidents.note(Incident.NO_PLACE, "")

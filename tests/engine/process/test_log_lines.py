@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 
@@ -24,6 +25,7 @@ from engine.process.log_lines import (
     LineFormatter,
     LineHandler,
     LogLine,
+    Unblocked,
     shown_key,
 )
 from tests.worlds.processes import process_environment
@@ -171,6 +173,29 @@ def test_a_log_that_cannot_be_written_raises_nothing() -> None:
     logger.addHandler(handler)
     logger.error("anything")
     logger.error("wrong arguments: %d", "x", "y")
+
+
+@pytest.mark.parametrize("size", [10, 1000, 3500, 4000])
+def test_a_reader_that_does_not_read_holds_nobody_up(size: int) -> None:
+    """A line may end in the middle of the pipe: the next one that is written begins at its beginning."""
+    read_fd, write_fd = os.pipe()
+    handler = LineHandler(Unblocked(write_fd))
+    handler.setFormatter(LineFormatter("probe", PLAIN, lambda: None))
+    logger = logging.Logger("probe")
+    logger.addHandler(handler)
+    for number in range(1000):
+        logger.info(f"{number} {'a' + 'b ' * (size // 2)} end")
+    os.set_blocking(read_fd, False)
+    with os.fdopen(read_fd, "rb", buffering=0) as reader:
+        written = reader.read(1 << 20)
+        logger.info("at last")
+        *lines, note, last = (written + reader.read(1 << 20)).decode().splitlines()
+    os.close(write_fd)
+    whole = [line for line in lines if line.endswith(" end")]
+    assert [line.split()[4] for line in whole] == [str(number) for number in range(len(whole))]
+    assert len(lines) - len(whole) <= 1, "one line may be torn"
+    assert note.endswith(f"WARNING lost log lines: {1000 - len(whole)} (they could not be written)")
+    assert last.endswith("INFO at last")
 
 
 def test_a_wrong_log_call_shows_no_arguments() -> None:

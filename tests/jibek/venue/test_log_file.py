@@ -107,7 +107,7 @@ def test_what_is_no_file_costs_lines_and_nothing_else(tmp_path: Path, name: str)
         obstacle.unlink()
     log.write(b"written\n")
     said, written = path.read_text().splitlines()
-    assert written == "written" and said.startswith("3 lines of this log are lost: ")
+    assert written == "written" and said.startswith("lost log lines: 3 (")
 
 
 class FullDisk:
@@ -137,7 +137,7 @@ def test_a_full_disk_loses_whole_lines_and_counts_them(tmp_path: Path, monkeypat
     disk.room = 1 << 20
     log.on_time()
     log.write(b"line 10\n")
-    assert lines_of(tmp_path)[3:] == ["7 lines of this log are lost: No space left on device", "line 10"]
+    assert lines_of(tmp_path)[3:] == ["lost log lines: 7 (No space left on device)", "line 10"]
 
 
 def test_output_that_is_captured_follows_the_file_in_use(tmp_path: Path) -> None:

@@ -103,4 +103,4 @@ def test_the_last_lines_are_of_this_run_alone_even_if_none_is_written(tmp_path: 
     log.path.rmdir()
     log.on_time()
     [text] = lines_of(log)
-    assert text.startswith("2027-01-15T08:00:00.500000Z engine[900] - WARNING 100 lines of this log are lost: ")
+    assert text.startswith("2027-01-15T08:00:00.500000Z engine[900] - WARNING lost log lines: 100 (")
