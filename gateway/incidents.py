@@ -31,7 +31,7 @@ class Incident(enum.Enum):
     """A kind, in the words of the log."""
 
     # Failed authentications.
-    WRONG_SIGNATURE = "wrong signature"
+    WRONG_SIGNATURE = "bad signature"
     UNKNOWN_KEY = "unknown key"
     MALFORMED_KEY = "malformed key"
     KEY_EXPIRED = "expired key"

@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 
 from engine.journal import EntryId, EventReader, PublishedEntry, Store, prepare_store
+from engine.process.duties import Fault
 from engine.process.follower import FollowerProcess
 from engine.records import MalformedRecord
 from ledger.accounts import Account, first_negative, slot_asset, slot_owner
@@ -77,6 +79,9 @@ class Settlement:
         return source.count_between(self.cursor, source.published())
 
     def facts(self) -> dict[str, object]:
+        return {}
+
+    def faults(self) -> Mapping[str, Fault]:
         return {}
 
     def close(self) -> None:

@@ -12,10 +12,12 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+from collections.abc import Mapping
 from functools import partial
 
 from engine.journal import Diverged, EntryId, Store
 from engine.process import entry_is
+from engine.process.duties import Fault
 from engine.process.follower import BLOCK_MS, FollowerProcess
 from engine.records import EngineStop
 from engine.service.clock_guard import ClockGuard
@@ -63,6 +65,9 @@ class EngineFollower:
 
     def facts(self) -> dict[str, object]:
         return {"state_hash": self.service.core.state_hash().hex()}
+
+    def faults(self) -> Mapping[str, Fault]:
+        return {"watermark": lambda: self._watermark.fault}
 
     def close(self) -> None:
         self._watermark.close()

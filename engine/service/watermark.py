@@ -59,6 +59,8 @@ class WatermarkWriter:
 
     def __init__(self, data: Path) -> None:
         self.data = data
+        self.fault = ""
+        """Why the newest pair is not on disk; the empty text if it is, or is about to be."""
         self._latest: tuple[EntryId, bytes] | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watermark", daemon=True)
@@ -78,7 +80,11 @@ class WatermarkWriter:
             stopping = self._stopping.wait(INTERVAL_S)
             latest = self._latest
             if latest is not None and latest is not written:
-                write_watermark(self.data, *latest)
-                written = latest
+                try:
+                    write_watermark(self.data, *latest)
+                except OSError as error:
+                    self.fault = f"it cannot be written: {error}"
+                else:
+                    written, self.fault = latest, ""
             if stopping:
                 return

@@ -38,6 +38,10 @@ class RefusalFiles:
         """Appends whole lines. Raises OSError."""
         day = time_us // DAY_US
         file = self._file
+        if file is not None and os.fstat(file.fileno()).st_nlink == 0:
+            # Somebody has removed it: no one would read what is written to it now.
+            file.close()
+            file = self._file = None
         if file is not None and (day != self._day or file.tell() + len(lines) > REFUSAL_FILE_BYTES_MAX):
             self.close()
             file = None

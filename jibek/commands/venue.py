@@ -24,7 +24,7 @@ from jibek.console.access import access_options, check_access
 from jibek.console.failure import MORE_MEMORY, fail, store_errors
 from jibek.console.options import combined, data_option, json_option
 from jibek.console.output import Column, print_json, print_table
-from jibek.venue.address import open_store, running_venue, urls
+from jibek.venue.address import running_venue, urls
 from jibek.venue.children import CRASHES_MAX
 from jibek.venue.folder import DataFolder
 from jibek.venue.launch import GATEWAY_BOUNDS, LaunchFailed, VenueOptions, launch, option_of
@@ -38,6 +38,12 @@ STORE_STATES = {
         "It is full: only cancels, halts and resumes, freezes and unfreezes, key revocations, deposits and withdrawals pass. "
         f"{MORE_MEMORY}"
     ),
+    "silent": "It does not answer: orders wait, and are refused after some seconds.",
+}
+DISK_STATES = {
+    "low": " It is low: make room, or a rewrite of the store's log may not fit any more.",
+    "full": " It is full: new orders are refused until you make room.",
+    "read-only": " It is read-only: nothing can be written until you mount it for writing.",
 }
 STOP_WAIT_S = 60.0
 FOLLOW_INTERVAL_S = 0.2
@@ -169,8 +175,9 @@ def up(
         return
     from engine.venue_file import VenueError
     from jibek.venue.folder import FolderLocked
+    from jibek.venue.preflight import StartFailed
     from jibek.venue.store_server import StoreUnavailable
-    from jibek.venue.supervisor import StartFailed, Supervisor
+    from jibek.venue.supervisor import Supervisor
     from jibek.venue.up_log import UpLog
 
     is_launched = ready_fd is not None
@@ -291,25 +298,25 @@ def status(data_dir: Path, as_json: bool) -> None:
     """Show the venue's processes, how far each part has come, and its memory.
 
     From 80 % of its memory limit the store is filling, and new orders are refused; when it is full, only cancels and what
-    an operator must do pass.
+    an operator must do pass. docs/operations.md has every state, what it means and what to do.
 
-    Exit codes: 0 every process is ready and the store has room, 1 one is not ready, or the store is filling or full, 3 no
-    venue runs there.
+    Exit codes: 0 every process is ready and the store has room, 1 a process is not ready or has trouble, or the store is
+    filling, full or silent, 3 no venue runs there.
 
     \b
       jibek status
       jibek status --json
     """
-    from jibek.venue.status import GOOD, read_status
+    from jibek.venue.status import is_good, read_status
 
     address = running_venue(data_dir)
     with store_errors():
-        found = read_status(address, open_store(address))
+        found = read_status(address)
     if as_json:
         print_json(found)
     else:
         _print_status(found)
-    if found["store"]["state"] != GOOD or any(process["state"] != "ready" for process in found["processes"]):
+    if not is_good(found):
         sys.exit(EXIT_REFUSED)
 
 
@@ -326,10 +333,13 @@ def _print_status(found: dict[str, Any]) -> None:
     click.echo()
     columns = [Column("part"), Column("last entry", right=True), Column("entries behind", right=True)]
     rows = [[each["name"], each["id"], str(each["lag_entries"])] for each in found["offsets"]]
-    store = found["store"]
+    store, disk = found["store"], found["disk"]
     footer = f"The store holds {_megabytes(store['memory_bytes'])} of {_megabytes(store['memory_bytes_max'])}."
     if store["state"] in STORE_STATES:
         footer += f" {STORE_STATES[store['state']]}"
+    if disk is not None:
+        footer += f"\nThe disk has {_megabytes(disk['free_bytes'])} of {_megabytes(disk['size_bytes'])} left."
+        footer += DISK_STATES.get(disk["state"], "")
     print_table(columns, rows, footer=footer)
 
 

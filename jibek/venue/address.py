@@ -6,10 +6,10 @@ belongs to a venue whose supervisor was killed.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -19,6 +19,7 @@ from jibek.console.failure import fail
 from jibek.console.trust import trust_certificate
 from jibek.venue.folder import VENUE_FILE
 from jibek.venue.processes import is_alive
+from jibek.venue.state_file import UnreadableState, read_state
 
 STORE_TIMEOUT_S = 15.0
 
@@ -44,6 +45,10 @@ class VenueAddress:
     """Name -> how many times it was restarted."""
     certificate: Path | None = None
     """What the venue speaks TLS with; None if it does not."""
+    disk: dict[str, Any] | None = None
+    """Free bytes, size and state of the disk of the data folder; None if it could not be looked at."""
+    written_s: float | None = None
+    """When the supervisor wrote this, by the system's monotonic clock."""
 
     @property
     def is_running(self) -> bool:
@@ -82,7 +87,7 @@ def find_venue(data_dir: Path) -> VenueAddress:
     """
     path = data_dir / VENUE_FILE
     try:
-        content = json.loads(path.read_text())
+        content = read_state(path)
         certificate = content.get("certificate")
         address = VenueAddress(
             data_dir=data_dir,
@@ -95,6 +100,8 @@ def find_venue(data_dir: Path) -> VenueAddress:
             states={str(name): str(state) for name, state in content.get("states", {}).items()},
             restarts={str(name): int(count) for name, count in content.get("restarts", {}).items()},
             certificate=None if certificate is None else Path(str(certificate)),
+            disk=content.get("disk"),
+            written_s=content.get("written_s"),
         )
     except FileNotFoundError:
         fail(
@@ -106,7 +113,7 @@ def find_venue(data_dir: Path) -> VenueAddress:
             EXIT_UNREACHABLE,
             f"{path} cannot be read by this user: run the command as the user of the venue, with `sudo -u`.",
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, UnreadableState, ValueError, KeyError, TypeError, AttributeError) as error:
         fail(EXIT_UNREACHABLE, f"{path} cannot be read ({error}): start the venue again with `jibek up`.")
     if address.certificate is not None:
         trust_certificate(address.urls["http"], address.certificate)

@@ -17,9 +17,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from jibek.venue.processes import is_alive
 
@@ -89,17 +87,6 @@ class DataFolder:
             return int(json.loads(self.lock_file.read_text())["pid"])
         except (OSError, ValueError, KeyError):
             return None
-
-    def write_venue(self, facts: Mapping[str, Any]) -> None:
-        """Replaces venue.json in one step, so that a reader sees the old or the new one, whole."""
-        temporary = self.venue_file.with_suffix(".new")
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(fd, "w") as file:
-            json.dump(facts, file, indent=1)
-        temporary.replace(self.venue_file)
-
-    def forget_venue(self) -> None:
-        self.venue_file.unlink(missing_ok=True)
 
 
 def _try_lock(fd: int) -> bool:

@@ -15,13 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.process.log_lines import JSON, PLAIN, LogLine, bounded, escaped
+from engine.process.log_lines import JSON, PLAIN, LogLine, bounded, escaped, without_tokens
 from jibek.venue.log_file import LOG_BYTES_MAX, OLD_FILES, LogFile
 
 PIECE_BYTES_MAX = 128 << 10
 """Longest line that is taken in one piece; what is longer is cut there. No service writes one."""
 LAST_LINES = 3
 LAST_LINES_KEPT = 20
+QUOTED_CHARACTERS_MAX = 1000
 
 _FINISHED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z (?P<process>[\w-]+)\[\d+\] \S+ [A-Z]+ ")
 _OF_STORE = re.compile(
@@ -108,7 +109,7 @@ class ProcessLog:
                 self._take_report(text)
             elif self._is_finished(text):
                 self._write_foreign(foreign)
-                self._write(escaped(text))
+                self._write(escaped(text), text)
             elif (found := _OF_STORE.fullmatch(text)) is not None:
                 self._write_foreign(foreign)
                 self._write_of_store(found)
@@ -138,13 +139,13 @@ class ProcessLog:
             # The facts are our own, and whole: the state hash of an engine that begins is for who compares it.
             line = LogLine(self._clock(), self._name, self._pid, "INFO", self._entry, "ready", fields=found)
             more = "" if self._format == JSON else f" {escaped(json.dumps(found))}"
-            self._write(line.text(self._format) + more)
+            self._write(line.text(self._format) + more, line.message)
 
     def _write_of_store(self, found: re.Match[str]) -> None:
         line = LogLine(
             self._clock(), self._name, int(found["pid"]), _STORE_LEVELS[found["level"]], "", found["text"].strip()
         )
-        self._write(line.text(self._format))
+        self._write(line.text(self._format), line.message)
 
     def _write_foreign(self, lines: list[str]) -> None:
         """Lines of another form that came together are one event, for example a traceback."""
@@ -154,10 +155,15 @@ class ProcessLog:
 
     def _write_line(self, level: str, message: str) -> None:
         line = LogLine(self._clock(), self._name, self._pid, level, self._entry, message)
-        self._write(line.text(self._format))
+        self._write(line.text(self._format), message)
 
-    def _write(self, text: str) -> None:
-        self._last.append(bounded(text, 1000))
+    def _write(self, text: str, quoted: str) -> None:
+        """Writes a line.
+
+        Args:
+            quoted: what an error message quotes of it.
+        """
+        self._last.append(escaped(bounded(without_tokens(quoted), QUOTED_CHARACTERS_MAX)))
         self._file.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
     def _lost_line(self, lines: int, why: str) -> bytes:

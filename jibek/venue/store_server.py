@@ -66,12 +66,17 @@ def runtime_folder(data: Path, environment: dict[str, str] | None = None) -> Pat
     for place in filter(None, places):
         folder = Path(place) / name
         if len(os.fsencode(folder / SOCKET_NAME)) <= SOCKET_PATH_BYTES_MAX and os.access(place, os.W_OK):
-            _make_private(folder)
+            make_private(folder)
             return folder
     raise StoreUnavailable("there is no writable runtime folder with a short path: set XDG_RUNTIME_DIR.")
 
 
-def _make_private(folder: Path) -> None:
+def make_private(folder: Path) -> None:
+    """Makes a folder for this user alone, if it is missing.
+
+    Raises:
+        StoreUnavailable: what is there is none.
+    """
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
@@ -151,7 +156,8 @@ def is_serving(url: str) -> bool:
     client = connect(url, timeout_s=2.0)
     try:
         return bool(client.ping())
-    except (redis.ConnectionError, redis.TimeoutError):
+    except (redis.RedisError, OSError):
+        # It is away, silent, or cannot answer now.
         return False
     finally:
         client.close()

@@ -60,9 +60,9 @@ def new_incidents(heard: Heard, **bounds: int) -> Incidents:
 def test_the_first_is_said_at_once_and_the_others_once_a_minute(incidents: Incidents, heard: Heard) -> None:
     for _ in range(1_000):
         incidents.note(WRONG, "192.0.2.1", KEY)
-    assert heard.take() == ["wrong signature from 192.0.2.1, key 5f2ab10c…"]
+    assert heard.take() == ["bad signature from 192.0.2.1, key 5f2ab10c…"]
     incidents.on_time(MINUTE_MS)
-    assert heard.take() == ["wrong signature from 192.0.2.1, key 5f2ab10c…: 999 more, 1,000 in all"]
+    assert heard.take() == ["bad signature from 192.0.2.1, key 5f2ab10c…: 999 more, 1,000 in all"]
     assert heard.fields[-1] == {
         "incident": "WRONG_SIGNATURE", "address": "192.0.2.1", "key": "5f2ab10c…", "count": 999, "total": 1_000,
     }  # fmt: skip
@@ -70,7 +70,7 @@ def test_the_first_is_said_at_once_and_the_others_once_a_minute(incidents: Incid
     incidents.on_time(2 * MINUTE_MS - 1)
     assert heard.take() == []
     incidents.on_time(2 * MINUTE_MS)
-    assert heard.take() == ["wrong signature from 192.0.2.1, key 5f2ab10c…: 1 more, 1,001 in all"]
+    assert heard.take() == ["bad signature from 192.0.2.1, key 5f2ab10c…: 1 more, 1,001 in all"]
     incidents.on_time(3 * MINUTE_MS)
     assert heard.take() == []
 
@@ -110,7 +110,7 @@ def test_one_that_did_not_occur_for_a_minute_makes_room(heard: Heard) -> None:
     incidents.on_time(3 * MINUTE_MS)
     incidents.note(WRONG, "d")
     assert incidents.total(WRONG, "d") == 1 and incidents.total(WRONG, "a") == 0
-    assert "wrong signature from d" in heard.take()
+    assert "bad signature from d" in heard.take()
 
 
 def test_a_ban_says_what_led_to_it(incidents: Incidents, heard: Heard) -> None:
@@ -119,7 +119,7 @@ def test_a_ban_says_what_led_to_it(incidents: Incidents, heard: Heard) -> None:
     incidents.note(UNKNOWN, "192.0.2.2")
     incidents.note_ban("192.0.2.1", 120)
     assert heard.take()[-1] == (
-        "banned 192.0.2.1 for 120 s: it failed too often (wrong signature 48, unreadable message 2)"
+        "banned 192.0.2.1 for 120 s: it failed too often (bad signature 48, unreadable message 2)"
     )
 
 

@@ -116,7 +116,7 @@ def test_no_log_has_a_key_a_secret_a_signature_or_a_request(venue: ServiceVenue)
     for value in watched.values:
         assert value not in text
         assert value[: SHOWN_CHARACTERS + 1] not in text, "more of a key than its beginning"
-    for words in ("wrong signature from 127.0.0.1", "unknown key", "malformed key", "expired key", "unreadable message",
+    for words in ("bad signature from 127.0.0.1", "unknown key", "malformed key", "expired key", "unreadable message",
                   "a secret cannot be used",
                   "signature used before", "timestamp too old", "journal"):  # fmt: skip
         assert words in text, text

@@ -147,12 +147,26 @@ def test_a_service_that_keeps_crashing_stays_down_and_the_rest_goes_on(new_venue
     assert venue.stop() == 1
 
 
-def test_a_store_whose_socket_was_removed_gets_a_new_one(new_venue: NewVenue) -> None:
+def test_a_store_whose_socket_was_removed_is_reached_again_and_goes_on(new_venue: NewVenue) -> None:
     venue = new_venue().start()
-    shutil.rmtree(Path(venue.facts()["store"].removeprefix("unix://")).parent)
-    venue.wait_until_back("gateway", venue.kill("gateway"))
-    assert "The socket of the store was removed." in venue.said()
-    assert venue.jibek("market", "book", "BTCKZT").returncode == 0
+    socket_path = Path(venue.facts()["store"].removeprefix("unix://"))
+    store = venue.pids()["store"]
+    shutil.rmtree(socket_path.parent)
+    wait_until(socket_path.exists, "the socket is back")
+    assert venue.jibek("market", "halt", "--all", "--why", "drill").returncode == 0
+    wait_until(lambda: "The socket of the store was removed: it is put back." in venue.said(), "that was said")
+    assert venue.pids()["store"] == store
+
+
+def test_a_store_whose_socket_cannot_be_put_back_is_started_again(new_venue: NewVenue) -> None:
+    venue = new_venue().start()
+    folder = Path(venue.facts()["store"].removeprefix("unix://")).parent
+    store = venue.pids()["store"]
+    shutil.rmtree(folder.with_name(folder.name + "-spare"))
+    shutil.rmtree(folder)
+    venue.wait_until_back("store", store)
+    assert "The socket of the store was removed: the store is started again." in venue.said()
+    assert venue.jibek("market", "halt", "--all", "--why", "drill").returncode == 0
 
 
 def test_a_folder_in_use_is_named_with_its_user(new_venue: NewVenue) -> None:
@@ -340,3 +354,20 @@ def test_logs_can_be_followed(new_venue: NewVenue) -> None:
 @pytest.mark.parametrize("name", ["down", "status", "logs", "reset"])
 def test_a_folder_without_a_venue_is_code_three(tmp_path: Path, name: str) -> None:
     assert VenueProcess(tmp_path / "none").jibek(name).returncode == 3
+
+
+def test_a_start_that_fails_quotes_only_itself_and_names_the_cure(new_venue: NewVenue) -> None:
+    venue = new_venue().start()
+    venue.stop()
+    log = venue.folder.logs / "store.log"
+    with log.open("a") as file:
+        file.write("an earlier run: No space left on device\n")
+    (aof,) = (venue.folder.store / "appendonlydir").glob("*.incr.aof")
+    content = aof.read_bytes()
+    aof.write_bytes(content[: len(content) // 2] + b"\nnothing of a store\n" + content[len(content) // 2 :])
+    result = venue.jibek("up", "--port", str(venue.options.port))
+    assert result.returncode == 1
+    assert "The venue did not start: the store ended with exit code 1." in result.stderr
+    assert "Bad file format reading the append only file" in result.stderr
+    assert "put back the last backup" in result.stderr
+    assert "earlier run" not in result.stderr

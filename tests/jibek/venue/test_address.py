@@ -81,10 +81,10 @@ def test_a_venue_that_runs_with_a_socket_that_cannot_be_seen_is_asked_for_a_priv
 
 
 def test_a_file_of_another_user_is_no_venue_to_start_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Path) -> str:
+    def refuse(self: Path) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(Failure, match="run the command as the user of the venue") as failure:
         find_venue(tmp_path)
     assert failure.value.exit_code == EXIT_UNREACHABLE

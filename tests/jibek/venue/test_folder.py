@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -60,9 +59,6 @@ def test_a_venue_that_does_not_die_is_not_waited_for_without_end(folder: DataFol
 
 
 def test_the_folder_and_what_is_in_it_are_for_this_user_alone(folder: DataFolder) -> None:
-    folder.write_venue({"pid": 1})
-    assert json.loads(folder.venue_file.read_text()) == {"pid": 1}
-    assert folder.venue_file.stat().st_mode & 0o777 == 0o600
     assert {path.stat().st_mode & 0o777 for path in (folder.path, folder.store, folder.logs)} == {0o700}
 
 
