@@ -76,6 +76,20 @@ def test_a_file_that_somebody_took_away_is_made_again(tmp_path: Path, name: str)
     assert path.read_text() == "after\n" and not log.lost
 
 
+def test_a_log_moves_with_its_data_folder_and_stays_out_of_another(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "data" / "logs" / "x.log", bytes_max=20)
+    (tmp_path / "data").mkdir()
+    log.write(b"before\n")
+    (tmp_path / "data").rename(tmp_path / "moved")
+    (tmp_path / "data" / "logs").mkdir(parents=True)
+    for number in range(5):
+        log.write(f"after {number}\n".encode())
+    assert lines_of(tmp_path / "moved" / "logs")[-2:] == ["after 3", "after 4"]
+    shutil.rmtree(tmp_path / "moved")
+    log.write(b"lost\n")
+    assert log.lost == 1 and list((tmp_path / "data" / "logs").iterdir()) == []
+
+
 def put_a_file_above(path: Path) -> None:
     path.parent.rmdir()
     path.parent.write_text("")
