@@ -206,7 +206,7 @@ def _traceback_of(record: logging.LogRecord) -> str:
 
 class Unblocked:
     """Standard error, or whatever a descriptor leads to, without waiting for its reader: a terminal that was stopped, a pager,
-    a parent that hangs. A process that waited for them would serve nobody.
+    a parent that hangs. A process that waited for them would stand still.
 
     Args:
         fd: to which it writes; not closed here.
