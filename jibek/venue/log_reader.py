@@ -9,6 +9,7 @@ import datetime
 import os
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,19 +40,23 @@ def last_lines(path: Path, count: int, since: datetime.datetime | None = None) -
     Raises:
         OSError: a file cannot be read.
     """
-    left, begins = count, []
-    for file_path in reversed(files_of(path)):
-        if left <= 0:
-            break
-        with file_path.open("rb") as file:
-            offset, found = _offset_of_last(file, left)
-        begins.append((file_path, offset))
-        left -= found
     is_due = since is None
-    for file_path, offset in reversed(begins):
-        with file_path.open("rb") as file:
-            file.seek(offset)
-            while line := file.readline(LINE_BYTES_MAX):
+    with ExitStack() as stack:
+        # All are opened before one is read: a file that becomes an old one meanwhile stays the same.
+        files: list[BinaryIO] = []
+        for file_path in reversed(files_of(path)):
+            if count <= 0:
+                break
+            with suppress(FileNotFoundError):
+                file = stack.enter_context(file_path.open("rb"))
+                if any(os.path.sameopenfile(file.fileno(), newer.fileno()) for newer in files):
+                    continue
+                offset, found = _offset_of_last(file, count)
+                file.seek(offset)
+                files.append(file)
+                count -= found
+        for opened in reversed(files):
+            while line := opened.readline(LINE_BYTES_MAX):
                 text = line.rstrip(b"\r\n").decode("utf-8", "backslashreplace")
                 is_due = is_due or _is_since(text, since)
                 if is_due:
