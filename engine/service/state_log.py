@@ -15,7 +15,7 @@ _WORDS = {MarketState.HALTED: "halted", MarketState.TRADING: "resumed"}
 
 
 def log_states(log: logging.Logger, entry: PublishedEntry) -> None:
-    """Logs what an executed entry has halted or resumed. Cost: 0.2 µs for an entry that has not, and 0.1 ns for each event."""
+    """Logs what an executed entry has halted or resumed. Cost: 0.2 µs for an entry that has not, and 0.6 ns for each event."""
     # An event begins with its kind.
     if _KIND not in entry.data[EVENT_HEADER.size :: EVENT_BYTES]:
         return
