@@ -17,6 +17,7 @@ from gateway.handlers.answers import retry_after
 from gateway.handlers.http import HttpExchange, http_refusal
 from gateway.handlers.paths import session_for
 from gateway.handlers.router import Router
+from gateway.incidents import Incident
 from gateway.limits import SHUTDOWN_GRACE_S, ConnectionLimits
 from gateway.wire.addresses import counted_as
 from gateway.wire.asyncio_client import Client, Outbox
@@ -27,6 +28,11 @@ from gateway.wire.places import Place, Places
 from gateway.wire.turns import Turns
 
 _NOTHING_THERE = HttpAnswer(404, replies.NOT_FOUND)
+_TURNED_AWAY = {
+    Reason.BANNED: Incident.BANNED_ADDRESS,
+    Reason.TOO_MANY_OPEN_CONNECTIONS: Incident.TOO_MANY_OPEN,
+    Reason.TOO_MANY_CONNECTIONS: Incident.TOO_MANY_NEW,
+}
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 """They change nothing, so a web page may send them; it cannot read the answers."""
 
@@ -69,7 +75,11 @@ class Clients:
 
     def take_place(self) -> Place | HttpAnswer:
         """A place for a connection that came; 503 if all are taken."""
-        return self.places.take() or _answer(Reject(Reason.OVERLOADED))
+        place = self.places.take()
+        if place is None:
+            self._state.incidents.note(Incident.NO_PLACE, "")
+            return _answer(Reject(Reason.OVERLOADED))
+        return place
 
     def admit(self, place: Place, ip: str) -> HttpAnswer | None:
         """Counts a connection for the address of its client. Returns the answer with which it is turned away: 418 if the
@@ -85,7 +95,7 @@ class Clients:
     def failed(self, place: Place) -> None:
         """A TLS handshake that came to nothing is a failure of the address."""
         if not place.is_proxy:
-            self._state.bans.failed(counted_as(place.ip), self._now_ms())
+            self._state.failed(counted_as(place.ip), Incident.HANDSHAKE_FAILED)
 
     def make(self, place: Place) -> Client:
         """A client for a connection that was admitted."""
@@ -100,6 +110,7 @@ class Clients:
                 raise Rejected(Reason.TOO_MANY_OPEN_CONNECTIONS, str(self.places.address_max))
             self._state.rate_limits.add_connection(ip, now_ms)
         except Rejected as rejected:
+            self._state.incidents.note(_TURNED_AWAY[rejected.reject.reason], counted_as(ip))
             return http_refusal(rejected.reject, retry_after(rejected.reject, now_ms))
         return None
 
@@ -111,6 +122,11 @@ class Clients:
     def disconnected(self, client: Client) -> None:
         """Forgets a connection that has ended, and all that its session followed."""
         self._clients.pop(client, None)
+        if client.connection.ended_for is not None:
+            key = None if client.session is None else client.session.key
+            self._state.incidents.note(
+                client.connection.ended_for, counted_as(client.ip), "" if key is None else key.id
+            )
         client.place.leave()
         if client.session is not None:
             self._router.session_ended(client.session)
@@ -118,17 +134,19 @@ class Clients:
     def handle_http(self, client: Client, request: HttpRequest) -> None:
         """Answers a request over HTTP, now or when its command is answered; 403 if a foreign web page would change something."""
         if request.method not in _SAFE_METHODS and not self._origins.allow(request.headers):
+            self._state.incidents.note(Incident.FOREIGN_PAGE, counted_as(client.ip))
             client.respond(_answer(Reject(Reason.ORIGIN_REFUSED)))
             return
         ip = self._client_behind(client, request.headers)
         usage = self._state.rate_limits.weight_of(ip, self._now_ms())
-        self._router.handle_http(HttpExchange(request, usage, client.respond, ip, counted_as(ip)))
+        self._router.handle_http(HttpExchange(request, usage, client.respond, counted_as(ip), ip))
 
     def open_session(self, client: Client, request: UpgradeRequest) -> Session | HttpAnswer:
         """The session of a connection that asks for a WebSocket, with the streams of its path; 404 for any other path, 403 for
         a foreign web page, 418 if its address is banned, 429 if it has no request weight left or, behind a proxy, has too
         many connections."""
         if not self._origins.allow(request.headers):
+            self._state.incidents.note(Incident.FOREIGN_PAGE, counted_as(client.ip))
             return _answer(Reject(Reason.ORIGIN_REFUSED))
         if client.place.is_proxy:
             client.ip = self._client_behind(client, request.headers)
@@ -150,7 +168,9 @@ class Clients:
                 state.rate_limits.add_weight(usage, None, weights.CONNECTING, now_ms)
         except Rejected as rejected:
             if rejected.reject.reason == Reason.TOO_MANY_REQUESTS:
-                state.bans.failed(address, now_ms)
+                state.failed(address, Incident.OVER_WEIGHT)
+            else:
+                state.incidents.note(Incident.BANNED_ADDRESS, address)
             return http_refusal(rejected.reject, retry_after(rejected.reject, now_ms))
         stream_requests.follow_url(self._state.view.feeds, session, streams)
         return session
@@ -171,7 +191,7 @@ class Clients:
         """Counts frames that are no requests, and a broken rule as a failure of the address; but not of a proxy, through which
         clients come of which nothing is known at that point."""
         if conduct.broke_rule and not client.place.is_proxy:
-            self._state.bans.failed(counted_as(client.ip), self._now_ms())
+            self._state.failed(counted_as(client.ip), Incident.RULE_BROKEN)
         if client.session is not None:
             self._router.count_frames(client.session, conduct.control_frames, conduct.fragments)
 

@@ -201,6 +201,15 @@ REFUSAL_FILE_BYTES_MAX = 16 * 1024 * 1024
 REFUSALS_BYTES_MAX = 256 * 1024 * 1024
 """All closed files of a gateway; with more, the oldest are deleted."""
 
+# -- what the log says of clients
+
+INCIDENTS_COUNTED_MAX = 10_000
+"""Failed authentications, bans and the like that are counted by kind, address and key; further ones share a count by kind."""
+INCIDENT_LINES_PER_MINUTE_MAX = 20
+"""Lines about what occurs for the first time, and lines about bans; further ones are in the summary of the minute."""
+INCIDENT_SUMMARIES_MAX = 20
+"""Lines of a summary; one more line has the sum of all others."""
+
 # -- the store
 
 ENTRIES_PER_READ = 64

@@ -32,6 +32,7 @@ from engine.process import (
     EXIT_UNREACHABLE,
     StopOverdue,
     StopRequest,
+    entry_is,
     report_ready,
     set_up,
     stop_is_obeyed,
@@ -40,6 +41,7 @@ from engine.process import (
 from engine.process.disk import read_disk
 from engine.process.duties import LINE_INTERVAL_S, Duties, Fault
 from engine.process.follower import end_code
+from engine.process.log_lines import where_of
 from engine.process.watermarks import WatermarkWriter
 from gateway.access import PROXY_PROTOCOL, exposure_warning
 from gateway.arguments import Arguments, parse_arguments
@@ -54,6 +56,7 @@ from gateway.handlers.answers import Answers
 from gateway.handlers.commands import Commands
 from gateway.handlers.router import Router
 from gateway.handlers.state import GatewayState
+from gateway.incidents import Incidents
 from gateway.journal.catch_up import APPENDED, PUBLISHED, CatchUp
 from gateway.journal.events_link import EventsLink
 from gateway.journal.intake import Intake
@@ -88,6 +91,7 @@ class Service:
         self._log = log
         self._duties = duties
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._note_defect)
         self._ended: asyncio.Future[BaseException | None] = self._loop.create_future()
         self._depth_ticks = 0
         self._is_memory_full = False
@@ -95,11 +99,9 @@ class Service:
         clock = Clock(self._loop.time, lambda: time.time_ns() // 1000)
         outbox = self._outbox = Outbox(self._loop.call_soon)
         view = self._view = prepared.view
-        bans = Bans(
-            arguments.bans,
-            note_ban=lambda address, seconds: log.warning("banned %s for %d s: it failed too often", address, seconds),
-        )
-        state = self._state = GatewayState(view, prepared.rate_limits, clock, bans)
+        incidents = self._incidents = Incidents(log)
+        bans = Bans(arguments.bans, note_ban=incidents.note_ban)
+        state = self._state = GatewayState(view, prepared.rate_limits, clock, bans, incidents)
         answers = Answers(state)
         pipeline = self._pipeline = Pipeline(arguments.producer, answers.reject, arguments.pipeline_limits)
         writer = self._writer = JournalWriter(
@@ -192,6 +194,7 @@ class Service:
         finally:
             self._listener.close()
             await self._clients.say_goodbye(with_words=failure is None)
+            self._incidents.close()
             await self._refusals.close()
             self._stop_links()
         return failure
@@ -231,6 +234,15 @@ class Service:
             self._ended.set_result(failure)
             if failure is not None:
                 self._stop_links()
+
+    def _note_defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Says what has failed in a callback, and where. What the loop itself would say has the arguments of the callback in
+        it, and those are what a client has sent."""
+        error = context.get("exception")
+        if error is None:
+            self._log.error("the loop reports a fault without an exception")
+        else:
+            self._log.error("a callback failed: %s at %s", type(error).__name__, where_of(error))
 
     def _links(self) -> tuple[KeptLink, ...]:
         return self._writer.link, self._events.link
@@ -276,6 +288,7 @@ class Service:
         self._refusals.on_time()
         self._view.keys.end_expired(self._state.clock.now_us())
         self._clients.on_time()
+        self._incidents.on_time(self._state.clock.now_us() // 1000)
         self._listener.on_time()
         for link in self._links():
             if link.silent_s() > STORE_SILENCE_S_MAX:
@@ -351,13 +364,16 @@ def main(argv: list[str]) -> int:
         arguments.access.certificate()
         prepared = prepare(arguments, secret_key, stop, log)
     except StopOverdue:
+        log.info("stopped in the middle of what it was at")
         return EXIT_GOOD
     except Exception as error:
         return end_code(log, error, BROKEN_PROMISES)
     finally:
         stop_is_obeyed()
     if prepared is None:
+        log.info("stopped before it was ready")
         return EXIT_GOOD
+    entry_is(lambda: prepared.reader.cursor)
     if warning := exposure_warning(arguments.host, arguments.access):
         log.warning("%s", warning)
     arguments = arguments._replace(connections_max=fit_descriptors(arguments.connections_max, log))
@@ -371,6 +387,8 @@ def main(argv: list[str]) -> int:
     except OSError as error:
         log.error("cannot listen on %s:%s: %s", arguments.host, arguments.port, error.strerror or error)
         return EXIT_UNREACHABLE
+    if failure is None:
+        log.info("stopped")
     return end_code(log, failure, BROKEN_PROMISES)
 
 

@@ -16,6 +16,7 @@ from engine.process.common import (
     stop_is_obeyed,
     stop_on_signals,
 )
+from engine.process.log_lines import LOG_FORMAT_VARIABLE, LOG_FORMATS, entry_is
 
 __all__ = [
     "EXIT_GOOD",
@@ -23,11 +24,14 @@ __all__ = [
     "EXIT_REFUSED",
     "EXIT_UNREACHABLE",
     "EXIT_USAGE",
+    "LOG_FORMATS",
+    "LOG_FORMAT_VARIABLE",
     "PARENT_FD_VARIABLE",
     "STORE_VARIABLE",
     "StopOverdue",
     "StopRequest",
     "add_store_argument",
+    "entry_is",
     "report_ready",
     "set_up",
     "stop_is_obeyed",

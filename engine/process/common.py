@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -25,6 +24,7 @@ from engine.journal.store_url import (
     read_store_file,
     store_from_environment,
 )
+from engine.process.log_lines import log_to_stderr
 from engine.process.private_files import PRIVATE_UMASK
 
 PARENT_FD_VARIABLE = "JIBEK_PARENT_FD"
@@ -65,18 +65,14 @@ class StopRequest:
 
 
 def set_up(name: str) -> logging.Logger:
-    """Configures log lines to standard error, begins to watch the parent, and returns the process's logger. From here on,
-    what the process makes is for its user alone."""
+    """Sends log lines to standard error, begins to watch the parent, and returns the process's logger. From here on, what the
+    process makes is for its user alone."""
     os.umask(PRIVATE_UMASK)
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format=f"%(asctime)s.%(msecs)03dZ {name}[%(process)d] %(levelname)s %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
-    )  # fmt: skip
-    logging.Formatter.converter = time.gmtime
+    log = log_to_stderr(name)
     parent = os.environ.get(PARENT_FD_VARIABLE)
     if parent is not None:
         threading.Thread(target=_end_with_parent, args=(int(parent),), daemon=True).start()
-    return logging.getLogger(name)
+    return log
 
 
 def add_store_argument(parser: argparse.ArgumentParser) -> None:

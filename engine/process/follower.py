@@ -35,6 +35,7 @@ from engine.process.common import (
     stop_on_signals,
 )
 from engine.process.duties import Duties, Fault
+from engine.process.log_lines import entry_is
 from engine.process.watermarks import BadWatermark, WatermarkWriter
 from engine.records import MalformedRecord
 
@@ -134,12 +135,13 @@ def classify(error: BaseException, broken: tuple[type[Exception], ...] = ()) -> 
     if isinstance(error, redis.ConnectionError | redis.TimeoutError | StoreTimeout | ConnectionError | TimeoutError):
         return Trouble.AWAY
     if isinstance(error, redis.ResponseError):
-        return Trouble.NOT_READY if is_not_ready(_refusal(error)) else Trouble.BROKEN
+        return Trouble.NOT_READY if is_not_ready(reason_of(error)) else Trouble.BROKEN
     return Trouble.UNEXPECTED
 
 
-def _refusal(error: redis.ResponseError) -> str:
-    """The store's own words: for a call in a pipeline, redis-py puts the call before them."""
+def reason_of(error: BaseException) -> str:
+    """What an error says, without the call that it answers: for a call in a pipeline, redis-py puts that before the store's
+    own words, with its arguments."""
     return str(error).rpartition("of pipeline caused error: ")[2]
 
 
@@ -167,9 +169,9 @@ class Backoff:
     def failed(self, error: BaseException) -> float:
         """How many seconds to wait after this failure."""
         if not self._wait_s:
-            self._log.warning("the store cannot be used, trying again: %s", error)
+            self._log.warning("the store cannot be used, trying again: %s", reason_of(error))
         self._wait_s = min(RETRY_S_MAX, 2 * self._wait_s or RETRY_S_MIN)
-        self.fault = f"it cannot be used: {error}"
+        self.fault = f"it cannot be used: {reason_of(error)}"
         return self._wait_s
 
     def succeeded(self) -> None:
@@ -252,12 +254,12 @@ def end_code(log: logging.Logger, error: BaseException | None, broken: tuple[typ
         return EXIT_GOOD
     trouble = classify(error, broken)
     if trouble.passes:
-        log.error("the store cannot be reached: %s", error)
+        log.error("the store cannot be reached: %s", reason_of(error))
         return EXIT_UNREACHABLE
     if trouble is Trouble.UNEXPECTED:
         log.error("%s: %s", type(error).__name__, error, exc_info=error)
     elif isinstance(error, redis.ResponseError):
-        log.error("the store refused: %s", error)
+        log.error("the store refused: %s", reason_of(error))
     else:
         log.error("%s: %s", type(error).__name__, error)
     return EXIT_REFUSED
@@ -297,6 +299,7 @@ class FollowerProcess:
             prepare_store(client)
             follower = self.open(client, options)
             watermark = WatermarkWriter(options.data, self.name)
+            entry_is(lambda: follower.cursor)
             log.info("begins at %s, %d entries behind", follower.cursor, follower.lag_entries())
             duties.watch_progress(lambda: follower.cursor)
             for name, fault in {"watermark": lambda: watermark.fault, **follower.faults()}.items():

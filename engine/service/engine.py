@@ -9,6 +9,7 @@ The core knows no clock. The process (`engine.service.process`) appends the tick
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from engine.journal import (
@@ -83,6 +84,8 @@ class EngineService:
         self.published: EntryId = BEGINNING
         self.published_head = GENESIS_HEAD
         self.pending: list[PublishedEntry] = []
+        self.note_executed: Callable[[PublishedEntry], None] = lambda entry: None
+        """Takes each entry that is executed, but not those that are replayed."""
 
     def execute(self, entry: JournalEntry) -> PublishedEntry:
         """Executes the next entry and moves cursor and head; returns the event entry to publish.
@@ -138,6 +141,7 @@ class EngineService:
         if not self.pending:
             for entry in self.source.journal(self.cursor, count=ENTRIES_PER_READ, block_ms=block_ms):
                 self.pending.append(self.execute(entry))
+                self.note_executed(self.pending[-1])
         return self._publish_pending()
 
     def reconnected(self) -> None:

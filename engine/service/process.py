@@ -13,8 +13,10 @@ import argparse
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 
 from engine.journal import Diverged, EntryId, Store
+from engine.process import entry_is
 from engine.process.duties import Fault
 from engine.process.follower import BLOCK_MS, FollowerProcess
 from engine.process.watermarks import check_begun, read_watermarks
@@ -23,6 +25,7 @@ from engine.service.clock_guard import ClockGuard
 from engine.service.cores import make_core
 from engine.service.engine import EngineService
 from engine.service.own_producer import OwnProducer
+from engine.service.state_log import log_states
 from engine.service.ticker import Ticker
 
 
@@ -82,10 +85,13 @@ def open_engine(client: Store, options: argparse.Namespace) -> EngineFollower:
     """
     service = EngineService(client, make_core(options.engine), options.data)
     check_begun(read_watermarks(options.data), options.data, service.source.appended())
+    log = logging.getLogger(ENGINE.name)
+    service.note_executed = partial(log_states, log)
+    entry_is(lambda: service.cursor)
     began_s = time.monotonic()
     count = service.recover()
     seconds = time.monotonic() - began_s
-    logging.getLogger(ENGINE.name).info("replayed %d entries in %.3f s to %s", count, seconds, service.cursor)
+    log.info("replayed %d entries in %.3f s to %s", count, seconds, service.cursor)
     return EngineFollower(service)
 
 

@@ -39,5 +39,5 @@ class SecretFetcher:
             try:
                 return unseal(self._secret_key, key.id, reply), Reject(Reason.UNAUTHORIZED)
             except SecretError as error:
-                self._log.error("%s", error)
+                self._log.error("a secret cannot be used: %s", error)
         return None, Reject(Reason.UNAVAILABLE)

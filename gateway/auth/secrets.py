@@ -17,14 +17,13 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from engine.process.log_lines import shown_key
 from engine.process.private_files import UnsafePath, open_private
 
 SECRETS_KEY = "{jibek}:secrets"
 SECRET_KEY_FILE = "secret.key"
 SECRET_KEY_BYTES = 32
 NONCE_BYTES = 12
-KEY_ID_CHARACTERS_SHOWN = 8
-"""So much of a key id is shown: enough to find the key, too little to use it."""
 SECRETS_PER_READ = 1000
 CHANGED_SHOWN = 10
 """So many changed secrets are named."""
@@ -96,7 +95,7 @@ def unseal(secret_key: bytes, key_id: str, sealed: bytes) -> bytes:
         return AESGCM(secret_key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], key_id.encode())
     except (InvalidTag, ValueError):
         raise SecretError(
-            f"the stored secret of API key {_short(key_id)} does not open with {SECRET_KEY_FILE}"
+            f"the stored secret of API key {shown_key(key_id)} does not open with {SECRET_KEY_FILE}"
         ) from None
 
 
@@ -119,13 +118,9 @@ def check_secrets(client: Any, secret_key: bytes) -> list[str]:
             opened += 1
         except SecretError:
             if len(changed) < CHANGED_SHOWN:
-                changed.append(_short(name))
+                changed.append(shown_key(name))
     if changed and not opened:
         raise SecretError(
             f"{SECRET_KEY_FILE} is not the one under which the stored secrets were sealed: it opens none of them"
         )
     return changed
-
-
-def _short(key_id: str) -> str:
-    return key_id if len(key_id) <= KEY_ID_CHARACTERS_SHOWN else f"{key_id[:KEY_ID_CHARACTERS_SHOWN]}…"

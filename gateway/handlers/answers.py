@@ -12,6 +12,7 @@ from gateway.dialect.exchange_info import rate_limit_templates
 from gateway.dialect.fast import CountedText, ack_frame
 from gateway.dialect.rejects import Reject
 from gateway.handlers.state import GatewayState
+from gateway.incidents import Incident
 from gateway.journal.pending import PendingCommand
 from gateway.limits import LONG_LIST_ENTRIES, RateLimitSettings
 from gateway.view.accounts import Account
@@ -20,7 +21,8 @@ from gateway.view.projection import cancel_client_id
 
 _REJECTED = int(EventKind.REJECTED)
 _ORDER_CLOSED = int(EventKind.ORDER_CLOSED)
-_MAY_BE_MARKED = (Reason.OUTCOME_UNKNOWN, Reason.REPLAYED_REQUEST, Reason.SIGNATURE_USED)
+_USED_BEFORE = (Reason.REPLAYED_REQUEST, Reason.SIGNATURE_USED)
+_MAY_BE_MARKED = (Reason.OUTCOME_UNKNOWN, *_USED_BEFORE)
 _RETRY_INTERVALS_MS = {
     Reason.TOO_MANY_REQUESTS: MINUTE_MS,
     Reason.TOO_MANY_NEW_ORDERS: TEN_SECONDS_MS,
@@ -84,6 +86,8 @@ class Answers:
 
     def _fail(self, command: PendingCommand, reject: Reject, account: Account | None) -> None:
         caller = command.caller
+        if reject.reason in _USED_BEFORE and command.mark is not None:
+            self._state.incidents.note(Incident.SIGNATURE_USED, caller.address, command.mark.key_id)
         limits = self.rate_limits(caller, account) if command.shows_rate_limits else ""
         data = self.retry_after(reject)
         caller.fail(command.id_text, reject, limits, cancelling=command.reduces, data=data)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from engine.journal import Mark
+from engine.networks import allows
 from engine.reasons import Reason
 from gateway.auth.authentication import NeedsSecret, authenticate
 from gateway.auth.keys import Key, UnknownKey
@@ -35,6 +36,7 @@ from gateway.handlers.commands import Commands, EventsAwaited
 from gateway.handlers.http import HttpExchange
 from gateway.handlers.routes import ROUTES, UNKNOWN
 from gateway.handlers.state import GatewayState
+from gateway.incidents import Incident
 from gateway.journal.pending import PendingCommand
 from gateway.limits import WAITING_FOR_SECRET_MAX, WEIGHTLESS_BYTES_MAX
 from gateway.wire.frames import encode_text
@@ -45,6 +47,27 @@ _FAILURES = frozenset(
     (Reason.INVALID_SIGNATURE, Reason.INVALID_API_KEY_FORMAT, Reason.INVALID_JSON, Reason.TOO_MANY_REQUESTS)
 )
 """Refusals that a working client does not get again and again; an unknown key is one, too."""
+_INCIDENTS = {
+    Reason.INVALID_SIGNATURE: Incident.WRONG_SIGNATURE,
+    Reason.INVALID_API_KEY_FORMAT: Incident.MALFORMED_KEY,
+    Reason.UNAUTHORIZED: Incident.NO_PERMISSION,
+    Reason.OUTSIDE_WINDOW: Incident.TOO_OLD,
+    Reason.AHEAD_OF_TIME: Incident.AHEAD_OF_TIME,
+    Reason.REPLAYED_REQUEST: Incident.SIGNATURE_USED,
+    Reason.SIGNATURE_USED: Incident.SIGNATURE_USED,
+    Reason.INVALID_JSON: Incident.UNREADABLE,
+    Reason.TOO_MANY_REQUESTS: Incident.OVER_WEIGHT,
+}
+"""Refusals that are counted by address and key."""
+
+
+def _why_unauthorized(key: Key | None, ip: str, now_ms: int) -> Incident:
+    """What is wrong with a key that may not be used for a request; clients do not get to know."""
+    if key is None:
+        return Incident.KEY_REVOKED
+    if now_ms >= key.expires_ms:
+        return Incident.KEY_EXPIRED
+    return Incident.NO_PERMISSION if allows(key.networks, ip) else Incident.WRONG_NETWORK
 
 
 class NeedsMark(Exception):
@@ -138,10 +161,10 @@ class Router:
         else:
             weight = fragments
             if not state.rate_limits.may_control(session.control, state.now_ms, control_frames):
-                self._note_failure(session)
+                state.failed(session.address, Incident.TOO_MANY_STREAM_REQUESTS)
                 session.close(CLOSE_POLICY_VIOLATION, "too many pings in a second")
         if not state.rate_limits.has_weight(usage, session.account, weight, state.now_ms):
-            state.bans.failed(session.address, state.now_ms, weight)
+            state.failed(session.address, Incident.OVER_WEIGHT, count=weight)
         if state.now_ms < state.bans.last_end_ms:
             self._turn_away(session, b"")
 
@@ -166,8 +189,12 @@ class Router:
             self._wait_for_mark(call, route, message, needs.mark)
         except UnknownKey as unknown:
             if has_caught_up:
-                self._note_failure(session)
-                self._refuse(call, route, unknown.reject)
+                state = self.state
+                state.incidents.note(
+                    Incident.UNKNOWN_KEY, session.address, unknown_key=str(call.params.get("apiKey", ""))
+                )
+                state.bans.failed(session.address, state.now_ms)
+                self._answer_refused(call, route, unknown.reject)
             else:
                 self._wait_for_key(session, message)
         except Rejected as rejected:
@@ -238,7 +265,8 @@ class Router:
             self.state.rate_limits.add_weight(session.usage, session.account, weight, self.state.now_ms)
         except Rejected as rejected:
             reject = rejected.reject
-        self._note_failure(session)
+        is_over = reject.reason is Reason.TOO_MANY_REQUESTS
+        self.state.failed(session.address, Incident.OVER_WEIGHT if is_over else Incident.UNREADABLE)
         data = self.answers.retry_after(reject)
         session.fail(unreadable.id_text, reject, "", cancelling=False, data=data)
 
@@ -250,6 +278,7 @@ class Router:
             reject = rejected.reject
         else:
             return False
+        self.state.incidents.note(Incident.BANNED_ADDRESS, session.address)
         try:
             id_text = read_request(message).id_text
         except Unreadable as unreadable:
@@ -261,9 +290,27 @@ class Router:
         session.close(CLOSE_POLICY_VIOLATION, "banned")
         return True
 
-    def _note_failure(self, caller: Caller) -> None:
-        """Counts a failure of an address; too many ban it (`gateway.auth.bans`)."""
-        self.state.bans.failed(caller.address, self.state.now_ms)
+    def _note_refusal(self, caller: Caller, reason: Reason, key_id: object) -> None:
+        """Counts a refusal by who asked, if it is one of `_INCIDENTS`; those of `_FAILURES` may ban the address.
+
+        Args:
+            key_id: what the request gives as its key.
+        """
+        incident = _INCIDENTS.get(reason)
+        if incident is None:
+            return
+        state = self.state
+        key = state.view.keys.get(key_id) if isinstance(key_id, str) else caller.key
+        if incident is Incident.NO_PERMISSION:
+            incident = _why_unauthorized(key, caller.ip, state.now_ms)
+        state.incidents.note(
+            incident,
+            caller.address,
+            "" if key is None else key.id,
+            unknown_key=key_id if isinstance(key_id, str) and key is None else "",
+        )
+        if reason in _FAILURES:
+            state.bans.failed(caller.address, state.now_ms)
 
     def _execute(self, call: Call, route: Route, message: bytes = b"") -> None:
         """Raises Rejected, NeedsSecret and NeedsMark."""
@@ -311,9 +358,11 @@ class Router:
         return self.answers.rate_limits(call.caller, None) if wants else ""
 
     def _refuse(self, call: Call, route: Route, reject: Reject) -> None:
+        self._note_refusal(call.caller, reject.reason, call.params.get("apiKey"))
+        self._answer_refused(call, route, reject)
+
+    def _answer_refused(self, call: Call, route: Route, reject: Reject) -> None:
         caller, request = call.caller, call.request
-        if reject.reason in _FAILURES:
-            self._note_failure(caller)
         account = call.authenticated_account if route.counts_orders else None
         limits = self.answers.rate_limits(caller, account) if caller.wants_rate_limits(request.params) else ""
         data = self.answers.retry_after(reject)
@@ -432,8 +481,8 @@ class Router:
         except Rejected as rejected:
             data = self.answers.retry_after(rejected.reject)
             if rejected.reject.reason is Reason.BANNED:
+                self.state.incidents.note(Incident.BANNED_ADDRESS, exchange.address)
                 exchange.turn_away(rejected.reject, data)
                 return
-            if rejected.reject.reason in _FAILURES:
-                self._note_failure(exchange)
+            self._note_refusal(exchange, rejected.reject.reason, None)
             exchange.fail("", rejected.reject, "", cancelling=route.cancels, data=data)

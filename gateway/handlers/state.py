@@ -6,6 +6,7 @@ from gateway.auth.bans import Bans
 from gateway.auth.rate_limits import RateLimits
 from gateway.auth.replay_guard import ReplayGuard
 from gateway.clock import Clock
+from gateway.incidents import Incident, Incidents
 from gateway.judgement.budgets import RefusalBudgets
 from gateway.venue_view import VenueView
 
@@ -13,10 +14,18 @@ from gateway.venue_view import VenueView
 class GatewayState:
     """Shared by all handlers of a gateway. All that is judged by the clock in a turn is judged by the same time."""
 
-    def __init__(self, view: VenueView, rate_limits: RateLimits, clock: Clock, bans: Bans | None = None) -> None:
+    def __init__(
+        self,
+        view: VenueView,
+        rate_limits: RateLimits,
+        clock: Clock,
+        bans: Bans | None = None,
+        incidents: Incidents | None = None,
+    ) -> None:
         self.view = view
         self.rate_limits = rate_limits
         self.bans = bans if bans is not None else Bans()
+        self.incidents = incidents if incidents is not None else Incidents()
         self.replays = ReplayGuard()
         self.refusal_budgets = RefusalBudgets(rate_limits, clock)
         self.clock = clock
@@ -25,6 +34,15 @@ class GatewayState:
         self.now_s = 0.0
         self.now_ms = 0
         self.begin_turn()
+
+    def failed(self, address: str, incident: Incident, key_id: str = "", count: int = 1) -> None:
+        """Counts failures of an address; too many ban it (`gateway.auth.bans`).
+
+        Args:
+            key_id: of a key that the venue knows.
+        """
+        self.incidents.note(incident, address, key_id, count=count)
+        self.bans.failed(address, self.clock.now_us() // 1000, count)
 
     def begin_turn(self) -> None:
         """Reads the clocks."""

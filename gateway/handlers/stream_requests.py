@@ -13,6 +13,7 @@ from gateway.dialect.requests import Unreadable
 from gateway.dialect.streams import StreamRequest, read_stream_request
 from gateway.handlers import weights
 from gateway.handlers.state import GatewayState
+from gateway.incidents import Incident
 from gateway.view.feeds import Feeds
 from gateway.wire.frames import encode_text
 
@@ -23,19 +24,20 @@ def handle(state: GatewayState, session: Session, message: bytes) -> None:
     if not session.is_alive:
         return
     if not state.rate_limits.may_control(session.control, state.now_ms):
-        state.bans.failed(session.address, state.now_ms)
+        state.failed(session.address, Incident.TOO_MANY_STREAM_REQUESTS)
         session.close(CLOSE_POLICY_VIOLATION, "too many requests in a second")
         return
     try:
         state.rate_limits.add_weight(session.usage, None, weights.of_size(len(message)), state.now_ms)
         request = read_stream_request(message)
     except Rejected as rejected:
-        state.bans.failed(session.address, state.now_ms)
+        is_over = rejected.reject.reason is Reason.TOO_MANY_REQUESTS
+        state.failed(session.address, Incident.OVER_WEIGHT if is_over else Incident.UNREADABLE)
         session.send(encode_text(replies.stream_error(NO_ID, rejected.reject)))
         return
     except Unreadable as unreadable:
         state.rate_limits.has_weight(session.usage, None, weights.UNREADABLE, state.now_ms)
-        state.bans.failed(session.address, state.now_ms)
+        state.failed(session.address, Incident.UNREADABLE)
         session.send(encode_text(replies.stream_error(unreadable.id_text, unreadable.reject)))
         return
     try:

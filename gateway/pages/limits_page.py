@@ -105,6 +105,15 @@ BOUNDS: dict[str, list[Bound]] = {
         Bound("a file of the record", f"{limits.REFUSAL_FILE_BYTES_MAX:,} bytes, a day", "it is closed, and the next one begins"),
         Bound("closed files of a gateway", f"{limits.REFUSALS_BYTES_MAX:,} bytes", "the oldest are deleted; copy closed files away to keep them"),
     ],
+    "What the log says of clients": [
+        Bound(
+            "failed authentications, bans and the like, by kind, address and key",
+            f"{limits.INCIDENTS_COUNTED_MAX:,}",
+            "further ones are counted by kind alone",
+        ),
+        Bound("lines in a minute about what occurs for the first time, or about a ban", f"{limits.INCIDENT_LINES_PER_MINUTE_MAX}", "further ones are in the summary of the minute"),
+        Bound("lines of the summary of a minute", f"{limits.INCIDENT_SUMMARIES_MAX}, and one for the others", "further ones are summed up by kind"),
+    ],
     "What a client sends": [
         Bound("head of an HTTP request", f"{WIRE.head_bytes_max:,} bytes", "HTTP 431, closed"),
         Bound("body of an HTTP request", f"{WIRE.body_bytes_max:,} bytes", "HTTP 413, closed"),

@@ -43,6 +43,7 @@ from websockets.http11 import Request
 from websockets.protocol import State as WebSocketState
 from websockets.server import ServerProtocol
 
+from gateway.incidents import Incident
 from gateway.limits import (
     CONTROL_FRAME_BYTES_MAX,
     FRAGMENTS_MAX,
@@ -119,6 +120,7 @@ class Connection:
         "_websocket",
         "aborted",
         "conduct",
+        "ended_for",
         "finished",
         "has_more",
         "limits",
@@ -136,6 +138,8 @@ class Connection:
         """What may wait at all."""
         self.conduct: Conduct | None = None
         """What the client did besides asking, since the driver has last taken this away; None: nothing."""
+        self.ended_for: Incident | None = None
+        """Why this side has ended the connection; None if it has not, or for what the client has asked for."""
         self.has_more = False
         """Whether more events may be had from what came, without anything new from the network."""
         self.finished = False
@@ -181,6 +185,7 @@ class Connection:
             return self._receive_http(now_s)
         if self.state is ConnectionState.UPGRADING:
             if len(self._input) > self.limits.message_bytes_max:
+                self.ended_for = Incident.SENDS_ON
                 self.abort()
         else:
             self._pass_over(len(data))
@@ -199,6 +204,7 @@ class Connection:
         else:
             self._input, self._position = b"", 0
         if self._passed_over_bytes > PASSED_OVER_BYTES_MAX:
+            self.ended_for = self.ended_for or Incident.SENDS_ON
             self.abort()
 
     def receive_eof(self) -> None:
@@ -475,6 +481,7 @@ class Connection:
             if self._is_slow(now_s):
                 self.end_slow_reader()
             elif self._is_silent(now_s):
+                self.ended_for = Incident.NO_PONG
                 self._fail(CloseCode.INTERNAL_ERROR, "no pong in time")
             elif now_s - self._opened_s >= limits.life_s:
                 self.close(CloseCode.GOING_AWAY, "open for too long", now_s)
@@ -490,6 +497,7 @@ class Connection:
                 self.abort()
         elif self.state is ConnectionState.HTTP:
             if self._is_slow(now_s):
+                self.ended_for = Incident.SLOW_READER
                 self.abort()
             else:
                 self._end_idle(now_s)
@@ -499,6 +507,7 @@ class Connection:
         its answer: that comes far sooner, unless the client does not read those before."""
         limits, active_s = self.limits, max(self._last_activity_s, self._progress_s)
         if now_s - active_s >= (limits.open_timeout_s if not self._http.has_asked else limits.idle_timeout_s):
+            self.ended_for = Incident.IDLE if self._http.has_asked else Incident.NO_REQUEST
             self.finished = True
             self.state = ConnectionState.ENDED
 
@@ -531,6 +540,8 @@ class Connection:
     def end_slow_reader(self) -> None:
         """Too much waits. All that is queued are whole frames, so a close frame may take their place, if none has left in
         part."""
+        if self.state is not ConnectionState.ENDED:
+            self.ended_for = Incident.SLOW_READER
         if self.state is ConnectionState.WEBSOCKET and self.output.is_between_frames():
             self.output.clear()
             self._fail(CloseCode.POLICY_VIOLATION, "reading too slowly")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
+import logging
 import os
 import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
@@ -24,7 +26,8 @@ from engine.journal import (
     store_from_environment,
 )
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
-from engine.process.private_files import UnsafePath, open_private
+from engine.process.log_lines import LOG_FORMAT_VARIABLE, LOG_FORMATS, PLAIN, Unblocked, escaped
+from engine.process.private_files import UnsafePath
 from engine.process.watermarks import ACCEPT_STORE_END
 from jibek.console.access import access_options, check_access
 from jibek.console.failure import MORE_MEMORY, fail, store_errors
@@ -41,6 +44,7 @@ from jibek.venue.launch import (
     launch,
     option_of,
 )
+from jibek.venue.log_reader import LogFollower, files_of, last_lines, since_time
 from jibek.venue.processes import is_alive, is_jibek_up, signal_proved
 from jibek.venue.services import LOG_NAMES
 from jibek.venue.store_server import MEMORY_SHARE_PERCENT, machine_memory_bytes
@@ -183,6 +187,15 @@ def _store_of(url: str | None, file: Path | None) -> str | None:
     is_flag=True,
     help="Start once without the secret.key that sealed the HMAC secrets. All HMAC keys stop working for good.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(LOG_FORMATS),
+    envvar=LOG_FORMAT_VARIABLE,
+    show_envvar=True,
+    default=PLAIN,
+    show_default=True,
+    help="How all processes write their logs.",
+)
 @click.option("--detach", is_flag=True, help="Return when the venue is ready, and leave it running.")
 @click.option("--ready-fd", type=int, hidden=True)
 def up(
@@ -227,19 +240,33 @@ def up(
     from jibek.venue.preflight import StartFailed
     from jibek.venue.store_server import StoreUnavailable
     from jibek.venue.supervisor import Supervisor
+    from jibek.venue.up_log import UpLog
 
-    supervisor = Supervisor(options, _say)
+    is_launched = ready_fd is not None
+    log = UpLog(DataFolder(data_dir).logs / "up.log", options.log_format, is_launched=is_launched)
+    # Standard error of a venue that was launched leads into its log already.
+    supervisor = Supervisor(options, _say_nothing if is_launched else _say_unblocked(), log)
 
     def when_ready() -> None:
-        _say(_welcome(options))
+        supervisor.say(_welcome(options))
         _answer(ready_fd, {"ready": True, "warnings": supervisor.warnings})
 
     try:
         code = supervisor.run(when_ready)
     except (FolderRefused, StartFailed, StoreUnavailable, VenueError, OSError) as error:
         exit_code = error.exit_code if isinstance(error, StartFailed) else EXIT_REFUSED
+        log.open_if_ours()
+        log.write(str(error), logging.ERROR)
         _answer(ready_fd, {"error": str(error), "exit_code": exit_code})
+        if is_launched:
+            sys.exit(exit_code)
         fail(exit_code, str(error))
+    except Exception as error:
+        log.open_if_ours()
+        log.write_defect(error)
+        if is_launched:
+            sys.exit(EXIT_REFUSED)
+        raise
     sys.exit(code)
 
 
@@ -255,6 +282,24 @@ def _welcome(options: VenueOptions) -> str:
 
 def _say(line: str) -> None:
     click.echo(line, err=True)
+
+
+def _say_nothing(line: str) -> None: ...
+
+
+def _say_unblocked() -> Callable[[str], None]:
+    """Says a line on standard error for as long as somebody reads it: a terminal that was closed or stopped, or a full disk,
+    neither ends a venue nor holds it up."""
+    try:
+        stderr = Unblocked(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return _say_nothing
+
+    def say(line: str) -> None:
+        with contextlib.suppress(OSError):
+            stderr.write(f"{line}\n")
+
+    return say
 
 
 def _answer(ready_fd: int | None, message: dict[str, Any]) -> None:
@@ -390,72 +435,72 @@ def _megabytes(size: int | None) -> str:
 
 # -- logs
 
+LINES_SHOWN = 20
+
+
+def _since(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime.datetime | None:
+    """
+    Raises:
+        click.BadParameter: it is no time.
+    """
+    if text is None:
+        return None
+    try:
+        return since_time(text, datetime.datetime.now(datetime.UTC))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no time: write 10m, or 2026-11-26T10:30.") from None
+
 
 @click.command()
 @data_option
 @click.argument("service", type=click.Choice(LOG_NAMES), required=False)
 @click.option("-f", "--follow", is_flag=True, help="Print new lines as they come, until Ctrl-C.")
 @click.option(
-    "-n", "--lines", type=click.IntRange(0), default=20, show_default=True, help="Number of lines of each log."
-)
-def logs(data_dir: Path, service: str | None, follow: bool, lines: int) -> None:
-    """Print the last lines of the logs, of one process or of all.
+    "-n", "--lines", type=click.IntRange(0),
+    help=f"Number of lines of each log, its old files included.  [default: {LINES_SHOWN}, or all since --since]",
+)  # fmt: skip
+@click.option(
+    "--since", metavar="TIME", callback=_since,
+    help="Only lines from then on: how long ago, as 30s, 10m, 2h, 1d, or a time of UTC, as 2026-11-26T10:30.",
+)  # fmt: skip
+def logs(data_dir: Path, service: str | None, follow: bool, lines: int | None, since: datetime.datetime | None) -> None:
+    """Print the last lines of the logs, of one process or of all. Characters that a terminal would obey are escaped.
 
     \b
       jibek logs
       jibek logs gateway -n 100
+      jibek logs --since 10m up
       jibek logs -f engine
     """
     folder = DataFolder(data_dir)
     with _folder_errors():
         folder.check()
-        _print_logs(folder, service, lines, follow=follow)
-
-
-def _print_logs(folder: DataFolder, service: str | None, lines: int, *, follow: bool) -> None:
-    names = [service] if service else [name for name in LOG_NAMES if (folder.logs / f"{name}.log").exists()]
-    files = {name: folder.logs / f"{name}.log" for name in names}
-    missing = [str(path) for path in files.values() if not path.exists()]
-    if missing or not files:
+    files = {name: folder.logs / f"{name}.log" for name in ([service] if service else LOG_NAMES)}
+    found = {name: path for name, path in files.items() if files_of(path)}
+    missing = service is not None and not found
+    if missing or not found:
         fail(EXIT_UNREACHABLE, f"There is no log in {folder.logs}: has a venue run there?")
-    for name, path in files.items():
-        if len(files) > 1:
+    count = lines if lines is not None else (LINES_SHOWN if since is None else sys.maxsize)
+    followers = {name: LogFollower(path) for name, path in files.items()} if follow else {}
+    for name, path in found.items():
+        if len(found) > 1:
             click.secho(f"== {name}", bold=True)
-        for line in _last_lines(path, lines):
-            click.echo(line)
+        try:
+            for line in last_lines(path, count, since):
+                click.echo(escaped(line))
+        except OSError as error:
+            fail(EXIT_REFUSED, f"{path} cannot be read: {error.strerror}.")
     if follow:
         with contextlib.suppress(KeyboardInterrupt):
-            _follow(files)
+            _follow(followers)
 
 
-def _last_lines(path: Path, count: int) -> list[str]:
-    with _open_log(path) as file:
-        return [line.rstrip("\n") for line in file][-count:] if count else []
-
-
-def _open_log(path: Path) -> TextIO:
-    return os.fdopen(open_private(path, os.O_RDONLY), errors="replace")
-
-
-def _follow(files: dict[str, Path]) -> None:
-    open_files: dict[str, TextIO] = {name: _open_log(path) for name, path in files.items()}
-    for file in open_files.values():
-        file.seek(0, os.SEEK_END)
+def _follow(followers: dict[str, LogFollower]) -> None:
     while True:
-        for name, path in files.items():
-            for line in _new_lines(open_files, name, path):
-                click.echo(f"{name}: {line}" if len(files) > 1 else line)
+        for name, follower in followers.items():
+            for line in follower.new_lines():
+                click.echo(f"{name}: {escaped(line)}" if len(followers) > 1 else escaped(line))
         time.sleep(FOLLOW_INTERVAL_S)
-
-
-def _new_lines(open_files: dict[str, TextIO], name: str, path: Path) -> Iterator[str]:
-    """What was added to a log since the last call, also if a new file has replaced it."""
-    while line := open_files[name].readline():
-        yield line.rstrip("\n")
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_ino != os.fstat(open_files[name].fileno()).st_ino:
-            open_files[name].close()
-            open_files[name] = _open_log(path)
 
 
 # -- reset

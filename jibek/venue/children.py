@@ -1,7 +1,7 @@
 """The processes of a venue as their parent sees them: one child, its log, its state, its restarts.
 
 A child gets a process group of its own, so that Ctrl-C in a terminal reaches the parent alone, which then ends the
-children in their order. Its output goes through the parent into a log file of bounded size.
+children in their order. Its output goes through the parent into a log of bounded size (`process_log`).
 """
 
 from __future__ import annotations
@@ -20,17 +20,14 @@ from typing import IO, Any
 
 from engine.process import PARENT_FD_VARIABLE
 from engine.process.duties import Report
+from engine.process.log_lines import PLAIN
 from jibek.venue.pdeathsig import wrapped
+from jibek.venue.process_log import LAST_LINES, LAST_LINES_KEPT, ProcessLog
 
-LOG_BYTES_MAX = 8 << 20
-"""Size at which a log becomes the old log, of which one is kept."""
 LINE_BYTES_MAX = 64 << 10
 CRASHES_MAX = 3
 """A child that crashes so often within `CRASH_WINDOW_S` stays down; `jibek up --crashes-max` sets another number."""
 CRASH_WINDOW_S = 60.0
-LAST_LINES = 3
-TAIL_BYTES = 4096
-"""So much of what a process has said last is kept, to be quoted when it ends."""
 
 SILENT_S = 1.3
 """A process that has not shown for so long that it lives has stopped answering. It should every 0.3 s."""
@@ -38,32 +35,6 @@ SILENT_AT_START_S = 10.0
 """The same before it is ready: it loads its code, and works through long entries in one go."""
 STILL_S = 1.4
 """A process whose main loop has not come round for so long hangs, or waits for a store that does not answer."""
-
-
-class LogFile:
-    """A log that is renamed to `.1` when it has reached its size; together they hold at most twice that."""
-
-    def __init__(self, path: Path, bytes_max: int = LOG_BYTES_MAX) -> None:
-        self.path = path
-        self.bytes_max = bytes_max
-        self._file = path.open("ab")
-
-    def write(self, data: bytes) -> None:
-        if self._file.tell() + len(data) > self.bytes_max:
-            self._file.close()
-            self.path.replace(self.path.with_name(self.path.name + ".1"))
-            self._file = self.path.open("ab")
-        self._file.write(data)
-        self._file.flush()
-
-    def last_lines(self, count: int = LAST_LINES) -> str:
-        """The last lines, for an error message."""
-        with self.path.open("rb") as file:
-            file.seek(max(0, self._file.tell() - 4096))
-            return "\n".join(file.read().decode(errors="replace").splitlines()[-count:])
-
-    def close(self) -> None:
-        self._file.close()
 
 
 @dataclass(frozen=True)
@@ -91,10 +62,12 @@ class Child:
     says what it waits for before it is started again), down (`down` says why, and it is not restarted).
     """
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, crashes_max: int = CRASHES_MAX) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], log: Path, crashes_max: int = CRASHES_MAX, log_format: str = PLAIN
+    ) -> None:
         self.name = name
         self.command = list(command)
-        self.log = LogFile(log)
+        self.log = ProcessLog(log, name, log_format)
         self.process: subprocess.Popen[bytes] | None = None
         self.ready: dict[str, Any] | None = None
         self.held = ""
@@ -111,7 +84,6 @@ class Child:
         self._crash_times_s: deque[float] = deque(maxlen=crashes_max)
         self._unfinished = bytearray()
         """The beginning of a line of its standard output whose end has not come."""
-        self._tail = b""
 
     @property
     def pid(self) -> int:
@@ -138,11 +110,11 @@ class Child:
             env={**os.environ, **(environment or {}), PARENT_FD_VARIABLE: str(fds.pipe_read_fd)},
             start_new_session=True,
         )
+        self.log.begin_run(self.process.pid)
         self.ready = None
         self.report = Report()
         self.started_s = self.heard_s = time.monotonic()
         self._unfinished.clear()
-        self._tail = b""
 
     @property
     def pipes(self) -> tuple[IO[bytes], IO[bytes]]:
@@ -157,7 +129,7 @@ class Child:
         if self.process is not None and pipe is self.process.stdout:
             self._take_lines(data)
         else:
-            self._keep(data)
+            self.log.take(data, is_report=False)
         return bool(data)
 
     def _take_lines(self, data: bytes) -> None:
@@ -165,7 +137,7 @@ class Child:
         *lines, rest = bytes(self._unfinished + data).split(b"\n")
         if not data or len(rest) > LINE_BYTES_MAX:
             # This line gets no end, or none that could be waited for.
-            self._keep(rest)
+            self.log.take(rest, is_report=True)
             rest = b""
         self._unfinished[:] = rest
         said = b""
@@ -177,22 +149,15 @@ class Child:
             said += line + b"\n"
             if self.ready is None:
                 self.ready = _ready_facts(line)
-        self._keep(said)
-
-    def _keep(self, data: bytes) -> None:
-        if data:
-            self._tail = (self._tail + data)[-TAIL_BYTES:]
-            # A disk that takes no log line costs lines, and never the venue.
-            with contextlib.suppress(OSError):
-                self.log.write(data)
+        self.log.take(said, is_report=True)
 
     def last_lines(self, count: int = LAST_LINES) -> str:
         """The last lines that this process has said, not those of an earlier one."""
-        return "\n".join(self.said().splitlines()[-count:])
+        return self.log.last_lines(count)
 
     def said(self) -> str:
-        """The end of what this process has said, some thousand characters."""
-        return self._tail.decode(errors="replace")
+        """The end of what this process has said, at most 20 lines."""
+        return self.log.last_lines(LAST_LINES_KEPT)
 
     # -- its state
 
@@ -235,8 +200,9 @@ class Child:
                 while self.take_output(pipe):
                     pass
             pipe.close()
-        self._keep(bytes(self._unfinished))
+        self.log.take(bytes(self._unfinished), is_report=True)
         self._unfinished.clear()
+        self.log.end_run()
         self.process = None
         self.ready = None
 

@@ -12,12 +12,14 @@ from typing import Any
 
 from engine.journal import STORE_FILE_VARIABLE, STORE_VARIABLE
 from engine.process import EXIT_REFUSED
-from engine.process.private_files import PRIVATE_UMASK, open_private
+from engine.process.log_lines import PLAIN
+from engine.process.private_files import PRIVATE_UMASK
 from engine.process.watermarks import ACCEPT_STORE_END
 from gateway.access import Access
 from gateway.limits import CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, BanSettings
 from jibek.venue.children import CRASHES_MAX
 from jibek.venue.folder import DataFolder, FolderRefused
+from jibek.venue.log_file import LogFile
 from jibek.venue.pdeathsig import wrapped
 
 FORGET_SECRETS = "--forget-secrets"
@@ -59,6 +61,8 @@ class VenueOptions:
     """Whether to go on with a store for which the watermarks do not vouch."""
     forget_secrets: bool = False
     """Whether to give up the sealed secrets that secret.key does not open."""
+    log_format: str = PLAIN
+    """How all processes write their logs (`engine.process.log_lines.LOG_FORMATS`)."""
 
     @property
     def access(self) -> Access:
@@ -85,6 +89,7 @@ class VenueOptions:
         command += ["--store-memory", f"{self.store_memory_bytes}B"] if self.store_memory_bytes else []
         command += [ACCEPT_STORE_END] if self.accept_store_end else []
         command += [FORGET_SECRETS] if self.forget_secrets else []
+        command += ["--log-format", self.log_format]
         return command + self.bounds() + self.access.arguments()
 
     def environment(self) -> dict[str, str]:
@@ -165,17 +170,34 @@ def launch(options: VenueOptions, *, tied: bool) -> Launched:
         watched_fd, parent_fd = os.pipe()
         command = wrapped(watched_fd, command)
         inherited.append(watched_fd)
-    with os.fdopen(open_private(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=inherited,
-            env=options.environment(),
-            start_new_session=True,
-            umask=PRIVATE_UMASK,
-        )
+    output = LogFile(log)
+    try:
+        process = _start(command, _fd_of(output), inherited, options.environment())
+    finally:
+        output.close()
     for fd in inherited:
         os.close(fd)
     return Launched(process, log, answer_fd, parent_fd)
+
+
+def _fd_of(log: LogFile) -> int:
+    """Where the output of `jibek up` goes until it has opened its log itself. A disk that takes no log stops no venue."""
+    try:
+        return log.fileno()
+    except OSError:
+        return subprocess.DEVNULL
+
+
+def _start(
+    command: list[str], output: int, inherited: list[int], environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        pass_fds=inherited,
+        env=environment,
+        start_new_session=True,
+        umask=PRIVATE_UMASK,
+    )

@@ -15,6 +15,7 @@ However this process dies, its children end with it (`pdeathsig`), and the data 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import selectors
 import signal
@@ -26,7 +27,8 @@ from pathlib import Path
 import redis
 
 from engine.journal import ChainBroken, EntryId, StoreRefused, StoreTimeout, connect, prepare_store, start_venue
-from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, STORE_VARIABLE
+from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, LOG_FORMAT_VARIABLE, STORE_VARIABLE
+from engine.process.follower import reason_of
 from engine.process.watermarks import UP, write_watermark
 from engine.venue_file import VenueDefinition, load_venue
 from gateway.access import exposure_warning
@@ -49,12 +51,13 @@ from jibek.venue.preflight import (
     check_port,
     check_store_answers,
 )
-from jibek.venue.services import ENGINE, GATEWAY, SERVICES, STOP_ORDER, STORE, Service
+from jibek.venue.services import ENGINE, GATEWAY, SERVICES, STOP_ORDER, STORE, SUPERVISOR, Service
 from jibek.venue.state_file import StateFile
 from jibek.venue.store_claim import StoreClaim, StoreClaimed
 from jibek.venue.store_match import StoreMismatch, match_secrets, match_watermarks
 from jibek.venue.store_watch import StoreWatch
 from jibek.venue.surroundings import Surroundings, remove_left_overs
+from jibek.venue.up_log import UpLog
 from jibek.venue.venue_state import facts_of, states_of
 
 STOP_WAIT_S = 10.0
@@ -81,9 +84,10 @@ class Supervisor:
     Args:
         options: what to start.
         say: receives each line for the operator.
+        log: receives these and more; it is opened as soon as the data folder is there.
     """
 
-    def __init__(self, options: VenueOptions, say: Callable[[str], None]) -> None:
+    def __init__(self, options: VenueOptions, say: Callable[[str], None], log: UpLog | None = None) -> None:
         self.options = options
         self._write_line = say
         self.warnings: list[str] = []
@@ -91,6 +95,7 @@ class Supervisor:
         self.lost = ""
         """Why the venue stops without being asked to; empty if it does not."""
         self.folder = DataFolder(options.data)
+        self.log = log or UpLog(self.folder.logs / f"{SUPERVISOR}.log", options.log_format)
         self.store_url = options.store or ""
         self.children: dict[str, Child] = {}
         self._selector = selectors.DefaultSelector()
@@ -99,6 +104,7 @@ class Supervisor:
         self._announcements = Announcements()
         self._claim: StoreClaim | None = None
         self._signals = 0
+        self._last_signal = ""
         self._reload_is_due = False
         self._has_terminal = sys.stderr.isatty()
         self._serving = False
@@ -107,11 +113,6 @@ class Supervisor:
         """What is left to do once all children have ended."""
         self._looked_s = 0.0
         self._pumped_s = time.monotonic()
-
-    def say(self, line: str) -> None:
-        """Says a line to the operator. A disk that has no room for it costs the line, and never the venue."""
-        with contextlib.suppress(OSError):
-            self._write_line(line)
 
     def run(self, when_ready: Callable[[], None] = lambda: None) -> int:
         """Starts the venue and watches it until SIGTERM, SIGINT or SIGHUP; returns the exit code of `jibek up`. With TLS,
@@ -129,6 +130,8 @@ class Supervisor:
             "" if certificate is None else certificate.warning(utc_now()),
         )
         self.folder.create()
+        self.log.open()
+        self.say(f"Starts a venue on {self.options.data} with the {self.options.engine} engine.", echo=False)
         self._fds = InheritedFds.create(self.folder.lock())
         self.folder.mark()
         self.folder.check_parts()
@@ -144,18 +147,32 @@ class Supervisor:
             when_ready()
             self._watch()
         except StopRequested:
-            pass
+            self.say(f"{self._last_signal} asks the venue to stop.", echo=False)
         finally:
             self._stop()
+            self.say("The venue has stopped.", echo=False)
             self._state_file.remove()
         return EXIT_REFUSED if self.lost or any(child.down for child in self.children.values()) else EXIT_GOOD
+
+    def say(self, text: str, level: int = logging.INFO, *, echo: bool = True) -> None:
+        """Writes a text of one sentence or more into the log.
+
+        Args:
+            level: of the standard library's `logging`.
+            echo: whether the operator gets it now, too.
+        """
+        self.log.write(text, level)
+        if echo:
+            # A disk or a terminal that does not take it costs the line, and never the venue.
+            with contextlib.suppress(OSError):
+                self._write_line(text)
 
     # -- starting
 
     def _warn(self, *texts: str) -> None:
         for text in filter(None, texts):
             self.warnings.append(f"Warning: {text}")
-            self.say(self.warnings[-1])
+            self.say(self.warnings[-1], logging.WARNING)
 
     def _start(self, definition: VenueDefinition) -> None:
         self._start_store()
@@ -174,7 +191,7 @@ class Supervisor:
             self._start_services(*(service for service in SERVICES if service.needs_definition))
             self._note_watermark()
         except (redis.ConnectionError, redis.TimeoutError) as error:
-            raise StartFailed(f"The store went away: {error}", EXIT_UNREACHABLE) from None
+            raise StartFailed(f"The store went away: {reason_of(error)}", EXIT_UNREACHABLE) from None
         except StoreMismatch as error:
             raise StartFailed(str(error)) from None
         except (ChainBroken, DefinitionRefused, SecretError, StoreClaimed, StoreRefused, StoreTimeout) as error:
@@ -182,7 +199,7 @@ class Supervisor:
         except redis.OutOfMemoryError:
             raise StartFailed(f"The store is full. {MORE_MEMORY}") from None
         except redis.ResponseError as error:
-            raise StartFailed(f"The store cannot hold a venue: {error}.") from None
+            raise StartFailed(f"The store cannot hold a venue: {reason_of(error)}.") from None
         finally:
             client.close()
 
@@ -232,13 +249,16 @@ class Supervisor:
         )
 
     def _add(self, name: str, command: Sequence[str]) -> Child:
-        self.children[name] = Child(name, command, self.folder.logs / f"{name}.log", self.options.crashes_max)
+        self.children[name] = Child(
+            name, command, self.folder.logs / f"{name}.log", self.options.crashes_max, self.options.log_format
+        )
         return self.children[name]
 
     def _launch(self, child: Child) -> None:
         if child.name == STORE:
             remove_left_overs(self.folder.store)
-        child.start(self._fds, {STORE_VARIABLE: self.store_url})
+        child.start(self._fds, {STORE_VARIABLE: self.store_url, LOG_FORMAT_VARIABLE: self.options.log_format})
+        self.say(f"The {child.name} is started (process {child.pid}).", echo=False)
         for pipe in child.pipes:
             self._selector.register(pipe, selectors.EVENT_READ, child)
 
@@ -264,6 +284,9 @@ class Supervisor:
             if is_due:
                 self._look_around(now_s)
             self._restart_crashed()
+            self.log.on_time()
+            for child in self.children.values():
+                child.log.on_time()
             is_ready = self._ready_names()
             for name in is_ready - was_ready:
                 self.say(f"The {name} is back (process {self.children[name].pid}).")
@@ -360,17 +383,22 @@ class Supervisor:
             child.held = "the disk takes no writes"
             child.restarts += 1
             self.say(
-                f"The store ended, because the disk takes no writes. It is started again once it does.\n{child.last_lines()}"
+                f"The store ended, because the disk takes no writes. It is started again once it does.\n{child.last_lines()}",
+                logging.ERROR,
             )
             self._restart_at_s = time.monotonic() + LAUNCH_RETRY_S
             return
         if code == EXIT_UNREACHABLE and self._lost_its_store(child):
-            return  # That is no crash; `_restart_crashed` restarts it once the store is back.
+            # That is no crash; `_restart_crashed` restarts it once the store is back.
+            self.say(
+                f"T{text[1:]}: its store was away. It is restarted when the store is back.", logging.WARNING, echo=False
+            )
+            return
         if child.note_crash(time.monotonic(), text):
-            self.say(f"T{text[1:]}: it is restarted.")
+            self.say(f"T{text[1:]}: it is restarted.", logging.ERROR)
         else:
             ends = f"T{child.down[1:]}. Its log, {child.log.path}, ends:\n{child.last_lines()}\n"
-            self.say(with_cure([ends], child.said()).rstrip())
+            self.say(with_cure([ends], child.said()).rstrip(), logging.ERROR)
         self._restart_at_s = time.monotonic() + RESTART_DELAY_S
         self._looked_s = 0.0  # The next turn shows it.
 
@@ -425,9 +453,15 @@ class Supervisor:
         # Where the folder was replaced, its path is another venue's: a child must not write its last words there.
         child.signal(signal.SIGKILL if self.lost else signal.SIGTERM)
         deadline = time.monotonic() + STOP_WAIT_S
+        is_killed = False
         while child.is_running:
             # A second Ctrl-C does not wait: what was acknowledged is on disk anyway.
-            if self._signals or time.monotonic() > deadline:
+            if not is_killed and (self._signals or time.monotonic() > deadline):
+                is_killed = True
+                why = (
+                    f"{self._last_signal} came again" if self._signals else f"it has not stopped in {STOP_WAIT_S:.0f} s"
+                )
+                self.say(f"The {child.name} is killed: {why}.", logging.WARNING, echo=False)
                 child.signal(signal.SIGKILL)
             for key, _ in self._selector.select(0.05):
                 if isinstance(key.data, Child):
@@ -455,8 +489,9 @@ class Supervisor:
             signal.signal(number, self._note_signal)
         signal.signal(signal.SIGHUP, self._note_hang_up)
 
-    def _note_signal(self, *_: object) -> None:
+    def _note_signal(self, number: int, _: object) -> None:
         self._signals += 1
+        self._last_signal = signal.Signals(number).name
 
     def _note_hang_up(self, *_: object) -> None:
         """SIGHUP asks for the new certificate where there is one, unless it is the end of the terminal that says so."""
@@ -464,4 +499,4 @@ class Supervisor:
         if self.options.access.is_tls and not has_lost_terminal:
             self._reload_is_due = True
         else:
-            self._signals += 1
+            self._note_signal(signal.SIGHUP, None)

@@ -399,8 +399,9 @@ def started_states(data: Path) -> dict[EntryId, str]:
     """Where each engine of the venue has started, and the hash of the state that it had recovered, by its log."""
     states = {}
     for line in (data / "logs" / "engine.log").read_text().splitlines():
-        if line.startswith("{"):
-            facts = json.loads(line)
+        _, _, ready = line.partition(" INFO ready ")
+        if ready:
+            facts = json.loads(ready)
             states[EntryId.parse(facts["cursor"])] = facts["state_hash"]
     return states
 

@@ -9,6 +9,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State as WebSocketState
 from websockets.uri import parse_uri
 
+from gateway.incidents import Incident
 from gateway.limits import FRAGMENT_BYTES, FRAGMENTS_MAX, PASSED_OVER_BYTES_MAX, ConnectionLimits
 from gateway.wire.connection import Conduct, Connection, ConnectionState
 from gateway.wire.frames import encode_text
@@ -578,3 +579,11 @@ class TestConduct:
         for connection in (turned_away, silent, old, slow):
             assert connection.finished or connection.state is not ConnectionState.WEBSOCKET
             assert connection.conduct is None
+        ended_for = [connection.ended_for for connection in (turned_away, silent, old, slow)]
+        assert ended_for == [None, Incident.NO_PONG, None, Incident.SLOW_READER]
+
+    def test_one_that_sends_on_after_its_end_is_named(self) -> None:
+        connection = opened()
+        connection.close(1008, "enough", 0.0)
+        connection.receive_data(bytes(PASSED_OVER_BYTES_MAX + 1), 0.0)
+        assert connection.aborted and connection.ended_for is Incident.SENDS_ON

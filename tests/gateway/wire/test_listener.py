@@ -15,6 +15,7 @@ import pytest
 
 from gateway.access import FORWARDED_FOR, PROXY_PROTOCOL, Access
 from gateway.descriptors import fit_descriptors
+from gateway.incidents import Incident
 from gateway.limits import TURNED_AWAY_MAX, BanSettings, ConnectionLimits, RateLimitSettings
 from gateway.wire import listener
 from gateway.wire.proxy_protocol import SIGNATURE
@@ -323,6 +324,33 @@ def test_what_comes_through_a_proxy_bans_the_client_and_not_the_proxy() -> None:
             assert answer_to(served, named + b"nonsense\r\n\r\n")[0] == 400
         assert answer_to(served, named + GET)[0] == 418
         assert answer_to(served, named.replace(b"2.1", b"2.2") + GET)[0] == 200
+
+
+def test_a_network_of_ipv6_is_one_address_over_http_too() -> None:
+    with front(FORWARDED, rates=RateLimitSettings(weight_per_minute=1), bans=BanSettings(2)) as served:
+        statuses = [answer_to(served, get(f"2001:db8::{number}"))[0] for number in range(1, 5)]
+        assert statuses == [200, 429, 429, 418]
+        assert served.rig.state.incidents.total(Incident.OVER_WEIGHT, "2001:db8::/64") == 2
+
+
+def test_connections_that_are_turned_away_or_ended_are_counted() -> None:
+    limits = ConnectionLimits(open_timeout_s=0.05, idle_timeout_s=0.05)
+    with front(limits=limits, per_address_max=2) as served, connected(served) as silent, connected(served) as idle:
+        idle.sendall(GET)
+        assert answer_to(served, GET)[0] == 429
+        assert everything(silent) == b""
+        assert everything(idle).startswith(b"HTTP/1.1 200 ")
+        foreign = upgrade()[:-2] + b"Origin: https://foreign.example\r\n\r\n"
+        wait_until(lambda: served.open_count() == 0, "all places are free")
+        assert answer_to(served, foreign)[0] == 403
+        total = served.rig.state.incidents.total
+        counted = (Incident.TOO_MANY_OPEN, Incident.NO_REQUEST, Incident.IDLE, Incident.FOREIGN_PAGE)
+        assert [total(incident, "127.0.0.1") for incident in counted] == [1, 1, 1, 1]
+    with front(connections_max=1) as served, connected(served) as only:
+        only.sendall(GET)
+        only.recv(1)
+        assert answer_to(served, GET)[0] == 503
+        assert served.rig.state.incidents.total(Incident.NO_PLACE, "") == 1
 
 
 def test_a_stranger_that_forwards_is_judged_as_itself() -> None:

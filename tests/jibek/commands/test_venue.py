@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from engine.journal import BEGINNING, read_journal
 from engine.reference import Core
 from jibek.client.trading import Credentials, TradingClient
 from jibek.venue.children import CRASHES_MAX
+from jibek.venue.services import LOG_NAMES
 from tests.worlds.processes import WAIT_S, is_running, wait_until
 from tests.worlds.store import StoreProcess
 from tests.worlds.venue import VenueProcess
@@ -73,7 +75,7 @@ def state(venue: VenueProcess) -> dict[str, Any]:
 def assert_engine_recovered(venue: VenueProcess) -> None:
     """The state hash that the engine reported when it was ready is that of the journal, replayed by the reference."""
     log = (venue.folder.logs / "engine.log").read_text().splitlines()
-    ready = json.loads(next(line for line in reversed(log) if line.startswith("{")))
+    ready = json.loads(next(line.partition(" INFO ready ")[2] for line in reversed(log) if " INFO ready " in line))
     client = venue.store()
     core, cursor = Core(), BEGINNING
     while str(cursor) != ready["cursor"]:
@@ -276,15 +278,32 @@ def test_a_later_difference_to_the_venue_file_is_said_and_changes_nothing(new_ve
     assert venue.json("market", "show", "BTCKZT")["taker_fee_ppm"] == 1000
 
 
+def assert_every_line_is_json(venue: VenueProcess) -> None:
+    """Every process has a log, every line has the fields, and why a start was refused is among them."""
+    logs = {path.stem: path for path in venue.folder.logs.iterdir()}
+    assert logs.keys() == set(LOG_NAMES)
+    for name, path in logs.items():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        found = [json.loads(line) for line in path.read_text().splitlines()]
+        assert {line["process"] for line in found} == {name}
+        for line in found:
+            assert {"time", "pid", "level", "entry", "message"} <= line.keys()
+        if name == "up":
+            assert any(line["level"] == "ERROR" and "is in use by `jibek up`" in line["message"] for line in found)
+        if name == "gateway":
+            assert found[-1]["entry"].startswith("1-")
+
+
 def test_detached_it_stays_until_down(new_venue: NewVenue) -> None:
     venue = new_venue()
-    up = venue.jibek("up", "--detach", "--host", "0.0.0.0", "--port", str(venue.options.port), "--store-memory", "64MB")
+    up = venue.jibek("up", "--detach", "--host", "0.0.0.0", "--port", str(venue.options.port), "--store-memory", "64MB",
+                     "--log-format", "json")  # fmt: skip
     try:
         assert up.returncode == 0, up.stderr
         assert f"ws://0.0.0.0:{venue.options.port}/ws-api/v3" in up.stderr
         assert up.stderr.count("Warning: The venue listens on 0.0.0.0 without TLS") == 1
         assert venue.json("status")["store"]["memory_bytes_max"] == 64_000_000
-        assert venue.jibek("up", "--detach").returncode == 1
+        assert venue.jibek("up", "--detach", "--log-format", "json").returncode == 1
         logs = venue.jibek("logs", "engine", "-n", "1")
         assert logs.returncode == 0 and "ready" in logs.stdout
         assert venue.jibek("reset", "--yes").returncode == 1
@@ -292,6 +311,7 @@ def test_detached_it_stays_until_down(new_venue: NewVenue) -> None:
         down = venue.jibek("down")
     assert down.returncode == 0, down.stderr
     assert not venue.folder.is_locked()
+    assert_every_line_is_json(venue)
     assert venue.jibek("down").returncode == 3
     assert venue.jibek("reset").returncode == 2
     (venue.data / "notes.txt").touch()
