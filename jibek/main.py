@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from typing import NamedTuple
+import os
+from typing import Any, NamedTuple
 
 import click
 
@@ -53,6 +54,16 @@ class LazyGroup(click.Group):
             raise click.UsageError("an argument is not text in UTF-8.", context)
         return super().parse_args(context, args)
 
+    def invoke(self, context: click.Context) -> Any:
+        from engine.process import EXIT_REFUSED
+        from engine.process.private_files import UnsafePath
+        from jibek.console.failure import fail
+
+        try:
+            return super().invoke(context)
+        except UnsafePath as error:
+            fail(EXIT_REFUSED, str(error))
+
     def list_commands(self, context: click.Context) -> list[str]:
         return list(SUBCOMMANDS)
 
@@ -82,3 +93,6 @@ def main() -> None:
 
     Exit codes: 0 good, 1 a check failed or the request was refused, 2 wrong usage, 3 the venue or its store cannot be reached.
     """
+    from engine.process.private_files import PRIVATE_UMASK
+
+    os.umask(PRIVATE_UMASK)

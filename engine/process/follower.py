@@ -36,6 +36,7 @@ from engine.process.common import (
 )
 from engine.process.duties import Duties, Fault
 from engine.process.log_lines import entry_is
+from engine.process.watermarks import BadWatermark, WatermarkWriter
 from engine.records import MalformedRecord
 
 BLOCK_MS = 200
@@ -43,7 +44,7 @@ BLOCK_MS = 200
 RETRY_S_MIN = 0.02
 RETRY_S_MAX = 1.0
 
-BROKEN_PROMISES = (ChainBroken, MalformedRecord, StaleEpoch, StoreRefused)
+BROKEN_PROMISES = (BadWatermark, ChainBroken, MalformedRecord, StaleEpoch, StoreRefused)
 """What ends any follower: going on would act on entries that are not those of a sound venue."""
 NOT_READY = (
     "LOADING", "BUSY", "TRYAGAIN", "READONLY", "MASTERDOWN", "UNBLOCKED", "MISCONF", "NOREPLICAS", "CLUSTERDOWN",
@@ -66,6 +67,10 @@ class Follower(Protocol):
     @property
     def cursor(self) -> EntryId:
         """The last entry that it has taken."""
+
+    @property
+    def verified(self) -> tuple[EntryId, bytes]:
+        """The last entry in the store that it has verified, and the head of the chain there: what its watermark says."""
 
     def step(self, block_ms: int | None) -> int:
         """Reads, verifies and applies the next entries, and returns how many; if there are none, waits up to `block_ms`
@@ -196,10 +201,17 @@ def retry(attempt: Callable[[], Answer], stop: StopRequest, backoff: Backoff) ->
     return None
 
 
-def follow(follower: Follower, stop: StopRequest, log: logging.Logger, duties: Duties | None = None) -> None:
+def follow(
+    follower: Follower,
+    stop: StopRequest,
+    log: logging.Logger,
+    note: Callable[[EntryId, bytes], None] = lambda id, head: None,
+    duties: Duties | None = None,
+) -> None:
     """Runs a follower until the stop is requested, and closes it. It outlives the store.
 
     Args:
+        note: takes after each step what is verified; must not wait.
         duties: where it shows that it gets on; None to show it to no one.
 
     Raises:
@@ -225,7 +237,9 @@ def follow(follower: Follower, stop: StopRequest, log: logging.Logger, duties: D
                 is_stale = True
                 if trouble is not Trouble.OVERTAKEN:
                     stop.wait(backoff.failed(error))
+            note(*follower.verified)
     finally:
+        note(*follower.verified)
         follower.close()
 
 
@@ -285,13 +299,17 @@ class FollowerProcess:
             prepare_store(client)
             follower = self.open(client, options)
             entry_is(lambda: follower.cursor)
+            watermark = WatermarkWriter(options.data, self.name)
             log.info("begins at %s, %d entries behind", follower.cursor, follower.lag_entries())
             duties.watch_progress(lambda: follower.cursor)
-            for name, fault in follower.faults().items():
+            for name, fault in {"watermark": lambda: watermark.fault, **follower.faults()}.items():
                 duties.watch(name, fault)
             duties.came_round()
             report_ready(cursor=str(follower.cursor), **follower.facts())
-            follow(follower, stop, log, duties)
+            try:
+                follow(follower, stop, log, watermark.note, duties)
+            finally:
+                watermark.close()
         except StopOverdue:
             log.info("stopped in the middle of what it was at")
             return end_code(log, None)

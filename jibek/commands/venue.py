@@ -8,27 +8,44 @@ import json
 import logging
 import os
 import re
-import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, STORE_VARIABLE
+from engine.journal import (
+    STORE_FILE_VARIABLE,
+    STORE_VARIABLE,
+    BadStoreUrl,
+    check_is_for_all_eyes,
+    read_store_file,
+    store_from_environment,
+)
+from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.process.log_lines import LOG_FORMAT_VARIABLE, LOG_FORMATS, PLAIN, Unblocked, escaped
+from engine.process.private_files import UnsafePath
+from engine.process.watermarks import ACCEPT_STORE_END
 from jibek.console.access import access_options, check_access
 from jibek.console.failure import MORE_MEMORY, fail, store_errors
 from jibek.console.options import combined, data_option, json_option
 from jibek.console.output import Column, print_json, print_table
 from jibek.venue.address import running_venue, urls
 from jibek.venue.children import CRASHES_MAX
-from jibek.venue.folder import DataFolder
-from jibek.venue.launch import GATEWAY_BOUNDS, LaunchFailed, VenueOptions, launch, option_of
+from jibek.venue.folder import MARKER_FILE, DataFolder, FolderRefused, shown
+from jibek.venue.launch import (
+    FORGET_SECRETS,
+    GATEWAY_BOUNDS,
+    LaunchFailed,
+    VenueOptions,
+    launch,
+    option_of,
+)
 from jibek.venue.log_reader import LogFollower, files_of, last_lines, since_time
+from jibek.venue.processes import is_alive, is_jibek_up, signal_proved
 from jibek.venue.services import LOG_NAMES
 from jibek.venue.store_server import MEMORY_SHARE_PERCENT, machine_memory_bytes
 
@@ -90,6 +107,32 @@ def _memory_size(context: click.Context, parameter: click.Parameter, text: str |
     return size_bytes
 
 
+def _without_password(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
+    """
+    Raises:
+        click.BadParameter: the URL holds a password, for everybody to read.
+    """
+    try:
+        check_is_for_all_eyes(url or "")
+    except BadStoreUrl as error:
+        raise click.BadParameter(f"{error}.") from None
+    return url
+
+
+def _store_of(url: str | None, file: Path | None) -> str | None:
+    """The URL of the operator's own store, from the command line, a file or the environment; None for the embedded store.
+
+    Raises:
+        click.UsageError: there are two, or the file cannot be used.
+    """
+    if url and file:
+        raise click.UsageError("give either --store or --store-file.")
+    try:
+        return url or (read_store_file(file) if file else store_from_environment())
+    except BadStoreUrl as error:
+        raise click.UsageError(f"{error}.") from None
+
+
 @click.command()
 @data_option
 @click.option(
@@ -100,9 +143,14 @@ def _memory_size(context: click.Context, parameter: click.Parameter, text: str |
 @click.option(
     "--store",
     metavar="URL",
-    envvar=STORE_VARIABLE,
-    show_envvar=True,
-    help="Your own Valkey or Redis instead of the embedded one.",
+    callback=_without_password,
+    help=f"Your own Valkey or Redis instead of the embedded one; with a password, by ${STORE_VARIABLE} or --store-file.",
+)
+@click.option(
+    "--store-file",
+    metavar="PATH",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"File of mode 0600 that holds the URL of --store.  [default: ${STORE_FILE_VARIABLE}]",
 )
 @click.option(
     "--store-memory", "store_memory_bytes", metavar="SIZE", callback=_memory_size,
@@ -135,12 +183,26 @@ def _memory_size(context: click.Context, parameter: click.Parameter, text: str |
     show_default=True,
     help="How all processes write their logs.",
 )
+@click.option(
+    ACCEPT_STORE_END,
+    is_flag=True,
+    help=(
+        "Start once with a store that has lost entries, or whose watermarks are lost. Gives up the proof that no acknowledged "
+        "order is missing."
+    ),
+)
+@click.option(
+    FORGET_SECRETS,
+    is_flag=True,
+    help="Start once without the secret.key that sealed the HMAC secrets. All HMAC keys stop working for good.",
+)
 @click.option("--detach", is_flag=True, help="Return when the venue is ready, and leave it running.")
 @click.option("--ready-fd", type=int, hidden=True)
 def up(
     data_dir: Path,
     venue: Path | None,
     store: str | None,
+    store_file: Path | None,
     store_memory_bytes: int | None,
     host: str,
     port: int,
@@ -165,6 +227,7 @@ def up(
       jibek up --detach
       jibek up --host 0.0.0.0 --tls-cert venue.pem --tls-key venue.key
     """
+    store = _store_of(store, store_file)
     if store is not None and store_memory_bytes is not None:
         raise click.UsageError("--store-memory is for the embedded store; with --store, set maxmemory in your own.")
     more["store_memory_bytes"] = store_memory_bytes
@@ -174,7 +237,6 @@ def up(
         _start_detached(options)
         return
     from engine.venue_file import VenueError
-    from jibek.venue.folder import FolderLocked
     from jibek.venue.preflight import StartFailed
     from jibek.venue.store_server import StoreUnavailable
     from jibek.venue.supervisor import Supervisor
@@ -191,7 +253,7 @@ def up(
 
     try:
         code = supervisor.run(when_ready)
-    except (FolderLocked, StartFailed, StoreUnavailable, VenueError, OSError) as error:
+    except (FolderRefused, StartFailed, StoreUnavailable, VenueError, OSError) as error:
         exit_code = error.exit_code if isinstance(error, StartFailed) else EXIT_REFUSED
         log.open_if_ours()
         log.write(str(error), logging.ERROR)
@@ -273,19 +335,43 @@ def down(data_dir: Path) -> None:
       jibek down --data /var/lib/jibek
     """
     folder = DataFolder(data_dir)
-    if not folder.is_locked():
-        fail(EXIT_UNREACHABLE, f"No venue runs on {data_dir}.")
-    holder = folder.holder()
-    if holder is not None:
-        # If it has died, its processes are about to end, and this only waits for them.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(holder, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_WAIT_S
-    while folder.is_locked():
-        if time.monotonic() > deadline:
-            fail(EXIT_REFUSED, f"The venue on {data_dir} has not stopped within {STOP_WAIT_S:.0f} s; see its logs.")
-        time.sleep(0.05)
+    with _folder_errors():
+        if not folder.is_locked():
+            fail(EXIT_UNREACHABLE, f"No venue runs on {data_dir}.")
+        _ask_to_stop(folder)
+        deadline = time.monotonic() + STOP_WAIT_S
+        while folder.is_locked():
+            if time.monotonic() > deadline:
+                fail(EXIT_REFUSED, f"The venue on {data_dir} has not stopped within {STOP_WAIT_S:.0f} s; see its logs.")
+            time.sleep(0.05)
     _say(f"The venue on {data_dir} has stopped.")
+
+
+def _ask_to_stop(folder: DataFolder) -> None:
+    """Sends SIGTERM to the `jibek up` that holds the lock. If that has died, its processes are about to end by themselves.
+
+    Raises:
+        Failure: the lock is held by something else.
+    """
+    holder = folder.holder()
+    if holder is None:
+        return
+    if not signal_proved(holder, signal.SIGTERM, lambda pid: folder.is_held_by(pid) and is_jibek_up(pid)) and is_alive(
+        holder
+    ):
+        fail(EXIT_REFUSED, f"{folder.path} is held by process {holder}, which is no `jibek up`: end it yourself.")
+
+
+@contextlib.contextmanager
+def _folder_errors() -> Iterator[None]:
+    """
+    Raises:
+        Failure: the data folder is not this user's alone, or cannot be used for another reason.
+    """
+    try:
+        yield
+    except (FolderRefused, UnsafePath) as error:
+        fail(EXIT_REFUSED, str(error))
 
 
 # -- status
@@ -387,6 +473,14 @@ def logs(data_dir: Path, service: str | None, follow: bool, lines: int | None, s
       jibek logs -f engine
     """
     folder = DataFolder(data_dir)
+    with _folder_errors():
+        folder.check()
+        _print_logs(folder, service, lines, since, follow=follow)
+
+
+def _print_logs(
+    folder: DataFolder, service: str | None, lines: int | None, since: datetime.datetime | None, *, follow: bool
+) -> None:
     files = {name: folder.logs / f"{name}.log" for name in ([service] if service else LOG_NAMES)}
     found = {name: path for name, path in files.items() if files_of(path)}
     missing = service is not None and not found
@@ -400,6 +494,8 @@ def logs(data_dir: Path, service: str | None, follow: bool, lines: int | None, s
         try:
             for line in last_lines(path, count, since):
                 click.echo(escaped(line))
+        except UnsafePath:
+            raise
         except OSError as error:
             fail(EXIT_REFUSED, f"{path} cannot be read: {error.strerror}.")
     if follow:
@@ -422,19 +518,33 @@ def _follow(followers: dict[str, LogFollower]) -> None:
 @data_option
 @click.option("--yes", is_flag=True, help="Confirm: permanently deletes all accounts, orders and balances.")
 def reset(data_dir: Path, yes: bool) -> None:
-    """Delete the venue's data folder. You cannot undo this, so it needs --yes, and the venue must be down.
+    """Delete what the venue has in its data folder, and the folder if nothing else is in it. You cannot undo this, so it
+    needs --yes, and the venue must be down.
 
-    The content of your own store (`jibek up --store URL`) is not touched.
+    It deletes only in a folder that `jibek up` has marked as a venue's (with jibek-venue.json), and only what a venue writes
+    there. The content of your own store (`jibek up --store URL`) is not touched.
+
+    Exit codes: 0 deleted, 1 refused, 2 without --yes, 3 it is not the data folder of a venue.
 
     \b
       jibek down && jibek reset --yes
     """
     folder = DataFolder(data_dir)
-    if not folder.lock_file.exists():
-        fail(EXIT_UNREACHABLE, f"{data_dir} is not the data folder of a venue.")
-    if not yes:
-        raise click.UsageError(f"this deletes {folder.path}: confirm with --yes.")
-    if folder.is_locked():
-        fail(EXIT_REFUSED, f"A venue runs on {data_dir}: stop it with `jibek down` first.")
-    shutil.rmtree(folder.path)
-    _say(f"{folder.path} is deleted.")
+    with _folder_errors():
+        if not folder.is_marked():
+            fail(EXIT_UNREACHABLE, f"{data_dir} is not the data folder of a venue: it has no {MARKER_FILE}.")
+        if not yes:
+            raise click.UsageError(f"this deletes the venue in {folder.path}: confirm with --yes.")
+        if folder.is_locked():
+            fail(EXIT_REFUSED, f"A venue runs on {data_dir}: stop it with `jibek down` first.")
+        try:
+            left = folder.delete()
+        except OSError as error:
+            fail(
+                EXIT_REFUSED,
+                f"The venue in {folder.path} is not deleted whole ({error}): remove the cause and repeat the command.",
+            )
+    if left:
+        _say(f"The venue in {folder.path} is deleted. What no venue has written is left there: {shown(left)}.")
+    else:
+        _say(f"{folder.path} is deleted.")

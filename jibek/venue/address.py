@@ -14,11 +14,11 @@ from typing import Any
 import redis
 
 from engine.journal import Store, connect
-from engine.process import EXIT_UNREACHABLE
+from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
+from engine.process.private_files import UnsafePath, check_private_folder
 from jibek.console.failure import fail
 from jibek.console.trust import trust_certificate
-from jibek.venue.folder import VENUE_FILE
-from jibek.venue.processes import is_alive
+from jibek.venue.folder import VENUE_FILE, DataFolder
 from jibek.venue.state_file import UnreadableState, read_state
 
 STORE_TIMEOUT_S = 15.0
@@ -31,8 +31,8 @@ class VenueAddress:
     data_dir: Path
     pid: int
     """Process id of `jibek up`."""
-    store: str
-    """URL of the store."""
+    store: str = field(repr=False)
+    """URL of the store; may hold a password."""
     host: str
     port: int
     engine: str
@@ -52,8 +52,9 @@ class VenueAddress:
 
     @property
     def is_running(self) -> bool:
-        """Whether the supervisor is alive; a store of the operator's own may be up without it."""
-        return is_alive(self.pid)
+        """Whether the supervisor is alive; a store of the operator's own may be up without it. A process that has got the
+        number of a dead one does not hold the folder's lock."""
+        return DataFolder(self.data_dir).is_held_by(self.pid)
 
     @property
     def urls(self) -> dict[str, str]:
@@ -87,6 +88,7 @@ def find_venue(data_dir: Path) -> VenueAddress:
     """
     path = data_dir / VENUE_FILE
     try:
+        check_private_folder(data_dir)
         content = read_state(path)
         certificate = content.get("certificate")
         address = VenueAddress(
@@ -108,6 +110,8 @@ def find_venue(data_dir: Path) -> VenueAddress:
             EXIT_UNREACHABLE,
             f"No venue runs on {data_dir}: start one with `jibek up`, or name its folder with --data.",
         )
+    except UnsafePath as error:
+        fail(EXIT_REFUSED, str(error))
     except PermissionError:
         fail(
             EXIT_UNREACHABLE,

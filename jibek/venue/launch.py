@@ -6,19 +6,24 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.journal import STORE_FILE_VARIABLE, STORE_VARIABLE
 from engine.process import EXIT_REFUSED
 from engine.process.log_lines import PLAIN
+from engine.process.private_files import PRIVATE_UMASK
+from engine.process.watermarks import ACCEPT_STORE_END
 from gateway.access import Access
 from gateway.limits import CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, BanSettings
 from jibek.venue.children import CRASHES_MAX
-from jibek.venue.folder import DataFolder
+from jibek.venue.folder import DataFolder, FolderRefused
 from jibek.venue.log_file import LogFile
 from jibek.venue.pdeathsig import wrapped
 
+FORGET_SECRETS = "--forget-secrets"
+"""Gives up the sealed secrets that no secret.key opens any more."""
 GATEWAY_BOUNDS = {
     "connections_per_address_max": CONNECTIONS_PER_ADDRESS_MAX,
     "connections_max": CONNECTIONS_MAX,
@@ -34,8 +39,8 @@ class VenueOptions:
     data: Path
     venue: Path | None = None
     """The venue.toml; None for the default venue."""
-    store: str | None = None
-    """URL of the operator's own store; None for the embedded one."""
+    store: str | None = field(default=None, repr=False)
+    """URL of the operator's own store, which may hold a password; None for the embedded one."""
     host: str = "127.0.0.1"
     port: int = 9443
     engine: str = "compiled"
@@ -54,6 +59,10 @@ class VenueOptions:
     """What the embedded store may use; None for its share of the machine's memory."""
     log_format: str = PLAIN
     """How all processes write their logs (`engine.process.log_lines.LOG_FORMATS`)."""
+    accept_store_end: bool = False
+    """Whether to go on with a store for which the watermarks do not vouch."""
+    forget_secrets: bool = False
+    """Whether to give up the sealed secrets that secret.key does not open."""
 
     @property
     def access(self) -> Access:
@@ -72,15 +81,23 @@ class VenueOptions:
         return [part for name in GATEWAY_BOUNDS for part in (option_of(name), str(getattr(self, name)))]
 
     def command_line(self) -> list[str]:
-        """The command that starts such a venue."""
+        """The command that starts such a venue, without its secrets: every user may read it. `environment` has those."""
         command = [sys.executable, "-P", "-m", "jibek", "up", "--data", str(self.data), "--engine", self.engine]
         command += ["--host", self.host, "--port", str(self.port)]
         command += ["--venue", str(self.venue)] if self.venue else []
-        command += ["--store", self.store] if self.store else []
         command += ["--crashes-max", str(self.crashes_max)]
         command += ["--store-memory", f"{self.store_memory_bytes}B"] if self.store_memory_bytes else []
         command += ["--log-format", self.log_format]
+        command += [ACCEPT_STORE_END] if self.accept_store_end else []
+        command += [FORGET_SECRETS] if self.forget_secrets else []
         return command + self.bounds() + self.access.arguments()
+
+    def environment(self) -> dict[str, str]:
+        """The environment of that command: it names the store, or none, whatever this process's own names."""
+        inherited = {
+            name: text for name, text in os.environ.items() if name not in (STORE_VARIABLE, STORE_FILE_VARIABLE)
+        }
+        return inherited | ({STORE_VARIABLE: self.store} if self.store else {})
 
 
 def option_of(name: str) -> str:
@@ -135,9 +152,15 @@ def launch(options: VenueOptions, *, tied: bool) -> Launched:
 
     Args:
         tied: whether the venue is killed when this process ends, however it ends. If so, call it on the main thread.
+
+    Raises:
+        LaunchFailed: the data folder cannot be used.
     """
     folder = DataFolder(options.data)
-    folder.create()
+    try:
+        folder.create()
+    except (FolderRefused, OSError) as error:
+        raise LaunchFailed(str(error), EXIT_REFUSED) from None
     log = folder.logs / "up.log"
     answer_fd, ready_fd = os.pipe()
     command = [*options.command_line(), "--ready-fd", str(ready_fd)]
@@ -149,7 +172,7 @@ def launch(options: VenueOptions, *, tied: bool) -> Launched:
         inherited.append(watched_fd)
     output = LogFile(log)
     try:
-        process = _start(command, _fd_of(output), inherited)
+        process = _start(command, options, _fd_of(output), inherited)
     finally:
         output.close()
     for fd in inherited:
@@ -165,12 +188,14 @@ def _fd_of(log: LogFile) -> int:
         return subprocess.DEVNULL
 
 
-def _start(command: list[str], output: int, inherited: list[int]) -> subprocess.Popen[bytes]:
+def _start(command: list[str], options: VenueOptions, output: int, inherited: list[int]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
         pass_fds=inherited,
+        env=options.environment(),
         start_new_session=True,
+        umask=PRIVATE_UMASK,
     )

@@ -6,6 +6,7 @@ import importlib.util
 import socket
 from pathlib import Path
 
+from engine.journal import BadStoreUrl, place_of
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from engine.process.disk import MIB, read_disk
 from gateway.access import Access, AccessRefused
@@ -24,17 +25,14 @@ class StartFailed(Exception):
 def check_store_answers(url: str) -> None:
     """
     Raises:
-        StartFailed: it is no URL, or no store answers there. The text leaves out a password.
+        StartFailed: it is no URL, or no store answers there.
     """
-    place = url.rpartition("@")[2]
     try:
         if store_server.is_serving(url):
             return
-    except ValueError:
-        raise StartFailed(
-            f"{place} is no URL of a store: it is redis://host:port/0 or unix:///path.", EXIT_USAGE
-        ) from None
-    raise StartFailed(f"No store answers at {place}.", EXIT_UNREACHABLE)
+    except BadStoreUrl as error:
+        raise StartFailed(f"{error}.", EXIT_USAGE) from None
+    raise StartFailed(f"No store answers at {place_of(url)}.", EXIT_UNREACHABLE)
 
 
 def check_port(host: str, port: int) -> None:

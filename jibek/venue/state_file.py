@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from engine.process.private_files import read_private
+
 FILE_BYTES = 32 << 10
 """Of the file. The document has some 1 to 4 KB; sentences in it are cut, so it never outgrows this."""
 READ_ATTEMPTS = 50
@@ -88,8 +90,12 @@ class StateFile:
         os.pwrite(self._fd, document.ljust(FILE_BYTES), 0)
 
     def remove(self) -> None:
-        """Removes the file, if it is there."""
-        self._close()
+        """Removes the file, if it is there; once it was written, only if it is still this one, not another venue's."""
+        try:
+            if self._fd is not None and not self._is_in_place():
+                return
+        finally:
+            self._close()
         for path in (self.path, self.path.with_suffix(".new")):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -111,6 +117,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
     Raises:
         OSError: there is no such file, or it cannot be read.
+        UnsafePath: it is a link, another user's, or others may write to it.
         UnreadableState: it holds something else.
     """
     error: Exception = UnreadableState("it is empty")
@@ -118,7 +125,7 @@ def read_state(path: Path) -> dict[str, Any]:
         if attempt:
             time.sleep(READ_PAUSE_S)
         try:
-            return _decode(path.read_bytes())
+            return _decode(read_private(path))
         except (ValueError, UnreadableState) as failure:
             error = failure
     raise UnreadableState(str(error))

@@ -26,12 +26,13 @@ from pathlib import Path
 
 import redis
 
-from engine.journal import StoreRefused, StoreTimeout, connect, prepare_store, start_venue
+from engine.journal import ChainBroken, EntryId, StoreRefused, StoreTimeout, connect, prepare_store, start_venue
 from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, LOG_FORMAT_VARIABLE, STORE_VARIABLE
 from engine.process.follower import reason_of
+from engine.process.watermarks import UP, write_watermark
 from engine.venue_file import VenueDefinition, load_venue
 from gateway.access import exposure_warning
-from gateway.auth.secrets import SecretError, create_secret_key
+from gateway.auth.secrets import SecretError
 from gateway.wire.tls import utc_now
 from jibek.console.failure import MORE_MEMORY
 from jibek.venue import store_server
@@ -50,8 +51,10 @@ from jibek.venue.preflight import (
     check_port,
     check_store_answers,
 )
-from jibek.venue.services import GATEWAY, SERVICES, STOP_ORDER, STORE, SUPERVISOR, Service
+from jibek.venue.services import ENGINE, GATEWAY, SERVICES, STOP_ORDER, STORE, SUPERVISOR, Service
 from jibek.venue.state_file import StateFile
+from jibek.venue.store_claim import StoreClaim, StoreClaimed
+from jibek.venue.store_match import StoreMismatch, match_secrets, match_watermarks
 from jibek.venue.store_watch import StoreWatch
 from jibek.venue.surroundings import Surroundings, remove_left_overs
 from jibek.venue.up_log import UpLog
@@ -89,6 +92,8 @@ class Supervisor:
         self._write_line = say
         self.warnings: list[str] = []
         """What an operator should know although the venue starts."""
+        self.lost = ""
+        """Why the venue stops without being asked to; empty if it does not."""
         self.folder = DataFolder(options.data)
         self.log = log or UpLog(self.folder.logs / f"{SUPERVISOR}.log", options.log_format)
         self.store_url = options.store or ""
@@ -97,6 +102,7 @@ class Supervisor:
         self._socket: Path | None = None
         self._state_file = StateFile(self.folder.venue_file)
         self._announcements = Announcements()
+        self._claim: StoreClaim | None = None
         self._signals = 0
         self._last_signal = ""
         self._reload_is_due = False
@@ -113,7 +119,8 @@ class Supervisor:
         SIGHUP lets the gateway read its certificate again, and ends the venue only with its terminal.
 
         Raises:
-            StartFailed, FolderLocked, VenueError, StoreUnavailable: it could not be started; nothing is left running.
+            StartFailed, FolderRefused, VenueError, StoreUnavailable, OSError: it could not be started; nothing is left
+                running.
         """
         definition = load_venue(self.options.venue)
         check_engine_is_built(self.options.engine)
@@ -126,6 +133,8 @@ class Supervisor:
         self.log.open()
         self.say(f"Starts a venue on {self.options.data} with the {self.options.engine} engine.", echo=False)
         self._fds = InheritedFds.create(self.folder.lock())
+        self.folder.mark()
+        self.folder.check_parts()
         self._state_file.remove()
         self._listen_for_signals()
         try:
@@ -143,7 +152,7 @@ class Supervisor:
             self._stop()
             self.say("The venue has stopped.", echo=False)
             self._state_file.remove()
-        return EXIT_REFUSED if any(child.down for child in self.children.values()) else EXIT_GOOD
+        return EXIT_REFUSED if self.lost or any(child.down for child in self.children.values()) else EXIT_GOOD
 
     def say(self, text: str, level: int = logging.INFO, *, echo: bool = True) -> None:
         """Writes a text of one sentence or more into the log.
@@ -166,23 +175,26 @@ class Supervisor:
             self.say(self.warnings[-1], logging.WARNING)
 
     def _start(self, definition: VenueDefinition) -> None:
-        try:
-            create_secret_key(self.folder.path)
-        except SecretError as error:
-            raise StartFailed(f"{error}.") from None
         self._start_store()
+        self._claim = StoreClaim(self.store_url)
         client = connect(self.store_url)
         try:
+            self._claim.keep()
             prepare_store(client)
+            match_watermarks(client, self.folder.path, accept_end=self.options.accept_store_end)
+            self._warn(*match_secrets(client, self.folder.path, forget=self.options.forget_secrets))
             start_venue(client)
             self._start_services(*(service for service in SERVICES if not service.needs_definition))
             define_venue(client, self.folder.path, definition)
             if self.options.venue is not None:
                 self._warn(*differences(definition, read_directory(client, self.folder.path).listing))
             self._start_services(*(service for service in SERVICES if service.needs_definition))
+            self._note_watermark()
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise StartFailed(f"The store went away: {reason_of(error)}", EXIT_UNREACHABLE) from None
-        except (StoreRefused, StoreTimeout, DefinitionRefused) as error:
+        except StoreMismatch as error:
+            raise StartFailed(str(error)) from None
+        except (ChainBroken, DefinitionRefused, SecretError, StoreClaimed, StoreRefused, StoreTimeout) as error:
             raise StartFailed(f"{error}.") from None
         except redis.OutOfMemoryError:
             raise StartFailed(f"The store is full. {MORE_MEMORY}") from None
@@ -191,12 +203,19 @@ class Supervisor:
         finally:
             client.close()
 
+    def _note_watermark(self) -> None:
+        """Notes how far the engine had come when it was ready. The marks of the other processes are newer; this one stays if
+        they are removed."""
+        ready = self.children[ENGINE].ready
+        assert ready
+        write_watermark(self.folder.path, UP, EntryId.parse(ready["cursor"]), bytes.fromhex(ready["head"]))
+
     def _start_store(self) -> None:
         if self.options.store is not None:
             check_store_answers(self.store_url)
             self._begin_watch()
             return
-        self._socket = store_server.runtime_folder(self.folder.path) / store_server.SOCKET_NAME
+        self._socket = store_server.runtime_folder(self.folder.identity) / store_server.SOCKET_NAME
         self.store_url = store_server.socket_url(self._socket)
         command = store_server.command_line(self.folder.store, self._socket, self.options.store_memory_bytes)
         store = self._add(STORE, command)
@@ -257,7 +276,7 @@ class Supervisor:
 
     def _watch(self) -> None:
         was_ready = self._ready_names()
-        while True:
+        while self._has_its_places():
             is_settled = all(child.down or child.held or child.ready for child in self.children.values())
             self._pump(PUMP_S if is_settled else RESTART_DELAY_S)
             now_s = time.monotonic()
@@ -274,6 +293,22 @@ class Supervisor:
             if is_due or is_ready != was_ready:
                 self._show(now_s)
             was_ready = is_ready
+
+    def _has_its_places(self) -> bool:
+        """Whether data folder and store are still this venue's. If not, `lost` says why: whatever is opened in another folder in
+        its place is another venue's. A folder that is only missing is waited for (`Surroundings`)."""
+        if not self.folder.is_in_place() and os.path.lexists(self.folder.path):
+            self.lost = f"{self.folder.path} was moved or removed under the venue, so the venue stops. Put the folder back first."
+        try:
+            if self._claim is not None and self._watch_store.is_serving:
+                self._claim.keep()
+        except StoreClaimed as error:
+            self.lost = f"{error}. This venue stops."
+        except redis.ResponseError:
+            pass  # It took the claim at the start, so a store that refuses it now is asked again later.
+        if self.lost:
+            self.say(self.lost)
+        return not self.lost
 
     def _ready_names(self) -> set[str]:
         if STORE in self.children:
@@ -381,7 +416,8 @@ class Supervisor:
         store = self.children.get(STORE)
         if store in crashed:
             crashed = [store]
-            store_server.runtime_folder(self.folder.path)
+            if self._socket is not None:
+                store_server.make_runtime_folder(self._socket.parent)
         elif not self._watch_store.is_serving or (store is not None and not store.ready):
             return
         for child in crashed:
@@ -399,7 +435,8 @@ class Supervisor:
         for line in self._announcements.lines(states, now_s):
             self.say(line)
         disk = self._surroundings.disk
-        self._state_file.write(facts_of(self.options, self.store_url, self.children, states, disk))
+        if self.folder.is_in_place():
+            self._state_file.write(facts_of(self.options, self.store_url, self.children, states, disk))
 
     # -- ending
 
@@ -413,7 +450,8 @@ class Supervisor:
         self._at_end.close()
 
     def _stop_child(self, child: Child) -> None:
-        child.signal(signal.SIGTERM)
+        # Where the folder was replaced, its path is another venue's: a child must not write its last words there.
+        child.signal(signal.SIGKILL if self.lost else signal.SIGTERM)
         deadline = time.monotonic() + STOP_WAIT_S
         is_killed = False
         while child.is_running:

@@ -168,7 +168,7 @@ class SpareSocket:
     def keep(self) -> None:
         """Links the socket of a store that has just begun to serve."""
         try:
-            store_server.make_private(self.spare.parent)
+            store_server.make_runtime_folder(self.spare.parent)
             self.spare.unlink(missing_ok=True)
             os.link(self.socket, self.spare, follow_symlinks=False)
             self._identity = file_identity(self.spare)
@@ -188,7 +188,7 @@ class SpareSocket:
         if self._identity is None or file_identity(self.spare) != self._identity:
             return False
         try:
-            store_server.make_private(self.socket.parent)
+            store_server.make_runtime_folder(self.socket.parent)
             self.socket.unlink(missing_ok=True)
             os.link(self.spare, self.socket, follow_symlinks=False)
         except (OSError, store_server.StoreUnavailable):

@@ -40,7 +40,10 @@ def states(venue: VenueProcess) -> dict[str, str]:
 
 
 def wait_until_ready(venue: VenueProcess) -> None:
-    wait_until(lambda: set(states(venue).values()) == {"ready"}, "all is ready")
+    try:
+        wait_until(lambda: set(states(venue).values()) == {"ready"}, "all is ready")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {states(venue)}") from None
 
 
 def assert_it_trades(venue: VenueProcess, name: str) -> None:
@@ -95,14 +98,20 @@ def test_a_stopped_process_is_shown_and_is_ready_again(venue: VenueProcess, name
     assert venue.said().count(f"The {name}: stopped answering") == 1
 
 
+def shown_as_stopped(venue: VenueProcess) -> subprocess.CompletedProcess[str] | None:
+    """What `jibek status` says of a `jibek up` that has stopped; None if it does not."""
+    status = venue.jibek("status")
+    line = next(line for line in status.stdout.splitlines() if line.startswith("up"))
+    return status if "stopped answering" in line else None
+
+
 def test_a_stopped_supervisor_is_shown_and_blames_nobody_afterwards(venue: VenueProcess) -> None:
     before = venue.said()
     pid = venue.facts()["pid"]
     os.kill(pid, signal.SIGSTOP)
     try:
-        wait_until(lambda: venue.jibek("status").returncode == 1, "that is shown")
-        shown = venue.jibek("status").stdout.splitlines()
-        assert "stopped answering" in next(line for line in shown if line.startswith("up"))
+        shown = wait_until(lambda: shown_as_stopped(venue), "that is shown")
+        assert shown.returncode == 1 and "the states of the others are as old" in shown.stdout
     finally:
         os.kill(pid, signal.SIGCONT)
     wait_until(lambda: venue.jibek("status").returncode == 0, "all is ready")
@@ -114,10 +123,11 @@ def test_a_stopped_supervisor_is_shown_and_blames_nobody_afterwards(venue: Venue
 
 def test_what_was_removed_in_the_data_folder_comes_back(venue: VenueProcess) -> None:
     gateway = venue.pids()["gateway"]
-    for folder in (venue.folder.logs, venue.data / "refusals"):
-        shutil.rmtree(folder, ignore_errors=True)
-    venue.folder.venue_file.unlink()
-    wait_until(lambda: venue.folder.venue_file.exists() and venue.folder.logs.is_dir(), "both are made again")
+    removed = [venue.folder.logs, venue.data / "watermarks", venue.folder.venue_file]
+    shutil.rmtree(venue.data / "refusals", ignore_errors=True)
+    for path in removed:
+        path.rename(venue.data.with_name(f"removed-{path.name}"))  # In one step: they are made again at once.
+    wait_until(lambda: all(path.exists() for path in removed), "all are made again")
     wait_until_ready(venue)
     assert venue.pids()["gateway"] == gateway
     assert_it_trades(venue, "removed")

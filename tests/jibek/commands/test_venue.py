@@ -188,7 +188,8 @@ def test_a_taken_port_is_named(new_venue: NewVenue) -> None:
 # URL of a store that cannot be used, the exit code, and how the sentence begins.
 STORES = [
     ("unix:///nowhere/no.sock", 3, "No store answers at unix:///nowhere/no.sock."),
-    ("redis://:hidden@127.0.0.1:1/0", 3, "No store answers at 127.0.0.1:1/0."),
+    ("redis://jibek@127.0.0.1:1/0", 3, "No store answers at 127.0.0.1:1/0."),
+    ("redis://127.0.0.1:1/0?unknown=1", 2, "redis://127.0.0.1:1/0 is no URL of a store"),
     ("nonsense", 2, "nonsense is no URL of a store"),
 ]
 
@@ -313,8 +314,31 @@ def test_detached_it_stays_until_down(new_venue: NewVenue) -> None:
     assert_every_line_is_json(venue)
     assert venue.jibek("down").returncode == 3
     assert venue.jibek("reset").returncode == 2
-    assert venue.jibek("reset", "--yes").returncode == 0
-    assert not venue.data.exists()
+    (venue.data / "notes.txt").touch()
+    reset = venue.jibek("reset", "--yes")
+    assert reset.returncode == 0
+    assert "What no venue has written is left there: 'notes.txt'." in reset.stderr
+    assert [path.name for path in venue.data.iterdir()] == ["notes.txt"]
+
+
+def test_a_venue_whose_folder_was_moved_stops_and_touches_no_other(new_venue: NewVenue) -> None:
+    """The kernel moves the lock and the open files with the folder, but what is opened by its path would be another's."""
+    mask = os.umask(0)
+    try:
+        venue = new_venue().start()
+    finally:
+        os.umask(mask)
+    made = [venue.data, *venue.data.rglob("*")]
+    assert any(path.suffix == ".aof" for path in made)
+    assert [str(path) for path in made if path.stat().st_mode & 0o077] == []
+    moved = venue.data.rename(venue.data.with_name("moved"))
+    venue.data.mkdir(mode=0o700)
+    assert venue.wait() == 1
+    assert list(venue.data.iterdir()) == []
+    assert f"{venue.data} was moved or removed under the venue" in (moved / "logs" / "up.log").read_text()
+    venue.data.rmdir()
+    moved.rename(venue.data)
+    assert venue.start().stop() == 0
 
 
 def test_ctrl_c_ends_it_in_order(new_venue: NewVenue) -> None:

@@ -97,3 +97,18 @@ def test_a_disk_without_room_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     file.write(facts(1))
     assert file.fault == "venue.json cannot be written: No space left on device"
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+
+
+def test_only_the_own_file_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    file = StateFile(folder / "venue.json")
+    file.write(facts(1))
+    folder.rename(tmp_path / "moved")
+    folder.mkdir()
+    other = StateFile(folder / "venue.json")
+    other.write(facts(2))
+    file.remove()
+    assert read_state(other.path)["pid"] == 2
+    other.remove()
+    assert not other.path.exists()
