@@ -99,6 +99,7 @@ class CommandKind(IntEnum):
     | FEES_SET | account (0: the market's own fees), market (0 with an account: all markets) | Fees, operator, why |
     | MARKET_STATE_SET | market (0: the whole venue), state | operator, why |
     | LIMITS_SET | | TierLimits, tier, operator, why |
+    | TIME_ACCEPT | amount (the difference that is accepted, µs) | operator, why |
     | ACCOUNT_ADD | | name, operator, why |
     | ACCOUNT_FREEZE, ACCOUNT_UNFREEZE | account | operator, why |
     | KEY_ADD | account | KeyDefinition, key id, public key (empty for HMAC), networks (`pack_networks`), operator, why |
@@ -120,6 +121,7 @@ class CommandKind(IntEnum):
     FEES_SET = 12
     MARKET_STATE_SET = 13
     LIMITS_SET = 14
+    TIME_ACCEPT = 15
     ACCOUNT_ADD = 20
     ACCOUNT_FREEZE = 21
     ACCOUNT_UNFREEZE = 22
@@ -144,6 +146,8 @@ class EventKind(IntEnum):
     FEES_CHANGED = 12
     MARKET_STATE_CHANGED = 13
     LIMITS_CHANGED = 14
+    TIME_ACCEPTED = 15
+    """From here on the clock guards of all engines take the venue's time as it is at this entry, and `amount`, for right."""
     ACCOUNT_ADDED = 20
     ACCOUNT_FROZEN = 21
     ACCOUNT_UNFROZEN = 22
@@ -269,7 +273,8 @@ class Command(NamedTuple):
     price_ticks: I64 = 0
     quantity_lots: I64 = 0
     amount: I64 = 0
-    """Smallest units: of the quote asset for a MARKET order by quote amount, of `asset` for a deposit or withdrawal."""
+    """Smallest units: of the quote asset for a MARKET order by quote amount, of `asset` for a deposit or withdrawal. For a
+    TIME_ACCEPT microseconds: the store's clock minus the machine's."""
     trigger_ticks: I64 = 0
     display_lots: I64 = 0
     expiry_us: I64 = 0
@@ -348,7 +353,7 @@ class OrderEvent(NamedTuple):
     """What was asked for."""
     amount: I64 = 0
     """Smallest units: of the quote asset what a MARKET order by quote amount asked for, of `asset` what was deposited or
-    withdrawn."""
+    withdrawn. In TIME_ACCEPTED microseconds: the store's clock minus the machine's."""
     cumulative_lots: I64 = 0
     cumulative_quote: I64 = 0
     remaining_lots: I64 = 0
@@ -610,8 +615,12 @@ class StateReport(NamedTuple):
 class SavedVenue(NamedTuple):
     """What a dump begins with."""
 
-    magic: Magic = b"JIBEKST2"
+    magic: Magic = b"JIBEKST3"
     time_us: I64 = 0
+    accepted_difference_us: I64 = 0
+    """How far an operator has accepted that the store's clock is ahead of the machine's; negative: behind."""
+    accepted_time_us: I64 = 0
+    """The venue's time when an operator accepted it last; 0: never."""
     rules_version: U64 = 0
     last_order_id: U64 = 0
     order_count: U64 = 0
@@ -780,7 +789,7 @@ KEY_DEFINITION = Layout(KeyDefinition, 16)
 TIER_LIMITS = Layout(TierLimits, 64)
 EPOCH_START = Layout(EpochStart, 64)
 STATE_REPORT = Layout(StateReport, 88)
-SAVED_VENUE = Layout(SavedVenue, 72)
+SAVED_VENUE = Layout(SavedVenue, 88)
 SAVED_ASSET = Layout(SavedAsset, 16)
 SAVED_MARKET = Layout(SavedMarket, 48)
 SAVED_ACCOUNT = Layout(SavedAccount, 16)

@@ -22,6 +22,8 @@ cdef int administer(Core core, const Command* command, bytes blob) except? -1:
         set_market_state(core, command.market, command.state, blob)
     elif kind == COMMAND_KIND_LIMITS_SET:
         set_limits(core, blob)
+    elif kind == COMMAND_KIND_TIME_ACCEPT:
+        accept_time(core, command.amount, blob)
     elif kind == COMMAND_KIND_ACCOUNT_ADD:
         add_account(core, blob)
     elif kind == COMMAND_KIND_ACCOUNT_FREEZE:
@@ -197,6 +199,15 @@ cdef set_limits(Core core, bytes blob):
 cdef uint8_t tier_number(Core core, bytes tier) except? 255:
     """The number of a tier that there is."""
     return list(core.tiers).index(tier)
+
+
+cdef accept_time(Core core, int64_t difference_us, bytes blob):
+    """Takes the venue's time as it is now, and a difference between the clocks, for right. Only clock guards look at that."""
+    read_parts(blob, 2)
+    reject_unless(-AMOUNT_MAX <= difference_us <= AMOUNT_MAX, Reason.INVALID_AMOUNT)
+    core.exchange.accepted_difference_us = difference_us
+    core.exchange.accepted_time_us = core.exchange.time_us
+    core._emit(EVENT_KIND_TIME_ACCEPTED, blob).amount = difference_us
 
 
 cdef add_account(Core core, bytes blob):

@@ -367,6 +367,16 @@ cdef class Core:
         return self.exchange.time_us
 
     @property
+    def accepted_difference_us(self):
+        """How far an operator has accepted that the store's clock is ahead of the machine's; negative: behind."""
+        return self.exchange.accepted_difference_us
+
+    @property
+    def accepted_time_us(self):
+        """The time when an operator accepted it last; 0: never."""
+        return self.exchange.accepted_time_us
+
+    @property
     def rules_version(self):
         """The rules that the last epoch-start named."""
         return self.exchange.rules_version

@@ -1,4 +1,4 @@
-"""What operators do: assets, markets, fees, states, tiers, accounts, keys, deposits and withdrawals."""
+"""What operators do: assets, markets, fees, states, tiers, the venue's time, accounts, keys, deposits and withdrawals."""
 
 from __future__ import annotations
 
@@ -130,6 +130,15 @@ def set_limits(exchange: Exchange, command: Command, blob: bytes) -> None:
 def tier_number(exchange: Exchange, tier: bytes) -> int:
     """The number of a tier that there is."""
     return list(exchange.tiers).index(tier)
+
+
+def accept_time(exchange: Exchange, command: Command, blob: bytes) -> None:
+    """Takes the venue's time as it is now, and a difference between the clocks, for right. Only clock guards look at that."""
+    read_parts(blob, 2)
+    reject_unless(abs(command.amount) <= AMOUNT_MAX, Reason.INVALID_AMOUNT)
+    exchange.accepted_difference_us = command.amount
+    exchange.accepted_time_us = exchange.time_us
+    emit(exchange, EventKind.TIME_ACCEPTED, amount=command.amount, blob=blob)
 
 
 def add_account(exchange: Exchange, command: Command, blob: bytes) -> None:
