@@ -40,6 +40,6 @@ class ClockGuard:
         builder = BatchBuilder()
         why = f"the store's clock is {difference_s:+.1f} s from the engine's"
         command = Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.HALTED)
-        builder.add(command, b"engine", why.encode())
+        builder.add(command, b"engine", why.encode(), b"")
         self._producer.append(builder)
         self.halted = True

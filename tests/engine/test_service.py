@@ -230,7 +230,7 @@ def test_a_batch_that_was_changed_is_not_executed(
     work_off(service)
     before = service.core.state_hash()
     builder = BatchBuilder()
-    builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why")
+    builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why", b"")
     batch = builder.build(producer=7, incarnation=1, number=2)
     add_past_the_functions(client, "1-2", damage(batch))
     with pytest.raises(EngineStop, match=f"entry 1-2: .*{what}"):
@@ -260,7 +260,7 @@ def test_clocks_that_part_halt_the_venue_until_an_operator_resumes_it(client: St
     work_off(service)
     assert service.core.venue_state == MarketState.HALTED
     resume = BatchBuilder()
-    resume.add(Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.TRADING), b"me", b"the clock is right")
+    resume.add(Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.TRADING), b"me", b"the clock is right", b"")
     Producer(client, OPERATOR_PRODUCER).append(resume)
     work_off(service)
     guard.check(4.0, seconds + 100)
@@ -349,8 +349,8 @@ def an_account_with_orders(count: int) -> Iterator[tuple[Command, *tuple[bytes, 
         for command in commands:
             parts = unpack_parts(blobs[command.blob_offset :][: command.blob_length])
             yield command._replace(blob_offset=0, blob_length=0), *parts
-    yield Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why"
-    yield Command(kind=CommandKind.DEPOSIT, account=1, asset=1, amount=10**13), b"me", b"why"
+    yield Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why", b""
+    yield Command(kind=CommandKind.DEPOSIT, account=1, asset=1, amount=10**13), b"me", b"why", b""
     for number in range(count):
         yield (
             Command(
