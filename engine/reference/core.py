@@ -57,7 +57,7 @@ class Core:
 
     >>> from engine.records import BatchBuilder, EventEntry, EventKind
     >>> core, builder = Core(), BatchBuilder()
-    >>> _ = builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"operator", b"first client")
+    >>> _ = builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"operator", b"first client", b"alice/1000")
     >>> [event] = EventEntry(core.execute(1_000_000, builder.build(producer=1, incarnation=1, number=1)))
     >>> EventKind(event.kind).name, event.account
     ('ACCOUNT_ADDED', 1)

@@ -70,7 +70,7 @@ class ClockGuard:
     def _halt(self, faults: list[Fault]) -> None:
         builder = BatchBuilder()
         command = Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.HALTED)
-        builder.add(command, b"engine", _text_of(faults).encode())
+        builder.add(command, b"engine", _text_of(faults).encode(), b"")
         self._halt_id = self._producer.append(builder)
 
 

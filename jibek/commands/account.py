@@ -149,6 +149,7 @@ def show(name: str, data_dir: Path, as_json: bool) -> None:
         settled, balances = _balances(client, directory.listing, record.number)
     found = summary(record) | {
         "opened_by": record.operator,
+        "system_user": record.system_user,
         "why": record.why,
         "keys": [key_summary(key) for key in record.keys.values()],
         "settled_to": str(settled),

@@ -7,6 +7,7 @@ from engine.process import EXIT_REFUSED
 from engine.reasons import Reason
 from engine.records import BatchBuilder, Command, Event, EventKind
 from jibek.console.failure import fail, store_errors
+from jibek.console.operator import system_user
 
 OPERATOR_TEXTS = {
     Reason.ACCOUNT_FROZEN: "The account is frozen. `jibek account unfreeze` lifts it.",
@@ -20,13 +21,13 @@ OPERATOR_TEXTS = {
 
 
 def execute(client: Store, command: Command, *parts: bytes, who: str, why: str) -> tuple[EntryId, Event]:
-    """Has the engine execute one command; returns its entry in the journal and the event that answers it.
+    """Has the engine execute one command, which carries the operator, the reason and the system user; returns its entry in the journal and the event that answers it.
 
     Raises:
         Failure: exit code 1 if the engine refuses it, 3 if no answer comes.
     """
     builder = BatchBuilder()
-    builder.add(command, *parts, who.encode(), why.encode())
+    builder.add(command, *parts, who.encode(), why.encode(), system_user().encode(errors="backslashreplace"))
     with store_errors():
         id, answer = Producer(client).execute(builder)
     event = next(iter(answer))

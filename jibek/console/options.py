@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,9 +9,9 @@ from typing import Any, TypeVar
 import click
 
 from jibek.console.encoding import is_text
+from jibek.console.operator import OPERATOR_VARIABLE, operator_name
 
 DEFAULT_DATA_DIR = Path("jibek-data")
-OPERATOR_VARIABLE = "JIBEK_OPERATOR"
 TEXT_BYTES_MAX = 500
 """Of a name or a reason: both go into one journal entry, which has room for 48 KB."""
 
@@ -65,14 +63,6 @@ def combined(*options: Callable[[Any], Any]) -> Callable[[CommandT], CommandT]:
         return command
 
     return add
-
-
-def operator_name() -> str:
-    """The operator as the journal records them: `$JIBEK_OPERATOR`, else the login name."""
-    try:
-        return os.environ.get(OPERATOR_VARIABLE) or getpass.getuser()
-    except (KeyError, OSError):
-        return "operator"
 
 
 def _bounded(context: click.Context, parameter: click.Parameter, text: str) -> str:

@@ -93,6 +93,7 @@ class AccountRecord:
     added_us: int
     operator: str
     why: str
+    system_user: str
     is_frozen: bool = False
     tier: str = DEFAULT_TIER.decode()
     keys: dict[str, KeyRecord] = field(default_factory=dict)
@@ -121,8 +122,8 @@ class Directory:
     def _apply_account_event(self, entry: EventEntry, event: Event) -> None:
         time_us = entry.header.time_us
         if event.kind == EventKind.ACCOUNT_ADDED:
-            name, operator, why = (part.decode() for part in entry.parts(event))
-            account = AccountRecord(event.account, name, time_us, operator, why)
+            name, operator, why, system_user = (part.decode() for part in entry.parts(event))
+            account = AccountRecord(event.account, name, time_us, operator, why, system_user)
             self.accounts[account.number] = self.account_by_name[name] = account
         elif event.kind in (EventKind.ACCOUNT_FROZEN, EventKind.ACCOUNT_UNFROZEN):
             self.accounts[event.account].is_frozen = event.kind == EventKind.ACCOUNT_FROZEN

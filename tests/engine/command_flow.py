@@ -31,7 +31,7 @@ from engine.records import (
     client_id,
 )
 
-NOTE = (b"operator", b"test")
+NOTE = (b"operator", b"test", b"")
 SOUND_KEY = (3).to_bytes(32, "little")
 GATEWAY = 7
 

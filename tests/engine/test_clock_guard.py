@@ -98,7 +98,7 @@ def halts(client: Store) -> list[str]:
 def operate(client: Store, *commands: Command) -> None:
     builder = BatchBuilder()
     for command in commands:
-        builder.add(command, b"me", b"test")
+        builder.add(command, b"me", b"test", b"root/0")
     Producer(client, OPERATOR_PRODUCER).append(builder)
 
 

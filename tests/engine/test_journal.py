@@ -358,7 +358,7 @@ def test_a_producer_whose_name_was_taken_opens_again(server: StoreProcess, clien
     try:
         older, newer = Producer(client), Producer(client)
         builder = BatchBuilder()
-        builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why")
+        builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why", b"")
         newer.execute(BatchBuilder())
         _, entry = older.execute(builder)
         assert [event.kind for event in entry] == [EventKind.ACCOUNT_ADDED]

@@ -229,7 +229,7 @@ def test_a_batch_that_was_changed_is_not_executed(
     work_off(service)
     before = service.core.state_hash()
     builder = BatchBuilder()
-    builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why")
+    builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why", b"")
     batch = builder.build(producer=7, incarnation=1, number=2)
     add_past_the_functions(client, "1-2", damage(batch))
     with pytest.raises(EngineStop, match=f"entry 1-2: .*{what}"):
@@ -343,8 +343,8 @@ def an_account_with_orders(count: int) -> Iterator[tuple[Command, *tuple[bytes, 
         for command in commands:
             parts = unpack_parts(blobs[command.blob_offset :][: command.blob_length])
             yield command._replace(blob_offset=0, blob_length=0), *parts
-    yield Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why"
-    yield Command(kind=CommandKind.DEPOSIT, account=1, asset=1, amount=10**13), b"me", b"why"
+    yield Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why", b""
+    yield Command(kind=CommandKind.DEPOSIT, account=1, asset=1, amount=10**13), b"me", b"why", b""
     for number in range(count):
         yield (
             Command(

@@ -11,6 +11,7 @@ import pytest
 
 from engine.journal import EntryId, Store
 from engine.records import KeyType
+from jibek.console.operator import system_user
 from jibek.venue.directory import CACHE_FILE, Directory, defines_something, read_directory
 from tests.worlds.venue import VenueProcess
 
@@ -33,6 +34,7 @@ def test_it_knows_what_was_defined(running_venue: VenueProcess, client: Store, t
     directory = read_directory(client, tmp_path)
     dina = directory.account_by_name["dina"]
     assert (dina.operator, dina.why, dina.is_frozen) == ("aigerim", "because", True)
+    assert dina.system_user == system_user()
     assert (dina.keys[key].type, dina.keys[key].is_revoked) == (KeyType.HMAC_SHA256, False)
     assert list(directory.listing.market_by_symbol) == ["BTCKZT", "ETHKZT", "USDTKZT", "BTCUSDT"]
 
