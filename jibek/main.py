@@ -41,6 +41,9 @@ SUBCOMMANDS = {
     "market": Subcommand(
         "jibek.commands.market:market", "List and show markets, show their books, halt and resume them."
     ),
+    "clock": Subcommand(
+        "jibek.commands.clock:clock", "Compare the venue's clocks, and accept them as they are after a halt."
+    ),
     "ledger": Subcommand("jibek.commands.ledger:ledger", "Inspect the ledger, reconcile it, deposit and withdraw."),
 }
 

@@ -1,6 +1,6 @@
 """Halts the venue when its clocks part (promise P2).
 
-It looks once a second, and first of all before anything new is executed. The halt says why, and stands in the journal. An
+It looks once a second, and first of all before anything new is executed. The halt says why, in the journal. An
 operator accepts the clocks as they are by a TIME_ACCEPT (`jibek clock accept`): what was accepted is part of the engine's
 state, so no other engine and no restart halts again.
 """
@@ -21,7 +21,7 @@ CHECK_US = 1_000_000
 class ClockGuard:
     """Compares the clocks of a venue, and halts it once for each time that they part.
 
-    A venue that is halted already is not halted again, whoever has halted it: what the guard finds is then only logged.
+    A venue that is halted already is not halted again, also if an operator has halted it: what the guard finds is then only logged.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 The core knows only the stamps of entries. It says when it wants the next one (`next_deadline_us`). If the journal is silent
 then, the service appends a TIME_TICK. Work that was too much for one entry is due at once: it waits for the next entry and
-not for a time, also while the venue's time is ahead of the store's clock and stands.
+not for a time, also while the venue's time is ahead of the store's clock and does not move.
 """
 
 from __future__ import annotations

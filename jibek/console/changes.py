@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.journal import EntryId, Producer, Store
 from engine.process import EXIT_REFUSED
 from engine.reasons import Reason
-from engine.records import BatchBuilder, Command, Event, EventKind
+from engine.records import BatchBuilder, Command, Event, EventEntry, EventKind
 from jibek.console.failure import fail, store_errors
 from jibek.console.operator import system_user
 
@@ -27,13 +27,28 @@ def execute(client: Store, command: Command, *parts: bytes, who: str, why: str) 
         Failure: exit code 1 if the engine refuses it, 3 if no answer comes.
     """
     builder = BatchBuilder()
+    add_change(builder, command, *parts, who=who, why=why)
+    id, answer = execute_batch(client, builder)
+    return id, next(iter(answer))
+
+
+def add_change(builder: BatchBuilder, command: Command, *parts: bytes, who: str, why: str) -> None:
+    """Adds a command to a batch, with the operator, the reason and the system user."""
     builder.add(command, *parts, who.encode(), why.encode(), system_user().encode(errors="backslashreplace"))
+
+
+def execute_batch(client: Store, builder: BatchBuilder) -> tuple[EntryId, EventEntry]:
+    """Has the engine execute a batch, one command after the other; returns its entry in the journal and the event entry.
+
+    Raises:
+        Failure: exit code 1 if the engine refuses a command, 3 if no answer comes.
+    """
     with store_errors():
         id, answer = Producer(client).execute(builder)
-    event = next(iter(answer))
-    if event.kind == EventKind.REJECTED:
-        fail(EXIT_REFUSED, reason_text(event.reason))
-    return id, event
+    for event in answer:
+        if event.kind == EventKind.REJECTED:
+            fail(EXIT_REFUSED, reason_text(event.reason))
+    return id, answer
 
 
 def reason_text(number: int) -> str:

@@ -57,6 +57,7 @@ _DEFINING = frozenset(
         EventKind.MARKET_ADDED,
         EventKind.FEES_CHANGED,
         EventKind.MARKET_STATE_CHANGED,
+        EventKind.TIME_ACCEPTED,
         EventKind.ACCOUNT_ADDED,
         EventKind.ACCOUNT_FROZEN,
         EventKind.ACCOUNT_UNFROZEN,

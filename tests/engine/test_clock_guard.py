@@ -11,7 +11,6 @@ import pytest
 from engine.core import Core
 from engine.journal import (
     ENGINE_PRODUCER,
-    JOURNAL_KEY,
     OPERATOR_PRODUCER,
     EntryId,
     Producer,
@@ -25,6 +24,7 @@ from engine.service.clock_guard import ClockGuard
 from engine.service.clocks import Machine
 from engine.service.engine import EngineService
 from engine.service.own_producer import OwnProducer
+from tests.worlds.clocks import stamp_ahead
 
 S = 1_000_000
 HOUR = 3_600 * S
@@ -108,15 +108,6 @@ HALT = Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.HALTED)
 
 def accept(difference_us: int = 0) -> Command:
     return Command(kind=CommandKind.TIME_ACCEPT, amount=difference_us)
-
-
-def stamp_ahead(client: Store, us: int) -> None:
-    """An entry of the operator as the store would have stamped it while its clock stood ahead."""
-    producer = Producer(client, OPERATOR_PRODUCER)
-    batch = BatchBuilder().build(producer=OPERATOR_PRODUCER, incarnation=producer.incarnation, number=1)
-    id = f"1-{client.xlen(JOURNAL_KEY)}"
-    client.xadd(JOURNAL_KEY, {"t": str(store_time_us(client) + us), "b": batch}, id=id)
-    client.hset("{jibek}:producers", str(OPERATOR_PRODUCER), f"{producer.incarnation} 1 {id}")
 
 
 def test_the_clocks_are_looked_at_once_a_second(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

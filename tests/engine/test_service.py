@@ -291,7 +291,7 @@ def test_a_tick_comes_when_it_is_due_by_the_clock_of_the_store(client: Store) ->
 
 
 def test_work_that_is_left_over_does_not_wait_until_the_clock_has_reached_the_time_of_the_venue(client: Store) -> None:
-    """The agenda's deadline is the venue's own time, which stands while it is ahead of the clocks."""
+    """The agenda's deadline is the venue's own time, which does not move while it is ahead of the clocks."""
     ahead_us = store_time_us(client) + 3_600_000_000
     ticker = Ticker(client, WaitsFor(ahead_us, time_us=ahead_us), OwnProducer(client))
     assert ticker.wait_ms() is None

@@ -40,6 +40,7 @@ WITH_JSON = {
     "market book": "BTCKZT",
     "market halt": "ETHKZT",
     "market resume": "ETHKZT",
+    "clock show": "",
     "ledger balances": "",
     "ledger journal": "",
     "ledger trial-balance": "",
@@ -62,6 +63,7 @@ OTHERS = {
     "bench price-index",
     "bench end-to-end",
     "bench fairness",
+    "clock accept",
 }
 
 # Wrong in one way each; the exit code, and words of the sentence.
@@ -106,6 +108,8 @@ FAILURES = [
     ("market book NONE",                        1, "Invalid symbol."),
     ("market halt",                             2, "name a market, or give --all"),
     ("market halt BTCKZT --all",                2, "name a market, or give --all"),
+    ("clock accept",                            2, "Missing option '--why'"),
+    ("clock accept --why test",                 1, "nothing to accept: the clocks agree"),
     ("reset",                                   2, "confirm with --yes"),
     ("reset --yes",                             1, "jibek down"),
     ("nonsense",                                2, "No such command"),
