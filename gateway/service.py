@@ -38,6 +38,7 @@ from engine.process import (
     stop_on_signals,
 )
 from engine.process.follower import end_code
+from engine.process.watermarks import WatermarkWriter
 from gateway.access import PROXY_PROTOCOL, exposure_warning
 from gateway.arguments import Arguments, parse_arguments
 from gateway.auth.bans import Bans
@@ -121,11 +122,14 @@ class Service:
             set_mark=MarkSetter(writer.ask).set,
             published=self._published,
         )
+        self._watermark = WatermarkWriter(arguments.data, f"gateway-{arguments.producer}")
+        self._watermark.note(prepared.reader.cursor, prepared.reader.head)
         self._events = EventsLink(
             arguments.store,
             prepared.reader,
             Intake(view, pipeline, answers),
             taken=self._entries_taken,
+            verified=self._watermark.note,
             broken=self._end,
             log=log,
         )
@@ -164,6 +168,10 @@ class Service:
     def stop(self) -> None:
         """Ends the process in good order: clients get a `serverShutdown` event and close code 1001."""
         self._end(None)
+
+    def close(self) -> None:
+        """Ends what outlives `run`: the last watermark is written."""
+        self._watermark.close()
 
     def reload(self) -> None:
         """Reads the files of the certificate again. New connections get what they hold now; if that cannot be used, nothing
@@ -261,7 +269,10 @@ async def serve(
     stop_is_obeyed()
     if stop:
         service.stop()
-    return await service.run()
+    try:
+        return await service.run()
+    finally:
+        service.close()
 
 
 def main(argv: list[str]) -> int:
@@ -275,7 +286,7 @@ def main(argv: list[str]) -> int:
     try:
         secret_key = load_secret_key(arguments.data)
         arguments.access.certificate()
-        prepared = prepare(arguments, stop, log)
+        prepared = prepare(arguments, secret_key, stop, log)
     except StopOverdue:
         return EXIT_GOOD
     except Exception as error:

@@ -17,9 +17,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from engine.journal import EntryId, EventReader, PublishedEntry, Store, prepare_store
 from engine.process.follower import FollowerProcess
+from engine.process.watermarks import known_heads
 from engine.records import MalformedRecord
 from ledger.accounts import Account, first_negative, slot_asset, slot_owner
 from ledger.fast_postings import post
@@ -32,10 +35,15 @@ SLOTS_IN_MEMORY_MAX = 1_000_000
 
 
 class Settlement:
-    """Carries the ledger along the events (a `Follower`)."""
+    """Carries the ledger along the events (a `Follower`).
 
-    def __init__(self, store: LedgerStore) -> None:
+    Args:
+        known: heads that the chain must have, by entry, as watermarks name them.
+    """
+
+    def __init__(self, store: LedgerStore, known: Mapping[EntryId, bytes] = MappingProxyType({})) -> None:
         self.store = store
+        self.known = known
         self.counters: dict[int, int] = {}
         """Slot -> its counters at `ledger_cursor`."""
         self.resume()
@@ -45,13 +53,17 @@ class Settlement:
         """The last entry that is wholly in."""
         return self.ledger_cursor.id
 
+    @property
+    def verified(self) -> tuple[EntryId, bytes]:
+        return self.ledger_cursor.id, self.ledger_cursor.head
+
     def resume(self) -> None:
         """Forgets everything and begins where the ledger is."""
         self.close()
         self.counters.clear()
         self.ledger_cursor = self.store.cursor()
         """Where the calls sent so far leave the ledger."""
-        self._reader = EventReader(self.ledger_cursor.id, self.ledger_cursor.head)
+        self._reader = EventReader(self.ledger_cursor.id, self.ledger_cursor.head, self.known)
 
     def step(self, block_ms: int | None) -> int:
         """Settles the next entries and returns how many; if there are none, waits up to `block_ms` for some (None: not at
@@ -175,7 +187,8 @@ def open_ledger(client: Store) -> LedgerStore:
 
 def open_settlement(client: Store, options: argparse.Namespace) -> Settlement:
     """A settlement that begins where the ledger of this store is."""
-    return Settlement(open_ledger(client))
+    store = open_ledger(client)
+    return Settlement(store, known_heads(options.data, store.source))
 
 
 SETTLEMENT = FollowerProcess(

@@ -13,6 +13,7 @@ is named here. What is asked of a key directly, such as its length, takes the ke
     publishing  event entries into the store
     streams     the call that reads the streams, and the one parser of its reply
     source      where entries are read from: the `Source` protocol, and the store as one
+    consistency what the store holds next to the streams, which must agree with them
     readers     reading with a cursor, each entry verified
     marks       which signatures were used, and for what
     producer    batches into the journal
@@ -25,8 +26,14 @@ from engine.journal.chain import (
     UnreadableReply,
     chain_head,
     check_follows,
+    check_known,
     check_reaches,
     entry_digest,
+)
+from engine.journal.consistency import (
+    check_consistent,
+    check_row,
+    row_call,
 )
 from engine.journal.ids import (
     BEGINNING,
@@ -61,6 +68,7 @@ from engine.journal.readers import (
 from engine.journal.source import (
     Source,
     StoreSource,
+    event_at,
     read_events,
     read_journal,
 )
@@ -76,6 +84,7 @@ from engine.journal.store import (
     PRODUCERS_KEY,
     PUBLISHED_KEY,
     VENUE_PRODUCER,
+    ProducerRow,
     Store,
     StoreRefused,
     advance_epoch_call,
@@ -127,6 +136,7 @@ __all__ = [
     "Mark",
     "Opening",
     "Producer",
+    "ProducerRow",
     "PublishedEntry",
     "Source",
     "StaleEpoch",
@@ -141,14 +151,18 @@ __all__ = [
     "appended_call",
     "appended_id",
     "chain_head",
+    "check_consistent",
     "check_follows",
+    "check_known",
     "check_published",
     "check_reaches",
+    "check_row",
     "check_settings",
     "connect",
     "current_epoch",
     "ensure_functions",
     "entry_digest",
+    "event_at",
     "events_in",
     "first_event",
     "journal_in",
@@ -168,6 +182,7 @@ __all__ = [
     "read_call",
     "read_events",
     "read_journal",
+    "row_call",
     "start_venue",
     "store_time_us",
 ]

@@ -10,11 +10,14 @@ everything that is read is durable.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import sha1
 from typing import Any
 
 from engine.journal.chain import ChainBroken, UnreadableReply, excerpt
 from engine.journal.ids import EntryId, JournalEntry, PublishedEntry
 from engine.journal.store import EVENTS_KEY, JOURNAL_KEY
+
+STAMP_CHECK_DIGITS = 8
 
 StreamEntry = Any
 """One entry as a client library gives it: its id, and its fields as a dict or as a flat list of names and values."""
@@ -55,19 +58,27 @@ def parse_journal(entries: Iterable[StreamEntry]) -> list[JournalEntry]:
     """The journal entries of one stream, from XREAD (`parse_streams`) or XRANGE.
 
     Raises:
-        ChainBroken: an entry has other fields than a journal entry, so no function of the store has written it.
+        ChainBroken: an entry has other fields than a journal entry, so no function of the store has written it; or its
+            stamp was changed.
         UnreadableReply: these are not entries of a stream.
     """
     found = []
     try:
         for id, fields in entries:
-            stamp, batch = fields.values() if isinstance(fields, dict) else fields[1::2]
+            stamp, check, batch = fields.values() if isinstance(fields, dict) else fields[1::2]
             if type(batch) is not bytes:
                 raise TypeError
+            if check != stamp_check(stamp):
+                raise ChainBroken(f"the stamp of journal entry {id.decode()} was changed since it was appended")
             found.append(JournalEntry(EntryId.parse(id), int(stamp), batch))
     except (TypeError, ValueError, AttributeError):
         raise _fault(entries, len(found), "journal") from None
     return found
+
+
+def stamp_check(stamp: bytes) -> bytes:
+    """The field next to the stamp of a journal entry, which shows that the stamp was not changed. Cost: 0.6 µs."""
+    return sha1(stamp, usedforsecurity=False).hexdigest()[:STAMP_CHECK_DIGITS].encode()
 
 
 def parse_events(entries: Iterable[StreamEntry]) -> list[PublishedEntry]:

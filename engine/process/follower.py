@@ -34,6 +34,7 @@ from engine.process.common import (
     stop_is_obeyed,
     stop_on_signals,
 )
+from engine.process.watermarks import BadWatermark, WatermarkWriter
 from engine.records import MalformedRecord
 
 BLOCK_MS = 200
@@ -41,7 +42,7 @@ BLOCK_MS = 200
 RETRY_S_MIN = 0.02
 RETRY_S_MAX = 1.0
 
-BROKEN_PROMISES = (ChainBroken, MalformedRecord, StaleEpoch, StoreRefused)
+BROKEN_PROMISES = (BadWatermark, ChainBroken, MalformedRecord, StaleEpoch, StoreRefused)
 """What ends any follower: going on would act on entries that are not those of a sound venue."""
 NOT_READY = ("LOADING", "BUSY", "TRYAGAIN", "READONLY", "MASTERDOWN", "UNBLOCKED")
 """First words of refusals that pass: the store is there and cannot serve yet."""
@@ -62,6 +63,10 @@ class Follower(Protocol):
     @property
     def cursor(self) -> EntryId:
         """The last entry that it has taken."""
+
+    @property
+    def verified(self) -> tuple[EntryId, bytes]:
+        """The last entry in the store that it has verified, and the head of the chain there: what its watermark says."""
 
     def step(self, block_ms: int | None) -> int:
         """Reads, verifies and applies the next entries, and returns how many; if there are none, waits up to `block_ms`
@@ -184,8 +189,16 @@ def retry(attempt: Callable[[], Answer], stop: StopRequest, backoff: Backoff) ->
     return None
 
 
-def follow(follower: Follower, stop: StopRequest, log: logging.Logger) -> None:
+def follow(
+    follower: Follower,
+    stop: StopRequest,
+    log: logging.Logger,
+    note: Callable[[EntryId, bytes], None] = lambda id, head: None,
+) -> None:
     """Runs a follower until the stop is requested, and closes it. It outlives the store.
+
+    Args:
+        note: takes after each step what is verified; must not wait.
 
     Raises:
         Exception: what the follower raised, if trying again cannot help.
@@ -207,7 +220,9 @@ def follow(follower: Follower, stop: StopRequest, log: logging.Logger) -> None:
                 is_stale = True
                 if trouble is not Trouble.OVERTAKEN:
                     stop.wait(backoff.failed(error))
+            note(*follower.verified)
     finally:
+        note(*follower.verified)
         follower.close()
 
 
@@ -264,9 +279,13 @@ class FollowerProcess:
             client = connect(options.store)
             prepare_store(client)
             follower = self.open(client, options)
+            watermark = WatermarkWriter(options.data, self.name)
             log.info("begins at %s, %d entries behind", follower.cursor, follower.lag_entries())
             report_ready(cursor=str(follower.cursor), **follower.facts())
-            follow(follower, stop, log)
+            try:
+                follow(follower, stop, log, watermark.note)
+            finally:
+                watermark.close()
         except StopOverdue:
             log.info("stopped in the middle of what it was at")
             return end_code(log, None)

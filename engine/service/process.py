@@ -4,7 +4,7 @@
 
 The engine is a follower of the journal. Next to the steps of `EngineService` it appends a tick when the core waits for a
 time and the journal is silent (`engine.service.ticker`), halts the venue if the clocks drift apart
-(`engine.service.clock_guard`), and notes outside the store how far it has come (`engine.service.watermark`).
+(`engine.service.clock_guard`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import time
 
 from engine.journal import Diverged, EntryId, Store
 from engine.process.follower import BLOCK_MS, FollowerProcess, NotReady
+from engine.process.watermarks import check_begun, read_watermarks
 from engine.records import EngineStop
 from engine.service.clock_guard import ClockGuard
 from engine.service.cores import make_core
 from engine.service.engine import EngineService
 from engine.service.own_producer import OwnProducer
 from engine.service.ticker import Ticker
-from engine.service.watermark import BadWatermark, WatermarkWriter
 
 
 class EngineFollower:
@@ -33,7 +33,6 @@ class EngineFollower:
         self.service = service
         self._guard = ClockGuard(service, producer, logging.getLogger(ENGINE.name))
         self._ticker = Ticker(service.client, service.core, producer)
-        self._watermark = WatermarkWriter(service.data)
         self._wait_ms: int | None = BLOCK_MS
         """Longest wait for the next entry; None: not at all, because a tick may be due."""
 
@@ -41,13 +40,16 @@ class EngineFollower:
     def cursor(self) -> EntryId:
         return self.service.cursor
 
+    @property
+    def verified(self) -> tuple[EntryId, bytes]:
+        return self.service.published, self.service.published_head
+
     def step(self, block_ms: int | None) -> int:
         # First of all: nothing is executed, and no tick appended, under clocks that have parted unseen.
         self._guard.check()
         wait_ms = None if block_ms is None or self._wait_ms is None else min(block_ms, self._wait_ms)
         count = self.service.step(wait_ms)
         if count:
-            self._watermark.note(self.service.published, self.service.head)
             self._wait_ms = self._ticker.wait_ms()
         else:
             self._wait_ms = self._ticker.tick_if_due()
@@ -67,10 +69,9 @@ class EngineFollower:
         return source.count_between(self.cursor, source.appended())
 
     def facts(self) -> dict[str, object]:
-        return {"state_hash": self.service.core.state_hash().hex()}
+        return {"state_hash": self.service.core.state_hash().hex(), "head": self.service.head.hex()}
 
     def close(self) -> None:
-        self._watermark.close()
         self.service.source.close()
 
 
@@ -78,10 +79,12 @@ def open_engine(client: Store, options: argparse.Namespace) -> EngineFollower:
     """The engine after it has replayed the journal.
 
     Raises:
+        BadWatermark: the data folder has no mark, but the store has entries, or one that cannot be read.
         ChainBroken: the store does not hold what was published.
         EngineStop: an entry cannot be executed.
     """
     service = EngineService(client, make_core(options.engine), options.data)
+    check_begun(read_watermarks(options.data), options.data, service.source.appended())
     began_s = time.monotonic()
     count = service.recover()
     seconds = time.monotonic() - began_s
@@ -100,6 +103,6 @@ ENGINE = FollowerProcess(
     module="engine.service",
     description="The matching engine of a Jibek venue.",
     open=open_engine,
-    broken=(BadWatermark, Diverged, EngineStop),
+    broken=(Diverged, EngineStop),
     add_arguments=add_arguments,
 )

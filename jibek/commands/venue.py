@@ -17,6 +17,7 @@ from typing import Any, TextIO
 import click
 
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, STORE_VARIABLE
+from engine.process.watermarks import ACCEPT_STORE_END
 from jibek.console.access import access_options, check_access
 from jibek.console.failure import MORE_MEMORY, fail, store_errors
 from jibek.console.options import combined, data_option, json_option
@@ -24,7 +25,14 @@ from jibek.console.output import Column, print_json, print_table
 from jibek.venue.address import open_store, running_venue, urls
 from jibek.venue.children import CRASHES_MAX
 from jibek.venue.folder import DataFolder
-from jibek.venue.launch import GATEWAY_BOUNDS, LaunchFailed, VenueOptions, launch, option_of
+from jibek.venue.launch import (
+    FORGET_SECRETS,
+    GATEWAY_BOUNDS,
+    LaunchFailed,
+    VenueOptions,
+    launch,
+    option_of,
+)
 from jibek.venue.services import LOG_NAMES
 from jibek.venue.store_server import MEMORY_SHARE_PERCENT, machine_memory_bytes
 
@@ -116,6 +124,19 @@ def _memory_size(context: click.Context, parameter: click.Parameter, text: str |
 )
 @bound_options
 @access_options
+@click.option(
+    ACCEPT_STORE_END,
+    is_flag=True,
+    help=(
+        "Start once with a store that has lost entries, or whose watermarks are lost. Gives up the proof that no acknowledged "
+        "order is missing."
+    ),
+)
+@click.option(
+    FORGET_SECRETS,
+    is_flag=True,
+    help="Start once without the secret.key that sealed the HMAC secrets. All HMAC keys stop working for good.",
+)
 @click.option("--detach", is_flag=True, help="Return when the venue is ready, and leave it running.")
 @click.option("--ready-fd", type=int, hidden=True)
 def up(

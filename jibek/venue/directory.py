@@ -1,32 +1,22 @@
 """The directory of a venue: its markets, tiers, accounts and API keys, as the events define them.
 
 A `Directory` is a projection of the events. Few entries define anything, so those are copied into a file of the data
-folder, and a command reads from the store only what is newer than the file:
-
-    directory.cache   records of  id (2 × 64 bits) · head (32 bytes) · length, CRC (32 bits each) · event entry
-
-A record without an event entry says how far the events have been read. The file is only ever appended to. You may delete
-it at any time; a command deletes it when it is damaged or when its end is not in the chain of the store.
+folder (`jibek.venue.directory_cache`), and a command reads from the store only what is newer than the file.
 """
 
 from __future__ import annotations
 
-import os
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from zlib import crc32
 
 from engine.journal import (
     BEGINNING,
-    EVENTS_KEY,
     GENESIS_HEAD,
     EntryId,
     EventChain,
     PublishedEntry,
     Store,
-    parse_events,
+    event_at,
     read_events,
 )
 from engine.listing import Listing, Market
@@ -44,13 +34,10 @@ from engine.records import (
 )
 from jibek.console.failure import fail, store_errors
 from jibek.venue.address import VenueAddress, open_store, running_venue
+from jibek.venue.directory_cache import CacheUnusable, DirectoryCache
 
-CACHE_FILE = "directory.cache"
 ENTRIES_PER_READ = 256
 
-_RECORD = struct.Struct("<QQ32sII")
-_NO_DIGEST = bytes(32)
-"""Of an entry from the cache: it was verified when it was read from the store, and the entries before it are left out."""
 _DEFINING = frozenset(
     {
         EventKind.ASSET_ADDED,
@@ -161,18 +148,34 @@ def read_directory(client: Store, data: Path) -> Directory:
         ChainBroken: the events in the store are not an unbroken chain.
         redis.ConnectionError, redis.TimeoutError: the store is away.
     """
-    cache = data / CACHE_FILE
+    cache = DirectoryCache(data, defines_something)
     try:
         directory = _from_cache(client, cache)
-    except _CacheUnusable:
-        cache.unlink(missing_ok=True)
+    except CacheUnusable:
+        cache.delete()
         directory = Directory()
     chain = EventChain(directory.cursor, directory.head)
     while entries := read_events(client, directory.cursor, count=ENTRIES_PER_READ):
         for published in entries:
             chain.check(published)
             directory.apply(published)
-        _append(cache, entries)
+        cache.append(entries)
+    return directory
+
+
+def _from_cache(client: Store, cache: DirectoryCache) -> Directory:
+    """The directory as the cache has it.
+
+    Raises:
+        CacheUnusable: the cache is damaged, or its last entry is not in the store.
+    """
+    directory = Directory()
+    for published in cache.read():
+        directory.apply(published)
+    if directory.cursor != BEGINNING:
+        found = event_at(client, directory.cursor)
+        if found is None or found.head != directory.head:
+            raise CacheUnusable
     return directory
 
 
@@ -208,64 +211,3 @@ def find_market(listing: Listing, symbol: str) -> Market:
     if symbol not in listing.market_by_symbol:
         fail(EXIT_REFUSED, f"No market is named {symbol}; there are {', '.join(listing.market_by_symbol) or 'none'}.")
     return listing.market_by_symbol[symbol]
-
-
-# -- the cache
-
-
-class _CacheUnusable(Exception):
-    """The cache is damaged, or belongs to another store."""
-
-
-def _from_cache(client: Store, cache: Path) -> Directory:
-    directory = Directory()
-    for published in _read_cache(cache):
-        directory.apply(published)
-    if directory.cursor != BEGINNING:
-        cursor = str(directory.cursor)
-        found = parse_events(client.xrange(EVENTS_KEY, min=cursor, max=cursor))
-        if not found or found[0].head != directory.head:
-            raise _CacheUnusable
-    return directory
-
-
-def _read_cache(cache: Path) -> Iterator[PublishedEntry]:
-    """The records in ascending order of ids. It leaves out a record that repeats an id or comes late: two commands at once
-    add the same entries."""
-    try:
-        data = cache.read_bytes()
-    except FileNotFoundError:
-        return
-    position = 0
-    last: EntryId = BEGINNING
-    while position < len(data):
-        try:
-            epoch, sequence, head, length, checksum = _RECORD.unpack_from(data, position)
-        except struct.error:
-            raise _CacheUnusable from None
-        position += _RECORD.size
-        content = data[position : position + length]
-        position += length
-        if crc32(content) != checksum:
-            raise _CacheUnusable
-        id = EntryId(epoch, sequence)
-        if id > last:
-            yield PublishedEntry(id, head, _NO_DIGEST, content)
-            last = id
-
-
-def _append(cache: Path, entries: list[PublishedEntry]) -> None:
-    """Adds the entries that define something, and how far the entries reach, in one write."""
-    records = [_record(published) for published in entries if defines_something(published.data)]
-    if not defines_something(entries[-1].data):
-        records.append(_record(entries[-1]._replace(data=b"")))
-    fd = os.open(cache, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        os.write(fd, b"".join(records))
-    finally:
-        os.close(fd)
-
-
-def _record(published: PublishedEntry) -> bytes:
-    data = published.data
-    return _RECORD.pack(*published.id, published.head, len(data), crc32(data)) + data

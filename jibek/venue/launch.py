@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from engine.process import EXIT_REFUSED
+from engine.process.watermarks import ACCEPT_STORE_END
 from gateway.access import Access
 from gateway.limits import CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, BanSettings
 from jibek.venue.children import CRASHES_MAX
 from jibek.venue.folder import DataFolder
 from jibek.venue.pdeathsig import wrapped
 
+FORGET_SECRETS = "--forget-secrets"
+"""Gives up the sealed secrets that no secret.key opens any more."""
 GATEWAY_BOUNDS = {
     "connections_per_address_max": CONNECTIONS_PER_ADDRESS_MAX,
     "connections_max": CONNECTIONS_MAX,
@@ -50,6 +53,10 @@ class VenueOptions:
     failures_max: int = GATEWAY_BOUNDS["failures_max"]
     store_memory_bytes: int | None = None
     """What the embedded store may use; None for its share of the machine's memory."""
+    accept_store_end: bool = False
+    """Whether to go on with a store for which the watermarks do not vouch."""
+    forget_secrets: bool = False
+    """Whether to give up the sealed secrets that secret.key does not open."""
 
     @property
     def access(self) -> Access:
@@ -75,6 +82,8 @@ class VenueOptions:
         command += ["--store", self.store] if self.store else []
         command += ["--crashes-max", str(self.crashes_max)]
         command += ["--store-memory", f"{self.store_memory_bytes}B"] if self.store_memory_bytes else []
+        command += [ACCEPT_STORE_END] if self.accept_store_end else []
+        command += [FORGET_SECRETS] if self.forget_secrets else []
         return command + self.bounds() + self.access.arguments()
 
 

@@ -23,11 +23,12 @@ from pathlib import Path
 
 import redis
 
-from engine.journal import StoreRefused, StoreTimeout, connect, prepare_store, start_venue
+from engine.journal import ChainBroken, EntryId, StoreRefused, StoreTimeout, connect, prepare_store, start_venue
 from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, STORE_VARIABLE
+from engine.process.watermarks import UP, write_watermark
 from engine.venue_file import VenueDefinition, load_venue
 from gateway.access import Access, AccessRefused, exposure_warning
-from gateway.auth.secrets import SecretError, create_secret_key
+from gateway.auth.secrets import SecretError
 from gateway.wire.tls import Certificate, TlsRefused, utc_now
 from jibek.console.failure import MORE_MEMORY
 from jibek.venue import store_server
@@ -36,7 +37,8 @@ from jibek.venue.definition import DefinitionRefused, define_venue, differences
 from jibek.venue.directory import read_directory
 from jibek.venue.folder import DataFolder
 from jibek.venue.launch import VenueOptions
-from jibek.venue.services import GATEWAY, SERVICES, STOP_ORDER, STORE, Service
+from jibek.venue.services import ENGINE, GATEWAY, SERVICES, STOP_ORDER, STORE, Service
+from jibek.venue.store_match import StoreMismatch, match_secrets, match_watermarks
 
 STOP_WAIT_S = 10.0
 """How long a child may take to stop before it is killed."""
@@ -122,23 +124,24 @@ class Supervisor:
             self.say(self.warnings[-1])
 
     def _start(self, definition: VenueDefinition) -> None:
-        try:
-            create_secret_key(self.folder.path)
-        except SecretError as error:
-            raise StartFailed(f"{error}.") from None
         self._start_store()
         client = connect(self.store_url)
         try:
             prepare_store(client)
+            match_watermarks(client, self.folder.path, accept_end=self.options.accept_store_end)
+            self._warn(*match_secrets(client, self.folder.path, forget=self.options.forget_secrets))
             start_venue(client)
             self._start_services(*(service for service in SERVICES if not service.needs_definition))
             define_venue(client, self.folder.path, definition)
             if self.options.venue is not None:
                 self._warn(*differences(definition, read_directory(client, self.folder.path).listing))
             self._start_services(*(service for service in SERVICES if service.needs_definition))
+            self._note_watermark()
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise StartFailed(f"The store went away: {error}", EXIT_UNREACHABLE) from None
-        except (StoreRefused, StoreTimeout, DefinitionRefused) as error:
+        except StoreMismatch as error:
+            raise StartFailed(str(error)) from None
+        except (ChainBroken, DefinitionRefused, SecretError, StoreRefused, StoreTimeout) as error:
             raise StartFailed(f"{error}.") from None
         except redis.OutOfMemoryError:
             raise StartFailed(f"The store is full. {MORE_MEMORY}") from None
@@ -146,6 +149,13 @@ class Supervisor:
             raise StartFailed(f"The store cannot hold a venue: {error}.") from None
         finally:
             client.close()
+
+    def _note_watermark(self) -> None:
+        """Notes how far the engine had come when it was ready. The marks of the other processes are newer; this one stays if
+        they are removed."""
+        ready = self.children[ENGINE].ready
+        assert ready
+        write_watermark(self.folder.path, UP, EntryId.parse(ready["cursor"]), bytes.fromhex(ready["head"]))
 
     def _start_store(self) -> None:
         if self.options.store is not None:

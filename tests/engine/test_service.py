@@ -26,8 +26,10 @@ from engine.journal import (
     read_journal,
     store_time_us,
 )
+from engine.journal.streams import stamp_check
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, StopRequest
 from engine.process.follower import BLOCK_MS, follow
+from engine.process.watermarks import WatermarkWriter, read_watermarks, write_watermark
 from engine.records import (
     COMMAND,
     BatchBuilder,
@@ -46,7 +48,6 @@ from engine.service.engine import EngineService
 from engine.service.own_producer import OwnProducer
 from engine.service.process import ENGINE, EngineFollower
 from engine.service.ticker import Ticker
-from engine.service.watermark import BadWatermark, read_watermark, write_watermark
 from engine.venue_file import load_venue
 from tests.engine.command_flow import CommandFlow
 from tests.worlds.processes import wait_until
@@ -72,7 +73,8 @@ def next_batch(flow: CommandFlow) -> BatchBuilder:
 
 def add_past_the_functions(client: Store, id: str, batch: bytes) -> None:
     """Writes a journal entry that no function of the store would add."""
-    client.xadd(JOURNAL_KEY, {"t": "1700000000000000", "b": batch}, id=id)
+    stamp = b"1700000000000000"
+    client.xadd(JOURNAL_KEY, {"t": stamp, "c": stamp_check(stamp), "b": batch}, id=id)
 
 
 def work_off(service: EngineService) -> None:
@@ -173,28 +175,19 @@ def test_a_store_that_ends_before_its_watermark_is_refused(client: Store, tmp_pa
     append_flow(client, 5)
     service = EngineService(client, Core(), tmp_path)
     work_off(service)
-    write_watermark(tmp_path, EntryId(1, 99), bytes(32))
+    write_watermark(tmp_path, "engine", EntryId(1, 99), bytes(32))
     with pytest.raises(ChainBroken, match="old copy"):
         EngineService(client, Core(), tmp_path).recover()
-    write_watermark(tmp_path, EntryId(1, 3), bytes(32))
+    write_watermark(tmp_path, "engine", EntryId(1, 3), bytes(32))
     with pytest.raises(ChainBroken, match="1-3"):
         EngineService(client, Core(), tmp_path).recover()
-
-
-def test_a_watermark_comes_back_and_nonsense_does_not(tmp_path: Path) -> None:
-    assert read_watermark(tmp_path) == ((0, 0), bytes(32))
-    write_watermark(tmp_path, EntryId(4, 5), b"\x07" * 32)
-    assert read_watermark(tmp_path) == ((4, 5), b"\x07" * 32)
-    for text in ("", "[]", '{"id": "1-2"}', '{"id": "x", "head": ""}'):
-        (tmp_path / "watermark.json").write_text(text)
-        with pytest.raises(BadWatermark, match="not a watermark"):
-            read_watermark(tmp_path)
 
 
 def test_serving_outlives_the_store(server: StoreProcess, client: Store, tmp_path: Path) -> None:
     own = connect(server.url)
     service, stop = EngineService(own, Core(), tmp_path), StopRequest()
-    thread = threading.Thread(target=follow, args=(EngineFollower(service), stop, logging.getLogger("engine")))
+    watermark, log = WatermarkWriter(tmp_path, "engine"), logging.getLogger("engine")
+    thread = threading.Thread(target=follow, args=(EngineFollower(service), stop, log, watermark.note))
     thread.start()
     try:
         producer = Producer(client, OPERATOR_PRODUCER)
@@ -206,7 +199,8 @@ def test_serving_outlives_the_store(server: StoreProcess, client: Store, tmp_pat
     finally:
         stop.set()
         thread.join()
-    assert read_watermark(tmp_path) == (service.published, service.head)
+        watermark.close()
+    assert read_watermarks(tmp_path) == [("engine", service.published, service.head)]
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,10 @@ class Counter:
     def cursor(self) -> EntryId:
         return self._reader.cursor
 
+    @property
+    def verified(self) -> tuple[EntryId, bytes]:
+        return self._reader.cursor, self._reader.head
+
     def step(self, block_ms: int | None) -> int:
         before = str(self.cursor)
         entries = self._reader.read(self.source, count=2, block_ms=block_ms)
