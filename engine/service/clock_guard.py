@@ -37,6 +37,11 @@ class ClockGuard:
         """The last halt that was appended here: before it is executed, the core does not show it."""
         self._known: frozenset[str] = frozenset()
         """The kinds of faults at the last look, which have been logged."""
+        self.fault = ""
+        """Why the venue does not trade under these clocks, as the end of a sentence, until an operator has accepted them or
+        resumed; empty if nothing is wrong. Another thread may read it."""
+        self._fault_accepted = Accepted()
+        """What was accepted when the fault was found."""
 
     def check(self) -> None:
         """Looks at the clocks, once a second at most. Cost of a look: one round trip.
@@ -50,9 +55,14 @@ class ClockGuard:
         look, core = look_at(self._service.client, self._machine), self._service.core
         step = None if last is None else stepped(last, look)
         faults = [] if step is None else [step]
-        faults += parted(look, core.time_us, Accepted(core.accepted_difference_us, core.accepted_time_us))
+        accepted = Accepted(core.accepted_difference_us, core.accepted_time_us)
+        faults += parted(look, core.time_us, accepted)
         is_halted = core.venue_state == MarketState.HALTED
         self._report(faults, is_halted)
+        if faults:
+            self.fault, self._fault_accepted = _text_of(faults), accepted
+        elif not is_halted or accepted != self._fault_accepted:
+            self.fault = ""
         if faults and not is_halted and self._service.cursor >= self._halt_id:
             self._halt(faults)
         self._last = look

@@ -169,11 +169,15 @@ def test_a_clock_that_was_set_halts_while_it_stands(engine: Engine, machine: Fak
     machine.set_us = HOUR
     assert engine.look()
     assert halts(client) == ["the machine's clock was set 3600.0 s ahead"]
+    assert engine.look() and engine.guard.fault == halts(client)[0], "it is shown until somebody has dealt with it"
     machine.set_us = 0
     operate(client, accept(), RESUME)
     engine.work_off()
     assert engine.look()
     assert halts(client)[1:] == ["the machine's clock was set 3600.0 s back"]
+    operate(client, accept())
+    engine.work_off()
+    assert engine.look() and engine.guard.fault == "", "it is accepted; the venue is still halted"
 
 
 def test_a_night_of_sleep_is_no_step(engine: Engine, machine: FakeMachine, client: Store) -> None:
