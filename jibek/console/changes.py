@@ -27,13 +27,18 @@ def execute(client: Store, command: Command, *parts: bytes, who: str, why: str) 
         Failure: exit code 1 if the engine refuses it, 3 if no answer comes.
     """
     builder = BatchBuilder()
-    builder.add(command, *parts, who.encode(), why.encode(), system_user().encode(errors="backslashreplace"))
+    builder.add(command, *parts, *signature(who, why))
     with store_errors():
         id, answer = Producer(client).execute(builder)
     event = next(iter(answer))
     if event.kind == EventKind.REJECTED:
         fail(EXIT_REFUSED, reason_text(event.reason))
     return id, event
+
+
+def signature(who: str, why: str) -> tuple[bytes, bytes, bytes]:
+    """The operator's parts of a command."""
+    return who.encode(), why.encode(), system_user().encode(errors="backslashreplace")
 
 
 def reason_text(number: int) -> str:

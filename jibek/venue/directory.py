@@ -43,6 +43,7 @@ from engine.records import (
     KeyType,
 )
 from jibek.console.failure import fail, store_errors
+from jibek.console.printable import excerpt
 from jibek.venue.address import VenueAddress, open_store, running_venue
 
 CACHE_FILE = "directory.cache"
@@ -122,7 +123,7 @@ class Directory:
     def _apply_account_event(self, entry: EventEntry, event: Event) -> None:
         time_us = entry.header.time_us
         if event.kind == EventKind.ACCOUNT_ADDED:
-            name, operator, why, system_user = (part.decode() for part in entry.parts(event))
+            name, operator, why, system_user = (text_of(part) for part in entry.parts(event))
             account = AccountRecord(event.account, name, time_us, operator, why, system_user)
             self.accounts[account.number] = self.account_by_name[name] = account
         elif event.kind in (EventKind.ACCOUNT_FROZEN, EventKind.ACCOUNT_UNFROZEN):
@@ -140,9 +141,14 @@ class Directory:
             )
             self.accounts[event.account].keys[key.id] = key
         elif event.kind == EventKind.ACCOUNT_LIMITS_CHANGED:
-            self.accounts[event.account].tier = entry.parts(event)[0].decode()
+            self.accounts[event.account].tier = text_of(entry.parts(event)[0])
         elif event.kind == EventKind.KEY_REVOKED:
             self.accounts[event.account].keys[entry.parts(event)[0].decode()].is_revoked = True
+
+
+def text_of(part: bytes) -> str:
+    """A part of a blob as text; bytes that are not UTF-8, which only another program can have written, as escapes."""
+    return part.decode(errors="backslashreplace")
 
 
 def defines_something(data: bytes) -> bool:
@@ -194,7 +200,7 @@ def find_account(directory: Directory, name: str) -> AccountRecord:
         Failure: exit code 1 if there is none.
     """
     if name not in directory.account_by_name:
-        fail(EXIT_REFUSED, f"No account is named {name}. See `jibek account list`.")
+        fail(EXIT_REFUSED, f"No account is named {excerpt(name)}. See `jibek account list`.")
     return directory.account_by_name[name]
 
 
@@ -205,7 +211,10 @@ def find_market(listing: Listing, symbol: str) -> Market:
         Failure: exit code 1 if there is none.
     """
     if symbol not in listing.market_by_symbol:
-        fail(EXIT_REFUSED, f"No market is named {symbol}; there are {', '.join(listing.market_by_symbol) or 'none'}.")
+        fail(
+            EXIT_REFUSED,
+            f"No market is named {excerpt(symbol)}; there are {', '.join(listing.market_by_symbol) or 'none'}.",
+        )
     return listing.market_by_symbol[symbol]
 
 
