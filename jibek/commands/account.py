@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from jibek.console.secret_file import secret_file
 from jibek.console.standard_streams import OutputLost
 from jibek.console.text import counted, parse_amount
 from jibek.venue.accounts import PERMISSIONS, KeyAdder, open_account, revoke_key
+from jibek.venue.address import VenueAddress
 from jibek.venue.directory import AccountRecord, KeyRecord, find_account, open_directory
 from jibek.venue.tiers import check_tier, numbers_of, put_into_tier
 from ledger.reports import balances_of, time_text
@@ -195,7 +196,7 @@ def show(name: str, data_dir: Path, as_json: bool) -> None:
         return
     print_line(
         f"{record.name}  number {record.number}, {found['state']}, tier {record.tier}, opened {found['opened']} "
-        f"by {record.operator}"
+        f"by {record.operator}" + (f" ({record.system_user})" if record.system_user else "")
     )
     if record.why:
         print_line(f"  {record.why}")
@@ -356,23 +357,44 @@ def key(
     facts |= {"expires": time_text(expiry_us)} if expiry_us else {}
     facts |= {"networks": format_networks(packed)} if packed else {}
     add = KeyAdder(client, record, PERMISSIONS[may], who, why, expiry_us, packed)
-    with contextlib.nullcontext(None) if output_file is None else secret_file(output_file) as write:
-
-        def show(made: dict[str, str]) -> None:
-            result = facts | made | {"urls": address.urls}
-            try:
-                shown(result) if write is None else write(json_text(result))
-            except OutputLost as lost:
-                fail(
-                    EXIT_REFUSED,
-                    f"The key cannot be printed ({lost.reason}), so none was added: try again, or use --output FILE.",
-                )
-
-        made = add.hmac(address.data_dir, show=show) if type_name == "hmac" else add.ed25519(public_key, show=show)
     if public_key is not None:
-        shown(facts | made | {"urls": address.urls})
-    elif output_file is not None:
+        shown(facts | add.ed25519(public_key) | {"urls": address.urls})
+    elif output_file is None:
+        _add_new_key(add, address, type_name == "hmac", lambda made: shown(facts | made | {"urls": address.urls}))
+    else:
+        with secret_file(output_file) as write:
+            made = _add_new_key(
+                add, address, type_name == "hmac", lambda made: write(json_text(facts | made | {"urls": address.urls}))
+            )
         shown(facts | {"key": made["key"], "file": str(output_file)})
+
+
+def _add_new_key(
+    add: KeyAdder, address: VenueAddress, hmac: bool, give_out: Callable[[dict[str, str]], None]
+) -> dict[str, str]:
+    """Makes a key, gives it out with its secret, and only then adds it.
+
+    Raises:
+        Failure: it could not be given out, and was not added; or it was given out, and the text says whether it counts.
+    """
+    is_given_out = False
+
+    def show(made: dict[str, str]) -> None:
+        nonlocal is_given_out
+        try:
+            give_out(made)
+        except OutputLost as lost:
+            text = f"The key cannot be printed ({lost.reason}), so none was added: try again, or use --output FILE."
+            fail(EXIT_REFUSED, text)
+        is_given_out = True
+
+    try:
+        return add.hmac(address.data_dir, show=show) if hmac else add.ed25519(None, show=show)
+    except Failure as failure:
+        if is_given_out:
+            counts = "was not added" if failure.exit_code == EXIT_REFUSED else "may count: see `jibek account show`"
+            fail(failure.exit_code, f"{failure.message} The key that was given out {counts}.")
+        raise
 
 
 def _print_key(result: dict[str, Any]) -> None:

@@ -45,7 +45,7 @@ def define_venue(client: Store, data: Path, definition: VenueDefinition) -> None
         markets=definition.markets[len(listing.markets) :],
         limits=[(tier, limits) for tier, limits in definition.limits if listing.tiers.get(tier) != limits],
     )
-    for batch in remainder.batches(excerpt(operator_name()), system_user()):
+    for batch in remainder.batches(excerpt(operator_name(), 120), system_user()):
         _, answer = producer.execute(batch)
         for event in answer:
             if event.kind == EventKind.REJECTED:

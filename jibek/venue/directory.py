@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from zlib import crc32
@@ -177,7 +178,8 @@ def read_directory(client: Store, data: Path) -> Directory:
         for published in entries:
             chain.check(published)
             directory.apply(published)
-        _append(cache, entries)
+        with suppress(OSError):  # A full disk, or the folder of another user: the cache only saves time.
+            _append(cache, entries)
     return directory
 
 

@@ -220,4 +220,5 @@ def test_a_file_of_a_key_that_is_refused_goes_again(
     file = tmp_path / "key"
     result = jibek(running_venue, "account", "key", OPENED, "--type", "hmac", "--output", str(file))
     assert (result.exit_code, "INVALID_KEY" in result.stderr, file.exists()) == (1, True, False)
+    assert result.stderr.endswith(" The key that was given out was not added.\n")
     assert not store.hexists(SECRETS_KEY, "not a key id")
