@@ -11,10 +11,10 @@ import click
 from engine.process import EXIT_REFUSED
 from engine.records import BatchBuilder, Command, CommandKind, MarketState
 from engine.service.clocks import DIFFERENCE_US_MAX, ahead_or_behind
-from jibek.console.changes import add_change, execute_batch
+from jibek.console.changes import execute_batch, signature
 from jibek.console.failure import fail
 from jibek.console.options import data_option, json_option, who_and_why
-from jibek.console.output import Column, print_json, print_table
+from jibek.console.output import Column, print_json, print_line, print_table
 from jibek.venue.clocks import VenueClocks, halt_json, read_clocks, venue_state_text
 from jibek.venue.directory import Directory, open_directory
 from ledger.reports import time_text
@@ -86,16 +86,16 @@ def _print_clocks(clocks: VenueClocks, directory: Directory) -> None:
     ]
     print_table([Column("clock"), Column("time"), Column("")], rows)
     if accepted.time_us:
-        click.echo(
+        print_line(
             f"Accepted: the venue's time up to {time_text(accepted.time_us)}{_difference_text(accepted.difference_us)}."
         )
     if clocks.faults:
-        click.echo(f"The clocks part: {'; '.join(fault.text for fault in clocks.faults)}.")
+        print_line(f"The clocks part: {'; '.join(fault.text for fault in clocks.faults)}.")
     else:
-        click.echo("The clocks agree, but for what was accepted." if accepted.time_us else "The clocks agree.")
-    click.echo(venue_state_text(directory.listing))
+        print_line("The clocks agree, but for what was accepted." if accepted.time_us else "The clocks agree.")
+    print_line(venue_state_text(directory.listing))
     if clocks.is_halted_by_guard:
-        click.echo("Set the clocks right; then `jibek clock accept --why …` lets the venue go on.")
+        print_line("Set the clocks right; then `jibek clock accept --why …` lets the venue go on.")
 
 
 def _difference_text(difference_us: int) -> str:
@@ -131,10 +131,9 @@ def accept(keep_halted: bool, data_dir: Path, as_json: bool, who: str, why: str)
     difference_us = clocks.look.difference_us if abs(clocks.look.difference_us) > DIFFERENCE_US_MAX else 0
     resumes = not keep_halted and (clocks.halt is None or clocks.is_halted_by_guard)
     builder = BatchBuilder()
-    add_change(builder, Command(kind=CommandKind.TIME_ACCEPT, amount=difference_us), who=who, why=why)
+    builder.add(Command(kind=CommandKind.TIME_ACCEPT, amount=difference_us), *signature(who, why))
     if resumes:
-        resume = Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.TRADING)
-        add_change(builder, resume, who=who, why=why)
+        builder.add(Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.TRADING), *signature(who, why))
     _, answer = execute_batch(client, builder)
     venue_time_us = answer.header.time_us
     is_ahead = venue_time_us > clocks.look.store_us + DIFFERENCE_US_MAX
@@ -145,12 +144,12 @@ def accept(keep_halted: bool, data_dir: Path, as_json: bool, who: str, why: str)
         state = (MarketState.HALTED if is_halted else MarketState.TRADING).name.lower()
         print_json({"accepted": accepted, "stays_until": until, "venue_state": state})
         return
-    click.echo(f"Accepted: the venue's time up to {time_text(venue_time_us)}{_difference_text(difference_us)}.")
+    print_line(f"Accepted: the venue's time up to {time_text(venue_time_us)}{_difference_text(difference_us)}.")
     if until is not None:
-        click.echo(f"The venue's time stays as it is until the machine's clock reaches {until}.")
+        print_line(f"The venue's time stays as it is until the machine's clock reaches {until}.")
     by = "" if keep_halted else ", because an operator has halted it"
     lets = ": `jibek market resume --all` lets it trade"
-    click.echo(f"The venue stays halted{by}{lets}." if is_halted else "The venue is trading.")
+    print_line(f"The venue stays halted{by}{lets}." if is_halted else "The venue is trading.")
 
 
 def check_something_is_to_accept(clocks: VenueClocks) -> None:

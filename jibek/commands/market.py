@@ -12,7 +12,7 @@ from engine.records import Command, CommandKind, MarketState
 from jibek.client.rest import fetch
 from jibek.console.changes import execute
 from jibek.console.options import combined, data_option, json_option, who_and_why
-from jibek.console.output import Column, print_json, print_table
+from jibek.console.output import Column, print_json, print_line, print_table
 from jibek.console.text import percent_text, price_text, quantity_text
 from jibek.venue.address import running_venue
 from jibek.venue.clocks import check_clocks_let_resume, halt_json, venue_state_text
@@ -78,7 +78,7 @@ def show(symbol: str, data_dir: Path, as_json: bool) -> None:
         print_json(found)
         return
     for name, value in found.items():
-        click.echo(f"{name:18} {value}")
+        print_line(f"{name:18} {value}")
 
 
 def summary(market: Market) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def _set_state(
     else:
         still = [] if symbol or state == MarketState.HALTED else halted_markets(directory.listing)
         rest = f"; still halted: {', '.join(still)}" if still else ""
-        click.echo(f"{symbol or 'The venue'} is {state.name.lower()}{rest}.")
+        print_line(f"{symbol or 'The venue'} is {state.name.lower()}{rest}.")
 
 
 def halted_markets(listing: Listing) -> list[str]:

@@ -21,7 +21,7 @@ from engine.process.watermarks import ACCEPT_STORE_END
 from jibek.console.access import access_options, check_access
 from jibek.console.failure import MORE_MEMORY, fail, store_errors
 from jibek.console.options import combined, data_option, json_option
-from jibek.console.output import Column, print_json, print_table
+from jibek.console.output import Column, print_json, print_line, print_table
 from jibek.venue.address import open_store, running_venue, urls
 from jibek.venue.children import CRASHES_MAX
 from jibek.venue.folder import DataFolder
@@ -206,7 +206,7 @@ def _welcome(options: VenueOptions) -> str:
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    print_line(line, err=True)
 
 
 def _answer(ready_fd: int | None, message: dict[str, Any]) -> None:
@@ -224,7 +224,8 @@ def _start_detached(options: VenueOptions) -> None:
         fail(failed.exit_code, str(failed))
     for warning in warnings:
         _say(warning)
-    _say(_welcome(options) + f"\n`jibek down --data {options.data}` stops it.")
+    _say(_welcome(options))
+    _say(f"`jibek down --data {options.data}` stops it.")
 
 
 # -- down
@@ -299,7 +300,7 @@ def _print_status(found: dict[str, Any]) -> None:
         for each in found["processes"]
     ]
     print_table(columns, rows, title=f"Venue on {found['data']}, {found['engine']} engine, {found['urls']['ws_api']}")
-    click.echo()
+    print_line()
     columns = [Column("part"), Column("last entry", right=True), Column("entries behind", right=True)]
     rows = [[each["name"], each["id"], str(each["lag_entries"])] for each in found["offsets"]]
     store = found["store"]
@@ -339,9 +340,9 @@ def logs(data_dir: Path, service: str | None, follow: bool, lines: int) -> None:
         fail(EXIT_UNREACHABLE, f"There is no log in {folder.logs}: has a venue run there?")
     for name, path in files.items():
         if len(files) > 1:
-            click.secho(f"== {name}", bold=True)
+            print_line(f"== {name}")
         for line in _last_lines(path, lines):
-            click.echo(line)
+            print_line(line)
     if follow:
         with contextlib.suppress(KeyboardInterrupt):
             _follow(files)
@@ -359,7 +360,7 @@ def _follow(files: dict[str, Path]) -> None:
     while True:
         for name, path in files.items():
             for line in _new_lines(open_files, name, path):
-                click.echo(f"{name}: {line}" if len(files) > 1 else line)
+                print_line(f"{name}: {line}" if len(files) > 1 else line)
         time.sleep(FOLLOW_INTERVAL_S)
 
 

@@ -27,14 +27,9 @@ def execute(client: Store, command: Command, *parts: bytes, who: str, why: str) 
         Failure: exit code 1 if the engine refuses it, 3 if no answer comes.
     """
     builder = BatchBuilder()
-    add_change(builder, command, *parts, who=who, why=why)
+    builder.add(command, *parts, *signature(who, why))
     id, answer = execute_batch(client, builder)
     return id, next(iter(answer))
-
-
-def add_change(builder: BatchBuilder, command: Command, *parts: bytes, who: str, why: str) -> None:
-    """Adds a command to a batch, with the operator, the reason and the system user."""
-    builder.add(command, *parts, who.encode(), why.encode(), system_user().encode(errors="backslashreplace"))
 
 
 def execute_batch(client: Store, builder: BatchBuilder) -> tuple[EntryId, EventEntry]:
@@ -49,6 +44,11 @@ def execute_batch(client: Store, builder: BatchBuilder) -> tuple[EntryId, EventE
         if event.kind == EventKind.REJECTED:
             fail(EXIT_REFUSED, reason_text(event.reason))
     return id, answer
+
+
+def signature(who: str, why: str) -> tuple[bytes, bytes, bytes]:
+    """The operator's parts of a command."""
+    return who.encode(), why.encode(), system_user().encode(errors="backslashreplace")
 
 
 def reason_text(number: int) -> str:

@@ -18,6 +18,7 @@ from engine.journal import (
     read_journal,
     store_time_us,
 )
+from engine.process.watermarks import write_watermark
 from engine.records import BatchBuilder, Command, CommandKind, MarketState, parse_batch, unpack_parts
 from engine.reference import Core as ReferenceCore
 from engine.service.clock_guard import ClockGuard
@@ -25,6 +26,8 @@ from engine.service.clocks import Machine
 from engine.service.engine import EngineService
 from engine.service.own_producer import OwnProducer
 from tests.worlds.clocks import stamp_ahead
+from tests.worlds.processes import ServiceProcess
+from tests.worlds.store import StoreProcess
 
 S = 1_000_000
 HOUR = 3_600 * S
@@ -269,3 +272,18 @@ def test_a_halt_that_could_not_be_appended_is_not_forgotten(
     monkeypatch.setattr(OwnProducer, "append", append)
     assert engine.look()
     assert "was set 3600.0 s ahead" in halts(client)[0]
+
+
+def test_an_engine_that_starts_halts_before_it_is_ready(
+    engine: Engine, server: StoreProcess, client: Store, tmp_path: Path
+) -> None:
+    """The entry was executed under no guard, as by an older version."""
+    stamp_ahead(client, HOUR)
+    engine.work_off()
+    write_watermark(tmp_path, "engine", engine.service.cursor, engine.service.head)
+    process = ServiceProcess(tmp_path, "engine", "engine.service", "--store", server.url, "--data", str(tmp_path))
+    try:
+        assert len(halts(client)) == 1
+    finally:
+        assert process.stop() == 0
+    assert "the venue is halted: the venue's time is" in process.log.read_text()

@@ -66,6 +66,11 @@ class World:
         result = self.run("clock", "show", "--json")
         return result.exit_code, json.loads(result.stdout)
 
+    def engine_state(self) -> str:
+        """What `jibek status` says of the engine."""
+        processes = json.loads(self.run("status", "--json").stdout)["processes"]
+        return next(str(process["state"]) for process in processes if process["name"] == "engine")
+
     def said(self, *arguments: str) -> str:
         """What a command that succeeds prints."""
         result = self.run(*arguments)
@@ -101,6 +106,7 @@ def test_an_hour_too_late_on_a_stamp_halts_until_it_is_accepted_and_never_again(
     assert shown["venue_minus_store_us"] > 3_500_000_000
     assert WHY in shown["faults"][0] and WHY in shown["venue_halt"]["why"]
     assert WHY in world.said("market", "list")
+    wait_until(lambda: WHY in world.engine_state(), "`jibek status` says so")
     world.wait_for_log(WHY)
     assert world.place()["error"]["code"] == -2010
     refusal = world.refused("market", "resume", "--all")
@@ -113,12 +119,15 @@ def test_an_hour_too_late_on_a_stamp_halts_until_it_is_accepted_and_never_again(
     assert world.show()[0] == 0, "it is accepted"
     world.said("market", "resume", "--all")
     assert world.place()["status"] == 200
+    [act] = json.loads(world.said("audit", "--kind", "time-accept", "--json"))["acts"]
+    assert (act["what"], act["why"]) == ("the venue's time", "somebody has set the clock")
 
     # Another hour is another one.
     world.stamp_ahead()
     world.wait_until_halted()
     said = world.said("clock", "accept", "--why", "again")
     assert said.endswith("The venue is trading.\n")
+    wait_until(lambda: world.engine_state() == "ready", "nothing is wrong any more")
 
     # It holds, though the venue's time does not move: requests are judged by the gateway's own clock.
     for name in ("gateway", "engine"):

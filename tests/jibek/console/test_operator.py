@@ -46,7 +46,7 @@ def test_the_operator_has_a_name_on_a_system_without_users(monkeypatch: pytest.M
 def test_the_system_user_is_the_one_who_runs_the_command(
     uid: int, login: str | None, sudo: str | None, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Somebody who is not root cannot put a caller beside their own name."""
+    """Somebody who is not root cannot add a caller to their own name."""
     users = {
         name: pwd.struct_passwd((name, "x", number, number, "", "/", "/bin/sh"))
         for name, number in (("root", 0), ("alice", 1000), ("bob", 1001))
