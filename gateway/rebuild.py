@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
-from engine.journal import EventReader, StoreSource, connect, current_epoch, prepare_store
+from engine.journal import EventReader, StoreSource, check_consistent, connect, current_epoch, prepare_store
 from engine.process import StopRequest
 from engine.process.follower import Backoff, NotReady, retry
 from engine.process.watermarks import known_heads
@@ -47,6 +47,7 @@ def prepare(arguments: Arguments, secret_key: bytes, stop: StopRequest, log: log
         for key in check_secrets(client, secret_key):
             log.error("the stored secret of API key %s was changed, and opens nothing: revoke the key", key)
         reader.known = known_heads(arguments.data, source)
+        check_consistent(client)
         epoch = current_epoch(client)
         if not epoch:
             raise NotReady("the store holds no venue yet")

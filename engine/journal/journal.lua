@@ -2,7 +2,7 @@
 -- The server-side functions of the journal and the events. Nothing else writes these keys:
 --
 --   {jibek}:epoch        string  the epoch in force, a decimal number
---   {jibek}:journal      stream  <epoch>-<sequence> · t: stamp of the store in microseconds · c: its check · b: batch
+--   {jibek}:journal      stream  <epoch>-<sequence> · t: stamp of the store in microseconds · c: the same · b: batch
 --   {jibek}:producers    hash    producer -> '<incarnation> <number> <id>' of its last batch
 --   {jibek}:incarnation  string  the last incarnation that was drawn, by whichever producer
 --   {jibek}:events       stream  the same ids · h: head of the hash chain · d: digest of the journal entry · b: event entry
@@ -17,11 +17,11 @@ local function stamp()
     return string.format('%s%06d', time[1], time[2])
 end
 
--- Adds a batch to the journal. The batch has its own CRC-32; the check shows a stamp that changes before the chain covers
--- it: the core believes every stamp that is later than the one before.
+-- Adds a batch to the journal. The batch has its own CRC-32; its stamp is written twice, because one that changes before the
+-- chain covers it would be believed: the core takes every stamp that is later than the one before.
 local function add(journal, id, batch)
     local time = stamp()
-    return redis.call('XADD', journal, id, 't', time, 'c', string.sub(redis.sha1hex(time), 1, 8), 'b', batch)
+    return redis.call('XADD', journal, id, 't', time, 'c', time, 'b', batch)
 end
 
 -- The parts of a producer's entry; zeros for one that was never opened, nothing for one that was changed.

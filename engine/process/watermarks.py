@@ -12,6 +12,7 @@ never without one, and a folder without any next to a store with entries has los
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -27,7 +28,7 @@ from engine.journal import BEGINNING, GENESIS_HEAD, ChainBroken, EntryId, Source
 FOLDER_NAME = "watermarks"
 UP = "up"
 """The process that writes the first mark: `jibek up`."""
-INTERVAL_S = 0.05
+INTERVAL_S = 0.075
 FAULT_S = 1.0
 """A mark that has been on its way to the disk for so long counts as one that cannot be written."""
 CLOSE_S = 2.0
@@ -94,7 +95,7 @@ def check_reached(marks: Iterable[Watermark], end: EntryId) -> None:
     for mark in marks:
         if end < mark.id:
             raise ChainBroken(
-                f"the store ends at {end}, but the {mark.process} had verified {mark.id}: it has lost its tail, or is an old "
+                f"the store ends at {end}, but the {mark.process} had verified {mark.id}: it has lost its tail, or this is an old "
                 f"copy of the store. {WAY_OUT}"
             )
 
@@ -165,29 +166,32 @@ def begin_watermarks(data: Path) -> None:
 
 
 def write_watermark(data: Path, process: str, id: EntryId, head: bytes) -> None:
-    """Replaces the mark of a process atomically, for this user alone; on return it is on disk. Cost: two fsyncs.
+    """Replaces the mark of a process atomically, for this user alone; on return it is on disk. Cost: two fsyncs, and 0.4 ms
+    of CPU.
 
     Raises:
         OSError: it cannot be written; the old one is still there.
     """
-    path = path_of(data, process)
-    if not path.parent.is_dir():
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        path.parent.chmod(0o700)
+    folder = os.path.join(data, FOLDER_NAME)
+    if not os.path.isdir(folder):
+        os.mkdir(folder, 0o700)
+        os.chmod(folder, 0o700)
         _sync_folder(data)
-    text = json.dumps({"id": str(id), "head": head.hex(), "check": _check(id, head)})
-    temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
+    text = json.dumps({"id": str(id), "head": head.hex(), "check": _check(id, head)}).encode()
+    draft = os.path.join(folder, f"{process}.new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
         os.fchmod(descriptor, 0o600)
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    temporary.replace(path)
-    _sync_folder(path.parent)
+        if os.write(descriptor, text) < len(text):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(draft, os.path.join(folder, f"{process}.json"))
+    _sync_folder(folder)
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync_folder(folder: Path | str) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -196,7 +200,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 class WatermarkWriter:
-    """Writes the newest mark of a process every 50 ms if it has changed; `close` writes the last one.
+    """Writes the newest mark of a process every 75 ms if it has changed; `close` writes the last one.
 
     It has a thread of its own, so that its fsyncs cost the caller nothing. What goes wrong does not end the thread: it
     tries again until the disk takes the mark, and `fault` says so meanwhile. A mark never goes back.

@@ -27,6 +27,7 @@ from engine.journal import (
     check_known,
     check_reaches,
     entry_digest,
+    event_at,
     publish,
 )
 from engine.process.watermarks import known_heads
@@ -140,12 +141,16 @@ class EngineService:
         return self._publish_pending()
 
     def reconnected(self) -> None:
-        """Checks that the store still has what was published, and that what it holds next to the streams agrees with them.
+        """Checks that the store still has what was published, that it is the same, and that what the store holds next to the
+        streams agrees with them.
 
         Raises:
             ChainBroken: it does not.
         """
         check_reaches(self.source.published(), self.published)
+        last = event_at(self.client, self.published)
+        if last is not None:
+            check_known({self.published: self.published_head}, last.id, last.head)
         check_consistent(self.client)
 
     def _publish_pending(self) -> int:

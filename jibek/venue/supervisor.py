@@ -38,7 +38,7 @@ from jibek.venue.directory import read_directory
 from jibek.venue.folder import DataFolder
 from jibek.venue.launch import VenueOptions
 from jibek.venue.services import ENGINE, GATEWAY, SERVICES, STOP_ORDER, STORE, Service
-from jibek.venue.store_match import StoreMismatch, match_secrets, match_watermarks
+from jibek.venue.store_match import StoreMismatch, match_store
 
 STOP_WAIT_S = 10.0
 """How long a child may take to stop before it is killed."""
@@ -128,8 +128,14 @@ class Supervisor:
         client = connect(self.store_url)
         try:
             prepare_store(client)
-            match_watermarks(client, self.folder.path, accept_end=self.options.accept_store_end)
-            self._warn(*match_secrets(client, self.folder.path, forget=self.options.forget_secrets))
+            self._warn(
+                *match_store(
+                    client,
+                    self.folder.path,
+                    accept_end=self.options.accept_store_end,
+                    forget_secrets=self.options.forget_secrets,
+                )
+            )
             start_venue(client)
             self._start_services(*(service for service in SERVICES if not service.needs_definition))
             define_venue(client, self.folder.path, definition)

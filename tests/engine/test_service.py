@@ -26,7 +26,6 @@ from engine.journal import (
     read_journal,
     store_time_us,
 )
-from engine.journal.streams import stamp_check
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, StopRequest
 from engine.process.follower import BLOCK_MS, follow
 from engine.process.watermarks import WatermarkWriter, read_watermarks, write_watermark
@@ -74,7 +73,7 @@ def next_batch(flow: CommandFlow) -> BatchBuilder:
 def add_past_the_functions(client: Store, id: str, batch: bytes) -> None:
     """Writes a journal entry that no function of the store would add."""
     stamp = b"1700000000000000"
-    client.xadd(JOURNAL_KEY, {"t": stamp, "c": stamp_check(stamp), "b": batch}, id=id)
+    client.xadd(JOURNAL_KEY, {"t": stamp, "c": stamp, "b": batch}, id=id)
 
 
 def work_off(service: EngineService) -> None:
@@ -168,6 +167,16 @@ def test_a_store_that_came_back_without_what_was_published(client: Store, tmp_pa
     work_off(service)
     client.delete("{jibek}:published")
     with pytest.raises(ChainBroken, match="old copy"):
+        service.reconnected()
+
+
+def test_a_store_that_came_back_as_another_one(client: Store, tmp_path: Path) -> None:
+    append_flow(client, 5)
+    service = EngineService(client, Core(), tmp_path)
+    work_off(service)
+    service.reconnected()
+    service.published_head = bytes(32)
+    with pytest.raises(ChainBroken, match="the chain at 1-5 is not the one that was verified there before"):
         service.reconnected()
 
 
