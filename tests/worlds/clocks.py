@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from engine.journal import JOURNAL_KEY, OPERATOR_PRODUCER, PRODUCERS_KEY, EntryId, Producer, Store, store_time_us
-from engine.journal.streams import stamp_check
 from engine.records import BatchBuilder
 
 
@@ -12,7 +11,7 @@ def stamp_ahead(client: Store, us: int) -> EntryId:
     producer = Producer(client, OPERATOR_PRODUCER)
     batch = BatchBuilder().build(producer=OPERATOR_PRODUCER, incarnation=producer.incarnation, number=1)
     stamp = str(store_time_us(client) + us).encode()
-    fields = {"t": stamp, "c": stamp_check(stamp), "b": batch}
+    fields = {"t": stamp, "c": stamp, "b": batch}
     id = EntryId.parse(client.xadd(JOURNAL_KEY, fields, id=f"{producer.epoch}-*"))
     client.hset(PRODUCERS_KEY, str(OPERATOR_PRODUCER), f"{producer.incarnation} 1 {id}")
     return id
