@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -83,6 +84,16 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"an argument {fault}.", context)
         return super().parse_args(context, args)
 
+    def invoke(self, context: click.Context) -> Any:
+        from engine.process import EXIT_REFUSED
+        from engine.process.private_files import UnsafePath
+        from jibek.console.failure import fail
+
+        try:
+            return super().invoke(context)
+        except UnsafePath as error:
+            fail(EXIT_REFUSED, str(error))
+
     def list_commands(self, context: click.Context) -> list[str]:
         return list(SUBCOMMANDS)
 
@@ -112,3 +123,6 @@ def main() -> None:
 
     Exit codes: 0 good, 1 a check failed or the request was refused, 2 wrong usage, 3 the venue or its store cannot be reached.
     """
+    from engine.process.private_files import PRIVATE_UMASK
+
+    os.umask(PRIVATE_UMASK)

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from engine.journal import EntryId, EventReader, PublishedEntry, Store, prepare_store
+from engine.process.duties import Fault
 from engine.process.follower import FollowerProcess
 from engine.process.watermarks import known_heads
 from engine.records import MalformedRecord
@@ -89,6 +90,9 @@ class Settlement:
         return source.count_between(self.cursor, source.published())
 
     def facts(self) -> dict[str, object]:
+        return {}
+
+    def faults(self) -> Mapping[str, Fault]:
         return {}
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ is named here. What is asked of a key directly, such as its length, takes the ke
 
     ids         the names of entries, and the entries as they are read
     chain       what follows what: the hash chain
+    store_url   how the store is named, and what of that may be shown
     store       connecting, settings, server-side functions, keys, the epoch, the clock
     publishing  event entries into the store
     streams     the call that reads the streams, and the one parser of its reply
@@ -103,6 +104,18 @@ from engine.journal.store import (
     start_venue,
     store_time_us,
 )
+from engine.journal.store_url import (
+    SAFE_WAYS,
+    STORE_FILE_VARIABLE,
+    STORE_VARIABLE,
+    BadStoreUrl,
+    check_is_for_all_eyes,
+    check_store_url,
+    has_password,
+    place_of,
+    read_store_file,
+    store_from_environment,
+)
 from engine.journal.streams import (
     events_in,
     journal_in,
@@ -125,7 +138,11 @@ __all__ = [
     "OPERATOR_PRODUCER",
     "PRODUCERS_KEY",
     "PUBLISHED_KEY",
+    "SAFE_WAYS",
+    "STORE_FILE_VARIABLE",
+    "STORE_VARIABLE",
     "VENUE_PRODUCER",
+    "BadStoreUrl",
     "ChainBroken",
     "ChainReader",
     "Diverged",
@@ -153,11 +170,13 @@ __all__ = [
     "chain_head",
     "check_consistent",
     "check_follows",
+    "check_is_for_all_eyes",
     "check_known",
     "check_published",
     "check_reaches",
     "check_row",
     "check_settings",
+    "check_store_url",
     "connect",
     "current_epoch",
     "ensure_functions",
@@ -165,6 +184,7 @@ __all__ = [
     "event_at",
     "events_in",
     "first_event",
+    "has_password",
     "journal_in",
     "library_code",
     "mark_name",
@@ -174,6 +194,7 @@ __all__ = [
     "parse_events",
     "parse_journal",
     "parse_streams",
+    "place_of",
     "prepare_store",
     "publish",
     "publish_call",
@@ -182,7 +203,9 @@ __all__ = [
     "read_call",
     "read_events",
     "read_journal",
+    "read_store_file",
     "row_call",
     "start_venue",
+    "store_from_environment",
     "store_time_us",
 ]

@@ -199,6 +199,11 @@ def _sync_folder(folder: Path | str) -> None:
         os.close(descriptor)
 
 
+def _identity(folder: Path) -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino
+
+
 class WatermarkWriter:
     """Writes the newest mark of a process every 75 ms if it has changed; `close` writes the last one.
 
@@ -212,6 +217,7 @@ class WatermarkWriter:
 
     def __init__(self, data: Path, process: str) -> None:
         self._data = data
+        self._folder = _identity(data)
         self._process = process
         self._log = logging.getLogger(process)
         self._latest: tuple[EntryId, bytes] | None = None
@@ -244,14 +250,24 @@ class WatermarkWriter:
         while True:
             stopping = self._stopping.wait(INTERVAL_S)
             latest = self._latest
-            if latest is not None and latest[0] > self._written:
+            if latest is not None and (latest[0] > self._written or self._failure or self._is_removed()):
                 self._write(*latest)
             if stopping:
                 return
 
+    def _is_removed(self) -> bool:
+        """Whether somebody has removed the mark, or its folder: it is written again. Cost: 1 µs."""
+        return not path_of(self._data, self._process).exists()
+
+    def _check_folder(self) -> None:
+        """Raises OSError if the data folder is not the one that it was: another one in its place may be another venue's."""
+        if _identity(self._data) != self._folder:
+            raise FileNotFoundError(errno.ENOENT, "the data folder was removed or replaced")
+
     def _write(self, id: EntryId, head: bytes) -> None:
         self._began_s = time.monotonic()
         try:
+            self._check_folder()
             write_watermark(self._data, self._process, id, head)
         except Exception as error:
             reason = (isinstance(error, OSError) and error.strerror) or repr(error)

@@ -13,8 +13,10 @@ import argparse
 import contextlib
 import logging
 import time
+from collections.abc import Mapping
 
 from engine.journal import Diverged, EntryId, Store
+from engine.process.duties import Fault
 from engine.process.follower import BLOCK_MS, FollowerProcess, NotReady
 from engine.process.watermarks import check_begun, read_watermarks
 from engine.records import EngineStop
@@ -70,6 +72,9 @@ class EngineFollower:
 
     def facts(self) -> dict[str, object]:
         return {"state_hash": self.service.core.state_hash().hex(), "head": self.service.head.hex()}
+
+    def faults(self) -> Mapping[str, Fault]:
+        return {"clocks": lambda: self._guard.fault}
 
     def close(self) -> None:
         self.service.source.close()

@@ -17,6 +17,8 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from engine.process.private_files import UnsafePath, open_private
+
 SECRETS_KEY = "{jibek}:secrets"
 SECRET_KEY_FILE = "secret.key"
 SECRET_KEY_BYTES = 32
@@ -60,18 +62,21 @@ def load_secret_key(data_dir: Path) -> bytes:
     """The secret key of `data_dir`, 32 bytes.
 
     Raises:
-        SecretError: there is none, it has a wrong length, or others than the owner may read it.
+        SecretError: there is none, it has a wrong length, or it is not this user's alone.
     """
     path = data_dir / SECRET_KEY_FILE
     try:
-        mode = path.stat().st_mode
-        secret_key = path.read_bytes()
+        with os.fdopen(open_private(path, os.O_RDONLY), "rb") as file:
+            found = os.fstat(file.fileno())
+            secret_key = file.read(SECRET_KEY_BYTES + 1)
+    except UnsafePath as error:
+        raise SecretError(str(error)) from None
     except OSError as error:
         raise SecretError(f"{path} cannot be read: {error.strerror}") from None
-    if mode & 0o077:
+    if found.st_mode & 0o077:
         raise SecretError(f"{path} is readable by others: run `chmod 600 {path}`")
     if len(secret_key) != SECRET_KEY_BYTES:
-        raise SecretError(f"{path} has {len(secret_key)} bytes, not {SECRET_KEY_BYTES}: restore it from a backup")
+        raise SecretError(f"{path} has {found.st_size} bytes, not {SECRET_KEY_BYTES}: restore it from a backup")
     return secret_key
 
 

@@ -45,7 +45,10 @@ def launched_venue(options: VenueOptions) -> Iterator[None]:
     Raises:
         Failure: `jibek up` failed; the exit code is its own.
     """
-    launched = launch(options, tied=True)
+    try:
+        launched = launch(options, tied=True)
+    except LaunchFailed as failed:
+        fail(failed.exit_code, str(failed))
     try:
         launched.wait_until_ready()
         yield

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from engine.process.private_files import UnsafePath
 from jibek.console import trust
 from jibek.main import main
 from jibek.venue.launch import VenueOptions
@@ -155,7 +156,7 @@ def test_a_certificate_that_ends_soon_is_said_where_the_venue_is_started(tmp_pat
     lines: list[str] = []
     (tmp_path / "data").touch()
     supervisor = Supervisor(VenueOptions(tmp_path / "data", tls_cert=cert, tls_key=key), lines.append)
-    with pytest.raises(FileExistsError):
+    with pytest.raises(UnsafePath, match="is not a folder"):
         supervisor.run()
     assert lines == supervisor.warnings
     [warning] = lines
