@@ -47,6 +47,7 @@ PASSES_FULL_STORE = frozenset(
     {
         CommandKind.TIME_TICK,
         CommandKind.MARKET_STATE_SET,
+        CommandKind.TIME_ACCEPT,
         CommandKind.ACCOUNT_FREEZE,
         CommandKind.ACCOUNT_UNFREEZE,
         CommandKind.KEY_REVOKE,

@@ -10,6 +10,7 @@ time and the journal is silent (`engine.service.ticker`), halts the venue if the
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from functools import partial
 from engine.journal import Diverged, EntryId, Store
 from engine.process import entry_is
 from engine.process.duties import Fault
-from engine.process.follower import BLOCK_MS, FollowerProcess
+from engine.process.follower import BLOCK_MS, FollowerProcess, NotReady
 from engine.process.watermarks import check_begun, read_watermarks
 from engine.records import EngineStop
 from engine.service.clock_guard import ClockGuard
@@ -35,7 +36,7 @@ class EngineFollower:
     def __init__(self, service: EngineService) -> None:
         producer = OwnProducer(service.client)
         self.service = service
-        self._guard = ClockGuard(service.client, service.core, producer)
+        self._guard = ClockGuard(service, producer, logging.getLogger(ENGINE.name))
         self._ticker = Ticker(service.client, service.core, producer)
         self._wait_ms: int | None = BLOCK_MS
         """Longest wait for the next entry; None: not at all, because a tick may be due."""
@@ -49,14 +50,21 @@ class EngineFollower:
         return self.service.published, self.service.published_head
 
     def step(self, block_ms: int | None) -> int:
+        # First of all: nothing is executed, and no tick appended, under clocks that have parted unseen.
+        self._guard.check()
         wait_ms = None if block_ms is None or self._wait_ms is None else min(block_ms, self._wait_ms)
         count = self.service.step(wait_ms)
         if count:
             self._wait_ms = self._ticker.wait_ms()
         else:
             self._wait_ms = self._ticker.tick_if_due()
-        self._guard.check(time.monotonic(), time.time())
         return count
+
+    def begin(self) -> None:
+        """Looks at the clocks before anything else is done. A store that is too full to take a halt now is asked again with
+        each step."""
+        with contextlib.suppress(NotReady):
+            self._guard.check()
 
     def resume(self) -> None:
         self.service.reconnected()
@@ -69,7 +77,7 @@ class EngineFollower:
         return {"state_hash": self.service.core.state_hash().hex(), "head": self.service.head.hex()}
 
     def faults(self) -> Mapping[str, Fault]:
-        return {}
+        return {"clocks": lambda: self._guard.fault}
 
     def close(self) -> None:
         self.service.source.close()
@@ -92,7 +100,9 @@ def open_engine(client: Store, options: argparse.Namespace) -> EngineFollower:
     count = service.recover()
     seconds = time.monotonic() - began_s
     log.info("replayed %d entries in %.3f s to %s", count, seconds, service.cursor)
-    return EngineFollower(service)
+    follower = EngineFollower(service)
+    follower.begin()
+    return follower
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -26,13 +26,13 @@ from engine.journal import (
     store_from_environment,
 )
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
-from engine.process.log_lines import LOG_FORMAT_VARIABLE, LOG_FORMATS, PLAIN, Unblocked, escaped
+from engine.process.log_lines import LOG_FORMAT_VARIABLE, LOG_FORMATS, PLAIN, Unblocked
 from engine.process.private_files import UnsafePath
 from engine.process.watermarks import ACCEPT_STORE_END
 from jibek.console.access import access_options, check_access
 from jibek.console.failure import MORE_MEMORY, fail, store_errors
 from jibek.console.options import combined, data_option, json_option
-from jibek.console.output import Column, print_json, print_table
+from jibek.console.output import Column, print_json, print_line, print_table
 from jibek.venue.address import running_venue, urls
 from jibek.venue.children import CRASHES_MAX
 from jibek.venue.folder import MARKER_FILE, DataFolder, FolderRefused, shown
@@ -281,7 +281,7 @@ def _welcome(options: VenueOptions) -> str:
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    print_line(line, err=True)
 
 
 def _say_nothing(line: str) -> None: ...
@@ -317,7 +317,8 @@ def _start_detached(options: VenueOptions) -> None:
         fail(failed.exit_code, str(failed))
     for warning in warnings:
         _say(warning)
-    _say(_welcome(options) + f"\n`jibek down --data {options.data}` stops it.")
+    _say(_welcome(options))
+    _say(f"`jibek down --data {options.data}` stops it.")
 
 
 # -- down
@@ -416,7 +417,7 @@ def _print_status(found: dict[str, Any]) -> None:
         for each in found["processes"]
     ]
     print_table(columns, rows, title=f"Venue on {found['data']}, {found['engine']} engine, {found['urls']['ws_api']}")
-    click.echo()
+    print_line()
     columns = [Column("part"), Column("last entry", right=True), Column("entries behind", right=True)]
     rows = [[each["name"], each["id"], str(each["lag_entries"])] for each in found["offsets"]]
     store, disk = found["store"], found["disk"]
@@ -490,10 +491,10 @@ def _print_logs(
     followers = {name: LogFollower(path) for name, path in files.items()} if follow else {}
     for name, path in found.items():
         if len(found) > 1:
-            click.secho(f"== {name}", bold=True)
+            print_line(f"== {name}")
         try:
             for line in last_lines(path, count, since):
-                click.echo(escaped(line))
+                print_line(line)
         except UnsafePath:
             raise
         except OSError as error:
@@ -507,7 +508,7 @@ def _follow(followers: dict[str, LogFollower]) -> None:
     while True:
         for name, follower in followers.items():
             for line in follower.new_lines():
-                click.echo(f"{name}: {escaped(line)}" if len(followers) > 1 else escaped(line))
+                print_line(f"{name}: {line}" if len(followers) > 1 else line)
         time.sleep(FOLLOW_INTERVAL_S)
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
 from engine.journal import EntryId
-from jibek.console.output import Column, print_table
+from jibek.console.output import Column, print_line, print_table
 from ledger.accounts import AccountKind
 from ledger.names import Names
 from ledger.reconciliation import Reconciliation
@@ -71,7 +69,7 @@ def print_reconciliation(result: Reconciliation) -> None:
     ]
     print_table(columns, rows, title="Reconciliation", footer=f"after entry {result.id}")
     if result.is_unused:
-        click.echo("Nothing has been credited yet, so there is nothing to reconcile.")
+        print_line("Nothing has been credited yet, so there is nothing to reconcile.")
 
 
 def reconciliation_json(result: Reconciliation) -> dict[str, Any]:

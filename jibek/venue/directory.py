@@ -6,6 +6,7 @@ folder (`jibek.venue.directory_cache`), and a command reads from the store only 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from engine.records import (
     KeyType,
 )
 from jibek.console.failure import fail, store_errors
+from jibek.console.printable import excerpt
 from jibek.venue.address import VenueAddress, open_store, running_venue
 from jibek.venue.directory_cache import CacheUnusable, DirectoryCache
 
@@ -44,6 +46,7 @@ _DEFINING = frozenset(
         EventKind.MARKET_ADDED,
         EventKind.FEES_CHANGED,
         EventKind.MARKET_STATE_CHANGED,
+        EventKind.TIME_ACCEPTED,
         EventKind.ACCOUNT_ADDED,
         EventKind.ACCOUNT_FROZEN,
         EventKind.ACCOUNT_UNFROZEN,
@@ -80,6 +83,7 @@ class AccountRecord:
     added_us: int
     operator: str
     why: str
+    system_user: str
     is_frozen: bool = False
     tier: str = DEFAULT_TIER.decode()
     keys: dict[str, KeyRecord] = field(default_factory=dict)
@@ -108,8 +112,8 @@ class Directory:
     def _apply_account_event(self, entry: EventEntry, event: Event) -> None:
         time_us = entry.header.time_us
         if event.kind == EventKind.ACCOUNT_ADDED:
-            name, operator, why = (part.decode() for part in entry.parts(event))
-            account = AccountRecord(event.account, name, time_us, operator, why)
+            name, operator, why, system_user = (text_of(part) for part in entry.parts(event))
+            account = AccountRecord(event.account, name, time_us, operator, why, system_user)
             self.accounts[account.number] = self.account_by_name[name] = account
         elif event.kind in (EventKind.ACCOUNT_FROZEN, EventKind.ACCOUNT_UNFROZEN):
             self.accounts[event.account].is_frozen = event.kind == EventKind.ACCOUNT_FROZEN
@@ -126,9 +130,14 @@ class Directory:
             )
             self.accounts[event.account].keys[key.id] = key
         elif event.kind == EventKind.ACCOUNT_LIMITS_CHANGED:
-            self.accounts[event.account].tier = entry.parts(event)[0].decode()
+            self.accounts[event.account].tier = text_of(entry.parts(event)[0])
         elif event.kind == EventKind.KEY_REVOKED:
             self.accounts[event.account].keys[entry.parts(event)[0].decode()].is_revoked = True
+
+
+def text_of(part: bytes) -> str:
+    """A part of a blob as text; bytes that are not UTF-8, which only another program can have written, as escapes."""
+    return part.decode(errors="backslashreplace")
 
 
 def defines_something(data: bytes) -> bool:
@@ -157,7 +166,8 @@ def read_directory(client: Store, data: Path) -> Directory:
         for published in entries:
             chain.check(published)
             directory.apply(published)
-        cache.append(entries)
+        with suppress(OSError):  # A full disk, or the folder of another user: the cache only saves time.
+            cache.append(entries)
     return directory
 
 
@@ -196,7 +206,7 @@ def find_account(directory: Directory, name: str) -> AccountRecord:
         Failure: exit code 1 if there is none.
     """
     if name not in directory.account_by_name:
-        fail(EXIT_REFUSED, f"No account is named {name}. See `jibek account list`.")
+        fail(EXIT_REFUSED, f"No account is named {excerpt(name)}. See `jibek account list`.")
     return directory.account_by_name[name]
 
 
@@ -207,5 +217,8 @@ def find_market(listing: Listing, symbol: str) -> Market:
         Failure: exit code 1 if there is none.
     """
     if symbol not in listing.market_by_symbol:
-        fail(EXIT_REFUSED, f"No market is named {symbol}; there are {', '.join(listing.market_by_symbol) or 'none'}.")
+        fail(
+            EXIT_REFUSED,
+            f"No market is named {excerpt(symbol)}; there are {', '.join(listing.market_by_symbol) or 'none'}.",
+        )
     return listing.market_by_symbol[symbol]

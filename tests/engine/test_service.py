@@ -24,6 +24,7 @@ from engine.journal import (
     connect,
     read_events,
     read_journal,
+    store_time_us,
 )
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, StopRequest
 from engine.process.follower import BLOCK_MS, follow
@@ -34,7 +35,6 @@ from engine.records import (
     Command,
     CommandKind,
     EngineStop,
-    MarketState,
     OrderType,
     Side,
     TimeInForce,
@@ -43,7 +43,6 @@ from engine.records import (
     unpack_parts,
 )
 from engine.reference import Core as ReferenceCore
-from engine.service.clock_guard import ClockGuard
 from engine.service.engine import EngineService
 from engine.service.own_producer import OwnProducer
 from engine.service.process import ENGINE, EngineFollower
@@ -233,7 +232,7 @@ def test_a_batch_that_was_changed_is_not_executed(
     work_off(service)
     before = service.core.state_hash()
     builder = BatchBuilder()
-    builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why")
+    builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why", b"")
     batch = builder.build(producer=7, incarnation=1, number=2)
     add_past_the_functions(client, "1-2", damage(batch))
     with pytest.raises(EngineStop, match=f"entry 1-2: .*{what}"):
@@ -251,26 +250,6 @@ def test_a_gap_in_the_batch_numbers_stops_the_engine_with_a_dump(client: Store, 
     assert [event.id for event in read_events(client, EntryId(0, 0))] == [], "nothing of the read was published"
 
 
-def test_clocks_that_part_halt_the_venue_until_an_operator_resumes_it(client: Store, tmp_path: Path) -> None:
-    service = EngineService(client, Core(), tmp_path)
-    guard = ClockGuard(client, service.core, OwnProducer(client))
-    seconds = float(client.time()[0])
-    guard.check(0.0, seconds + 1)
-    work_off(service)
-    assert service.core.venue_state == MarketState.TRADING
-    guard.check(0.5, seconds + 100)
-    guard.check(2.0, seconds + 100)
-    work_off(service)
-    assert service.core.venue_state == MarketState.HALTED
-    resume = BatchBuilder()
-    resume.add(Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.TRADING), b"me", b"the clock is right")
-    Producer(client, OPERATOR_PRODUCER).append(resume)
-    work_off(service)
-    guard.check(4.0, seconds + 100)
-    work_off(service)
-    assert service.core.venue_state == MarketState.TRADING, "the difference was accepted"
-
-
 def test_the_process_says_why_it_does_not_start(server: StoreProcess, client: Store, tmp_path: Path) -> None:
     assert ENGINE.main(["--store", "unix:///nowhere", "--data", str(tmp_path)]) == EXIT_UNREACHABLE
     client.config_set("appendfsync", "everysec")
@@ -286,8 +265,10 @@ def test_the_process_says_why_it_does_not_start(server: StoreProcess, client: St
 class WaitsFor:
     """As much of a core as the ticker looks at."""
 
-    def __init__(self, next_deadline_us: int | None) -> None:
+    def __init__(self, next_deadline_us: int | None, *, time_us: int = 0, accepted_difference_us: int = 0) -> None:
         self.next_deadline_us = next_deadline_us
+        self.time_us = time_us
+        self.accepted_difference_us = accepted_difference_us
 
 
 def test_a_tick_comes_when_it_is_due_by_the_clock_of_the_store(client: Store) -> None:
@@ -310,6 +291,19 @@ def test_a_tick_comes_when_it_is_due_by_the_clock_of_the_store(client: Store) ->
     [entry] = read_journal(client, EntryId(1, 0))
     header, commands, _ = parse_batch(entry.batch)
     assert (header.producer, [command.kind for command in commands]) == (ENGINE_PRODUCER, [CommandKind.TIME_TICK])
+
+
+def test_work_that_is_left_over_does_not_wait_until_the_clock_has_reached_the_time_of_the_venue(client: Store) -> None:
+    """The agenda's deadline is the venue's own time, which does not move while it is ahead of the clocks."""
+    ahead_us = store_time_us(client) + 3_600_000_000
+    ticker = Ticker(client, WaitsFor(ahead_us, time_us=ahead_us), OwnProducer(client))
+    assert ticker.wait_ms() is None
+    assert ticker.tick_if_due() is None
+    assert client.xlen(JOURNAL_KEY) == 2, "the tick is appended"
+    later = Ticker(client, WaitsFor(ahead_us, time_us=ahead_us - 1), OwnProducer(client))
+    assert later.wait_ms() == later.tick_if_due() == BLOCK_MS, "a time to come is waited for"
+    accepted = WaitsFor(ahead_us, accepted_difference_us=3_600_000_000)
+    assert Ticker(client, accepted, OwnProducer(client)).wait_ms() is None, "the store's clock may be there already"
 
 
 def test_what_an_entry_could_not_take_is_worked_off_without_anybody_sending_anything(
@@ -352,8 +346,8 @@ def an_account_with_orders(count: int) -> Iterator[tuple[Command, *tuple[bytes, 
         for command in commands:
             parts = unpack_parts(blobs[command.blob_offset :][: command.blob_length])
             yield command._replace(blob_offset=0, blob_length=0), *parts
-    yield Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why"
-    yield Command(kind=CommandKind.DEPOSIT, account=1, asset=1, amount=10**13), b"me", b"why"
+    yield Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why", b""
+    yield Command(kind=CommandKind.DEPOSIT, account=1, asset=1, amount=10**13), b"me", b"why", b""
     for number in range(count):
         yield (
             Command(

@@ -53,7 +53,8 @@ from gateway.arguments import parse_arguments
 from gateway.auth.secrets import SECRETS_KEY, SecretError, check_secrets, create_secret_key, seal
 from gateway.rebuild import prepare
 from jibek.venue.directory import read_directory
-from jibek.venue.store_match import StoreMismatch, match_secrets, match_watermarks
+from jibek.venue.store_match import StoreMismatch, match_store
+from ledger.settlement import open_settlement
 from tests.worlds.stepped_venue import SteppedVenue
 from tests.worlds.store import StoreProcess
 
@@ -131,8 +132,7 @@ class World:
 
     def up(self) -> object:
         """What `jibek up` does before anything else starts."""
-        match_watermarks(self.client, self.data, accept_end=False)
-        return match_secrets(self.client, self.data, forget=False)
+        return match_store(self.client, self.data)
 
     # -- changes
 
@@ -361,6 +361,17 @@ def test_a_bit_of_a_watermark(world: World) -> None:
         path.write_bytes(turned(text, bit))
         # `a` and `A` are the same digit.
         assert is_found(world.up) or read_watermarks(world.data) == right, turned(text, bit)
+
+
+def test_all_who_read_the_events_compare_the_heads_that_watermarks_name(world: World) -> None:
+    right = open_settlement(world.client, argparse.Namespace(data=world.data))
+    write_watermark(world.data, "settlement", EntryId(1, 3), bytes(32))
+    wrong = open_settlement(world.client, argparse.Namespace(data=world.data))
+    for read in (world.engine, world.gateway, world.up, lambda: wrong.step(None)):
+        assert is_found(read)
+    assert right.step(None) > 3
+    for settlement in (right, wrong):
+        settlement.close()
 
 
 # -- any bit of the store's file

@@ -18,6 +18,7 @@ from engine.journal import EVENTS_KEY, Store
 from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from engine.records import EventEntry
 from jibek.commands.ledger import ledger
+from jibek.console.operator import system_user
 from ledger.accounts import field_of, slot_of
 from ledger.store import BALANCES_KEY, LedgerStore
 from tests.worlds.ledger import SettlementThread, settle_all
@@ -208,7 +209,7 @@ def test_money_in_and_out_is_in_the_journal_with_who_and_why(run: Run, client: S
     assert text.startswith("Deposited 1.50000000 BTC to alice in entry 1-")
     [(_, fields)] = client.xrevrange(EVENTS_KEY, count=1)
     entry = EventEntry(fields[b"b"])
-    assert entry.parts(next(iter(entry))) == [b"aigerim", b"wire 77"]
+    assert entry.parts(next(iter(entry))) == [b"aigerim", b"wire 77", system_user().encode()]
 
     document = json.loads(good(run("withdraw", "alice", "0.25", "BTC", "--why", "wire 78", "--json")))
     assert (document["account"], document["asset"], document["amount"]) == ("alice", "BTC", "0.25000000")

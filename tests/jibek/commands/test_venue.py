@@ -31,7 +31,9 @@ NewVenue = Callable[..., VenueProcess]
 
 def open_client(venue: VenueProcess, name: str, *deposits: str) -> TradingClient:
     """An account with money and an ed25519 key, and a client for it."""
-    venue.json("account", "create", name, *(part for deposit in deposits for part in ("--deposit", deposit)))
+    venue.json(
+        "account", "create", name, "--why", "test", *(part for deposit in deposits for part in ("--deposit", deposit))
+    )
     made = venue.json("account", "key", name, "--type", "ed25519")
     return TradingClient(made["urls"]["ws_api"], Credentials.ed25519(made["key"], made["private_key"]))
 

@@ -10,6 +10,7 @@ import pytest
 
 from engine.journal import BEGINNING, EntryId, Store, read_events
 from engine.records import KeyType
+from jibek.console.operator import system_user
 from jibek.venue.directory import Directory, defines_something, read_directory
 from jibek.venue.directory_cache import CACHE_FILE, DirectoryCache
 from tests.worlds.venue import VenueProcess
@@ -36,6 +37,7 @@ def test_it_knows_what_was_defined(running_venue: VenueProcess, client: Store, t
     directory = read_directory(client, tmp_path)
     dina = directory.account_by_name["dina"]
     assert (dina.operator, dina.why, dina.is_frozen) == ("aigerim", "because", True)
+    assert dina.system_user == system_user()
     assert (dina.keys[key].type, dina.keys[key].is_revoked) == (KeyType.HMAC_SHA256, False)
     assert list(directory.listing.market_by_symbol) == ["BTCKZT", "ETHKZT", "USDTKZT", "BTCUSDT"]
 

@@ -62,7 +62,7 @@ def test_commands_on_its_folder_reach_it(venue: VenueProcess) -> None:
 
 
 def test_the_example_client_names_the_authority_or_says_what_is_wrong(venue: VenueProcess) -> None:
-    venue.json("account", "create", "example", "--deposit", "KZT=1000000")
+    venue.json("account", "create", "example", "--deposit", "KZT=1000000", "--why", "test")
     made = venue.json("account", "key", "example", "--type", "hmac")
     environment = {**os.environ, "JIBEK_KEY": made["key"], "JIBEK_SECRET": made["secret"]}
     url = f"wss://127.0.0.1:{venue.options.port}/ws-api/v3"
