@@ -39,6 +39,10 @@ EXCERPT_MAX = 200
 """Characters of an unreadable reply that its error quotes."""
 
 
+RESTORE_STORE = "restore the store from a copy in which it is whole"
+"""What an operator does about bytes that have changed."""
+
+
 class ChainBroken(Exception):
     """An entry is missing, changed or out of order; the text names its id."""
 
@@ -103,8 +107,7 @@ def check_known(known: Mapping[EntryId, bytes], id: EntryId, head: bytes) -> Non
     """
     if known.get(id, head) != head:
         raise ChainBroken(
-            f"the chain at {id} is not the one that was verified there before: these are the entries of another store, or "
-            "they were written anew"
+            f"the chain at {id} is not the one that was verified there before: the store is another one, or was rewritten"
         )
 
 
@@ -140,7 +143,7 @@ class EventChain:
             _check_epoch_start(self.cursor, self.head, id, _epoch_start_of_events(published.data))
         head = chain_head(self.head, id, published.digest, published.data)
         if head != published.head:
-            raise ChainBroken(f"the hash chain breaks at {id}")
+            raise ChainBroken(f"the hash chain breaks at {id}: {RESTORE_STORE}")
         if self.known:
             check_known(self.known, id, head)
         self.cursor, self.head = id, head

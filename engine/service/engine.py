@@ -31,6 +31,7 @@ from engine.journal import (
     event_at,
     publish,
 )
+from engine.journal.chain import RESTORE_STORE
 from engine.process.watermarks import known_heads
 from engine.records import (
     EngineStop,
@@ -43,7 +44,7 @@ from engine.service.cores import ExchangeCore
 ENTRIES_PER_READ = 64
 UNRELEASED_VERSION = (1).to_bytes(2, "little")
 START_AGAIN = "Format version 1 was never released: start a new venue (`jibek reset`)."
-RESTORE = "Bytes have changed since the entry was appended: restore the store from a copy in which it is whole."
+RESTORE = f"Bytes have changed since the entry was appended: {RESTORE_STORE}."
 
 
 def check_whole(entry: JournalEntry) -> None:
@@ -124,7 +125,7 @@ class EngineService:
                 raise ChainBroken(f"journal or events end at {self.cursor}, but {last} was published")
             for entry, event in zip(entries, events, strict=False):
                 if self.execute(entry) != event:
-                    raise ChainBroken(f"the events of {entry.id} are not those that the journal gives")
+                    raise ChainBroken(f"the events of {entry.id} are not those that the journal gives. {RESTORE}")
                 if known:
                     check_known(known, entry.id, self.head)
                 count += 1
