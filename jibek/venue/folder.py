@@ -57,7 +57,7 @@ OWN_ENTRIES = tuple(
         r"secret\.key(\.[0-9]+)?",
         r"directory\.cache(\.new)?",
         r"watermark\.json(\.new)?",
-        r"engine-stopped-at-[0-9]+-[0-9]+\.txt",
+        r"engine-stopped-at-[0-9]+-[0-9]+\.txt(\.new)?",
         r"store|logs|refusals|watermarks",
     )
 )
