@@ -88,6 +88,11 @@ def test_all_that_the_venue_has_made_is_for_its_user_alone(venue: VenueProcess) 
     assert [str(path) for path, mode in modes.items() if mode != (0o700 if path.is_dir() else 0o600)] == []
 
 
+def test_every_process_makes_files_for_its_user_alone(venue: VenueProcess) -> None:
+    for name, pid in {"up": venue.facts()["pid"], **venue.pids()}.items():
+        assert "\nUmask:\t0077\n" in Path(f"/proc/{pid}/status").read_text(), name
+
+
 def test_a_url_with_a_password_on_the_command_line_is_wrong_usage(venue: VenueProcess, store_url: str) -> None:
     result = venue.jibek("up", "--store", store_url)
     assert result.returncode == EXIT_USAGE
