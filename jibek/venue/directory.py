@@ -32,7 +32,6 @@ from engine.journal import (
 from engine.listing import Listing, Market
 from engine.networks import format_networks
 from engine.process import EXIT_REFUSED
-from engine.process.private_files import open_private, read_private
 from engine.records import (
     DEFAULT_TIER,
     EVENT_BYTES,
@@ -232,7 +231,7 @@ def _read_cache(cache: Path) -> Iterator[PublishedEntry]:
     """The records in ascending order of ids. It leaves out a record that repeats an id or comes late: two commands at once
     add the same entries."""
     try:
-        data = read_private(cache)
+        data = cache.read_bytes()
     except FileNotFoundError:
         return
     position = 0
@@ -258,7 +257,7 @@ def _append(cache: Path, entries: list[PublishedEntry]) -> None:
     records = [_record(published) for published in entries if defines_something(published.data)]
     if not defines_something(entries[-1].data):
         records.append(_record(entries[-1]._replace(data=b"")))
-    fd = open_private(cache, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    fd = os.open(cache, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         os.write(fd, b"".join(records))
     finally:

@@ -52,7 +52,7 @@ OWN_ENTRIES = tuple(
     re.compile(pattern)
     for pattern in (
         r"jibek-venue\.json(\.new)?",
-        r"venue\.json(\.new)?",
+        r"venue\.(json|json\.new|new)",
         r"up\.pid(\.new)?",
         r"secret\.key(\.[0-9]+)?",
         r"directory\.cache(\.new)?",
