@@ -32,6 +32,7 @@ from engine.journal import (
     publish,
 )
 from engine.journal.chain import RESTORE_STORE
+from engine.process.private_files import replace_private
 from engine.process.watermarks import known_heads
 from engine.records import (
     EngineStop,
@@ -169,8 +170,9 @@ class EngineService:
     def _dump(self, entry: JournalEntry) -> Path:
         """Writes what is known about an entry that stopped the engine, for the person who will look into it."""
         path = self.data / f"engine-stopped-at-{entry.id}.txt"
-        path.write_text(
+        text = (
             f"The engine stopped at journal entry {entry.id}, stamped {entry.time_us}.\n\n"
             f"Batch ({len(entry.batch)} bytes):\n{entry.batch.hex()}\n\n{traceback.format_exc()}"
         )
+        replace_private(path, text.encode())
         return path
