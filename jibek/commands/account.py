@@ -14,7 +14,7 @@ from engine.ed25519 import is_sound
 from engine.journal import EntryId, Store
 from engine.listing import Asset, Listing
 from engine.networks import NetworkError, format_networks, pack_networks
-from engine.process import EXIT_UNREACHABLE
+from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.records import Command, CommandKind, KeyType, Permission
 from jibek.console.changes import execute
 from jibek.console.failure import fail, store_errors
@@ -26,7 +26,7 @@ from jibek.venue.directory import AccountRecord, KeyRecord, find_account, open_d
 from jibek.venue.tiers import check_tier, numbers_of, put_into_tier
 from ledger.reports import balances_of, time_text
 from ledger.snapshot import NotSettled
-from ledger.store import LedgerStore
+from ledger.store import LedgerBroken, LedgerStore
 
 KEY_TYPES = {"hmac": KeyType.HMAC_SHA256, "ed25519": KeyType.ED25519}
 DAY_US = 86_400_000_000
@@ -192,6 +192,8 @@ def _balances(client: Store, listing: Listing, number: int) -> tuple[EntryId, li
         settled, rows = balances_of(LedgerStore(client), number, listing.assets)
     except NotSettled as error:
         fail(EXIT_UNREACHABLE, f"{error}")
+    except LedgerBroken as error:
+        fail(EXIT_REFUSED, f"The ledger is broken: {error}.")
     found = []
     for row in rows:
         asset = listing.assets[row.asset]

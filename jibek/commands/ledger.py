@@ -6,7 +6,7 @@ journal, which records the operator and the reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,26 +18,32 @@ from engine.journal import EntryId
 from engine.listing import Asset
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from engine.records import AMOUNT_MAX, Command, CommandKind
-from jibek.console.books import print_reconciliation, print_trial_balance, reconciliation_json, trial_balance_json
+from jibek.console.books import (
+    print_reconciliation,
+    print_trial_balance,
+    read_names,
+    reconciliation_json,
+    trial_balance_json,
+)
 from jibek.console.changes import execute
 from jibek.console.failure import fail, store_errors
 from jibek.console.live import progress_shown
 from jibek.console.options import combined, data_option, json_option, who_and_why
 from jibek.console.output import Column, print_json, print_table
 from jibek.venue.address import find_venue, open_store
+from ledger.checks import BalanceRow, fault_of_sums
 from ledger.names import Names
 from ledger.reconciliation import reconcile
 from ledger.reports import (
-    BalanceRow,
     Transaction,
     TrialRow,
     account_path,
     all_balances,
     balances_of,
+    checked_snapshot,
     code_text,
     journal,
     journal_of_entry,
-    owners_of,
     print_style,
     time_text,
     trial_balance,
@@ -80,15 +86,17 @@ def opened(data_dir: Path) -> Iterator[LedgerStore]:
 def balances(data_dir: Path, account: str | None, asset_name: str | None, nonzero: bool, as_json: bool) -> None:
     """Show the balances of all accounts, or of one.
 
-    Available is what the account can use, held is what its open orders hold.
+    Available is what the account can use, held is what its open orders hold. Before it prints, it adds up all balances, also for
+    one account: a balance that was changed in the store makes its asset differ, and the exit code is 1. Changes that cancel out are
+    found when the settlement starts, and by `jibek ledger reconcile`, which computes every balance again.
 
     \b
       jibek ledger balances --nonzero
       jibek ledger balances --account alice --asset BTC --json
     """
     with opened(data_dir) as store:
-        id, rows = _balance_rows(store, account)
-        names = store.names({row.owner for row in rows})
+        names = read_names(store.client, data_dir)
+        id, rows = _balance_rows(store, names, account)
     rows = [row for row in _of_asset(rows, names, asset_name) if row.total or not nonzero]
     if as_json:
         print_json({"id": str(id), "balances": [_balance_json(row, names) for row in rows]})
@@ -101,12 +109,25 @@ def balances(data_dir: Path, account: str | None, asset_name: str | None, nonzer
     print_table(columns, [list(_balance_json(row, names).values()) for row in rows], footer=f"after entry {id}")
 
 
-def _balance_rows(store: LedgerStore, account: str | None) -> tuple[EntryId, list[BalanceRow]]:
+def _balance_rows(store: LedgerStore, names: Names, account: str | None) -> tuple[EntryId, list[BalanceRow]]:
     if account is not None:
-        owner = _account(store, account)
-        return balances_of(store, owner, store.names(()).assets)
-    snapshot = take_snapshot(store)
-    return snapshot.id, all_balances(snapshot)
+        return balances_of(store, _account(names, account), names.assets)
+    snapshot = checked_snapshot(store)
+    rows = all_balances(snapshot)
+    check_listed(rows, names)
+    return snapshot.id, rows
+
+
+def check_listed(rows: Sequence[BalanceRow | TrialRow], names: Names) -> None:
+    """
+    Raises:
+        Failure: exit code 1 if the ledger has balances of an asset that the venue does not have.
+    """
+    if unknown := {row.asset for row in rows} - names.assets.keys():
+        fail(
+            EXIT_REFUSED,
+            f"The ledger has balances of asset {min(unknown)}, which is not listed: run `jibek ledger reconcile`.",
+        )
 
 
 def _balance_json(row: BalanceRow, names: Names) -> dict[str, str]:
@@ -127,8 +148,8 @@ def _balance_json(row: BalanceRow, names: Names) -> dict[str, str]:
 def trial_balance_command(data_dir: Path, asset_name: str | None, as_json: bool) -> None:
     """Check that debits equal credits in every asset.
 
-    It prints the sums over all accounts of each kind. The exit code is 1 if debits and credits differ, or if the ledger has
-    transfers and no balances. A venue where nothing was credited yet has nothing to balance, and passes.
+    It prints the sums over all accounts of each kind. The exit code is 1 if debits and credits differ, if a balance is negative,
+    or if the ledger has transfers and no balances. A venue where nothing was credited yet has nothing to balance, and passes.
 
     \b
       jibek ledger trial-balance
@@ -137,8 +158,9 @@ def trial_balance_command(data_dir: Path, asset_name: str | None, as_json: bool)
     with opened(data_dir) as store:
         snapshot = take_snapshot(store)
         is_unused = not snapshot.counters and not store.last_transfers(count=1)
-        names = store.names(())
-    rows = _of_asset(trial_balance(snapshot), names, asset_name)
+        names = read_names(store.client, data_dir)
+    check_listed(all_rows := trial_balance(snapshot), names)
+    rows = _of_asset(all_rows, names, asset_name)
     if as_json:
         print_json(trial_balance_json(snapshot.id, rows, names, is_unused=is_unused))
     elif is_unused:
@@ -151,6 +173,8 @@ def trial_balance_command(data_dir: Path, asset_name: str | None, as_json: bool)
         fail(EXIT_REFUSED, f"No account was ever credited with {asset_name}: there is nothing to balance.")
     if unbalanced := [names.asset(total.asset).name for total in trial_totals(rows) if not total.is_balanced()]:
         fail(EXIT_REFUSED, f"Debits and credits differ in {', '.join(unbalanced)}: run `jibek ledger reconcile`.")
+    if fault := fault_of_sums(snapshot.counters):
+        fail(EXIT_REFUSED, f"The balances contradict each other ({fault}): run `jibek ledger reconcile`.")
 
 
 @ledger.command("journal")
@@ -165,7 +189,8 @@ def trial_balance_command(data_dir: Path, asset_name: str | None, as_json: bool)
 def journal_command(data_dir: Path, account: str | None, entry_text: str | None, limit: int, as_json: bool) -> None:
     """Print the newest transfers, in the format of hledger.
 
-    The oldest of them comes first; debits are positive, credits negative.
+    The oldest of them comes first; debits are positive, credits negative. Transfers are computed from the events and compared with
+    the stored ones; if an entry has others, the exit code is 1. Names come from the events, too.
 
     \b
       jibek ledger journal --account alice --limit 5
@@ -173,7 +198,8 @@ def journal_command(data_dir: Path, account: str | None, entry_text: str | None,
     """
     entry = None if entry_text is None else _entry_id(entry_text)
     with opened(data_dir) as store:
-        owner = None if account is None else _account(store, account)
+        names = read_names(store.client, data_dir)
+        owner = None if account is None else _account(names, account)
         if entry is None:
             transactions = journal(store, owner=owner, limit=limit)
         else:
@@ -183,7 +209,6 @@ def journal_command(data_dir: Path, account: str | None, entry_text: str | None,
                 for transaction in journal_of_entry(store, entry)
                 if owner is None or transaction.touches(owner)
             ]
-        names = store.names(owners_of(transactions))
     if as_json:
         print_json({"transactions": [_transaction_json(transaction, names) for transaction in transactions]})
         return
@@ -221,7 +246,8 @@ def reconcile_command(data_dir: Path, as_json: bool) -> None:
     """Compute the ledger again from the events, and compare.
 
     It prints each check with the number of items it looked at. The exit code is 1 if one fails; a check that looked at
-    nothing fails too, unless nothing was credited on this venue yet.
+    nothing fails too. On a venue where nothing was ever credited there is nothing to look at: it says so, and passes if ledger and
+    engine have nothing either.
 
     \b
       jibek ledger reconcile
@@ -277,8 +303,9 @@ def _move_money(
 ) -> None:
     """Sends the command, waits for its event, and prints the result."""
     with opened(data_dir) as store:
-        number = _account(store, account)
-        listed = _asset(store.names(()), asset)
+        names = read_names(store.client, data_dir)
+        number = _account(names, account)
+        listed = _asset(names, asset)
         units = _amount(listed, amount)
         command = Command(kind=kind, account=number, asset=listed.number, amount=units)
         id, _ = execute(store.client, command, who=who, why=why)
@@ -293,8 +320,8 @@ def _move_money(
 # -- what the options name
 
 
-def _account(store: LedgerStore, name: str) -> int:
-    number = store.number_of(name)
+def _account(names: Names, name: str) -> int:
+    number = names.number_of(name)
     if number is None:
         fail(EXIT_REFUSED, f"No account is called {name!r}: see `jibek account list`.")
     return number
