@@ -41,7 +41,9 @@ SUBCOMMANDS = {
     "market": Subcommand(
         "jibek.commands.market:market", "List and show markets, show their books, halt and resume them."
     ),
-    "ledger": Subcommand("jibek.commands.ledger:ledger", "Inspect the ledger, reconcile it, deposit and withdraw."),
+    "ledger": Subcommand(
+        "jibek.commands.ledger:ledger", "Inspect the ledger, reconcile or rebuild it, deposit and withdraw."
+    ),
 }
 
 

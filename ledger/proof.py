@@ -147,7 +147,6 @@ class Proof:
         add_changes(counters, {slot: -change for slot, change in ahead.items()})
         if fault:
             self._difference = f"the stored balances are wrong at entry {published.id} ({fault})"
-            self._log.error("%s", self.text)
         else:
             self._finish(f"the engine has the same at entry {published.id}")
 

@@ -58,7 +58,7 @@ def ask_for_rebuild(data: Path, *, who: str, why: str) -> None:
         OSError: it cannot be written.
     """
     path = data / REQUEST_FILE
-    draft = path.with_suffix(".new")
+    draft = data / f"{REQUEST_FILE}.new"
     with suppress(FileNotFoundError):
         draft.unlink()
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -187,7 +187,8 @@ def journal(store: LedgerStore, *, owner: int | None = None, limit: int) -> list
     if owner is None:
         last = store.checked_cursor().id
         stored = dict(store.last_transfers(last, count=limit))
-        for published in _entries_between(store.source, min(stored), last) if stored else ():
+        first = min(stored) if len(stored) == limit else None
+        for published in _entries_between(store.source, first, last):
             found += _compared(published, stored.pop(published.id, b""))
     else:
         ids = _newest_of(store, owner, limit)
@@ -219,18 +220,20 @@ def _newest_of(store: LedgerStore, owner: int, count: int) -> list[EntryId]:
     return ids
 
 
-def _entries_between(source: Source, first: EntryId, last: EntryId) -> Iterator[PublishedEntry]:
-    """The verified entries from `first` to `last`.
+def _entries_between(source: Source, first: EntryId | None, last: EntryId) -> Iterator[PublishedEntry]:
+    """The verified entries from `first` to `last`; from the beginning if `first` is None.
 
     Raises:
         LedgerBroken: there is no entry `first`.
         ChainBroken: they are not an unbroken chain.
     """
-    found = source.events_at([first])
-    if not found:
-        raise LedgerBroken(f"the ledger has transfers for {first}, which is no entry")
-    yield found[0]
-    reader = EventReader(first, found[0].head)
+    reader = EventReader()
+    if first is not None:
+        found = source.events_at([first])
+        if not found:
+            raise LedgerBroken(f"the ledger has transfers for {first}, which is no entry")
+        yield found[0]
+        reader = EventReader(first, found[0].head)
     while reader.cursor < last:
         page = reader.read(source, count=ENTRIES_PER_READ)
         if not page:

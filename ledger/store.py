@@ -473,4 +473,9 @@ def _counters(slot: int, value: bytes | None) -> int:
 
 
 def _parse_transfers(reply: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[tuple[EntryId, bytes]]:
-    return [(EntryId.parse(id), fields[b"t"]) for id, fields in reply]
+    entries = []
+    for id, fields in reply:
+        if list(fields) != [b"t"]:
+            raise LedgerBroken(f"the transfers of entry {id.decode()} have the fields {list(fields)}")
+        entries.append((EntryId.parse(id), fields[b"t"]))
+    return entries

@@ -6,6 +6,7 @@ journal, which records the operator and the reason.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from engine.decimals import DecimalError
-from engine.journal import EntryId
+from engine.journal import BEGINNING, EntryId
 from engine.listing import Asset
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from engine.records import AMOUNT_MAX, Command, CommandKind
@@ -27,12 +28,14 @@ from jibek.console.books import (
 )
 from jibek.console.changes import execute
 from jibek.console.failure import fail, store_errors
-from jibek.console.live import progress_shown
+from jibek.console.live import Progress, progress_shown
 from jibek.console.options import combined, data_option, json_option, who_and_why
 from jibek.console.output import Column, print_json, print_table
 from jibek.venue.address import find_venue, open_store
+from jibek.venue.folder import VENUE_FILE, DataFolder
 from ledger.checks import BalanceRow, fault_of_sums
 from ledger.names import Names
+from ledger.rebuild import ask_for_rebuild, is_asked_for
 from ledger.reconciliation import reconcile
 from ledger.reports import (
     Transaction,
@@ -54,12 +57,15 @@ from ledger.store import LedgerBroken, LedgerStore
 
 JOURNAL_LIMIT = 20
 JOURNAL_LIMIT_MAX = 100_000
+REBUILD_WAIT_S = 10.0
+REBUILD_STALL_S = 60.0
+REBUILD_POLL_S = 0.05
 RowT = TypeVar("RowT", BalanceRow, TrialRow)
 
 
 @click.group()
 def ledger() -> None:
-    """Inspect the ledger, reconcile it, deposit and withdraw."""
+    """Inspect the ledger, reconcile or rebuild it, deposit and withdraw."""
 
 
 @contextmanager
@@ -262,6 +268,61 @@ def reconcile_command(data_dir: Path, as_json: bool) -> None:
     if not result.passed:
         failed = sum(not check.passed for check in result.checks)
         fail(EXIT_REFUSED, f"{failed} of {len(result.checks)} checks failed.")
+
+
+@ledger.command("rebuild")
+@who_and_why(why_required=True)
+@data_option
+def rebuild_command(data_dir: Path, who: str, why: str) -> None:
+    """Compute the ledger again from the events.
+
+    For a ledger of which `jibek ledger reconcile`, or the settlement at its start, says that it is wrong. Settlement takes all of
+    it out of the store and begins at the first entry, at about 50,000 orders a second. Trading goes on meanwhile, and the ledger
+    is behind. If the venue does not run, that happens at its next start. Journal and events are not touched.
+
+    \b
+      jibek ledger rebuild --why "account 7 differs after the disk fault"
+    """
+    if not DataFolder(data_dir).store.is_dir():
+        fail(EXIT_UNREACHABLE, f"{data_dir} is not the data folder of a venue: name it with --data.")
+    try:
+        ask_for_rebuild(data_dir, who=who, why=why)
+    except OSError as error:
+        fail(EXIT_REFUSED, f"The request cannot be written into {data_dir}: {error.strerror}.")
+    if not ((data_dir / VENUE_FILE).exists() and find_venue(data_dir).is_running):
+        click.echo(f"No venue runs on {data_dir}: its ledger is computed again when `jibek up` starts it.")
+        return
+    with opened(data_dir) as store, progress_shown("settling the events again") as progress:
+        id = _wait_for_rebuild(store, data_dir, progress)
+    click.echo(f"The ledger was computed again from the events, up to entry {id}.")
+
+
+def _wait_for_rebuild(store: LedgerStore, data_dir: Path, progress: Progress) -> EntryId:
+    """Waits until the settlement has obeyed and has come to where the events end now; returns the id of that entry.
+
+    Raises:
+        Failure: exit code 3 if the settlement does not run, 1 if it does not get on.
+    """
+    deadline_s = time.monotonic() + REBUILD_WAIT_S
+    while is_asked_for(data_dir):
+        if time.monotonic() > deadline_s:
+            fail(
+                EXIT_UNREACHABLE,
+                "The settlement does not run. It computes the ledger again when it starts: see `jibek status`.",
+            )
+        time.sleep(REBUILD_POLL_S)
+    last = store.source.published()
+    total = store.source.count_between(BEGINNING, last)
+    reached = BEGINNING
+    deadline_s = time.monotonic() + REBUILD_STALL_S
+    while (cursor := store.cursor().id) < last:
+        if cursor != reached:
+            reached, deadline_s = cursor, time.monotonic() + REBUILD_STALL_S
+        elif time.monotonic() > deadline_s:
+            fail(EXIT_REFUSED, f"The settlement does not get beyond {cursor}: see `jibek logs settlement`.")
+        progress(total - min(total, store.source.count_between(cursor, last)), total)
+        time.sleep(REBUILD_POLL_S)
+    return last
 
 
 money_options = combined(
