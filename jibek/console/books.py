@@ -81,7 +81,7 @@ def print_reconciliation(result: Reconciliation) -> None:
         if check.looked_at or not check.passed or not result.is_unused
     ]
     print_table(columns, rows, title="Reconciliation", footer=f"after entry {result.id}")
-    if result.is_unused:
+    if result.is_unused and result.passed:
         click.echo("Nothing has been credited yet, so there is nothing to reconcile.")
 
 
