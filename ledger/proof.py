@@ -24,13 +24,12 @@ from ledger.fast_postings import post
 from ledger.names import Names
 from ledger.postings import net, unpack_transfers
 from ledger.snapshot import Snapshot, add_changes, changes_of_parts
-from ledger.store import Cursor, LedgerBroken, LedgerStore
+from ledger.store import RECONCILE, Cursor, LedgerBroken, LedgerStore
 
 ENTRIES_PER_READ = 64
 ENGINE_WAIT_S = 5.0
 ASK_AGAIN_S = 1.0
 APPEND_TIMEOUT_S = 1.0
-REBUILD = "Nothing was settled since. `jibek ledger rebuild` computes the ledger again from the events"
 
 
 class ReportRequest:
@@ -158,9 +157,9 @@ class Proof:
         if self._walk.is_done:
             wrong = self._walk.differences(self.snapshot.counters)
             if wrong:
-                raise LedgerBroken(f"the stored balances are not those of the events: {wrong}. {REBUILD}")
+                raise LedgerBroken(f"the stored balances are not those of the events: {wrong}")
             if self._difference:
-                raise LedgerBroken(f"{self._difference}, but they follow from the events: run `jibek ledger reconcile`")
+                raise LedgerBroken(f"{self._difference}, but they follow from the events", RECONCILE)
             self._finish("they follow from the events")
         return read
 

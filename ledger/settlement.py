@@ -29,10 +29,19 @@ from ledger.accounts import Account, first_negative, slot_asset, slot_owner
 from ledger.entries import split_at, writes_of
 from ledger.fast_postings import post
 from ledger.postings import PostingError
-from ledger.proof import ENGINE_WAIT_S, REBUILD, Proof
+from ledger.proof import ENGINE_WAIT_S, Proof
 from ledger.rebuild import RebuildRequest
 from ledger.snapshot import add_changes, changes_between, load_all
-from ledger.store import DROPPING, WRITES_PER_CALL_MAX, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
+from ledger.store import (
+    DROPPING,
+    RECONCILE,
+    WRITES_PER_CALL_MAX,
+    Cursor,
+    CursorMoved,
+    LedgerBroken,
+    LedgerStore,
+    Writes,
+)
 
 ENTRIES_PER_READ = 64
 READY_WAIT_S = 10.0
@@ -148,9 +157,9 @@ class Settlement:
             self._proof = Proof(self.store, snapshot, log, self._engine_wait_s)
             cursor, self.counters = snapshot.cursor, snapshot.counters
         elif not self.store.is_empty():
-            raise LedgerBroken(f"it has balances or transfers, but no cursor says up to which entry. {REBUILD}")
+            raise LedgerBroken("it has balances or transfers, but no cursor says up to which entry")
         if newest and newest[0][0] > cursor.id != BEGINNING:
-            raise LedgerBroken(f"it has transfers of entry {newest[0][0]}, and its cursor is at {cursor.id}. {REBUILD}")
+            raise LedgerBroken(f"it has transfers of entry {newest[0][0]}, and its cursor is at {cursor.id}")
         self._go_on_from(cursor)
 
     def _go_on_from(self, cursor: Cursor) -> None:
@@ -221,7 +230,7 @@ class Settlement:
             value = counters.get(slot, 0) + change
             if (kind := first_negative(slot, value)) is not None:
                 account = Account(slot_owner(slot), slot_asset(slot), kind)
-                raise LedgerBroken(f"{account} would owe more than it has after entry {after.id}")
+                raise LedgerBroken(f"{account} would owe more than it has after entry {after.id}", RECONCILE)
             counters[slot] = value
         before, self.ledger_cursor = self.ledger_cursor, after
         self.store.send(before, after, writes, counters)

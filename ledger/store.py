@@ -77,8 +77,20 @@ class CursorMoved(Overtaken):
     """Another settlement was first: nothing was written, and the caller reads the cursor again."""
 
 
+REBUILD = "`jibek ledger rebuild` computes the ledger again from the events"
+RECONCILE = "`jibek ledger reconcile` says what the events contradict"
+
+
 class LedgerBroken(Exception):
-    """What the store holds is not a ledger of these events; the text says what is wrong."""
+    """What the store holds is not a ledger of these events; the text says what is wrong, and names the cure.
+
+    Args:
+        fault: what is wrong.
+        cure: what an operator can do.
+    """
+
+    def __init__(self, fault: str, cure: str = REBUILD) -> None:
+        super().__init__(f"{fault}. {cure}")
 
 
 class Cursor(NamedTuple):

@@ -29,7 +29,7 @@ from ledger.snapshot import take_snapshot
 from ledger.store import CURSOR_KEY, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
 from tests.worlds.ledger import LedgerDump, clear_ledger, dump_ledger, new_settlement, settle, settle_all
 from tests.worlds.processes import ROOT, ServiceProcess, wait_until
-from tests.worlds.stepped_venue import SteppedVenue
+from tests.worlds.stepped_venue import EngineThread, SteppedVenue
 from tests.worlds.store import StoreProcess
 
 
@@ -318,13 +318,17 @@ def test_a_settlement_resumes_as_often_as_it_must(venue: SteppedVenue, client: S
 
 
 @pytest.fixture
-def start_settlement(server: StoreProcess, tmp_path: Path) -> Iterator[Callable[[], ServiceProcess]]:
-    """Starts a settlement of its own process on the store; it ends with the test."""
+def start_settlement(
+    venue: SteppedVenue, server: StoreProcess, tmp_path: Path
+) -> Iterator[Callable[[], ServiceProcess]]:
+    """Starts a settlement of its own process on the store, and has the engine answer it; it ends with the test."""
     started: list[ServiceProcess] = []
 
     def start() -> ServiceProcess:
         places = ("--store", server.url, "--data", str(tmp_path))
-        started.append(ServiceProcess(tmp_path, f"settlement{len(started)}", "ledger.settlement", *places))
+        with EngineThread(venue, server.url):
+            started.append(ServiceProcess(tmp_path, f"settlement{len(started)}", "ledger.settlement", *places))
+        assert "unproved" not in started[-1].ready
         return started[-1]
 
     yield start
