@@ -22,11 +22,12 @@ from engine.process.follower import follow
 from engine.records import BatchBuilder, Command, CommandKind, Side
 from ledger import settlement as settlement_module
 from ledger import store as store_module
+from ledger.accounts import field_of, pack_counters, slot_of
 from ledger.postings import post
 from ledger.reports import all_balances
 from ledger.settlement import Settlement, open_ledger
 from ledger.snapshot import take_snapshot
-from ledger.store import CURSOR_KEY, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
+from ledger.store import BALANCES_KEY, CURSOR_KEY, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
 from tests.worlds.ledger import LedgerDump, clear_ledger, dump_ledger, new_settlement, settle, settle_all
 from tests.worlds.processes import ROOT, ServiceProcess, wait_until
 from tests.worlds.stepped_venue import EngineThread, SteppedVenue
@@ -371,6 +372,24 @@ def test_the_process_ends_with_one_clear_line_when_a_promise_is_broken(
     assert done.returncode == EXIT_REFUSED
     assert "LedgerBroken: the cursor b'nonsense' cannot be read" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_process_ends_before_it_is_ready_if_a_balance_is_wrong(
+    venue: SteppedVenue, client: Store, server: StoreProcess, tmp_path: Path
+) -> None:
+    account = venue.add_account("alice", BTC=500_000_000)
+    settle_all(client)
+    field = field_of(slot_of(account, 3))
+    client.hset(BALANCES_KEY, field, pack_counters(slot_of(account, 3), 500_000_004 << 128))
+    before = dump_ledger(client)
+    with EngineThread(venue, server.url):
+        done = run_settlement(server.url, tmp_path)
+    assert (done.returncode, done.stdout) == (EXIT_REFUSED, "")
+    assert done.stderr.splitlines()[-1].endswith(
+        "LedgerBroken: the stored balances are not those of the events: account 1 (alice), BTC: client is stored as 5.00000004, "
+        "and is 5.00000000 by the events. `jibek ledger rebuild` computes the ledger again from the events"
+    )
+    assert dump_ledger(client) == before
 
 
 def test_a_store_that_is_not_there_is_named(tmp_path: Path) -> None:
