@@ -15,7 +15,16 @@ import time
 
 import redis
 
-from engine.journal import SETTLEMENT_PRODUCER, EventReader, Producer, PublishedEntry, Source, Store, StoreTimeout
+from engine.journal import (
+    SETTLEMENT_PRODUCER,
+    ChainBroken,
+    EventReader,
+    Producer,
+    PublishedEntry,
+    Source,
+    Store,
+    StoreTimeout,
+)
 from engine.records import BatchBuilder, Command, CommandKind, StateReport
 from ledger.accounts import balance, slot_asset, slot_kinds, slot_owner
 from ledger.checks import fault_of_balances, fault_of_sums
@@ -193,7 +202,9 @@ class Walk:
             if published.id <= self._until.id:
                 add_changes(self._counters, post(published.data).changes)
                 self._names.apply(published.data)
-        if not page or self._reader.cursor >= self._until.id:
+        if left and not page:
+            raise ChainBroken(f"the events end at {self._reader.cursor}, before {self._until.id}")
+        if self._reader.cursor >= self._until.id:
             add_changes(self._counters, changes_of_parts(source, self._until, post))
             self.is_done = True
         return len(page)

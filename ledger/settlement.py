@@ -31,7 +31,7 @@ from ledger.fast_postings import post
 from ledger.postings import PostingError
 from ledger.proof import ENGINE_WAIT_S, Proof
 from ledger.rebuild import RebuildRequest
-from ledger.snapshot import add_changes, changes_between, load_all
+from ledger.snapshot import NotSettled, Snapshot, add_changes, changes_between, load_all
 from ledger.store import (
     DROPPING,
     RECONCILE,
@@ -149,18 +149,23 @@ class Settlement:
     def _begin(self) -> None:
         """Reads what is stored and begins to prove it. A ledger that has not begun has nothing to prove."""
         newest = self.store.last_transfers(count=1)
-        cursor = self._usable_cursor()
-        self.counters = {}
+        snapshot = self._load()
+        cursor, self.counters = snapshot.cursor, snapshot.counters
         self._proof = None
         if cursor != Cursor():
-            snapshot = load_all(self.store, post)
             self._proof = Proof(self.store, snapshot, log, self._engine_wait_s)
-            cursor, self.counters = snapshot.cursor, snapshot.counters
         elif not self.store.is_empty():
             raise LedgerBroken("it has balances or transfers, but no cursor says up to which entry")
         if newest and newest[0][0] > cursor.id != BEGINNING:
             raise LedgerBroken(f"it has transfers of entry {newest[0][0]}, and its cursor is at {cursor.id}")
         self._go_on_from(cursor)
+
+    def _load(self) -> Snapshot:
+        """All that is stored, from its beginning on if another settlement takes it out of the store at this moment."""
+        while (cursor := self._usable_cursor()) != Cursor():
+            with suppress(NotSettled):
+                return load_all(self.store, post)
+        return Snapshot(cursor, {})
 
     def _go_on_from(self, cursor: Cursor) -> None:
         self.ledger_cursor = cursor

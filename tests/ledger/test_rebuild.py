@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -161,6 +161,21 @@ def test_nothing_is_settled_while_a_ledger_is_taken_out(sound: LedgerDump, clien
     with pytest.raises(CursorMoved):
         store.drop()
     settle(new_settlement(store))
+    assert dump_ledger(client) == sound
+
+
+def test_a_settlement_that_starts_while_another_takes_the_ledger_out_begins_at_the_first_entry(
+    sound: LedgerDump, client: Store, server: StoreProcess
+) -> None:
+    class OvertakenStore(LedgerStore):
+        """Another settlement begins to take the ledger out while this one reads it."""
+
+        def scan(self) -> Iterator[tuple[int, int]]:
+            for item in super().scan():
+                open_ledger(client).begin_drop()
+                yield item
+
+    settle(new_settlement(OvertakenStore(server.client())))
     assert dump_ledger(client) == sound
 
 
