@@ -48,7 +48,9 @@ SUBCOMMANDS = {
         "jibek.commands.clock:clock", "Compare the venue's clocks, and accept them as they are after a halt."
     ),
     "audit": Subcommand("jibek.commands.audit:audit", "Show who did what, when and why, from the verified journal."),
-    "ledger": Subcommand("jibek.commands.ledger:ledger", "Inspect the ledger, reconcile it, deposit and withdraw."),
+    "ledger": Subcommand(
+        "jibek.commands.ledger:ledger", "Inspect the ledger, reconcile or rebuild it, deposit and withdraw."
+    ),
 }
 
 

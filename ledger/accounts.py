@@ -136,7 +136,12 @@ def pack_counters(slot: int, counters: int) -> bytes:
     Raises:
         OverflowError: a counter has outgrown its 128 bits.
     """
-    return counters.to_bytes(CLIENT_SLOT_BYTES if slot >> 16 else HOUSE_SLOT_BYTES, "little")
+    return counters.to_bytes(slot_bytes(slot), "little")
+
+
+def slot_bytes(slot: int) -> int:
+    """How many bytes the counters of a slot have in the store."""
+    return CLIENT_SLOT_BYTES if slot >> 16 else HOUSE_SLOT_BYTES
 
 
 def unpack_counters(value: bytes | None) -> int:

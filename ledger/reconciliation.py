@@ -1,11 +1,12 @@
 """The proof that the books are right: everything computed again from the events and compared with what is stored.
 
 `reconcile` asks the engine for a digest of its own balances, which fixes an entry; it takes the ledger's balances back to
-that entry, and walks the chain from its first entry to there. It never looks at the compiled core: what it knows of the
+that entry, by the events, and walks the chain from its first entry to there. It never looks at the compiled core: what it knows of the
 rules is `ledger.postings` and the fields of the events.
 
 Each check says how many items it looked at. A check that looked at none fails, except the one of fees, or if the venue is
-unused: neither the events, nor the ledger, nor the engine know of any money. Then only the chain must not be empty. The walk
+unused: by the events no money has ever moved. Then only the chain must not be empty, and the others pass if ledger and engine
+have nothing either. The walk
 needs memory for balances and open orders, not for the length of the journal; it takes about 10 µs an event.
 """
 
@@ -13,13 +14,12 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 from zlib import crc32
 
 import redis
 
-from engine.definitions import balances_digest
 from engine.journal import (
     BEGINNING,
     ChainBroken,
@@ -33,7 +33,6 @@ from engine.journal import (
 from engine.records import (
     HOUSE_ACCOUNT,
     PPM,
-    STATE_REPORT,
     BatchBuilder,
     Command,
     CommandKind,
@@ -48,22 +47,20 @@ from engine.records import (
     StateReport,
     TradeEvent,
 )
-from ledger.accounts import (
-    Account,
-    AccountKind,
-    balance,
-    credits,
-    debits,
-    funds_kind,
-    slot_asset,
-    slot_kinds,
-    slot_of,
-    slot_owner,
+from ledger.accounts import AccountKind, balance, funds_kind, slot_asset, slot_of, slot_owner
+from ledger.checks import (
+    Check,
+    account_count,
+    account_text,
+    check_clearing,
+    check_double_entry,
+    check_negatives,
+    fault_of_balances,
+    first_of,
 )
-from ledger.names import names_in
+from ledger.entries import report_in
 from ledger.postings import TRANSFER_BYTES, PostingError, net, post, unpack_transfers
-from ledger.reports import balance_row
-from ledger.snapshot import take_snapshot, wait_for_entry
+from ledger.snapshot import cursor_after, take_snapshot, wait_for_entry
 from ledger.store import INDEX_BLOCK_ENTRIES, INDEX_LINE, IndexBlock, LedgerStore
 
 ENTRIES_PER_READ = 64
@@ -73,26 +70,6 @@ Progress = Callable[[int, int], None]
 """Called with how many entries were walked and how many there are."""
 
 
-class Check(NamedTuple):
-    """One thing that was compared."""
-
-    name: str
-    looked_at: int
-    """How many items were looked at."""
-    fault: str = ""
-    """What is wrong; the first of it where there is much."""
-    may_be_empty: bool = False
-    """Whether sound books may have nothing to look at here: there may be no trades, or no money yet."""
-
-    @property
-    def passed(self) -> bool:
-        return not self.fault and (self.looked_at > 0 or self.may_be_empty)
-
-    @property
-    def detail(self) -> str:
-        return self.fault or ("" if self.passed else "there was nothing to look at")
-
-
 class Reconciliation(NamedTuple):
     """What `reconcile` found."""
 
@@ -100,7 +77,7 @@ class Reconciliation(NamedTuple):
     """The entry after which everything was compared."""
     checks: list[Check]
     is_unused: bool = False
-    """Whether nothing was credited yet: there are no transfers, no balances and no open orders."""
+    """Whether nothing was credited yet: by the events there are no transfers and no open orders."""
 
     @property
     def passed(self) -> bool:
@@ -114,13 +91,13 @@ def reconcile(store: LedgerStore, *, progress: Progress = lambda done, total: No
 
     Raises:
         NotSettled: the ledger does not reach the engine's entry within 10 s.
+        LedgerBroken: what is stored are no balances at an entry of the events; the text names what.
     """
-    id, report, silence = _ask_engine(store)
-    if report is None:
-        id = store.cursor().id
+    store.checked_cursor()
+    id, silence = _ask_engine(store)
     wait_for_entry(store, id)
     snapshot = take_snapshot(store)
-    snapshot.roll_back(store, id)
+    snapshot.carry(store.source, cursor_after(store.source, id))
     walk = Walk(store)
     walk.run(id, progress)
     counters = snapshot.counters
@@ -134,35 +111,25 @@ def reconcile(store: LedgerStore, *, progress: Progress = lambda done, total: No
         check_holds(counters, walk.orders),
         check_custody(counters, walk.money.deposits - walk.money.withdrawals),
         check_fees(counters, walk.money.fees),
-        Check("fees follow from rates and credits", walk.fees.fills, _first(walk.fees.faults), may_be_empty=True),
-        check_names(store, walk.names),
+        Check("fees follow from rates and credits", walk.fees.fills, first_of(walk.fees.faults), may_be_empty=True),
         check_index(store, walk.index),
-        check_engine(counters, len(walk.orders), report, silence),
+        check_engine(counters, walk, silence),
     ]
-    is_unused = (
-        walk.is_empty()
-        and not any(counters.values())
-        and not store.transfers(BEGINNING, id, count=1)
-        and report is not None
-        and report.balances == report.open_orders == 0
-    )
+    is_unused = walk.is_empty()
     if is_unused:
         checks = [checks[0], *(check._replace(may_be_empty=True) for check in checks[1:])]
     return Reconciliation(id, checks, is_unused)
 
 
-def _ask_engine(store: LedgerStore) -> tuple[EntryId, StateReport | None, str]:
-    """The entry of a STATE_REPORT and its answer; without an answer why there is none."""
+def _ask_engine(store: LedgerStore) -> tuple[EntryId, str]:
+    """The entry of a STATE_REPORT that was executed; without an answer where the ledger is, and why there is none."""
     builder = BatchBuilder()
     builder.add(Command(kind=CommandKind.STATE_REPORT))
     try:
-        id, entry = Producer(store.client).execute(builder, timeout_s=ENGINE_TIMEOUT_S)
+        id, _ = Producer(store.client).execute(builder, timeout_s=ENGINE_TIMEOUT_S)
     except (StoreTimeout, StaleEpoch, redis.ResponseError) as error:
-        return store.cursor().id, None, f"the engine gave no report: {error}"
-    event = next(iter(entry), None)
-    if event is None or event.kind != EventKind.STATE_REPORTED:
-        return id, None, f"the engine gave no report at {id}"
-    return id, STATE_REPORT.unpack_from(entry.parts(event)[0]), ""
+        return store.cursor().id, f"the engine gave no report: {error}"
+    return id, ""
 
 
 # -- the walk through the events
@@ -304,7 +271,12 @@ class Walk:
         self.orders = OpenOrders()
         self.money = MoneyFlow()
         self.fees = FeeCredits()
-        self.names: dict[bytes, bytes] = {}
+        self.report: StateReport | None = None
+        """What the engine says of itself in the last entry."""
+        self.orders_reported = 0
+        """How many orders were open then."""
+        self.after_report: dict[int, int] = {}
+        """Slot -> what the last entry moved after the report."""
         self.index: dict[IndexBlock, tuple[int, int]] = {}
         """Block of an owner's index -> how many lines it must have, and their checksum."""
 
@@ -319,6 +291,7 @@ class Walk:
                     raise ChainBroken(f"the events end at {reader.cursor}, before {last}")
                 self._take_page(page)
                 progress(self.entries, max(total, self.entries))
+            self._check_last(last)
         except (ChainBroken, MalformedRecord) as error:
             self.fault = str(error)
         except (PostingError, KeyError, struct.error) as error:
@@ -326,24 +299,31 @@ class Walk:
 
     def is_empty(self) -> bool:
         """Whether the whole chain moved no money and left no order open."""
-        return not (self.fault or self.transfers or self.transfer_fault or self.changes or self.index or self.orders)
+        return not (self.fault or self.transfers or self.index or self.orders)
 
     def _take_page(self, page: list[PublishedEntry]) -> None:
         stored = dict(self.store.transfers(page[0].id, page[-1].id, count=len(page)))
         for published in page:
-            self._compare(published, stored.pop(published.id, b""))
+            self._compare(published, stored.pop(published.id, None))
             self._add_up(published)
             self.entries += 1
         if stored and not self.transfer_fault:
-            self.transfer_fault = f"the ledger has transfers for {min(stored)}, which is not an entry"
+            self.transfer_fault = f"the ledger has transfers for {min(stored)}, which moved nothing, or is no entry"
 
-    def _compare(self, published: PublishedEntry, stored: bytes) -> None:
+    def _check_last(self, last: EntryId) -> None:
+        """Whether the ledger has transfers of entries that it has not come to, or of ones before the first."""
+        newest = self.store.last_transfers(count=1)
+        settled = self.store.cursor().id
+        if newest and newest[0][0] > max(last, settled) and not self.transfer_fault:
+            self.transfer_fault = f"the ledger has transfers for {newest[0][0]}, and has settled only up to {settled}"
+
+    def _compare(self, published: PublishedEntry, stored: bytes | None) -> None:
         """Compares an entry's transfers byte for byte, and adds the stored ones to the sums."""
         expected = post(published.data)
-        if stored != expected.transfers and not self.transfer_fault:
+        if stored != (expected.transfers or None) and not self.transfer_fault:
             self.transfer_fault = f"the stored transfers of {published.id} are not those that follow from its events"
         self.transfers += len(expected.transfers) // TRANSFER_BYTES
-        for slot, change in net(unpack_transfers(stored)).items():
+        for slot, change in _net_of_stored(stored or b"", expected.changes).items():
             self.changes[slot] += change
         line = INDEX_LINE.pack(*published.id)
         for owner in {slot_owner(slot) for slot in expected.changes}:
@@ -352,11 +332,28 @@ class Walk:
             self.index[block] = count + 1, crc32(line, checksum)
 
     def _add_up(self, published: PublishedEntry) -> None:
-        for event in EventEntry(published.data):
+        self.report = None
+        found = report_in(published)
+        for position, event in enumerate(EventEntry(published.data)):
+            if found is not None and position == found[0]:
+                self._take_report(published, *found)
             self.orders.apply(event)
             self.money.apply(event)
             self.fees.apply(event)
-        self.names |= names_in(published.data)
+
+    def _take_report(self, published: PublishedEntry, position: int, report: StateReport) -> None:
+        """Notes the engine's report, and the state that it is about: the one at its place among the events."""
+        self.report, self.orders_reported = report, len(self.orders)
+        transfers = unpack_transfers(post(published.data).transfers)
+        self.after_report = net(transfer for transfer in transfers if transfer.event_index > position)
+
+
+def _net_of_stored(stored: bytes, expected: dict[int, int]) -> dict[int, int]:
+    """What stored transfers add to the counters; `expected` if they name accounts that cannot be, or are cut off."""
+    try:
+        return net(unpack_transfers(stored))
+    except (IndexError, struct.error):
+        return expected
 
 
 # -- the checks, each over the counters of all slots at one entry
@@ -366,51 +363,19 @@ def check_sums(counters: dict[int, int], changes: Counter[int]) -> Check:
     """Each stored balance is the sum of the stored transfers."""
     slots = counters.keys() | changes.keys()
     wrong = [slot for slot in slots if counters.get(slot, 0) != changes[slot]]
-    return Check("stored balances equal the sum of the stored transfers", _account_count(slots), _of_slots(wrong))
-
-
-def check_double_entry(counters: dict[int, int]) -> Check:
-    """For each asset, what was debited is what was credited."""
-    difference: Counter[int] = Counter()
-    for slot, value in counters.items():
-        for kind in slot_kinds(slot):
-            difference[slot_asset(slot)] += debits(value, kind) - credits(value, kind)
-    faults = [f"asset {asset} differs by {amount}" for asset, amount in sorted(difference.items()) if amount]
-    return Check("debits equal credits, per asset", len(difference), _first(faults))
-
-
-def check_negatives(counters: dict[int, int]) -> Check:
-    """No account owes more than it has."""
-    faults = [
-        f"{_name(slot, kind)} is at {balance(value, kind)}"
-        for slot, value in counters.items()
-        for kind in slot_kinds(slot)
-        if balance(value, kind) < 0
-    ]
-    return Check("no balance is negative", _account_count(counters), _first(faults))
-
-
-def check_clearing(counters: dict[int, int]) -> Check:
-    """Nothing is left on its way between custody and a client."""
-    house = {slot: value for slot, value in counters.items() if slot_owner(slot) == HOUSE_ACCOUNT}
-    faults = [
-        f"{_name(slot, AccountKind.CLEARING)} is at {balance(value, AccountKind.CLEARING)}"
-        for slot, value in house.items()
-        if balance(value, AccountKind.CLEARING)
-    ]
-    return Check("clearing accounts are zero", len(house), _first(faults))
+    return Check("stored balances equal the sum of the stored transfers", account_count(slots), _of_slots(wrong))
 
 
 def check_holds(counters: dict[int, int], orders: OpenOrders) -> Check:
     """What is held equals the holds of the open orders, and an order that is done holds nothing."""
     expected = orders.by_slot()
     faults = orders.faults + [
-        f"{_name(slot, AccountKind.HOLD)} holds {held}, its open orders hold {expected[slot]}"
+        f"{account_text(slot, AccountKind.HOLD)} holds {held}, its open orders hold {expected[slot]}"
         for slot in sorted(counters.keys() | expected.keys())
         if (held := balance(counters.get(slot, 0), AccountKind.HOLD)) != expected[slot]
     ]
     return Check(
-        "held balances equal the holds of the open orders", len(counters.keys() | expected.keys()), _first(faults)
+        "held balances equal the holds of the open orders", len(counters.keys() | expected.keys()), first_of(faults)
     )
 
 
@@ -429,7 +394,7 @@ def check_custody(counters: dict[int, int], brought_in: Counter[int]) -> Check:
         if not custody[asset] == brought_in[asset] == owned[asset]
     ]
     name = "custody is deposits less withdrawals, and what clients, holds and fees own"
-    return Check(name, len(custody), _first(faults))
+    return Check(name, len(custody), first_of(faults))
 
 
 def check_fees(counters: dict[int, int], fees: Counter[int]) -> Check:
@@ -440,19 +405,7 @@ def check_fees(counters: dict[int, int], fees: Counter[int]) -> Check:
         for asset in sorted(house.keys() | fees.keys())
         if (has := balance(house.get(asset, 0), AccountKind.FEE)) != fees[asset]
     ]
-    return Check("fee accounts equal the fees in the trades", len(house), _first(faults))
-
-
-def check_names(store: LedgerStore, names: dict[bytes, bytes]) -> Check:
-    """Every account and asset has the name that the events gave it. Names that were added after the entry of the report are left alone."""
-    missing = dict(names)
-    faults = []
-    for field, name in store.scan_names():
-        expected = missing.pop(field, name)
-        if expected != name:
-            faults.append(f"{field.decode()} is {name.decode()}, the events say {expected.decode()}")
-    faults += [f"{field.decode()} is not stored" for field in sorted(missing)]
-    return Check("names are those of the events", len(names), _first(faults))
+    return Check("fee accounts equal the fees in the trades", len(house), first_of(faults))
 
 
 def check_index(store: LedgerStore, index: dict[IndexBlock, tuple[int, int]]) -> Check:
@@ -463,37 +416,23 @@ def check_index(store: LedgerStore, index: dict[IndexBlock, tuple[int, int]]) ->
         if crc32(lines[: count * INDEX_LINE.size]) != checksum or len(lines) < count * INDEX_LINE.size:
             faults.append(f"the index of account {block.owner} is not the list of the entries that touched it")
     lines_expected = sum(count for count, _ in index.values())
-    return Check("index lines equal the entries that touched each account", lines_expected, _first(faults))
+    return Check("index lines equal the entries that touched each account", lines_expected, first_of(faults))
 
 
-def check_engine(counters: dict[int, int], open_orders: int, report: StateReport | None, silence: str) -> Check:
-    """The engine has the same balances and as many open orders at the same entry."""
+def check_engine(counters: dict[int, int], walk: Walk, silence: str) -> Check:
+    """The engine has the same balances and as many open orders at the same place."""
     name = "the engine's own balances and open orders are the ledger's"
-    if report is None:
-        return Check(name, 0, silence)
-    rows = [balance_row(slot, counters[slot]) for slot in sorted(counters)]
-    balances = [row for row in rows if row.available or row.held]
-    faults = []
-    if len(balances) != report.balances or balances_digest(balances) != report.balances_hash:
-        faults.append(f"the engine has {report.balances} balances, the ledger {len(balances)}, or their amounts differ")
-    if open_orders != report.open_orders:
-        faults.append(f"the engine has {report.open_orders} open orders, the events say {open_orders}")
-    return Check(name, len(balances) + open_orders, _first(faults))
-
-
-def _account_count(slots: Iterable[int]) -> int:
-    return sum(len(slot_kinds(slot)) for slot in slots)
-
-
-def _name(slot: int, kind: AccountKind) -> str:
-    account = Account(slot_owner(slot), slot_asset(slot), kind)
-    return f"{account.kind.name.lower()} of account {account.owner} in asset {account.asset}"
+    report = walk.report
+    if silence or report is None:
+        return Check(name, 0, silence or "the engine gave no report")
+    reported = dict(counters)
+    for slot, change in walk.after_report.items():
+        reported[slot] = reported.get(slot, 0) - change
+    faults = [fault] if (fault := fault_of_balances(reported, report)) else []
+    if walk.orders_reported != report.open_orders:
+        faults.append(f"the engine has {report.open_orders} open orders, the events say {walk.orders_reported}")
+    return Check(name, len(counters) + walk.orders_reported, first_of(faults))
 
 
 def _of_slots(slots: list[int]) -> str:
-    return _first([f"account {slot_owner(slot)}, asset {slot_asset(slot)}" for slot in sorted(slots)])
-
-
-def _first(faults: list[str]) -> str:
-    """The first fault, and how many more there are."""
-    return "" if not faults else faults[0] + (f", and {len(faults) - 1} more" if len(faults) > 1 else "")
+    return first_of([f"account {slot_owner(slot)}, asset {slot_asset(slot)}" for slot in sorted(slots)])

@@ -9,45 +9,85 @@ It may be killed between any two steps, started twice, or run next to another on
 a call is refused unless the cursor is where it was when the balances were read. A settlement that is refused reads the
 cursor again and goes on from there.
 
-The counters of the slots in use are kept in memory, at most a million slots (about 200 MB); beyond that the memory is
-emptied and filled again from the store as slots are needed.
+It reads the stored balances once, at its start, and writes nothing before they are proved (`ledger.proof`): the trading goes
+on meanwhile, and the ledger is behind. From then on it keeps the counters of all slots in memory, about 200 bytes each, and
+never reads one again: wherever the cursor is moved by another, what lies between follows from the events.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
+import time
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from types import MappingProxyType
 
-from engine.journal import EntryId, EventReader, PublishedEntry, Store, prepare_store
+from engine.journal import BEGINNING, EntryId, EventReader, PublishedEntry, Store, prepare_store
 from engine.process.duties import Fault
 from engine.process.follower import FollowerProcess
 from engine.process.watermarks import known_heads
-from engine.records import MalformedRecord
 from ledger.accounts import Account, first_negative, slot_asset, slot_owner
+from ledger.entries import split_at, writes_of
 from ledger.fast_postings import post
-from ledger.names import names_in
 from ledger.postings import PostingError
-from ledger.store import SLOTS_PER_MOMENT, WRITES_PER_CALL_MAX, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
+from ledger.proof import ENGINE_WAIT_S, Proof
+from ledger.rebuild import RebuildRequest
+from ledger.snapshot import NotSettled, Snapshot, add_changes, changes_between, load_all
+from ledger.store import (
+    DROPPING,
+    RECONCILE,
+    WRITES_PER_CALL_MAX,
+    Cursor,
+    CursorMoved,
+    LedgerBroken,
+    LedgerStore,
+    Writes,
+)
 
 ENTRIES_PER_READ = 64
-SLOTS_IN_MEMORY_MAX = 1_000_000
+READY_WAIT_S = 10.0
+"""How long a start waits for the proof. Then the process is ready, says that it settles nothing yet, and goes on with it."""
+PROOF_BLOCK_MS = 50
+
+log = logging.getLogger("settlement")
 
 
 class Settlement:
     """Carries the ledger along the events (a `Follower`).
 
     Args:
+        data: the venue's folder, in which an operator may ask for a rebuild (`ledger.rebuild`); None if there is none.
+        engine_wait_s: how long the engine may take to report its balances, before the stored ones are compared with the events
+            instead; 0: it is not even asked.
+
+
+    Args:
         known: heads that the chain must have, by entry, as watermarks name them.
     """
 
-    def __init__(self, store: LedgerStore, known: Mapping[EntryId, bytes] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        store: LedgerStore,
+        data: Path | None = None,
+        *,
+        engine_wait_s: float = ENGINE_WAIT_S,
+        known: Mapping[EntryId, bytes] = MappingProxyType({}),
+    ) -> None:
         self.store = store
+        self._engine_wait_s = engine_wait_s
         self.known = known
         self.counters: dict[int, int] = {}
-        """Slot -> its counters at `ledger_cursor`."""
-        self.resume()
+        """Slot -> its counters at `ledger_cursor`; a slot that is not here was never touched."""
+        self._rebuild = RebuildRequest(data)
+        self._proof: Proof | None = None
+        """Of the balances that were stored at the start; None once they are proved."""
+        if self._rebuild.is_asked():
+            self._start_again()
+        else:
+            self._begin()
 
     @property
     def cursor(self) -> EntryId:
@@ -55,34 +95,63 @@ class Settlement:
         return self.ledger_cursor.id
 
     @property
+    def unproved(self) -> str:
+        """Why the stored balances are not proved, so that nothing is settled; empty if they are."""
+        return "" if self._proof is None else self._proof.text
+
+    @property
     def verified(self) -> tuple[EntryId, bytes]:
         return self.ledger_cursor.id, self.ledger_cursor.head
 
     def resume(self) -> None:
-        """Forgets everything and begins where the ledger is."""
+        """Goes on where the ledger is.
+
+        Raises:
+            LedgerBroken, ChainBroken: it is nowhere in the chain of the events.
+        """
         self.close()
-        self.counters.clear()
-        self.ledger_cursor = self.store.cursor()
-        """Where the calls sent so far leave the ledger."""
-        self._reader = EventReader(self.ledger_cursor.id, self.ledger_cursor.head, self.known)
+        if self._proof is not None:
+            self._begin()
+            return
+        cursor = self._usable_cursor()
+        if cursor == Cursor():
+            self.counters.clear()
+        else:
+            add_changes(self.counters, changes_between(self.store.source, self.ledger_cursor, cursor, post))
+        self._go_on_from(cursor, self.known)
 
     def step(self, block_ms: int | None) -> int:
         """Settles the next entries and returns how many; if there are none, waits up to `block_ms` for some (None: not at
-        all). The last calls may still be in flight when it returns, unless it returns 0.
+        all). The last calls may still be in flight when it returns, unless it returns 0. As long as the stored balances are
+        not proved it only reads.
 
         Raises:
             CursorMoved: another settlement was first; call `resume`.
             ChainBroken, MalformedRecord, PostingError, LedgerBroken: what is there is no ledger of a sound chain.
             redis.ConnectionError, redis.TimeoutError: the store is away; call `resume` once it is back.
         """
+        if self._rebuild.is_asked():
+            self._start_again()
+        if self._proof is not None:
+            return self._prove(self._proof, block_ms)
         read = self._reader.read(self.store.source, count=ENTRIES_PER_READ)
         if not read:
             self.store.confirm_all()
             read = self._reader.read(self.store.source, count=ENTRIES_PER_READ, block_ms=block_ms)
-        entries = [(published, writes_of(published)) for published in read]
-        self._load({slot for _, writes in entries for slot in writes.changes})
+        entries = [(published, writes_of(published, post)) for published in read]
         self._settle(entries)
         return len(entries)
+
+    def prove(self, wait_s: float) -> None:
+        """Compares the stored balances with the engine's; after `wait_s` it leaves the rest to `step`.
+
+        Raises: as `step`.
+        """
+        deadline_s = time.monotonic() + wait_s
+        while self._proof is not None and time.monotonic() < deadline_s:
+            self.step(PROOF_BLOCK_MS)
+        if self._proof is not None:
+            log.warning("nothing is settled yet: %s", self.unproved)
 
     def lag_entries(self) -> int:
         """How many entries the ledger is behind the events."""
@@ -90,7 +159,7 @@ class Settlement:
         return source.count_between(self.cursor, source.published())
 
     def facts(self) -> dict[str, object]:
-        return {}
+        return {"unproved": self.unproved} if self.unproved else {}
 
     def faults(self) -> Mapping[str, Fault]:
         return {}
@@ -100,23 +169,59 @@ class Settlement:
         self.store.disconnect()
         self.store.source.close()
 
-    def _load(self, slots: set[int]) -> None:
-        """Brings the counters of these slots, as they are at `ledger_cursor`, into memory.
+    def _begin(self) -> None:
+        """Reads what is stored and begins to prove it. A ledger that has not begun has nothing to prove."""
+        newest = self.store.last_transfers(count=1)
+        snapshot = self._load()
+        cursor, self.counters = snapshot.cursor, snapshot.counters
+        self._proof = None
+        if cursor != Cursor():
+            self._proof = Proof(self.store, snapshot, log, self._engine_wait_s)
+        elif not self.store.is_empty():
+            raise LedgerBroken("it has balances or transfers, but no cursor says up to which entry")
+        if newest and newest[0][0] > cursor.id != BEGINNING:
+            raise LedgerBroken(f"it has transfers of entry {newest[0][0]}, and its cursor is at {cursor.id}")
+        self._go_on_from(cursor)
 
-        The store may still be behind, by calls in flight: they touch only slots that are in memory. If it is ahead,
-        another settlement has moved it, and what is read belongs to a later state.
+    def _load(self) -> Snapshot:
+        """All that is stored, from its beginning on if another settlement takes it out of the store at this moment."""
+        while (cursor := self._usable_cursor()) != Cursor():
+            with suppress(NotSettled):
+                return load_all(self.store, post)
+        return Snapshot(cursor, {})
+
+    def _go_on_from(self, cursor: Cursor) -> None:
+        self.ledger_cursor = cursor
+        """Where the calls sent so far leave the ledger."""
+        self._reader = EventReader(cursor.id, cursor.head)
+
+    def _prove(self, proof: Proof, block_ms: int | None) -> int:
+        count = proof.step(block_ms)
+        if proof.is_done:
+            self._proof = None
+        return count
+
+    def _usable_cursor(self) -> Cursor:
+        """Where the ledger is; one that is being taken out of the store is taken out first."""
+        cursor = self.store.checked_cursor()
+        if cursor != DROPPING:
+            return cursor
+        with suppress(CursorMoved):
+            self.store.drop()
+            log.info("the ledger is out of the store: it is computed again from the first entry")
+        return self._usable_cursor()
+
+    def _start_again(self) -> None:
+        """Takes the ledger out of the store, as an operator has asked, and begins at the first entry.
+
+        Raises:
+            CursorMoved: another settlement was first.
         """
-        missing = slots - self.counters.keys()
-        if len(self.counters) + len(missing) > SLOTS_IN_MEMORY_MAX:
-            self.store.confirm_all()
-            self.counters.clear()
-            missing = slots
-        wanted = list(missing)
-        for start in range(0, len(wanted), SLOTS_PER_MOMENT):
-            found, counters = self.store.load(wanted[start : start + SLOTS_PER_MOMENT])
-            if (found.id, found.part) > (self.cursor, self.ledger_cursor.part):
-                raise CursorMoved(f"the ledger is at {found.id}")
-            self.counters |= counters
+        log.warning("the ledger is taken out of the store: %s", self._rebuild.text())
+        self.store.disconnect()
+        self.store.begin_drop()
+        self._rebuild.forget()
+        self._begin()
 
     def _settle(self, entries: list[tuple[PublishedEntry, Writes]]) -> None:
         """Sends the calls for the next entries: as many small ones in a call as fit, a large one in parts."""
@@ -139,12 +244,7 @@ class Settlement:
 
     def _send_parts(self, writes: Writes, after: Cursor) -> None:
         """Sends what is not in yet of a large entry."""
-        parts = writes.split()
-        if self.ledger_cursor.part and self.ledger_cursor.parts != len(parts):
-            raise LedgerBroken(
-                f"the ledger is at part {self.ledger_cursor.part} of {self.ledger_cursor.parts} after {self.cursor}, "
-                f"but entry {after.id} has {len(parts)} parts: it was begun by another version"
-            )
+        parts = split_at(self.ledger_cursor, writes, after.id)
         for number in range(self.ledger_cursor.part + 1, len(parts) + 1):
             is_last = number == len(parts)
             self._send(
@@ -152,29 +252,16 @@ class Settlement:
             )
 
     def _send(self, writes: Writes, after: Cursor) -> None:
-        """Adds the changes to the counters and sends one call."""
+        """Adds the changes to the counters, which are then those at `after` whatever becomes of the call, and sends it."""
         counters = self.counters
         for slot, change in writes.changes.items():
-            value = counters[slot] + change
+            value = counters.get(slot, 0) + change
             if (kind := first_negative(slot, value)) is not None:
                 account = Account(slot_owner(slot), slot_asset(slot), kind)
-                raise LedgerBroken(f"{account} would owe more than it has after entry {after.id}")
+                raise LedgerBroken(f"{account} would owe more than it has after entry {after.id}", RECONCILE)
             counters[slot] = value
-        self.store.send(self.ledger_cursor, after, writes, counters)
-        self.ledger_cursor = after
-
-
-def writes_of(entry: PublishedEntry) -> Writes:
-    """What an event entry leaves in the ledger.
-
-    Raises:
-        PostingError, MalformedRecord: the entry cannot be settled; the text names it.
-    """
-    try:
-        posted = post(entry.data)
-        return Writes.of_entry(entry.id, posted.transfers, posted.changes, names_in(entry.data))
-    except (PostingError, MalformedRecord) as error:
-        raise type(error)(f"entry {entry.id}: {error}") from None
+        before, self.ledger_cursor = self.ledger_cursor, after
+        self.store.send(before, after, writes, counters)
 
 
 def open_ledger(client: Store) -> LedgerStore:
@@ -190,9 +277,11 @@ def open_ledger(client: Store) -> LedgerStore:
 
 
 def open_settlement(client: Store, options: argparse.Namespace) -> Settlement:
-    """A settlement that begins where the ledger of this store is."""
+    """A settlement that begins where the ledger of this store is, its balances proved if the engine answers in time."""
     store = open_ledger(client)
-    return Settlement(store, known_heads(options.data, store.source))
+    settlement = Settlement(store, known_heads(options.data, store.source), options.data)
+    settlement.prove(READY_WAIT_S)
+    return settlement
 
 
 SETTLEMENT = FollowerProcess(

@@ -32,7 +32,7 @@ from jibek.venue.directory import AccountRecord, KeyRecord, find_account, open_d
 from jibek.venue.tiers import check_tier, numbers_of, put_into_tier
 from ledger.reports import balances_of, time_text
 from ledger.snapshot import NotSettled
-from ledger.store import LedgerStore
+from ledger.store import LedgerBroken, LedgerStore
 
 KEY_TYPES = {"hmac": KeyType.HMAC_SHA256, "ed25519": KeyType.ED25519}
 DAY_US = 86_400_000_000
@@ -229,6 +229,8 @@ def _balances(client: Store, listing: Listing, number: int) -> tuple[EntryId, li
         settled, rows = balances_of(LedgerStore(client), number, listing.assets)
     except NotSettled as error:
         fail(EXIT_UNREACHABLE, f"{error}")
+    except LedgerBroken as error:
+        fail(EXIT_REFUSED, f"The ledger is broken: {error}.")
     found = []
     for row in rows:
         asset = listing.assets[row.asset]

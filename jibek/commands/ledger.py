@@ -6,7 +6,8 @@ journal, which records the operator and the reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,32 +15,40 @@ from typing import Any, TypeVar
 import click
 
 from engine.decimals import DecimalError
-from engine.journal import EntryId
+from engine.journal import BEGINNING, EntryId
 from engine.listing import Asset
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from engine.records import Command, CommandKind
-from jibek.console.books import print_reconciliation, print_trial_balance, reconciliation_json, trial_balance_json
+from jibek.console.books import (
+    print_reconciliation,
+    print_trial_balance,
+    read_names,
+    reconciliation_json,
+    trial_balance_json,
+)
 from jibek.console.changes import execute
 from jibek.console.failure import fail, store_errors
-from jibek.console.live import progress_shown
+from jibek.console.live import Progress, progress_shown
 from jibek.console.options import combined, data_option, json_option, who_and_why
 from jibek.console.output import Column, print_json, print_line, print_table
 from jibek.console.printable import excerpt
 from jibek.console.text import parse_amount
 from jibek.venue.address import find_venue, open_store
+from jibek.venue.folder import VENUE_FILE, DataFolder
+from ledger.checks import BalanceRow, fault_of_sums
 from ledger.names import Names
+from ledger.rebuild import ask_for_rebuild, is_asked_for
 from ledger.reconciliation import reconcile
 from ledger.reports import (
-    BalanceRow,
     Transaction,
     TrialRow,
     account_path,
     all_balances,
     balances_of,
+    checked_snapshot,
     code_text,
     journal,
     journal_of_entry,
-    owners_of,
     print_style,
     time_text,
     trial_balance,
@@ -50,12 +59,15 @@ from ledger.store import LedgerBroken, LedgerStore
 
 JOURNAL_LIMIT = 20
 JOURNAL_LIMIT_MAX = 100_000
+REBUILD_WAIT_S = 10.0
+REBUILD_STALL_S = 60.0
+REBUILD_POLL_S = 0.05
 RowT = TypeVar("RowT", BalanceRow, TrialRow)
 
 
 @click.group()
 def ledger() -> None:
-    """Inspect the ledger, reconcile it, deposit and withdraw."""
+    """Inspect the ledger, reconcile or rebuild it, deposit and withdraw."""
 
 
 @contextmanager
@@ -82,15 +94,17 @@ def opened(data_dir: Path) -> Iterator[LedgerStore]:
 def balances(data_dir: Path, account: str | None, asset_name: str | None, nonzero: bool, as_json: bool) -> None:
     """Show the balances of all accounts, or of one.
 
-    Available is what the account can use, held is what its open orders hold.
+    Available is what the account can use, held is what its open orders hold. Before it prints, it adds up all balances, also for
+    one account: a balance that was changed in the store makes its asset differ, and the exit code is 1. Changes that cancel out are
+    found when the settlement starts, and by `jibek ledger reconcile`, which computes every balance again.
 
     \b
       jibek ledger balances --nonzero
       jibek ledger balances --account alice --asset BTC --json
     """
     with opened(data_dir) as store:
-        id, rows = _balance_rows(store, account)
-        names = store.names({row.owner for row in rows})
+        names = read_names(store.client, data_dir)
+        id, rows = _balance_rows(store, names, account)
     rows = [row for row in _of_asset(rows, names, asset_name) if row.total or not nonzero]
     if as_json:
         print_json({"id": str(id), "balances": [_balance_json(row, names) for row in rows]})
@@ -103,12 +117,25 @@ def balances(data_dir: Path, account: str | None, asset_name: str | None, nonzer
     print_table(columns, [list(_balance_json(row, names).values()) for row in rows], footer=f"after entry {id}")
 
 
-def _balance_rows(store: LedgerStore, account: str | None) -> tuple[EntryId, list[BalanceRow]]:
+def _balance_rows(store: LedgerStore, names: Names, account: str | None) -> tuple[EntryId, list[BalanceRow]]:
     if account is not None:
-        owner = _account(store, account)
-        return balances_of(store, owner, store.names(()).assets)
-    snapshot = take_snapshot(store)
-    return snapshot.id, all_balances(snapshot)
+        return balances_of(store, _account(names, account), names.assets)
+    snapshot = checked_snapshot(store)
+    rows = all_balances(snapshot)
+    check_listed(rows, names)
+    return snapshot.id, rows
+
+
+def check_listed(rows: Sequence[BalanceRow | TrialRow], names: Names) -> None:
+    """
+    Raises:
+        Failure: exit code 1 if the ledger has balances of an asset that the venue does not have.
+    """
+    if unknown := {row.asset for row in rows} - names.assets.keys():
+        fail(
+            EXIT_REFUSED,
+            f"The ledger has balances of asset {min(unknown)}, which is not listed: run `jibek ledger reconcile`.",
+        )
 
 
 def _balance_json(row: BalanceRow, names: Names) -> dict[str, str]:
@@ -129,8 +156,8 @@ def _balance_json(row: BalanceRow, names: Names) -> dict[str, str]:
 def trial_balance_command(data_dir: Path, asset_name: str | None, as_json: bool) -> None:
     """Check that debits equal credits in every asset.
 
-    It prints the sums over all accounts of each kind. The exit code is 1 if debits and credits differ, or if the ledger has
-    transfers and no balances. A venue where nothing was credited yet has nothing to balance, and passes.
+    It prints the sums over all accounts of each kind. The exit code is 1 if debits and credits differ, if a balance is negative,
+    or if the ledger has transfers and no balances. A venue where nothing was credited yet has nothing to balance, and passes.
 
     \b
       jibek ledger trial-balance
@@ -139,8 +166,9 @@ def trial_balance_command(data_dir: Path, asset_name: str | None, as_json: bool)
     with opened(data_dir) as store:
         snapshot = take_snapshot(store)
         is_unused = not snapshot.counters and not store.last_transfers(count=1)
-        names = store.names(())
-    rows = _of_asset(trial_balance(snapshot), names, asset_name)
+        names = read_names(store.client, data_dir)
+    check_listed(all_rows := trial_balance(snapshot), names)
+    rows = _of_asset(all_rows, names, asset_name)
     if as_json:
         print_json(trial_balance_json(snapshot.id, rows, names, is_unused=is_unused))
     elif is_unused:
@@ -153,6 +181,8 @@ def trial_balance_command(data_dir: Path, asset_name: str | None, as_json: bool)
         fail(EXIT_REFUSED, f"No account was ever credited with {asset_name}: there is nothing to balance.")
     if unbalanced := [names.asset(total.asset).name for total in trial_totals(rows) if not total.is_balanced()]:
         fail(EXIT_REFUSED, f"Debits and credits differ in {', '.join(unbalanced)}: run `jibek ledger reconcile`.")
+    if fault := fault_of_sums(snapshot.counters):
+        fail(EXIT_REFUSED, f"The balances contradict each other ({fault}): run `jibek ledger reconcile`.")
 
 
 @ledger.command("journal")
@@ -167,7 +197,8 @@ def trial_balance_command(data_dir: Path, asset_name: str | None, as_json: bool)
 def journal_command(data_dir: Path, account: str | None, entry_text: str | None, limit: int, as_json: bool) -> None:
     """Print the newest transfers, in the format of hledger.
 
-    The oldest of them comes first; debits are positive, credits negative.
+    The oldest of them comes first; debits are positive, credits negative. Transfers are computed from the events and compared with
+    the stored ones; if an entry has others, the exit code is 1. Names come from the events, too.
 
     \b
       jibek ledger journal --account alice --limit 5
@@ -175,7 +206,8 @@ def journal_command(data_dir: Path, account: str | None, entry_text: str | None,
     """
     entry = None if entry_text is None else _entry_id(entry_text)
     with opened(data_dir) as store:
-        owner = None if account is None else _account(store, account)
+        names = read_names(store.client, data_dir)
+        owner = None if account is None else _account(names, account)
         if entry is None:
             transactions = journal(store, owner=owner, limit=limit)
         else:
@@ -185,7 +217,6 @@ def journal_command(data_dir: Path, account: str | None, entry_text: str | None,
                 for transaction in journal_of_entry(store, entry)
                 if owner is None or transaction.touches(owner)
             ]
-        names = store.names(owners_of(transactions))
     if as_json:
         print_json({"transactions": [_transaction_json(transaction, names) for transaction in transactions]})
         return
@@ -223,7 +254,8 @@ def reconcile_command(data_dir: Path, as_json: bool) -> None:
     """Compute the ledger again from the events, and compare.
 
     It prints each check with the number of items it looked at. The exit code is 1 if one fails; a check that looked at
-    nothing fails too, unless nothing was credited on this venue yet.
+    nothing fails too. On a venue where nothing was ever credited there is nothing to look at: it says so, and passes if ledger and
+    engine have nothing either.
 
     \b
       jibek ledger reconcile
@@ -238,6 +270,61 @@ def reconcile_command(data_dir: Path, as_json: bool) -> None:
     if not result.passed:
         failed = sum(not check.passed for check in result.checks)
         fail(EXIT_REFUSED, f"{failed} of {len(result.checks)} checks failed.")
+
+
+@ledger.command("rebuild")
+@who_and_why(why_required=True)
+@data_option
+def rebuild_command(data_dir: Path, who: str, why: str) -> None:
+    """Compute the ledger again from the events.
+
+    For a ledger of which `jibek ledger reconcile`, or the settlement at its start, says that it is wrong. Settlement takes all of
+    it out of the store and begins at the first entry, at about 50,000 orders a second. Trading goes on meanwhile, and the ledger
+    is behind. If the venue does not run, that happens at its next start. Journal and events are not touched.
+
+    \b
+      jibek ledger rebuild --why "account 7 differs after the disk fault"
+    """
+    if not DataFolder(data_dir).store.is_dir():
+        fail(EXIT_UNREACHABLE, f"{data_dir} is not the data folder of a venue: name it with --data.")
+    try:
+        ask_for_rebuild(data_dir, who=who, why=why)
+    except OSError as error:
+        fail(EXIT_REFUSED, f"The request cannot be written into {data_dir}: {error.strerror}.")
+    if not ((data_dir / VENUE_FILE).exists() and find_venue(data_dir).is_running):
+        click.echo(f"No venue runs on {data_dir}: its ledger is computed again when `jibek up` starts it.")
+        return
+    with opened(data_dir) as store, progress_shown("settling the events again") as progress:
+        id = _wait_for_rebuild(store, data_dir, progress)
+    click.echo(f"The ledger was computed again from the events, up to entry {id}.")
+
+
+def _wait_for_rebuild(store: LedgerStore, data_dir: Path, progress: Progress) -> EntryId:
+    """Waits until the settlement has obeyed and has come to where the events end now; returns the id of that entry.
+
+    Raises:
+        Failure: exit code 3 if the settlement does not run, 1 if it does not get on.
+    """
+    deadline_s = time.monotonic() + REBUILD_WAIT_S
+    while is_asked_for(data_dir):
+        if time.monotonic() > deadline_s:
+            fail(
+                EXIT_UNREACHABLE,
+                "The settlement does not run. It computes the ledger again when it starts: see `jibek status`.",
+            )
+        time.sleep(REBUILD_POLL_S)
+    last = store.source.published()
+    total = store.source.count_between(BEGINNING, last)
+    reached = BEGINNING
+    deadline_s = time.monotonic() + REBUILD_STALL_S
+    while (cursor := store.cursor().id) < last:
+        if cursor != reached:
+            reached, deadline_s = cursor, time.monotonic() + REBUILD_STALL_S
+        elif time.monotonic() > deadline_s:
+            fail(EXIT_REFUSED, f"The settlement does not get beyond {cursor}: see `jibek logs settlement`.")
+        progress(total - min(total, store.source.count_between(cursor, last)), total)
+        time.sleep(REBUILD_POLL_S)
+    return last
 
 
 money_options = combined(
@@ -279,8 +366,9 @@ def _move_money(
 ) -> None:
     """Sends the command, waits for its event, and prints the result."""
     with opened(data_dir) as store:
-        number = _account(store, account)
-        listed = _asset(store.names(()), asset)
+        names = read_names(store.client, data_dir)
+        number = _account(names, account)
+        listed = _asset(names, asset)
         units = _amount(listed, amount)
         command = Command(kind=kind, account=number, asset=listed.number, amount=units)
         id, _ = execute(store.client, command, who=who, why=why)
@@ -295,8 +383,8 @@ def _move_money(
 # -- what the options name
 
 
-def _account(store: LedgerStore, name: str) -> int:
-    number = store.number_of(name)
+def _account(names: Names, name: str) -> int:
+    number = names.number_of(name)
     if number is None:
         fail(EXIT_REFUSED, f"No account is called '{excerpt(name)}': see `jibek account list`.")
     return number

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from engine.journal import EntryId
+from engine.journal import EntryId, Store
 from jibek.console.output import Column, print_line, print_table
+from jibek.venue.directory import read_directory
 from ledger.accounts import AccountKind
 from ledger.names import Names
 from ledger.reconciliation import Reconciliation
@@ -18,6 +20,15 @@ KIND_TITLES = {
     AccountKind.CUSTODY: "custody",
     AccountKind.CLEARING: "clearing",
 }
+
+
+def read_names(client: Store, data_dir: Path) -> Names:
+    """The names of all accounts and assets, as the verified events define them.
+
+    Raises: as `read_directory`.
+    """
+    directory = read_directory(client, data_dir)
+    return Names({number: account.name for number, account in directory.accounts.items()}, directory.listing.assets)
 
 
 def print_trial_balance(id: EntryId, rows: list[TrialRow], names: Names) -> None:
@@ -60,15 +71,15 @@ def trial_balance_json(id: EntryId, rows: list[TrialRow], names: Names, *, is_un
 
 
 def print_reconciliation(result: Reconciliation) -> None:
-    """Prints each check with how many items it looked at. For an unused venue the checks that looked at none are left out."""
+    """Prints each check with how many items it looked at. For an unused venue those are left out that had nothing to look at."""
     columns = [Column("check"), Column("looked at", right=True), Column("result"), Column("")]
     rows = [
         [check.name, f"{check.looked_at:,}", "pass" if check.passed else "FAIL", check.detail]
         for check in result.checks
-        if check.looked_at or not result.is_unused
+        if check.looked_at or not check.passed or not result.is_unused
     ]
     print_table(columns, rows, title="Reconciliation", footer=f"after entry {result.id}")
-    if result.is_unused:
+    if result.is_unused and result.passed:
         print_line("Nothing has been credited yet, so there is nothing to reconcile.")
 
 

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -24,7 +25,13 @@ from engine.listing import Asset, Market
 from engine.process import EXIT_REFUSED
 from jibek.client.rest import fetch
 from jibek.client.trading import Credentials, TradingClient
-from jibek.console.books import print_reconciliation, print_trial_balance, reconciliation_json, trial_balance_json
+from jibek.console.books import (
+    print_reconciliation,
+    print_trial_balance,
+    read_names,
+    reconciliation_json,
+    trial_balance_json,
+)
 from jibek.console.failure import fail, store_errors
 from jibek.console.live import live_view
 from jibek.console.output import print_json, print_line
@@ -41,7 +48,7 @@ from ledger.names import Names
 from ledger.reconciliation import Reconciliation, reconcile
 from ledger.reports import TrialRow, trial_balance, trial_totals
 from ledger.snapshot import NotSettled, Snapshot, take_snapshot
-from ledger.store import LedgerStore
+from ledger.store import LedgerBroken, LedgerStore
 
 # market     first fair price   distance of two levels   a typical order
 MARKETS = (
@@ -102,7 +109,7 @@ def run_demo(options: VenueOptions, seconds: float | None, *, as_json: bool) -> 
             demo = set_up(address)
             print_line(f"{len(demo.traders)} traders have accounts, money and keys.", err=as_json)
             uvloop.run(trade(demo, seconds, stderr=as_json))
-            proof = prove(demo.client)
+            proof = prove(demo.client, options.data)
     if as_json:
         print_json(result_json(demo, proof))
     else:
@@ -211,7 +218,7 @@ async def show_until(
 # -- the proof
 
 
-def prove(client: Store) -> Proof:
+def prove(client: Store, data_dir: Path) -> Proof:
     """Waits until the ledger has caught up, then takes the trial balance and reconciles.
 
     Raises:
@@ -221,11 +228,13 @@ def prove(client: Store) -> Proof:
     try:
         wait_until_settled(client)
         snapshot = take_snapshot(store)
-        return Proof(snapshot, trial_balance(snapshot), store.names(()), reconcile(store))
+        return Proof(snapshot, trial_balance(snapshot), read_names(client, data_dir), reconcile(store))
     except NotCaughtUp as error:
         fail(EXIT_REFUSED, f"The proof is impossible: {error}.")
     except NotSettled as error:
         fail(EXIT_REFUSED, f"The ledger has not caught up: {error}.")
+    except LedgerBroken as error:
+        fail(EXIT_REFUSED, f"The ledger is broken: {error}.")
 
 
 def result_json(demo: Demo, proof: Proof) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from jibek.venue.directory import find_market, open_directory
 from jibek.venue.offsets import NotCaughtUp, wait_until_settled
 from ledger.reconciliation import Reconciliation, reconcile
 from ledger.snapshot import NotSettled
-from ledger.store import LedgerStore
+from ledger.store import LedgerBroken, LedgerStore
 
 CLEAN_UP_WAIT_S = 15.0
 CLEAN_UP_RETRY_S = 0.2
@@ -238,3 +238,5 @@ def reconcile_ledger(client: Store) -> Reconciliation:
             fail(EXIT_REFUSED, f"The ledger cannot be reconciled: {error}.")
         except NotSettled as error:
             fail(EXIT_REFUSED, f"The ledger has not caught up: {error}.")
+        except LedgerBroken as error:
+            fail(EXIT_REFUSED, f"The ledger is broken: {error}.")

@@ -6,7 +6,7 @@ import time
 from typing import NamedTuple
 
 from engine.journal import BEGINNING, JOURNAL_KEY, PUBLISHED_KEY, EntryId, Store, published_id
-from ledger.store import CURSOR_KEY, Cursor
+from ledger.store import CURSOR_KEY, Cursor, LedgerBroken
 
 SETTLE_TIMEOUT_S = 60.0
 SETTLE_POLL_S = 0.02
@@ -38,7 +38,11 @@ def read_offsets(client: Store) -> list[Offset]:
     ledger, published, last = pipeline.execute()
     journal = EntryId.parse(last[0][0]) if last else BEGINNING
     events = published_id(published)
-    settled = Cursor.parse(ledger).id
+    try:
+        settled = Cursor.parse(ledger).id
+    except LedgerBroken:
+        # The settlement says what is wrong. Here it is a ledger that has come nowhere.
+        settled = BEGINNING
     return [
         Offset("journal", journal, 0),
         Offset("events", events, entries_between(client, events, journal)),

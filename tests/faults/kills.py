@@ -37,7 +37,8 @@ from jibek.venue.accounts import PERMISSIONS, KeyAdder, open_account
 from jibek.venue.address import urls
 from jibek.venue.directory import read_directory
 from jibek.venue.launch import LaunchFailed
-from ledger.reconciliation import Check, reconcile
+from ledger.checks import Check
+from ledger.reconciliation import reconcile
 from ledger.store import LedgerStore
 from tests.faults.client_log import ClientLog
 from tests.faults.history import History, Pair

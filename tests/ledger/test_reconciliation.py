@@ -29,7 +29,7 @@ from ledger import reconciliation as reconciliation_module
 from ledger.accounts import CREDIT_SHIFT, DEBIT_SHIFT, AccountKind, field_of, pack_counters, slot_of, unpack_counters
 from ledger.postings import Transfer, pack_transfers, unpack_transfers
 from ledger.reconciliation import FeeCredits, Reconciliation, reconcile
-from ledger.store import BALANCES_KEY, NAMES_KEY, TRANSFERS_KEY, LedgerStore
+from ledger.store import BALANCES_KEY, TRANSFERS_KEY, LedgerStore
 from tests.worlds.ledger import SettlementThread, settle_all
 from tests.worlds.processes import wait_until
 from tests.worlds.stepped_venue import EngineThread, SteppedVenue
@@ -45,7 +45,6 @@ HOLDS = "held balances equal the holds of the open orders"
 CUSTODY = "custody is deposits less withdrawals, and what clients, holds and fees own"
 FEES = "fee accounts equal the fees in the trades"
 FEE_RULE = "fees follow from rates and credits"
-NAMES = "names are those of the events"
 INDEX = "index lines equal the entries that touched each account"
 ENGINE = "the engine's own balances and open orders are the ledger's"
 
@@ -70,7 +69,7 @@ def test_sound_books_pass_every_check(traded: LedgerStore, venue: SteppedVenue) 
     result = reconcile(traded, progress=lambda done, total: steps.append((done, total)))
     assert result.passed, result
     assert {check.name for check in result.checks} == {
-        CHAIN, TRANSFERS, SUMS, DOUBLE_ENTRY, NEGATIVES, CLEARING, HOLDS, CUSTODY, FEES, FEE_RULE, NAMES, INDEX, ENGINE,
+        CHAIN, TRANSFERS, SUMS, DOUBLE_ENTRY, NEGATIVES, CLEARING, HOLDS, CUSTODY, FEES, FEE_RULE, INDEX, ENGINE,
     }  # fmt: skip
     assert all(check.looked_at > 0 and not check.detail for check in result.checks)
     assert steps[-1][0] == result.checks[0].looked_at == result.id.sequence + 1
@@ -167,14 +166,6 @@ def delete_the_first_event(client: Store) -> None:
     client.xdel(EVENTS_KEY, id)
 
 
-def rename_somebody(client: Store) -> None:
-    client.hset(NAMES_KEY, "account:1", "mallory")
-
-
-def forget_an_asset(client: Store) -> None:
-    client.hdel(NAMES_KEY, "asset:3")
-
-
 def forget_a_line(client: Store) -> None:
     client.setrange("{jibek}:ledger:index:1:1.0", 16, bytes(16))
 
@@ -196,8 +187,6 @@ def forget_all_lines(client: Store) -> None:
         (change_an_amount, {TRANSFERS, SUMS}),
         (drop_a_transfer, {TRANSFERS, SUMS}),
         (invent_an_entry, {TRANSFERS, SUMS}),
-        (rename_somebody, {NAMES}),
-        (forget_an_asset, {NAMES}),
         (forget_a_line, {INDEX}),
         (forget_all_lines, {INDEX}),
     ],
@@ -225,7 +214,7 @@ def unused(venue: SteppedVenue, client: Store, server: StoreProcess) -> Iterator
 def test_an_unused_venue_passes_with_its_chain_walked(unused: LedgerStore) -> None:
     result = reconcile(unused)
     assert result.passed and result.is_unused, result
-    assert {check.name for check in result.checks if check.looked_at} == {CHAIN, NAMES}
+    assert {check.name for check in result.checks if check.looked_at} == {CHAIN}
     assert not any(check.may_be_empty for check in result.checks if check.name == CHAIN)
 
 
@@ -233,7 +222,7 @@ def invent_transfers(client: Store) -> None:
     client.xadd(TRANSFERS_KEY, {"t": pack_transfers([])}, id=b"1-0")
 
 
-@pytest.mark.parametrize("tamper", [gift, invent_transfers, rename_somebody, delete_the_first_event])
+@pytest.mark.parametrize("tamper", [gift, invent_transfers, delete_the_first_event])
 def test_an_unused_venue_that_was_tampered_with_fails(unused: LedgerStore, tamper: Callable[[Store], None]) -> None:
     tamper(unused.client)
     result = reconcile(unused)

@@ -8,13 +8,13 @@ from decimal import Decimal
 
 import pytest
 
-from engine.journal import EntryId, Store
+from engine.journal import BEGINNING, EntryId, Store, read_events
+from ledger.names import Names
 from ledger.reports import (
     all_balances,
     balances_of,
     journal,
     journal_of_entry,
-    owners_of,
     print_style,
     trial_balance,
     trial_totals,
@@ -30,6 +30,14 @@ def traded(venue: SteppedVenue, client: Store) -> LedgerStore:
     """The ledger after Alice has bought of Bob."""
     venue.trade_once()
     return settle_all(client).store
+
+
+def names_of(store: LedgerStore) -> Names:
+    """All names that the events define."""
+    names = Names()
+    for entry in read_events(store.client, BEGINNING, count=10_000):
+        names.apply(entry.data)
+    return names
 
 
 def test_balances(traded: LedgerStore) -> None:
@@ -80,7 +88,7 @@ def test_a_trial_balance_that_does_not_balance_says_so(traded: LedgerStore) -> N
 
 def test_the_journal_in_the_form_of_hledger(traded: LedgerStore) -> None:
     [transaction] = [item for item in journal(traded, limit=3) if item.summary() == "trade"]
-    lines = list(print_style([transaction], traded.names(owners_of([transaction]))))
+    lines = list(print_style([transaction], names_of(traded)))
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \(1-\d+/1\) trade  ; \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", lines[0])
     assert lines[1:] == [
         "    liabilities:clients:alice:held        25000000.00 KZT  ; payment",
@@ -99,7 +107,7 @@ def test_every_printed_transaction_sums_to_zero(venue: SteppedVenue, client: Sto
     venue.trade_at_random(seed=1, entries=15)
     store = settle_all(client).store
     transactions = journal(store, limit=10_000)
-    text = "\n".join(print_style(transactions, store.names(owners_of(transactions))))
+    text = "\n".join(print_style(transactions, names_of(store)))
     printed = text.strip().split("\n\n")
     assert len(printed) == len(transactions) > 50
     for block in printed:

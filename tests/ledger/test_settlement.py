@@ -22,14 +22,15 @@ from engine.process.follower import follow
 from engine.records import BatchBuilder, Command, CommandKind, Side
 from ledger import settlement as settlement_module
 from ledger import store as store_module
+from ledger.accounts import field_of, pack_counters, slot_of
 from ledger.postings import post
 from ledger.reports import all_balances
 from ledger.settlement import Settlement, open_ledger
 from ledger.snapshot import take_snapshot
-from ledger.store import CURSOR_KEY, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
-from tests.worlds.ledger import LedgerDump, clear_ledger, dump_ledger, settle_all
+from ledger.store import BALANCES_KEY, CURSOR_KEY, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
+from tests.worlds.ledger import LedgerDump, clear_ledger, dump_ledger, new_settlement, settle, settle_all
 from tests.worlds.processes import ROOT, ServiceProcess, wait_until
-from tests.worlds.stepped_venue import SteppedVenue
+from tests.worlds.stepped_venue import EngineThread, SteppedVenue
 from tests.worlds.store import StoreProcess
 
 
@@ -101,7 +102,7 @@ def test_an_entry_of_256_trades_between_512_accounts_goes_in_parts(venue: Steppe
         run_batch(venue, [(Command(account=number, **money), None) for number in numbers])  # type: ignore[arg-type]
         run_batch(venue, [(venue.order(number, side, 50_000, 1_000), "") for number in numbers])
 
-    settlement = Settlement(open_ledger(client))
+    settlement = new_settlement(open_ledger(client))
     calls = record_calls(settlement.store)
     while settlement.step(block_ms=None):
         pass
@@ -120,21 +121,6 @@ def test_a_second_run_changes_nothing(venue: SteppedVenue, client: Store) -> Non
     settle_all(client)
     expected = dump_ledger(client)
     settle_all(client)
-    assert dump_ledger(client) == expected
-
-
-def test_memory_is_bounded_and_filled_again_from_the_store(
-    venue: SteppedVenue, client: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    venue.trade_at_random(seed=5, entries=60, commands_per_entry=4, accounts=30)
-    settle_all(client)
-    expected = dump_ledger(client)
-    clear_ledger(client)
-    monkeypatch.setattr(settlement_module, "SLOTS_IN_MEMORY_MAX", 40)
-    monkeypatch.setattr(settlement_module, "ENTRIES_PER_READ", 1)
-    settlement = Settlement(LateStore(client))
-    while settlement.step(block_ms=None):
-        assert len(settlement.counters) <= 40
     assert dump_ledger(client) == expected
 
 
@@ -221,9 +207,7 @@ def settle_in_child(server: StoreProcess, kill_at: int) -> bool:
     """Settles everything in a process of its own, which is killed at a step; True if it finished."""
 
     def work() -> None:
-        settlement = Settlement(SteppedStore(server.client(), kill_at))
-        while settlement.step(block_ms=None):
-            pass
+        settle(new_settlement(SteppedStore(server.client(), kill_at)))
 
     _, status = os.waitpid(start_child(work), 0)
     killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
@@ -254,7 +238,7 @@ def test_killed_at_any_step_the_next_one_finishes(settled: LedgerDump, server: S
     assert dump_ledger(client) == settled
 
 
-@pytest.mark.parametrize("steps", [6, 7, 12])
+@pytest.mark.parametrize("steps", [10, 11, 16])
 def test_killed_again_and_again_it_still_gets_there(
     settled: LedgerDump, server: StoreProcess, client: Store, steps: int
 ) -> None:
@@ -275,7 +259,7 @@ def test_two_that_take_turns_give_the_result_of_one(
 ) -> None:
     """Some interleaving of two settlements, drawn by the seed, each with calls in flight while the other goes on."""
     source = random.Random(seed)
-    both = [Settlement(source.choice((LedgerStore, LateStore))(server.client())) for _ in range(2)]
+    both = [new_settlement(source.choice((LedgerStore, LateStore))(server.client())) for _ in range(2)]
     refusals = 0
     going_on = set(both)
     while going_on:
@@ -283,7 +267,7 @@ def test_two_that_take_turns_give_the_result_of_one(
         try:
             if source.random() < 0.3:
                 one.store.confirm_all()
-            if one.step(block_ms=None) == 0:
+            if one.step(block_ms=None) == 0 and not one.unproved:
                 going_on.discard(one)
         except CursorMoved:
             refusals += 1
@@ -298,7 +282,7 @@ def test_three_processes_at_once_give_the_result_of_one(
     last = read_events(client, BEGINNING, count=10_000)[-1].id
 
     def work() -> None:
-        settlement = Settlement(LedgerStore(server.client()))
+        settlement = new_settlement(LedgerStore(server.client()))
         stop = StopRequest()
         _stop_at(settlement, last, stop)
         follow(settlement, stop, logging.getLogger("settlement"))
@@ -314,7 +298,7 @@ def _stop_at(settlement: Settlement, last: EntryId, stop: StopRequest) -> None:
 
     def step_and_look(block_ms: int | None) -> int:
         count = step(None)
-        if count == 0 and settlement.store.cursor().id == last:
+        if count == 0 and not settlement.unproved and settlement.store.cursor().id == last:
             stop.set()
         return count
 
@@ -323,7 +307,7 @@ def _stop_at(settlement: Settlement, last: EntryId, stop: StopRequest) -> None:
 
 def test_a_settlement_resumes_as_often_as_it_must(venue: SteppedVenue, client: Store) -> None:
     """It resumes after each lost connection, and whenever another settlement was first."""
-    settlement = Settlement(open_ledger(client))
+    settlement = new_settlement(open_ledger(client))
     for _ in range(120):
         venue.add_account(f"client-{settlement.cursor.sequence}", KZT=100)
         assert settlement.step(block_ms=None)
@@ -335,13 +319,17 @@ def test_a_settlement_resumes_as_often_as_it_must(venue: SteppedVenue, client: S
 
 
 @pytest.fixture
-def start_settlement(server: StoreProcess, tmp_path: Path) -> Iterator[Callable[[], ServiceProcess]]:
-    """Starts a settlement of its own process on the store; it ends with the test."""
+def start_settlement(
+    venue: SteppedVenue, server: StoreProcess, tmp_path: Path
+) -> Iterator[Callable[[], ServiceProcess]]:
+    """Starts a settlement of its own process on the store, and has the engine answer it; it ends with the test."""
     started: list[ServiceProcess] = []
 
     def start() -> ServiceProcess:
         places = ("--store", server.url, "--data", str(tmp_path))
-        started.append(ServiceProcess(tmp_path, f"settlement{len(started)}", "ledger.settlement", *places))
+        with EngineThread(venue, server.url):
+            started.append(ServiceProcess(tmp_path, f"settlement{len(started)}", "ledger.settlement", *places))
+        assert "unproved" not in started[-1].ready
         return started[-1]
 
     yield start
@@ -384,6 +372,24 @@ def test_the_process_ends_with_one_clear_line_when_a_promise_is_broken(
     assert done.returncode == EXIT_REFUSED
     assert "LedgerBroken: the cursor b'nonsense' cannot be read" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_process_ends_before_it_is_ready_if_a_balance_is_wrong(
+    venue: SteppedVenue, client: Store, server: StoreProcess, tmp_path: Path
+) -> None:
+    account = venue.add_account("alice", BTC=500_000_000)
+    settle_all(client)
+    field = field_of(slot_of(account, 3))
+    client.hset(BALANCES_KEY, field, pack_counters(slot_of(account, 3), 500_000_004 << 128))
+    before = dump_ledger(client)
+    with EngineThread(venue, server.url):
+        done = run_settlement(server.url, tmp_path)
+    assert (done.returncode, done.stdout) == (EXIT_REFUSED, "")
+    assert done.stderr.splitlines()[-1].endswith(
+        "LedgerBroken: the stored balances are not those of the events: account 1 (alice), BTC: client is stored as 5.00000004, "
+        "and is 5.00000000 by the events. `jibek ledger rebuild` computes the ledger again from the events"
+    )
+    assert dump_ledger(client) == before
 
 
 def test_a_store_that_is_not_there_is_named(tmp_path: Path) -> None:

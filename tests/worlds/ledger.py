@@ -8,7 +8,7 @@ from engine.journal import Store
 from engine.process.follower import follow
 from engine.records import EVENT_HEADER, Event, EventHeader, pack_event
 from ledger.settlement import Settlement, open_ledger
-from ledger.store import BALANCES_KEY, CURSOR_KEY, INDEX_KEY, NAMES_KEY, TRANSFERS_KEY
+from ledger.store import BALANCES_KEY, CURSOR_KEY, INDEX_KEY, TRANSFERS_KEY, LedgerStore
 from tests.worlds.stepped_venue import BackgroundThread
 
 LedgerDump = dict[str, object]
@@ -21,12 +21,22 @@ class SettlementThread(BackgroundThread):
         super().__init__(lambda stop: follow(settlement, stop, logging.getLogger("settlement")))
 
 
+def new_settlement(store: LedgerStore) -> Settlement:
+    """A settlement that proves its balances from the events: the engine of a `SteppedVenue` works only when the test says so."""
+    return Settlement(store, engine_wait_s=0)
+
+
 def settle_all(client: Store) -> Settlement:
     """Settles everything that was published, in this process."""
-    settlement = Settlement(open_ledger(client))
-    while settlement.step(block_ms=None):
-        pass
+    settlement = new_settlement(open_ledger(client))
+    settle(settlement)
     return settlement
+
+
+def settle(settlement: Settlement) -> None:
+    """Goes on until everything is settled."""
+    while settlement.step(block_ms=None) or settlement.unproved:
+        pass
 
 
 def dump_ledger(client: Store) -> LedgerDump:
@@ -36,14 +46,13 @@ def dump_ledger(client: Store) -> LedgerDump:
         "cursor": client.get(CURSOR_KEY),
         "balances": client.hgetall(BALANCES_KEY),
         "transfers": client.xrange(TRANSFERS_KEY),
-        "names": client.hgetall(NAMES_KEY),
         "index": {key: client.get(key) for key in keys},
     }
 
 
 def clear_ledger(client: Store) -> None:
     """Takes everything of the ledger out of the store; journal and events stay."""
-    client.delete(CURSOR_KEY, BALANCES_KEY, TRANSFERS_KEY, NAMES_KEY, *client.scan_iter(INDEX_KEY + b":*", count=1000))
+    client.delete(CURSOR_KEY, BALANCES_KEY, TRANSFERS_KEY, *client.scan_iter(INDEX_KEY + b":*", count=1000))
 
 
 def event_entry(*events: Event) -> bytes:

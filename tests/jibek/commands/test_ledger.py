@@ -16,12 +16,15 @@ from click.testing import CliRunner, Result
 
 from engine.journal import EVENTS_KEY, Store
 from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
-from engine.records import EventEntry
+from engine.records import BatchBuilder, EventEntry, Side
+from jibek.commands import ledger as ledger_commands
 from jibek.commands.ledger import ledger
 from jibek.console.operator import system_user
 from ledger.accounts import field_of, slot_of
-from ledger.store import BALANCES_KEY, LedgerStore
-from tests.worlds.ledger import SettlementThread, settle_all
+from ledger.rebuild import is_asked_for
+from ledger.settlement import Settlement, open_ledger
+from ledger.store import BALANCES_KEY, TRANSFERS_KEY, LedgerStore
+from tests.worlds.ledger import SettlementThread, settle
 from tests.worlds.processes import process_environment, wait_until
 from tests.worlds.stepped_venue import EngineThread, SteppedVenue
 from tests.worlds.store import StoreProcess
@@ -45,7 +48,10 @@ def ledger_runner(venue: SteppedVenue, server: StoreProcess, data_dir: Path) -> 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(ledger, [*arguments, "--data", str(data_dir)])
 
-    with EngineThread(venue, server.url), SettlementThread(settle_all(venue.client)):
+    (data_dir / "store").mkdir(exist_ok=True)
+    settlement = Settlement(open_ledger(venue.client), data_dir, engine_wait_s=0)
+    settle(settlement)
+    with EngineThread(venue, server.url), SettlementThread(settlement):
         yield run
 
 
@@ -124,6 +130,54 @@ def test_the_trial_balance(run: Run) -> None:
     ]
 
 
+@pytest.mark.parametrize("words", [["balances"], ["balances", "--account", "bob"]])
+def test_balances_that_do_not_add_up_are_not_shown(run: Run, client: Store, words: list[str]) -> None:
+    client.hdel(BALANCES_KEY, field_of(slot_of(1, 3)))
+    result = run(*words)
+    assert (result.exit_code, result.stdout) == (EXIT_REFUSED, "")
+    assert result.stderr.startswith("The ledger is broken: the stored balances do not add up after entry 1-")
+    assert result.stderr.endswith(
+        ": asset 3 differs by 49950000. `jibek ledger rebuild` computes the ledger again from the events.\n"
+    )
+
+
+def test_balances_of_an_asset_that_is_not_listed_are_named(run: Run, client: Store) -> None:
+    for field in client.hkeys(BALANCES_KEY):
+        if field.endswith(b"\x03"):
+            client.hset(BALANCES_KEY, field[:-1] + b"\x43", client.hget(BALANCES_KEY, field))
+            client.hdel(BALANCES_KEY, field)
+    for words in (["balances"], ["trial-balance"]):
+        result = run(*words)
+        assert (result.exit_code, result.stdout) == (EXIT_REFUSED, "")
+        assert result.stderr == (
+            "The ledger has balances of asset 67, which is not listed: run `jibek ledger reconcile`.\n"
+        )
+
+
+def spoil_transfers(client: Store) -> str:
+    """Turns one bit of the stored transfers of the newest entry; returns its id."""
+    [(id, fields)] = client.xrevrange(TRANSFERS_KEY, count=1)
+    blob = bytearray(fields[b"t"])
+    blob[16] ^= 1
+    client.xdel(TRANSFERS_KEY, id)
+    entries = client.xrange(TRANSFERS_KEY)
+    client.delete(TRANSFERS_KEY)
+    for each, kept in [*entries, (id, {b"t": bytes(blob)})]:
+        client.xadd(TRANSFERS_KEY, kept, id=each)
+    return str(id.decode())
+
+
+def test_transfers_that_do_not_follow_from_the_events_are_not_shown(run: Run, client: Store) -> None:
+    id = spoil_transfers(client)
+    for words in ([], ["--account", "alice"], ["--entry", id], ["--json"]):
+        result = run("journal", *words)
+        assert (result.exit_code, result.stdout) == (EXIT_REFUSED, "")
+        assert result.stderr == (
+            f"The ledger is broken: the stored transfers of entry {id} are not those that follow from its events."
+            " `jibek ledger rebuild` computes the ledger again from the events.\n"
+        )
+
+
 def test_a_trial_balance_that_does_not_balance_fails(run: Run, client: Store) -> None:
     client.hdel(BALANCES_KEY, field_of(slot_of(1, 3)))
     result = run("trial-balance")
@@ -153,6 +207,105 @@ def test_on_an_unused_venue_there_is_nothing_to_balance_or_reconcile(run_unused:
     assert lines[-1] == f"{said}reconcile."
     document = json.loads(good(run_unused("reconcile", "--json")))
     assert document["unused"] is document["passed"] is True
+
+
+# -- venues without money
+
+
+def new(venue: SteppedVenue) -> None:
+    """A venue that has just started: markets, and no accounts."""
+
+
+def accounts(venue: SteppedVenue) -> None:
+    venue.add_account("alice")
+    venue.add_account("bob")
+
+
+def refused(venue: SteppedVenue) -> None:
+    """Alice has tried to buy, and to take out what she does not have."""
+    builder = BatchBuilder()
+    builder.add(venue.order(venue.add_account("alice"), Side.BUY, 50_000, 1_000))
+    venue.execute(builder)
+    venue.withdraw(1, "KZT", 5)
+
+
+def withdrawn(venue: SteppedVenue) -> None:
+    """All money has gone again."""
+    venue.withdraw(venue.add_account("alice", KZT=500), "KZT", 500)
+
+
+@pytest.mark.parametrize(("prepare", "is_unused"), [(new, True), (accounts, True), (refused, True), (withdrawn, False)])
+def test_the_books_of_a_venue_without_money_pass(
+    venue: SteppedVenue,
+    server: StoreProcess,
+    tmp_path: Path,
+    prepare: Callable[[SteppedVenue], None],
+    is_unused: bool,
+) -> None:
+    prepare(venue)
+    with ledger_runner(venue, server, tmp_path) as run:
+        lines = good(run("reconcile")).splitlines()
+        document = json.loads(good(run("reconcile", "--json")))
+        balance = json.loads(good(run("trial-balance", "--json")))
+    assert document["passed"] is balance["balanced"] is True
+    assert document["unused"] is balance["unused"] is is_unused
+    said = "Nothing has been credited yet, so there is nothing to reconcile."
+    assert (lines[-1] == said) is is_unused
+    assert all(line.endswith("  pass") for line in map(str.rstrip, lines[2 : -2 if is_unused else -1]))
+    assert {check["name"] for check in document["checks"] if check["looked_at"] == 0} == (
+        {check["name"] for check in document["checks"][1:]} if is_unused else {"fees follow from rates and credits"}
+    )
+
+
+def test_a_fault_is_shown_on_a_venue_without_money(venue: SteppedVenue, server: StoreProcess, tmp_path: Path) -> None:
+    """A check that has looked at nothing is left out there, unless it fails."""
+    with ledger_runner(venue, server, tmp_path) as run:
+        venue.client.xadd(TRANSFERS_KEY, {"t": b""}, id="1-1")
+        result = run("reconcile")
+    assert result.exit_code == EXIT_REFUSED
+    assert "the stored transfers of 1-1 are not those that follow from its events" in result.stdout
+    assert "nothing to reconcile" not in result.stdout
+    assert result.stderr == "1 of 12 checks failed.\n"
+
+
+# -- the rebuild
+
+
+def test_a_rebuild_of_a_running_venue(run: Run, client: Store) -> None:
+    before = good(run("balances", "--json"))
+    spoil_transfers(client)
+    client.hdel(BALANCES_KEY, field_of(slot_of(1, 3)))
+    assert run("reconcile").exit_code == EXIT_REFUSED
+    assert good(run("rebuild", "--why", "bits turned")).startswith(
+        "The ledger was computed again from the events, up to entry 1-"
+    )
+    good(run("reconcile"))
+    assert json.loads(good(run("balances", "--json")))["balances"] == json.loads(before)["balances"]
+
+
+def test_a_rebuild_of_a_venue_that_does_not_run_waits_for_its_start(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    result = CliRunner().invoke(ledger, ["rebuild", "--why", "bits turned", "--data", str(tmp_path)])
+    assert good(result) == f"No venue runs on {tmp_path}: its ledger is computed again when `jibek up` starts it.\n"
+    assert is_asked_for(tmp_path)
+
+
+def test_a_rebuild_without_a_settlement_says_so(
+    venue: SteppedVenue, server: StoreProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_commands, "REBUILD_WAIT_S", 0.05)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "venue.json").write_text(json.dumps({"pid": os.getpid(), "store": server.url}))
+    result = CliRunner().invoke(ledger, ["rebuild", "--why", "bits turned", "--data", str(tmp_path)])
+    assert result.exit_code == EXIT_UNREACHABLE
+    assert result.stderr.startswith("The settlement does not run. It computes the ledger again when it starts")
+
+
+def test_a_rebuild_of_a_folder_that_is_no_venue_is_refused(tmp_path: Path) -> None:
+    result = CliRunner().invoke(ledger, ["rebuild", "--why", "x", "--data", str(tmp_path)])
+    assert result.exit_code == EXIT_UNREACHABLE
+    assert result.stderr == f"{tmp_path} is not the data folder of a venue: name it with --data.\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_journal(run: Run) -> None:
@@ -189,7 +342,7 @@ def test_an_empty_journal_says_so(run_unused: Run) -> None:
 
 def test_the_reconciliation(run: Run) -> None:
     lines = good(run("reconcile")).splitlines()
-    assert len(lines) == 16
+    assert len(lines) == 15
     assert all(line.rstrip().endswith("pass") for line in lines[2:-1])
     document = json.loads(good(run("reconcile", "--json")))
     assert document["passed"] is True
@@ -197,11 +350,11 @@ def test_the_reconciliation(run: Run) -> None:
 
 
 def test_a_reconciliation_that_fails_names_the_check(run: Run, client: Store) -> None:
-    client.hset("{jibek}:ledger:names", "account:1", "mallory")
+    client.setrange("{jibek}:ledger:index:1:1.0", 0, b"\x03")
     result = run("reconcile")
     assert result.exit_code == EXIT_REFUSED
-    assert "account:1 is mallory, the events say alice" in result.stdout
-    assert result.stderr == "1 of 13 checks failed.\n"
+    assert "the index of account 1 is not the list of the entries that touched it" in result.stdout
+    assert result.stderr == "1 of 12 checks failed.\n"
 
 
 def test_money_in_and_out_is_in_the_journal_with_who_and_why(run: Run, client: Store) -> None:
@@ -227,6 +380,7 @@ def test_money_in_and_out_is_in_the_journal_with_who_and_why(run: Run, client: S
         (["journal", "--entry", "9999999-1"], EXIT_REFUSED, "The ledger has no entry 9999999-1: its last one is 1-"),
         (["journal", "--entry", "0-1"], EXIT_REFUSED, "The venue has no entry 0-1."),
         (["journal", "--limit", "0"], EXIT_USAGE, "--limit"),
+        (["rebuild"], EXIT_USAGE, "--why"),
         (["deposit", "alice", "1", "BTC"], EXIT_USAGE, "--why"),
         (["deposit", "alice", "1e3", "BTC", "--why", "x"], EXIT_USAGE, "not a plain decimal number"),
         (["deposit", "alice", "0.001", "KZT", "--why", "x"], EXIT_USAGE, "more than 2 decimals"),

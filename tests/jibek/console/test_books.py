@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.journal import EntryId
+from engine.listing import Asset
 from jibek.console.books import (
     KIND_TITLES,
     print_reconciliation,
@@ -13,12 +14,13 @@ from jibek.console.books import (
     trial_balance_json,
 )
 from ledger.accounts import AccountKind
+from ledger.checks import Check
 from ledger.names import Names
-from ledger.reconciliation import Check, Reconciliation
+from ledger.reconciliation import Reconciliation
 from ledger.reports import TrialRow
 
 ID = EntryId(1, 20)
-NAMES = Names({b"asset:1": b"2 KZT"})
+NAMES = Names(assets={1: Asset(1, "KZT", 2)})
 
 
 def test_each_kind_of_account_has_a_title() -> None:

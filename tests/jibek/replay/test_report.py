@@ -12,7 +12,8 @@ from engine.journal import EntryId
 from jibek.replay.check import Totals
 from jibek.replay.plan import Plan
 from jibek.replay.report import ReplayReport, print_replay_report, print_totals, replay_report_json
-from ledger.reconciliation import Check, Reconciliation
+from ledger.checks import Check
+from ledger.reconciliation import Reconciliation
 from tests.worlds.replay import default_market
 
 GOOD = Reconciliation(EntryId(1, 9), [Check("sums", 3), Check("names", 2)])
