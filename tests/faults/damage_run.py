@@ -21,7 +21,8 @@ import threading
 import time
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -201,13 +202,19 @@ class DamageRun:
             self.clients = build(self.sound)
         finally:
             self.sound.end()
+        with self.running_copy() as venue:
+            self.truth = look(venue, self.clients)
+        assert not self.truth.found, self.truth.found
+
+    @contextmanager
+    def running_copy(self) -> Iterator[VenueProcess]:
+        """A venue that runs on an undamaged copy as long as the block."""
         self._copy()
         venue = self._venue()
         try:
-            self.truth = look(venue.start(), self.clients)
+            yield venue.start()
         finally:
             self._kill(venue)
-        assert not self.truth.found, self.truth.found
 
     def close(self) -> None:
         """Removes what a killed venue leaves outside its folder."""
@@ -216,7 +223,10 @@ class DamageRun:
 
     def try_damage(self, seed: int) -> Result:
         """Does the damage of this seed to a copy of the data, and returns its outcome."""
-        kind = kind_of(seed)
+        return self.try_kind(kind_of(seed), seed)
+
+    def try_kind(self, kind: Kind | Scene, seed: int) -> Result:
+        """Does a damage of this kind, at the place that the seed gives."""
         self._copy()
         venue = self._venue()
         try:
