@@ -38,7 +38,7 @@ test-long: build  ## Runs the tests that take minutes each.
 	@$(BIN)/python .ci/bounded $(TEST_LONG_SECONDS_MAX) $(PYTEST_COMMAND) -m long $(PYTEST)
 
 kill-test: build  ## Kills processes of a venue under load: make kill-test N=200 SEED=7
-	@$(BIN)/python -m tests.faults $(if $(N),--kills $(N)) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.faults $(if $(N),--kills $(N)) $(if $(SEED),--seed $(SEED)) $(if $(STORE_BINARY),--store-binary $(STORE_BINARY))
 
 damage-test: build  ## Damages the data of a venue and looks what it serves: make damage-test N=60 SEED=7
 	@$(BIN)/python -m tests.faults.damage_run $(if $(N),--damages $(N)) $(if $(SEED),--seed $(SEED))

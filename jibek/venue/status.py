@@ -34,6 +34,7 @@ def read_status(address: VenueAddress, client: Store) -> dict[str, Any]:
             "memory_bytes": memory["used_memory"],
             "memory_bytes_max": memory["maxmemory"],
             "state": store_state(memory["used_memory"], memory["maxmemory"]),
+            "binary": address.store_binary,
         },
     }
 

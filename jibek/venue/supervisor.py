@@ -37,6 +37,7 @@ from jibek.venue.directory import read_directory
 from jibek.venue.folder import DataFolder
 from jibek.venue.launch import VenueOptions
 from jibek.venue.services import GATEWAY, SERVICES, STOP_ORDER, STORE, Service
+from jibek.venue.store_binary import StoreBinary, find_binary
 
 STOP_WAIT_S = 10.0
 """How long a child may take to stop before it is killed."""
@@ -73,6 +74,7 @@ class Supervisor:
         """What an operator should know although the venue starts."""
         self.folder = DataFolder(options.data)
         self.store_url = options.store or ""
+        self.store_binary: StoreBinary | None = None
         self.children: dict[str, Child] = {}
         self._selector = selectors.DefaultSelector()
         self._socket: Path | None = None
@@ -91,6 +93,8 @@ class Supervisor:
         """
         definition = load_venue(self.options.venue)
         check_engine_is_built(self.options.engine)
+        if self.options.store is None:
+            self.store_binary = find_binary(self.options.store_binary)
         certificate = check_access(self.options.access)
         self._warn(
             exposure_warning(self.options.host, self.options.access),
@@ -148,12 +152,13 @@ class Supervisor:
             client.close()
 
     def _start_store(self) -> None:
-        if self.options.store is not None:
+        if self.store_binary is None:
             check_store_answers(self.store_url)
             return
         self._socket = store_server.runtime_folder(self.folder.path) / store_server.SOCKET_NAME
         self.store_url = store_server.socket_url(self._socket)
-        command = store_server.command_line(self.folder.store, self._socket, self.options.store_memory_bytes)
+        memory_bytes, binary = self.options.store_memory_bytes, self.store_binary.path
+        command = store_server.command_line(self.folder.store, self._socket, memory_bytes, binary=binary)
         store = self._add(STORE, command)
         self._launch(store)
         self._wait_until("the store", self._store_is_ready, STORE_RETRY_S)
@@ -295,6 +300,7 @@ class Supervisor:
                 "port": self.options.port,
                 "certificate": None if access.tls_cert is None else str(access.tls_cert.absolute()),
                 "engine": self.options.engine,
+                "store_binary": None if self.store_binary is None else self.store_binary.facts(),
                 "services": {name: child.pid for name, child in self.children.items() if child.is_running},
                 "states": {name: self._state(child) for name, child in self.children.items()},
                 "restarts": {name: child.restarts for name, child in self.children.items()},

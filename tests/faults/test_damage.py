@@ -105,9 +105,7 @@ def words(*texts: bytes) -> bytes:
     return b"*%d\r\n" % len(texts) + b"".join(b"$%d\r\n%s\r\n" % (len(text), text) for text in texts)
 
 
-EVENT_ENTRY = EVENT_HEADER.pack(EventHeader(event_count=1)) + ORDER_EVENT.pack(
-    OrderEvent(account=7, amount=9)
-)
+EVENT_ENTRY = EVENT_HEADER.pack(EventHeader(event_count=1)) + ORDER_EVENT.pack(OrderEvent(account=7, amount=9))
 LOG = b"".join(
     [
         words(b"SELECT", b"0"),

@@ -13,7 +13,8 @@ import pytest
 
 from engine.journal import Store, check_settings, connect
 from jibek.venue import store_server
-from jibek.venue.store_server import StoreUnavailable, command_line, is_serving, runtime_folder, socket_url
+from jibek.venue.store_binary import StoreUnavailable
+from jibek.venue.store_server import command_line, is_serving, runtime_folder, socket_url
 from tests.worlds.processes import wait_until
 
 
