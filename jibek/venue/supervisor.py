@@ -157,8 +157,8 @@ class Supervisor:
             return
         self._socket = store_server.runtime_folder(self.folder.path) / store_server.SOCKET_NAME
         self.store_url = store_server.socket_url(self._socket)
-        memory_bytes, binary = self.options.store_memory_bytes, self.store_binary.path
-        command = store_server.command_line(self.folder.store, self._socket, memory_bytes, binary=binary)
+        memory_bytes = self.options.store_memory_bytes
+        command = store_server.command_line(self.folder.store, self._socket, memory_bytes, binary=self.store_binary)
         store = self._add(STORE, command)
         self._launch(store)
         self._wait_until("the store", self._store_is_ready, STORE_RETRY_S)
