@@ -72,10 +72,11 @@ $(VENV)/installed.stamp: $(VENV)/made.stamp requirements.lock
 	@$(INSTALL_LOCKED) requirements.lock
 	@touch $@
 
-# An editable install: Python sources are used where they are, so only the extensions are ever built again.
+# An editable install: Python sources are used where they are, so only the extensions are ever built again. setuptools warns of
+# what that means, at length.
 $(VENV)/linked.stamp: $(VENV)/installed.stamp pyproject.toml setup.py
 	@echo "compiling Jibek (takes about a minute)"
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@PYTHONWARNINGS="ignore:Editable installation" $(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # Of the extensions, those whose sources are newer. They lie next to their sources, where pip put them.
