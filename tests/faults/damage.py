@@ -16,6 +16,7 @@ from tests.faults.damage_aof import BASE, GROWING, MANIFEST, Place, Span, Value,
 
 CUT_BYTES_MAX = 1 << 16
 GARBAGE_BYTES_MAX = 64
+BLOCK_BYTES = 512
 
 Harm = Callable[[Path, random.Random], str]
 """Damages a data folder and returns what was done where, in a few words. Raises `NothingThere`."""
@@ -103,6 +104,17 @@ def append_garbage(name: str, data: Path, draw: random.Random) -> str:
     with path.open("ab") as file:
         file.write(draw.randbytes(draw.randint(1, GARBAGE_BYTES_MAX)))
     return f"{path.name}, bytes added at its end"
+
+
+def lose_a_block(name: str, data: Path, draw: random.Random) -> str:
+    """A block of the disk comes back as zeros."""
+    path = draw.choice([path for path in files_of(data, name) if path.stat().st_size])
+    offset = draw.randrange(path.stat().st_size) // BLOCK_BYTES * BLOCK_BYTES
+    content = path.read_bytes()
+    path.write_bytes(
+        content[:offset] + bytes(len(content[offset : offset + BLOCK_BYTES])) + content[offset + BLOCK_BYTES :]
+    )
+    return f"{path.name}, zeros from byte {offset}"
 
 
 def cut_and_forget(data: Path, draw: random.Random) -> str:
@@ -193,6 +205,8 @@ def _kinds() -> list[Kind]:
             kinds.append(Kind(group, f"{name}: {text}", partial(harm, name)))
     for name in ("growing part of the log", "directory.cache"):
         kinds.append(Kind(FILES[name][0], f"{name}: garbage at its end", partial(append_garbage, name)))
+    for name in ("growing part of the log", "base of the log", "directory.cache"):
+        kinds.append(Kind(FILES[name][0], f"{name}: a block of zeros", partial(lose_a_block, name)))
     kinds.append(Kind(_LOG, "growing part of the log: end cut off, watermarks removed", cut_and_forget))
     kinds.append(Kind("watermarks", "watermarks: all removed", partial(remove_all, "watermark")))
     for value, group in GROUP_OF_VALUE.items():

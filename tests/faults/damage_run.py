@@ -22,7 +22,7 @@ import time
 import traceback
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -191,7 +191,7 @@ class DamageRun:
         self.folder = folder
         self.sound = VenueProcess(folder / "sound")
         self.data = folder / "venue" / "data"
-        """Where each copy is: always at the same place, so that there is one folder for the socket."""
+        """Where each copy is."""
         self.truth: View
         self.clients: list[Trader]
 
@@ -215,11 +215,6 @@ class DamageRun:
             yield venue.start()
         finally:
             self._kill(venue)
-
-    def close(self) -> None:
-        """Removes what a killed venue leaves outside its folder."""
-        unmount(self.data)
-        store_server.forget_runtime_folder(store_server.runtime_folder(self.data) / store_server.SOCKET_NAME)
 
     def try_damage(self, seed: int) -> Result:
         """Does the damage of this seed to a copy of the data, and returns its outcome."""
@@ -291,7 +286,14 @@ class DamageRun:
         if venue.launched is not None and venue.launched.process.poll() is None:
             venue.launched.process.kill()
             venue.wait()
+            forget_socket(venue)
         unmount(self.data)
+
+
+def forget_socket(venue: VenueProcess) -> None:
+    """Removes the folder of the store's socket, which a killed venue leaves behind."""
+    with suppress(FileNotFoundError):
+        store_server.forget_runtime_folder(Path(venue.facts()["store"].removeprefix("unix://")))
 
 
 # -- the table
@@ -334,14 +336,11 @@ def run(folder: Path, seed: int, count: int) -> list[Result]:
     damages = DamageRun(folder)
     damages.prepare()
     results = []
-    try:
-        for number in range(count):
-            results.append(damages.try_damage(seed + number))
-            print(line_of(number + 1, count, results[-1]), flush=True)
-            if results[-1].outcome == Outcome.WRONG:
-                print(f"  This repeats it: {command(seed + number)}", flush=True)
-    finally:
-        damages.close()
+    for number in range(count):
+        results.append(damages.try_damage(seed + number))
+        print(line_of(number + 1, count, results[-1]), flush=True)
+        if results[-1].outcome == Outcome.WRONG:
+            print(f"  This repeats it: {command(seed + number)}", flush=True)
     return results
 
 
@@ -352,9 +351,10 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write each damage and its outcome here, too")
     options = parser.parse_args()
     seed = random.randrange(SEED_MAX) if options.seed is None else options.seed
+    began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="jibek-damage-") as folder:
         results = run(Path(folder), seed, options.damages)
-    print(f"\n{table(results)}\n")
+    print(f"\n{table(results)}\n\nSeed {seed}, {len(results)} damages, {time.monotonic() - began_s:.0f} s.\n")
     for result in results:
         if result.outcome in (Outcome.WRONG, Outcome.SKIPPED):
             print(f"{result.outcome}: {result.kind}: {result.text} [{command(result.seed)}]")

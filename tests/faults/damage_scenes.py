@@ -6,6 +6,7 @@ A scene starts the venue on the copy of its folder itself, and leaves it running
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import struct
@@ -29,7 +30,7 @@ NOTICE_S_MAX = 4.0
 RESUME_S_MAX = 10.0
 """So soon after its cause is gone a fault must be over."""
 HOUR_S = 3600
-DISK_MARGIN_BYTES = 4 << 20
+DISK_MARGIN_BYTES = 32 << 20
 ROOM_BYTES = 96 << 10
 """What is left on the small disk when clients begin to trade."""
 ORDERS_MAX = 400
@@ -79,18 +80,31 @@ def _word_of_status(venue: VenueProcess) -> str:
     """
     deadline = time.monotonic() + NOTICE_S_MAX
     while time.monotonic() < deadline:
-        done = venue.jibek("status")
-        if done.returncode:
-            lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-            return next((line for line in lines if "ready" not in line and "│" in line), lines[-1]).strip()
+        if word := status_word(venue):
+            return word
     raise Unnoticed(f"`jibek status` said for {NOTICE_S_MAX:.0f} s that all is well")
+
+
+def status_word(venue: VenueProcess) -> str:
+    """What `jibek status` says is wrong at the moment; empty if nothing."""
+    done = venue.jibek("status", "--json")
+    if done.returncode == 0:
+        return ""
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        return done.stderr.strip() or f"exit code {done.returncode}"
+    bad = [f"{each['name']}: {each['state']}" for each in found["processes"] if each["state"] != "ready"]
+    return "; ".join(bad) or f"the store is {found['store']['state']}"
 
 
 def _wait_until_good(venue: VenueProcess) -> None:
     deadline = time.monotonic() + RESUME_S_MAX
-    while venue.jibek("status").returncode:
+    while word := status_word(venue):
         if time.monotonic() > deadline:
-            raise Unnoticed(f"the venue did not go on by itself within {RESUME_S_MAX:.0f} s after the cause was gone")
+            raise Unnoticed(
+                f"the venue did not go on by itself within {RESUME_S_MAX:.0f} s after the cause was gone: {word}"
+            )
 
 
 # -- small disks
@@ -99,21 +113,25 @@ def _wait_until_good(venue: VenueProcess) -> None:
 def fill_disk(venue: VenueProcess, clients: list[Trader], place: Path) -> str:
     """The disk of the data folder fills up while clients trade. Nothing that was acknowledged may be lost, and the venue goes
     on when there is room again, or stays down and says so."""
-    with _small_disk(venue.data) as filler:
-        venue.start()
-        acknowledged, word = _trade_until_refused(venue, clients[0])
-        filler.unlink()
-        if not word:
-            raise Unnoticed(f"{len(acknowledged)} orders were acknowledged on a disk that was full")
-        _wait_until_good(venue)
-        _look_for(acknowledged, venue, clients[0])
-        _cancel(acknowledged, venue, clients[0])
-        return word
+    _mount_small_disk(venue.data)
+    venue.start()
+    filler = _fill(venue.data)
+    acknowledged, word = _trade_until_refused(venue, clients[0])
+    filler.unlink()
+    if not word:
+        raise Unnoticed(f"{len(acknowledged)} orders were acknowledged on a disk that was full")
+    _wait_until_good(venue)
+    _look_for(acknowledged, venue, clients[0])
+    _cancel_all(venue, clients[0])
+    return word
 
 
-@contextmanager
-def _small_disk(data: Path) -> Iterator[Path]:
-    """Moves the folder onto a file system that is nearly full; yields the file that fills it. Unmounted with the venue's end."""
+def _mount_small_disk(data: Path) -> None:
+    """Moves the folder onto a small file system of its own. `unmount` ends it.
+
+    Raises:
+        Skipped: none can be mounted here.
+    """
     content = sum(path.stat().st_size for path in data.rglob("*") if path.is_file())
     moved = data.with_name("moved")
     data.rename(moved)
@@ -130,11 +148,14 @@ def _small_disk(data: Path) -> Iterator[Path]:
         moved.rename(data)
         raise Skipped(f"a small file system cannot be mounted: {done.stderr.strip()}")
     subprocess.run(["cp", "-a", f"{moved}/.", data], check=True)
-    filler = data / "store" / "filler"
-    with filler.open("wb") as file:
-        stat = os.statvfs(data)
-        file.write(bytes(max(0, stat.f_bavail * stat.f_bsize - ROOM_BYTES)))
-    yield filler
+
+
+def _fill(data: Path) -> Path:
+    """The file that fills the disk, but for a little room."""
+    filler = data / "logs" / "filler"
+    disk = os.statvfs(data)
+    filler.write_bytes(bytes(max(0, disk.f_bavail * disk.f_bsize - ROOM_BYTES)))
+    return filler
 
 
 def unmount(data: Path) -> None:
@@ -166,7 +187,7 @@ def _look_for(orders: list[int], venue: VenueProcess, client: Trader) -> None:
                 raise Unnoticed(f"order {order} was acknowledged and is lost: {reply['error']}")
 
 
-def _cancel(orders: list[int], venue: VenueProcess, client: Trader) -> None:
+def _cancel_all(venue: VenueProcess, client: Trader) -> None:
     """Cancels all that is open of the scene, also what was executed without an answer."""
     with asker(venue.options.port, client.keys[0]) as trader:
         for order in trader.ask("openOrders.status", symbol="BTCKZT")["result"]:
@@ -291,12 +312,12 @@ def _word_on_time(venue: VenueProcess, clients: list[Trader]) -> str:
             markets = client.wire.ask("exchangeInfo")["result"]["symbols"]
         if all(market["status"] != "TRADING" for market in markets):
             return "engine: the markets are halted"
-        if venue.jibek("status").returncode:
-            return "jibek status"
+        if word := status_word(venue):
+            return f"jibek status: {word}"
     raise Unnoticed(f"the markets traded for {NOTICE_S_MAX:.0f} s with a time that is an hour off")
 
 
-HALTED = ("exchange",)
+HALTED, TRADED = ("exchange",), ("ledger, transfers",)
 
 
 def _scenes() -> list[Scene]:
@@ -306,7 +327,7 @@ def _scenes() -> list[Scene]:
     ]
     return [
         *stops,
-        Scene("a full disk", "the disk fills up", fill_disk),
+        Scene("a full disk", "the disk fills up", fill_disk, TRADED),
         Scene("clocks", "the clock is an hour ahead for one command", jump_ahead, HALTED),
         Scene("clocks", "the clock is an hour behind at the start", jump_back, HALTED),
     ]

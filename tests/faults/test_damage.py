@@ -7,14 +7,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from engine.records import EVENT_HEADER, ORDER_EVENT, EventHeader, OrderEvent
 from ledger.reconciliation import Check
-from tests.faults.damage import FILES, KINDS, Kind, NothingThere, files_of, lose, swap, turn_a_bit_of
+from tests.faults.damage import FILES, KINDS, NothingThere, files_of, lose, swap, turn_a_bit_of
 from tests.faults.damage_aof import Value, commands, places
 from tests.faults.damage_run import (
     IN_TURN,
@@ -28,7 +27,7 @@ from tests.faults.damage_run import (
     line_of,
     table,
 )
-from tests.faults.damage_scenes import HOUR_S, Clock, Scene, Skipped
+from tests.faults.damage_scenes import HOUR_S, Clock, Skipped
 from tests.faults.damage_venue import Operator, View, look
 
 SOUND = Check("books", 1)
@@ -191,22 +190,17 @@ def test_a_process_sees_the_clock_that_was_set(tmp_path: Path) -> None:
 
 # -- a real venue
 
+TRIED = [
+    (f"{Value.EVENT_NUMBERS}: one bit", Outcome.REFUSED),
+    ("secret.key: end cut off", Outcome.REFUSED),
+    ("directory.cache: one bit", Outcome.TRUTH),
+]
 
-@pytest.fixture(scope="module")
-def damages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DamageRun]:
-    damages = DamageRun(tmp_path_factory.mktemp("damages"))
+
+def test_damages_of_a_real_venue(tmp_path: Path) -> None:
+    damages = DamageRun(tmp_path)
     damages.prepare()
-    yield damages
-    damages.close()
-
-
-def kind_named(name: str) -> Kind | Scene:
-    [kind] = {kind.name: kind for kind in IN_TURN if kind.name == name}.values()
-    return kind
-
-
-def test_money_that_nobody_paid_in_is_wrong(damages: DamageRun) -> None:
-    """The venue itself is sound here: what it serves is another truth, which no check of its own can find."""
+    # Here the venue is sound: it serves another truth, which no check of its own can find.
     with damages.running_copy() as venue:
         client = venue.store()
         Operator(venue.data, client).deposit(damages.clients[0].account, "BTC", "0.00000001")
@@ -214,16 +208,7 @@ def test_money_that_nobody_paid_in_is_wrong(damages: DamageRun) -> None:
         venue.wait_until_settled()
         outcome, _, text = judge(damages.truth, look(venue, damages.clients), "")
     assert outcome == Outcome.WRONG and text.startswith("ann, key 0, account")
-
-
-@pytest.mark.parametrize(
-    "name, outcome",
-    [
-        (f"{Value.EVENT_NUMBERS}: one bit", Outcome.REFUSED),
-        ("secret.key: end cut off", Outcome.REFUSED),
-        ("directory.cache: one bit", Outcome.TRUTH),
-    ],
-)
-def test_a_damage_of_a_real_venue(damages: DamageRun, name: str, outcome: Outcome) -> None:
-    result = damages.try_kind(kind_named(name), SEED)
-    assert result.outcome == outcome, result
+    kinds = {kind.name: kind for kind in IN_TURN}
+    for name, expected in TRIED:
+        result = damages.try_kind(kinds[name], SEED)
+        assert result.outcome == expected, result
