@@ -62,9 +62,6 @@ class Settlement:
         data: the venue's folder, in which an operator may ask for a rebuild (`ledger.rebuild`); None if there is none.
         engine_wait_s: how long the engine may take to report its balances, before the stored ones are compared with the events
             instead; 0: it is not even asked.
-
-
-    Args:
         known: heads that the chain must have, by entry, as watermarks name them.
     """
 
@@ -118,7 +115,7 @@ class Settlement:
             self.counters.clear()
         else:
             add_changes(self.counters, changes_between(self.store.source, self.ledger_cursor, cursor, post))
-        self._go_on_from(cursor, self.known)
+        self._go_on_from(cursor)
 
     def step(self, block_ms: int | None) -> int:
         """Settles the next entries and returns how many; if there are none, waits up to `block_ms` for some (None: not at
@@ -193,7 +190,7 @@ class Settlement:
     def _go_on_from(self, cursor: Cursor) -> None:
         self.ledger_cursor = cursor
         """Where the calls sent so far leave the ledger."""
-        self._reader = EventReader(cursor.id, cursor.head)
+        self._reader = EventReader(cursor.id, cursor.head, self.known)
 
     def _prove(self, proof: Proof, block_ms: int | None) -> int:
         count = proof.step(block_ms)
@@ -279,7 +276,7 @@ def open_ledger(client: Store) -> LedgerStore:
 def open_settlement(client: Store, options: argparse.Namespace) -> Settlement:
     """A settlement that begins where the ledger of this store is, its balances proved if the engine answers in time."""
     store = open_ledger(client)
-    settlement = Settlement(store, known_heads(options.data, store.source), options.data)
+    settlement = Settlement(store, options.data, known=known_heads(options.data, store.source))
     settlement.prove(READY_WAIT_S)
     return settlement
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.journal import Store
-from tests.worlds.store import StoreProcess
+from tests.worlds.store import STORES, StoreProcess, binary_of
 from tests.worlds.venue import VenueProcess
 
 
@@ -19,6 +19,15 @@ def server() -> Iterator[StoreProcess]:
     server = StoreProcess()
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="module", params=STORES)
+def each_store(request: pytest.FixtureRequest) -> Iterator[StoreProcess]:
+    """A store for the tests of a module, which run on each kind of store that this machine has. Make it the `server` of a
+    module, and its `client` is a connection to it."""
+    store = StoreProcess(binary=binary_of(request.param))
+    yield store
+    store.remove()
 
 
 @pytest.fixture

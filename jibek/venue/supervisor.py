@@ -53,6 +53,7 @@ from jibek.venue.preflight import (
 )
 from jibek.venue.services import ENGINE, GATEWAY, SERVICES, STOP_ORDER, STORE, SUPERVISOR, Service
 from jibek.venue.state_file import StateFile
+from jibek.venue.store_binary import StoreBinary, find_binary
 from jibek.venue.store_claim import StoreClaim, StoreClaimed
 from jibek.venue.store_match import StoreMismatch, match_store
 from jibek.venue.store_watch import StoreWatch
@@ -97,6 +98,7 @@ class Supervisor:
         self.folder = DataFolder(options.data)
         self.log = log or UpLog(self.folder.logs / f"{SUPERVISOR}.log", options.log_format)
         self.store_url = options.store or ""
+        self.store_binary: StoreBinary | None = None
         self.children: dict[str, Child] = {}
         self._selector = selectors.DefaultSelector()
         self._socket: Path | None = None
@@ -124,6 +126,8 @@ class Supervisor:
         """
         definition = load_venue(self.options.venue)
         check_engine_is_built(self.options.engine)
+        if self.options.store is None:
+            self.store_binary = find_binary(self.options.store_binary)
         certificate = check_access(self.options.access)
         self._warn(
             exposure_warning(self.options.host, self.options.access),
@@ -217,13 +221,14 @@ class Supervisor:
         write_watermark(self.folder.path, UP, EntryId.parse(ready["cursor"]), bytes.fromhex(ready["head"]))
 
     def _start_store(self) -> None:
-        if self.options.store is not None:
+        if self.store_binary is None:
             check_store_answers(self.store_url)
             self._begin_watch()
             return
         self._socket = store_server.runtime_folder(self.folder.identity) / store_server.SOCKET_NAME
         self.store_url = store_server.socket_url(self._socket)
-        command = store_server.command_line(self.folder.store, self._socket, self.options.store_memory_bytes)
+        memory_bytes = self.options.store_memory_bytes
+        command = store_server.command_line(self.folder.store, self._socket, memory_bytes, binary=self.store_binary)
         store = self._add(STORE, command)
         self._launch(store)
         self._begin_watch()
@@ -442,7 +447,8 @@ class Supervisor:
             self.say(line)
         disk = self._surroundings.disk
         if self.folder.is_in_place():
-            self._state_file.write(facts_of(self.options, self.store_url, self.children, states, disk))
+            facts = facts_of(self.options, self.store_url, self.children, states, disk, self.store_binary)
+            self._state_file.write(facts)
 
     # -- ending
 

@@ -16,6 +16,7 @@ from engine.journal import connect
 from engine.process.disk import MIB, Disk, read_disk
 from jibek.venue import store_server
 from jibek.venue.folder import DataFolder
+from jibek.venue.store_binary import StoreUnavailable
 
 AOF_FOLDER = "appendonlydir"
 LEFT_OVERS = ("temp-rewriteaof-*.aof", "temp-*.rdb", "temp-*.manifest")
@@ -172,7 +173,7 @@ class SpareSocket:
             self.spare.unlink(missing_ok=True)
             os.link(self.socket, self.spare, follow_symlinks=False)
             self._identity = file_identity(self.spare)
-        except (OSError, NotImplementedError, store_server.StoreUnavailable):
+        except (OSError, NotImplementedError, StoreUnavailable):
             self._identity = None
 
     @property
@@ -191,7 +192,7 @@ class SpareSocket:
             store_server.make_runtime_folder(self.socket.parent)
             self.socket.unlink(missing_ok=True)
             os.link(self.spare, self.socket, follow_symlinks=False)
-        except (OSError, store_server.StoreUnavailable):
+        except (OSError, StoreUnavailable):
             return False
         return True
 

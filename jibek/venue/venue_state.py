@@ -14,6 +14,7 @@ from engine.process.disk import Disk
 from jibek.venue.children import SILENT_S, Child
 from jibek.venue.launch import VenueOptions
 from jibek.venue.services import STORE, SUPERVISOR
+from jibek.venue.store_binary import StoreBinary
 from jibek.venue.store_watch import StoreWatch
 from jibek.venue.surroundings import Surroundings
 
@@ -44,7 +45,12 @@ def states_of(
 
 
 def facts_of(
-    options: VenueOptions, store_url: str, children: Mapping[str, Child], states: Mapping[str, str], disk: Disk | None
+    options: VenueOptions,
+    store_url: str,
+    children: Mapping[str, Child],
+    states: Mapping[str, str],
+    disk: Disk | None,
+    store_binary: StoreBinary | None,
 ) -> dict[str, Any]:
     """What venue.json says."""
     certificate = options.access.tls_cert
@@ -55,6 +61,7 @@ def facts_of(
         "port": options.port,
         "certificate": None if certificate is None else str(certificate.absolute()),
         "engine": options.engine,
+        "store_binary": None if store_binary is None else store_binary.facts(),
         "services": {name: child.pid for name, child in children.items() if child.is_running},
         "states": {name: state[:STATE_LENGTH_MAX] for name, state in states.items()},
         "restarts": {name: child.restarts for name, child in children.items()},

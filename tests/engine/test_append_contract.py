@@ -18,7 +18,6 @@ import random
 import shutil
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
@@ -61,6 +60,7 @@ from gateway.dialect.rejects import Reject, Rejected
 from gateway.journal.pending import PendingCommand
 from gateway.journal.pipeline import Pipeline, Superseded
 from gateway.limits import PipelineLimits
+from jibek.venue.store_binary import server_binary
 from tests.worlds.sessions import silent_session
 from tests.worlds.store import StoreProcess
 
@@ -352,10 +352,8 @@ class Operator:
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[StoreProcess]:
-    store = StoreProcess()
-    yield store
-    store.remove()
+def store(each_store: StoreProcess) -> StoreProcess:
+    return each_store
 
 
 @pytest.fixture(autouse=True)
@@ -372,7 +370,8 @@ def run(store: StoreProcess, seed: int, test: str) -> None:
         world.finish()
         world.check()
     except Exception as failure:
-        command = f".venv/bin/python -m pytest 'tests/engine/{Path(__file__).name}::{test}[{seed}]'"
+        kind = "packaged" if store.binary == server_binary() else "redis"
+        command = f".venv/bin/python -m pytest 'tests/engine/{Path(__file__).name}::{test}[{kind}-{seed}]'"
         raise AssertionError(f"seed {seed} fails; repeat with\n\n    {command}\n\n{failure!r}") from failure
 
 

@@ -58,6 +58,11 @@ from tests.worlds.store import StoreProcess
 PRODUCER = 9
 
 
+@pytest.fixture(scope="module")
+def server(each_store: StoreProcess) -> StoreProcess:
+    return each_store
+
+
 def a_batch(number: int = 1, incarnation: int = 2) -> bytes:
     """A tick. The first producer that opens on a new venue has incarnation 2."""
     return a_tick().build(producer=PRODUCER, incarnation=incarnation, number=number)

