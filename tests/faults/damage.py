@@ -136,7 +136,7 @@ def _turn(path: Path, offset: int, bit: int) -> str:
 _JOURNAL, _BOOKS, _OTHERS = "journal and events", "the ledger", "secrets, marks, producers"
 GROUP_OF_VALUE = {
     **dict.fromkeys((Value.BATCH, Value.STAMP, Value.EVENTS, Value.EVENT_NUMBERS, Value.HEAD, Value.DIGEST, Value.PUBLISHED), _JOURNAL),
-    **dict.fromkeys((Value.BALANCE, Value.TRANSFERS, Value.NAME, Value.CURSOR, Value.INDEX), _BOOKS),
+    **dict.fromkeys((Value.BALANCE, Value.TRANSFERS, Value.CURSOR, Value.INDEX), _BOOKS),
     **dict.fromkeys((Value.SECRET, Value.MARK, Value.PRODUCERS), _OTHERS),
 }  # fmt: skip
 SINGLE = (Value.PUBLISHED, Value.CURSOR, Value.PRODUCERS, Value.MARK)

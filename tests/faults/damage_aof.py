@@ -15,7 +15,7 @@ from engine.journal import EVENTS_KEY, JOURNAL_KEY, PRODUCERS_KEY, PUBLISHED_KEY
 from engine.journal.marks import USED_PREFIX
 from engine.records import EVENT_BYTES, EVENT_HEADER, ORDER_EVENT, EventEntry
 from gateway.auth.secrets import SECRETS_KEY
-from ledger.store import BALANCES_KEY, CURSOR_KEY, INDEX_KEY, NAMES_KEY, TRANSFERS_KEY
+from ledger.store import BALANCES_KEY, CURSOR_KEY, INDEX_KEY, TRANSFERS_KEY
 
 BASE, GROWING, MANIFEST = "*.base.rdb", "*.incr.aof", "*.manifest"
 """The parts of the log, by the names of their files."""
@@ -36,7 +36,6 @@ class Value(StrEnum):
     MARK = "mark of a signature"
     BALANCE = "ledger balance"
     TRANSFERS = "ledger transfer"
-    NAME = "ledger name"
     CURSOR = "ledger cursor"
     INDEX = "ledger index"
 
@@ -62,7 +61,6 @@ _HASHES = {
     PRODUCERS_KEY: Value.PRODUCERS,
     SECRETS_KEY: Value.SECRET,
     BALANCES_KEY: Value.BALANCE,
-    NAMES_KEY: Value.NAME,
 }
 _STRINGS = {PUBLISHED_KEY: Value.PUBLISHED, CURSOR_KEY: Value.CURSOR}
 _STREAMS = {
