@@ -40,7 +40,7 @@ test-long: build  ## Runs the tests that take minutes each.
 kill-test: build  ## Kills processes of a venue under load: make kill-test N=200 SEED=7
 	@$(BIN)/python -m tests.faults $(if $(N),--kills $(N)) $(if $(SEED),--seed $(SEED)) $(if $(STORE_BINARY),--store-binary $(STORE_BINARY))
 
-damage-test: build  ## Damages the data of a venue and looks what it serves: make damage-test N=60 SEED=7
+damage-test: build  ## Damages a venue's data and looks at what it serves: make damage-test N=60 SEED=7
 	@$(BIN)/python -m tests.faults.damage_run $(if $(N),--damages $(N)) $(if $(SEED),--seed $(SEED))
 
 fuzz: build  ## Throws generated frames at a live gateway: make fuzz SECONDS=600 SEED=7

@@ -317,7 +317,7 @@ def _word_on_time(venue: VenueProcess, clients: list[Trader]) -> str:
     raise Unnoticed(f"the markets traded for {NOTICE_S_MAX:.0f} s with a time that is an hour off")
 
 
-HALTED, TRADED = ("exchange",), ("ledger, transfers",)
+HALTED, TRADED = ("exchange", "markets"), ("ledger, transfers",)
 
 
 def _scenes() -> list[Scene]:

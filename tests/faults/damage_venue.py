@@ -6,28 +6,27 @@ compared.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from click.testing import CliRunner
+
 from engine.journal import Producer, Store
 from engine.records import BatchBuilder, Command, CommandKind, EventEntry, Permission
 from gateway.auth.secrets import SECRETS_KEY, load_secret_key, seal
-from jibek.venue.directory import read_directory
-from ledger.checks import Check, reconcile
-from ledger.reports import all_balances, journal
-from ledger.snapshot import NotSettled, take_snapshot
-from ledger.store import LedgerStore
+from jibek.main import main
 from tests.worlds.accounts import BY_TEST, Ed25519Key, HmacKey, OperatedVenue
 from tests.worlds.clients import Client, signed
 from tests.worlds.processes import wait_until
 from tests.worlds.venue import VenueProcess
 
 SYMBOLS = ("BTCKZT", "ETHKZT")
+NAMES = ("ann", "ben", "cleo", "dan")
 FUNDS = {"KZT": "500000000", "BTC": "500", "ETH": "5000"}
-TRANSACTIONS_MAX = 1000
 NOT_SERVED = "not served: "
 """How the text of a refusal begins: the venue says that it does not show something."""
 
@@ -48,13 +47,8 @@ class View:
 
     shown: dict[str, str]
     """By what was asked for: what a client or an operator sees. A refusal begins with `NOT_SERVED`."""
-    checks: list[Check]
-    """Of the reconciliation; none if it came to no end."""
-
-    @property
-    def found(self) -> str:
-        """What the reconciliation has found; empty if all is well."""
-        return next((f"{check.name}: {check.detail}" for check in self.checks if not check.passed), "")
+    found: str = ""
+    """What the reconciliation has found; empty if all is well."""
 
 
 class Operator(OperatedVenue):
@@ -108,11 +102,11 @@ def build(venue: VenueProcess) -> list[Trader]:
     on the way, so that it has a base and a part that grows."""
     client = venue.store()
     operator = Operator(venue.data, client)
-    clients = [_open(operator, name) for name in ("ann", "ben")]
+    clients = [_open(operator, name) for name in NAMES[:2]]
     _trade(venue.options.port, clients, rounds=3)
     venue.wait_until_settled()
     _rewrite_log(client)
-    clients += [_open(operator, name) for name in ("cleo", "dan")]
+    clients += [_open(operator, name) for name in NAMES[2:]]
     withdrawal = Command(kind=CommandKind.WITHDRAW, account=clients[0].account, asset=1, amount=12345)
     operator.command(withdrawal, *BY_TEST)
     revocation = Command(kind=CommandKind.KEY_REVOKE, account=clients[1].account)
@@ -124,7 +118,9 @@ def build(venue: VenueProcess) -> list[Trader]:
 
 
 def _open(operator: Operator, name: str) -> Trader:
-    account = operator.account(**FUNDS)
+    account = operator.command(Command(kind=CommandKind.ACCOUNT_ADD), name.encode(), *BY_TEST).account
+    for asset, amount in FUNDS.items():
+        operator.deposit(account, asset, amount)
     keys = operator.ed25519_key(account), operator.hmac_key(account), operator.hmac_key(account, Permission.READ)
     return Trader(name, account, keys)
 
@@ -166,13 +162,8 @@ def look(venue: VenueProcess, clients: list[Trader]) -> View:
     for client in clients:
         for number, key in enumerate(client.keys):
             shown |= {f"{client.name}, key {number}, {what}": text for what, text in _ask(venue.options.port, key)}
-    store = venue.store()
-    try:
-        shown |= dict(_operator_view(store, venue.data))
-        checks = _checks(store)
-    finally:
-        store.close()
-    return View(shown, checks)
+    shown |= dict(_operator_view(venue.data))
+    return View(shown, _reconcile(venue.data))
 
 
 def _ask(port: int, key: Key) -> Iterator[tuple[str, str]]:
@@ -202,20 +193,47 @@ def _text(reply: dict[str, Any]) -> str:
     return repr(result)
 
 
-def _operator_view(store: Store, data: Path) -> Iterator[tuple[str, str]]:
-    """What the commands of the operator print: accounts and keys, balances, transfers."""
-    directory = read_directory(store, data)
-    for account in directory.accounts.values():
-        yield f"directory, account {account.number}", repr(account)
-    yield "directory, markets", repr(sorted(directory.listing.market_by_symbol))
-    ledger = LedgerStore(store)
-    for row in all_balances(take_snapshot(ledger)):
-        yield f"ledger, owner {row.owner}, asset {row.asset}", repr(row)
-    yield "ledger, transfers", repr(journal(ledger, limit=TRANSACTIONS_MAX))
+# -- what the operator sees
+
+COMMANDS = {
+    "accounts": ("account", "list"),
+    **{f"keys of {name}": ("account", "show", name) for name in NAMES},
+    "markets": ("market", "list"),
+    "ledger, balances": ("ledger", "balances"),
+    "ledger, transfers": ("ledger", "journal", "--limit", "1000"),
+}
+"""What is asked for -> the command that prints it."""
 
 
-def _checks(store: Store) -> list[Check]:
+def _operator_view(data: Path) -> Iterator[tuple[str, str]]:
+    """What the operator's commands print."""
+    for what, command in COMMANDS.items():
+        code, printed = _jibek(data, *command)
+        found = json.loads(printed) if code == 0 else {}
+        if isinstance(found, dict):
+            found.pop("id", None)  # The entry that it was read at.
+        yield what, f"{NOT_SERVED}{printed}" if code else json.dumps(found)
+
+
+def _reconcile(data: Path) -> str:
+    """What `jibek ledger reconcile` finds; empty if nothing."""
+    code, printed = _jibek(data, "ledger", "reconcile")
+    if code == 0:
+        return ""
     try:
-        return reconcile(LedgerStore(store)).checks
-    except NotSettled as error:
-        return [Check("the ledger is settled", 0, str(error))]
+        bad = [check for check in json.loads(printed)["checks"] if not check["passed"]]
+    except ValueError:
+        return printed
+    return f"{bad[0]['name']}: {bad[0]['detail']}"
+
+
+def _jibek(data: Path, *arguments: str) -> tuple[int, str]:
+    """Exit code of a command, and what it prints; its error if it fails without a result. It runs in this process.
+
+    Raises:
+        Exception: what the command does not catch, and its user would see as a traceback.
+    """
+    result = CliRunner().invoke(main, [*arguments, "--json", "--data", str(data)])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, (result.stdout or result.stderr).strip()
