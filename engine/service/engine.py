@@ -18,6 +18,7 @@ from engine.journal import (
     ChainBroken,
     EntryId,
     JournalEntry,
+    KnownHeads,
     PublishedEntry,
     Source,
     Store,
@@ -25,7 +26,6 @@ from engine.journal import (
     chain_head,
     check_consistent,
     check_follows,
-    check_known,
     check_reaches,
     entry_digest,
     event_at,
@@ -116,7 +116,7 @@ class EngineService:
             BadWatermark: a watermark cannot be read.
             ChainBroken: the events differ from what the journal gives, or from what a watermark says.
         """
-        known = known_heads(self.data, self.source)
+        known = KnownHeads(known_heads(self.data, self.source))
         check_consistent(self.client)
         last = self.source.published()
         count = 0
@@ -127,8 +127,8 @@ class EngineService:
             for entry, event in zip(entries, events, strict=False):
                 if self.execute(entry) != event:
                     raise ChainBroken(f"the events of {entry.id} are not those that the journal gives. {RESTORE}")
-                if known:
-                    check_known(known, entry.id, self.head)
+                if entry.id >= known.next:
+                    known.check(entry.id, self.head)
                 count += 1
         self.published, self.published_head = self.cursor, self.head
         return count
@@ -156,7 +156,7 @@ class EngineService:
         check_reaches(self.source.published(), self.published)
         last = event_at(self.client, self.published)
         if last is not None:
-            check_known({self.published: self.published_head}, last.id, last.head)
+            KnownHeads({self.published: self.published_head}).check(last.id, last.head)
         check_consistent(self.client)
 
     def _publish_pending(self) -> int:

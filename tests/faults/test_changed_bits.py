@@ -50,7 +50,7 @@ from engine.records import (
 )
 from engine.service.process import open_engine
 from gateway.arguments import parse_arguments
-from gateway.auth.secrets import SECRETS_KEY, SecretError, check_secrets, create_secret_key, seal
+from gateway.auth.secrets import SECRET_KEY_FILE, SECRETS_KEY, SecretError, check_secrets, create_secret_key, seal
 from gateway.rebuild import prepare
 from jibek.venue.directory import read_directory
 from jibek.venue.store_match import StoreMismatch, match_store
@@ -352,6 +352,17 @@ def test_a_bit_of_a_sealed_secret(world: World, restored: Callable[[], None]) ->
         restored()
     world.client.hset(SECRETS_KEY, "keyOfRich", sealed)
     assert check_secrets(world.client, world.secret_key) == ["keyOfRic…"], "moved to another key"
+
+
+def test_a_bit_of_the_secret_key(world: World) -> None:
+    for bit in bits_of(world.secret_key, seed=2):
+        right, world.secret_key = world.secret_key, turned(world.secret_key, bit)
+        with pytest.raises(SecretError, match="opens none of them"):
+            world.gateway()
+        path = world.data / SECRET_KEY_FILE
+        path.write_bytes(world.secret_key)
+        assert is_found(world.up)
+        world.secret_key = right
 
 
 def test_a_bit_of_a_watermark(world: World) -> None:
