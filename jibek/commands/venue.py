@@ -435,7 +435,7 @@ def _print_status(found: dict[str, Any]) -> None:
     if store["state"] in STORE_STATES:
         footer += f" {STORE_STATES[store['state']]}"
     if disk is not None:
-        footer += f"\nThe disk has {_megabytes(disk['free_bytes'])} of {_megabytes(disk['size_bytes'])} left."
+        footer += f" The disk has {_megabytes(disk['free_bytes'])} of {_megabytes(disk['size_bytes'])} left."
         footer += DISK_STATES.get(disk["state"], "")
     print_table(columns, rows, footer=footer)
 
