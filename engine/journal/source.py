@@ -59,6 +59,10 @@ class Source(Protocol):
         """Ends what it has open; the next read opens it again."""
 
 
+LATE_S = 1.0
+"""How much longer than asked for the store may wait for an entry before its reader goes on without an answer."""
+
+
 class StoreSource:
     """The store as a `Source`, read over a connection of its own.
 
@@ -71,10 +75,10 @@ class StoreSource:
         self._connection: Any = None
 
     def journal(self, after: EntryId, *, count: int, block_ms: int | None = None) -> list[JournalEntry]:
-        return journal_in(self._ask(read_call((JOURNAL_KEY,), after, count=count, block_ms=block_ms)))
+        return journal_in(self._ask(read_call((JOURNAL_KEY,), after, count=count, block_ms=block_ms), block_ms))
 
     def events(self, after: EntryId, *, count: int, block_ms: int | None = None) -> list[PublishedEntry]:
-        return events_in(self._ask(read_call((EVENTS_KEY,), after, count=count, block_ms=block_ms)))
+        return events_in(self._ask(read_call((EVENTS_KEY,), after, count=count, block_ms=block_ms), block_ms))
 
     def both(self, after: EntryId, *, count: int) -> tuple[list[JournalEntry], list[PublishedEntry]]:
         streams = parse_streams(self._ask(read_call((EVENTS_KEY, JOURNAL_KEY), after, count=count)))
@@ -106,22 +110,26 @@ class StoreSource:
             self._connection.disconnect()
             self._connection = None
 
-    def _ask(self, call: tuple[Any, ...]) -> Any:
-        """The answer to a call that changes nothing."""
+    def _ask(self, call: tuple[Any, ...], block_ms: int | None = None) -> Any:
+        """The answer to a call that changes nothing, and for which the store waits up to `block_ms`."""
         is_new = self._connection is None
         try:
-            return self._ask_once(call)
+            return self._ask_once(call, block_ms)
         except redis.ConnectionError:
             # A store that was started again has closed the connection long ago. Reading twice does no harm.
             if is_new:
                 raise
-            return self._ask_once(call)
+            return self._ask_once(call, block_ms)
 
-    def _ask_once(self, call: tuple[Any, ...]) -> Any:
+    def _ask_once(self, call: tuple[Any, ...], block_ms: int | None) -> Any:
         try:
             if self._connection is None:
                 self._connection = own_connection(self._client)
             self._connection.send_command(*call)
+            if block_ms is not None and not self._connection.can_read(timeout=block_ms / 1000 + LATE_S):
+                # The store measures the wait by the machine's clock: if that is set back by an hour, the wait takes an hour.
+                self.close()
+                return None
             return self._connection.read_response()
         except (redis.ConnectionError, redis.TimeoutError):
             self.close()

@@ -23,6 +23,7 @@ from engine.journal import (
     check_reaches,
     published_call,
     published_id,
+    read_call,
 )
 from engine.records import BatchBuilder
 from engine.service.engine import EngineService
@@ -100,3 +101,15 @@ def test_events_that_end_too_early_are_an_old_copy() -> None:
     check_reaches(EntryId(2, 0), LAST)
     with pytest.raises(ChainBroken, match="ends at 1-8, but 1-9 was published: this is an old copy"):
         check_reaches(EntryId(1, 8), LAST)
+
+
+def test_a_wait_that_takes_longer_than_asked_for_is_given_up(client: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store measures it by the machine's clock, which may be set back by an hour."""
+    monkeypatch.setattr("engine.journal.source.LATE_S", 0.01)
+    source = StoreSource(client)
+    call = read_call((EVENTS_KEY,), LAST, count=1, block_ms=60_000)
+    monkeypatch.setattr("engine.journal.source.read_call", lambda *arguments, **options: call)
+    assert source.events(LAST, count=1, block_ms=10) == []
+    monkeypatch.undo()
+    Producer(client).append(BatchBuilder())
+    assert len(source.journal(BEGINNING, count=9)) == 2, "the late answer is not taken for the next one"
