@@ -298,8 +298,8 @@ class FollowerProcess:
             client = connect(options.store)
             prepare_store(client)
             follower = self.open(client, options)
-            entry_is(lambda: follower.cursor)
             watermark = WatermarkWriter(options.data, self.name)
+            entry_is(lambda: follower.cursor)
             log.info("begins at %s, %d entries behind", follower.cursor, follower.lag_entries())
             duties.watch_progress(lambda: follower.cursor)
             for name, fault in {"watermark": lambda: watermark.fault, **follower.faults()}.items():

@@ -84,10 +84,10 @@ def open_engine(client: Store, options: argparse.Namespace) -> EngineFollower:
         EngineStop: an entry cannot be executed.
     """
     service = EngineService(client, make_core(options.engine), options.data)
+    check_begun(read_watermarks(options.data), options.data, service.source.appended())
     log = logging.getLogger(ENGINE.name)
     service.note_executed = partial(log_states, log)
     entry_is(lambda: service.cursor)
-    check_begun(read_watermarks(options.data), options.data, service.source.appended())
     began_s = time.monotonic()
     count = service.recover()
     seconds = time.monotonic() - began_s

@@ -175,15 +175,6 @@ def _store_of(url: str | None, file: Path | None) -> str | None:
 @bound_options
 @access_options
 @click.option(
-    "--log-format",
-    type=click.Choice(LOG_FORMATS),
-    envvar=LOG_FORMAT_VARIABLE,
-    show_envvar=True,
-    default=PLAIN,
-    show_default=True,
-    help="How all processes write their logs.",
-)
-@click.option(
     ACCEPT_STORE_END,
     is_flag=True,
     help=(
@@ -195,6 +186,15 @@ def _store_of(url: str | None, file: Path | None) -> str | None:
     FORGET_SECRETS,
     is_flag=True,
     help="Start once without the secret.key that sealed the HMAC secrets. All HMAC keys stop working for good.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(LOG_FORMATS),
+    envvar=LOG_FORMAT_VARIABLE,
+    show_envvar=True,
+    default=PLAIN,
+    show_default=True,
+    help="How all processes write their logs.",
 )
 @click.option("--detach", is_flag=True, help="Return when the venue is ready, and leave it running.")
 @click.option("--ready-fd", type=int, hidden=True)
@@ -475,12 +475,6 @@ def logs(data_dir: Path, service: str | None, follow: bool, lines: int | None, s
     folder = DataFolder(data_dir)
     with _folder_errors():
         folder.check()
-        _print_logs(folder, service, lines, since, follow=follow)
-
-
-def _print_logs(
-    folder: DataFolder, service: str | None, lines: int | None, since: datetime.datetime | None, *, follow: bool
-) -> None:
     files = {name: folder.logs / f"{name}.log" for name in ([service] if service else LOG_NAMES)}
     found = {name: path for name, path in files.items() if files_of(path)}
     missing = service is not None and not found
@@ -494,10 +488,8 @@ def _print_logs(
         try:
             for line in last_lines(path, count, since):
                 click.echo(escaped(line))
-        except UnsafePath:
-            raise
         except OSError as error:
-            fail(EXIT_REFUSED, f"{path} cannot be read: {error.strerror}.")
+            fail(EXIT_REFUSED, f"{path.name} cannot be read: {error.strerror}.")
     if follow:
         with contextlib.suppress(KeyboardInterrupt):
             _follow(followers)

@@ -57,12 +57,12 @@ class VenueOptions:
     failures_max: int = GATEWAY_BOUNDS["failures_max"]
     store_memory_bytes: int | None = None
     """What the embedded store may use; None for its share of the machine's memory."""
-    log_format: str = PLAIN
-    """How all processes write their logs (`engine.process.log_lines.LOG_FORMATS`)."""
     accept_store_end: bool = False
     """Whether to go on with a store for which the watermarks do not vouch."""
     forget_secrets: bool = False
     """Whether to give up the sealed secrets that secret.key does not open."""
+    log_format: str = PLAIN
+    """How all processes write their logs (`engine.process.log_lines.LOG_FORMATS`)."""
 
     @property
     def access(self) -> Access:
@@ -87,9 +87,9 @@ class VenueOptions:
         command += ["--venue", str(self.venue)] if self.venue else []
         command += ["--crashes-max", str(self.crashes_max)]
         command += ["--store-memory", f"{self.store_memory_bytes}B"] if self.store_memory_bytes else []
-        command += ["--log-format", self.log_format]
         command += [ACCEPT_STORE_END] if self.accept_store_end else []
         command += [FORGET_SECRETS] if self.forget_secrets else []
+        command += ["--log-format", self.log_format]
         return command + self.bounds() + self.access.arguments()
 
     def environment(self) -> dict[str, str]:
@@ -172,7 +172,7 @@ def launch(options: VenueOptions, *, tied: bool) -> Launched:
         inherited.append(watched_fd)
     output = LogFile(log)
     try:
-        process = _start(command, options, _fd_of(output), inherited)
+        process = _start(command, _fd_of(output), inherited, options.environment())
     finally:
         output.close()
     for fd in inherited:
@@ -188,14 +188,16 @@ def _fd_of(log: LogFile) -> int:
         return subprocess.DEVNULL
 
 
-def _start(command: list[str], options: VenueOptions, output: int, inherited: list[int]) -> subprocess.Popen[bytes]:
+def _start(
+    command: list[str], output: int, inherited: list[int], environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
         pass_fds=inherited,
-        env=options.environment(),
+        env=environment,
         start_new_session=True,
         umask=PRIVATE_UMASK,
     )
