@@ -489,7 +489,7 @@ def logs(data_dir: Path, service: str | None, follow: bool, lines: int | None, s
             for line in last_lines(path, count, since):
                 click.echo(escaped(line))
         except OSError as error:
-            fail(EXIT_REFUSED, f"{path} cannot be read: {error.strerror}.")
+            fail(EXIT_REFUSED, f"{path.name} cannot be read: {error.strerror}.")
     if follow:
         with contextlib.suppress(KeyboardInterrupt):
             _follow(followers)

@@ -131,9 +131,12 @@ class LogFile:
             use.close()
             use.open(self.path.name, _FILE_FLAGS, folder.fd)
             assert use.fd is not None
-            if not stat.S_ISREG(os.fstat(use.fd).st_mode):
+            found = os.fstat(use.fd)
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
                 use.close()
-                raise OSError(errno.EINVAL, f"{self.path.name} is no file")
+                raise OSError(errno.EPERM, f"{self.path.name} is no file of this user")
+            if found.st_mode & 0o077:
+                os.fchmod(use.fd, 0o600)
             for captured in self._captured:
                 os.dup2(use.fd, captured)
         assert use.fd is not None

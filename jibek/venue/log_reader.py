@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from engine.process.private_files import open_private
 from jibek.venue.log_file import OLD_FILES, old_file
 
 BLOCK_BYTES = 64 << 10
@@ -48,7 +49,7 @@ def last_lines(path: Path, count: int, since: datetime.datetime | None = None) -
             if count <= 0:
                 break
             with suppress(FileNotFoundError):
-                file = stack.enter_context(file_path.open("rb"))
+                file = stack.enter_context(_opened(file_path))
                 if any(os.path.sameopenfile(file.fileno(), newer.fileno()) for newer in files):
                     continue
                 offset, found = _offset_of_last(file, count)
@@ -61,6 +62,11 @@ def last_lines(path: Path, count: int, since: datetime.datetime | None = None) -
                 is_due = is_due or _is_since(text, since)
                 if is_due:
                     yield text
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Raises OSError, UnsafePath among it: a log is a file of this user, and no link."""
+    return os.fdopen(open_private(path, os.O_RDONLY), "rb")
 
 
 def _offset_of_last(file: BinaryIO, count: int) -> tuple[int, int]:
@@ -180,6 +186,6 @@ class LogFollower:
         self.close()
         self._unfinished = b""
         try:
-            self._file = path.open("rb")
+            self._file = _opened(path)
         except OSError:
             self._file = None

@@ -58,6 +58,14 @@ def replace(path: Path) -> None:
     path.write_bytes(b"")
 
 
+def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.touch()
+    path.chmod(0o666)
+    LogFile(path).write(b"x\n")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 GONE: dict[str, Callable[[Path], object]] = {
     "removed": lambda path: path.unlink(),
     "renamed": lambda path: path.rename(path.with_name("elsewhere")),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.process.private_files import UnsafePath
 from jibek.venue import log_reader
 from jibek.venue.log_file import LogFile
 from jibek.venue.log_reader import LogFollower, last_lines, since_time
@@ -35,6 +36,17 @@ def test_odd_files(tmp_path: Path, content: bytes, lines: list[str]) -> None:
     (tmp_path / "x.log").write_bytes(content)
     for count in (1, 2, 3, 9):
         assert list(last_lines(tmp_path / "x.log", count)) == lines[-count:]
+
+
+def test_a_link_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret\n")
+    (tmp_path / "x.log").symlink_to(tmp_path / "secret")
+    with pytest.raises(UnsafePath):
+        list(last_lines(tmp_path / "x.log", 5))
+    follower = LogFollower(tmp_path / "x.log")
+    with (tmp_path / "secret").open("a") as file:
+        file.write("more\n")
+    assert list(follower.new_lines()) == []
 
 
 def test_a_long_line_comes_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
