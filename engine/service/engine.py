@@ -31,6 +31,7 @@ from engine.journal import (
     event_at,
     publish,
 )
+from engine.process.private_files import replace_private
 from engine.process.watermarks import known_heads
 from engine.records import (
     EngineStop,
@@ -174,7 +175,7 @@ class EngineService:
             f"Batch ({len(entry.batch)} bytes):\n{entry.batch.hex()}\n\n{traceback.format_exc()}"
         )
         try:
-            path.write_text(text)
+            replace_private(path, text.encode())
         except OSError as error:
             return f"{path} could not be written ({error.strerror})"
         return f"see {path}"

@@ -214,9 +214,10 @@ def up(
 ) -> None:
     """Start the venue, and watch its processes until Ctrl-C or `jibek down`.
 
-    A new data folder gets the markets of --venue; later they change only by command. A process that crashes is
-    restarted; one that crashes too often stays down. With --tls-cert, SIGHUP makes the gateway read its certificate
-    again; without, it stops the venue. docs/deployment.md says what else to do before strangers may connect.
+    The data folder is a new or empty one, or that of a venue, and this user's alone. A new one gets the markets of
+    --venue; later they change only by command. A process that crashes is restarted; one that crashes too often stays
+    down. With --tls-cert, SIGHUP makes the gateway read its certificate again; without, it stops the venue.
+    docs/deployment.md says what else to do before strangers may connect.
 
     Exit codes: 0 stopped in order, 1 could not start or a process stayed down, 2 wrong usage, 3 the store cannot be
     reached.
@@ -326,9 +327,10 @@ def _start_detached(options: VenueOptions) -> None:
 @click.command()
 @data_option
 def down(data_dir: Path) -> None:
-    """Stop the venue in order, and wait until all its processes have ended.
+    """Stop the venue in order, and wait until all its processes have ended. It ends the `jibek up` that holds the folder's
+    lock, and no other process.
 
-    Exit codes: 0 stopped, 1 not stopped within 60 s, 3 no venue runs there.
+    Exit codes: 0 stopped, 1 not stopped within 60 s or refused, 3 no venue runs there.
 
     \b
       jibek down

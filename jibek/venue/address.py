@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 
-from engine.journal import Store, connect
+from engine.journal import BadStoreUrl, Store, connect, place_of
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.process.private_files import UnsafePath, check_private_folder
 from jibek.console.failure import fail
@@ -142,12 +142,18 @@ def open_store(address: VenueAddress, *, timeout_s: float = STORE_TIMEOUT_S) -> 
     Raises:
         Failure: exit code 3 if the store does not answer within the timeout.
     """
-    client = connect(address.store, timeout_s=timeout_s)
+    try:
+        client = connect(address.store, timeout_s=timeout_s)
+    except BadStoreUrl as error:
+        fail(
+            EXIT_UNREACHABLE,
+            f"{address.data_dir / VENUE_FILE} names no store ({error}): start the venue again with `jibek up`.",
+        )
     try:
         client.ping()
     except (redis.ConnectionError, redis.TimeoutError, OSError):
-        socket = address.store.removeprefix("unix://")
-        if address.is_running and socket != address.store and not os.path.exists(socket):
+        socket = place_of(address.store).removeprefix("unix://")
+        if address.is_running and address.store.startswith("unix://") and not os.path.exists(socket):
             fail(
                 EXIT_UNREACHABLE,
                 f"The venue on {address.data_dir} runs, but the socket of its store, {socket}, cannot be seen from here. Has "

@@ -51,12 +51,12 @@ OWN_ENTRIES = tuple(
     re.compile(pattern)
     for pattern in (
         r"jibek-venue\.json(\.new)?",
-        r"venue\.json(\.new)?",
+        r"venue\.(json|json\.new|new)",
         r"up\.pid(\.new)?",
         r"secret\.key(\.[0-9]+)?",
         r"directory\.cache(\.new)?",
         r"watermark\.json(\.new)?",
-        r"engine-stopped-at-[0-9]+-[0-9]+\.txt",
+        r"engine-stopped-at-[0-9]+-[0-9]+\.txt(\.new)?",
         r"store|logs|refusals|watermarks",
     )
 )
@@ -198,8 +198,12 @@ class DataFolder:
             deadline = time.monotonic() + wait_s
             while not self._try_lock(fd, fcntl.LOCK_EX):
                 holder = self.holder()
-                if holder is not None:
+                if holder is not None and is_jibek_up(holder):
                     raise FolderLocked(f"{self.path} is in use by `jibek up`, process {holder}: `jibek down` stops it.")
+                if holder is not None:
+                    raise FolderLocked(
+                        f"{self.path} is in use by process {holder}, which is no `jibek up`: end it first."
+                    )
                 if time.monotonic() > deadline:
                     raise FolderLocked(
                         f"{self.path} is still held by processes of a venue that has died: end them first."

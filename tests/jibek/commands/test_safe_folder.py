@@ -54,12 +54,11 @@ def venue(tmp_path_factory: pytest.TempPathFactory, store_url: str) -> Iterator[
     assert up.returncode == 0, up.stderr
     assert PASSWORD not in up.stdout + up.stderr
     yield venue
-    venue.jibek("down")
+    jibek("down", "--data", str(venue.data))
 
 
-def second_up(venue: VenueProcess, data: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "jibek", "up", "--data", str(data), "--port", str(venue.options.port + 1)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
+def jibek(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
 
 
 def test_the_password_is_in_no_list_of_processes(venue: VenueProcess) -> None:
@@ -79,7 +78,8 @@ def test_the_password_is_in_no_log(venue: VenueProcess) -> None:
 
 
 def test_commands_find_the_store_all_the_same(venue: VenueProcess) -> None:
-    assert venue.json("account", "create", "alice")["account"] == "alice"
+    made = jibek("account", "create", "alice", "--data", str(venue.data))
+    assert made.exit_code == 0, made.output
 
 
 def test_all_that_the_venue_has_made_is_for_its_user_alone(venue: VenueProcess) -> None:
@@ -88,9 +88,14 @@ def test_all_that_the_venue_has_made_is_for_its_user_alone(venue: VenueProcess) 
     assert [str(path) for path, mode in modes.items() if mode != (0o700 if path.is_dir() else 0o600)] == []
 
 
+def test_every_process_makes_files_for_its_user_alone(venue: VenueProcess) -> None:
+    for name, pid in {"up": venue.facts()["pid"], **venue.pids()}.items():
+        assert "\nUmask:\t0077\n" in Path(f"/proc/{pid}/status").read_text(), name
+
+
 def test_a_url_with_a_password_on_the_command_line_is_wrong_usage(venue: VenueProcess, store_url: str) -> None:
-    result = venue.jibek("up", "--store", store_url)
-    assert result.returncode == EXIT_USAGE
+    result = jibek("up", "--data", str(venue.data), "--store", store_url)
+    assert result.exit_code == EXIT_USAGE
     assert PASSWORD not in result.stderr
     assert "JIBEK_STORE in the environment" in result.stderr and "--store-file" in result.stderr
 
@@ -116,12 +121,12 @@ def test_a_second_venue_is_refused_whatever_file_was_removed(venue: VenueProcess
     for path in kept:
         path.unlink()
     try:
-        result = second_up(venue, venue.data)
+        result = jibek("up", "--data", str(venue.data), "--port", str(venue.options.port + 1))
     finally:
         for path, content in kept.items():
             path.touch(mode=0o600)
             path.write_bytes(content)
-    assert result.returncode == EXIT_REFUSED
+    assert result.exit_code == EXIT_REFUSED
     assert result.stderr.startswith(f"{venue.data} is in use by `jibek up`, process {facts['pid']}: `jibek down`")
     assert venue.facts() == facts
 
@@ -131,19 +136,15 @@ def test_down_ends_the_venue_and_not_the_process_that_a_planted_file_names(venue
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as foreign:
         for name in ("lock", "up.pid", "venue.json"):
             (venue.data / name).write_text(json.dumps({"pid": foreign.pid}))
-        result = venue.jibek("down")
-        assert result.returncode == 0, result.stderr
+        result = jibek("down", "--data", str(venue.data))
+        assert result.exit_code == 0, result.stderr
         assert foreign.poll() is None
         foreign.terminate()
     wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the venue has ended")
-    assert venue.jibek("down").returncode == EXIT_UNREACHABLE
+    assert jibek("down", "--data", str(venue.data)).exit_code == EXIT_UNREACHABLE
 
 
 # -- without a venue
-
-
-def jibek(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments)
 
 
 def test_down_does_not_end_what_holds_the_folder_and_is_no_venue(tmp_path: Path) -> None:

@@ -97,6 +97,17 @@ def test_a_venue_that_runs_with_a_socket_that_cannot_be_seen_is_asked_for_a_priv
     assert failure.value.exit_code == EXIT_UNREACHABLE
 
 
+def test_the_socket_is_named_without_the_password(held_folder: Path) -> None:
+    with pytest.raises(Failure, match=rf"the socket of its store, {held_folder}/nothing, ") as failure:
+        open_store(VenueAddress(held_folder, os.getpid(), f"unix://:hidden@{held_folder}/nothing", "", 0, "", {}))
+    assert "hidden" not in str(failure.value)
+
+
+def test_a_file_that_names_no_store_is_no_venue(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="names no store"):
+        open_store(VenueAddress(tmp_path, 1, "redis://:hid/den@h", "", 0, "", {}))
+
+
 def test_a_file_of_another_user_is_no_venue_to_start_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied")

@@ -45,7 +45,7 @@ def leave_a_child(folder: DataFolder, seconds: float) -> int:
 
 def test_a_second_venue_learns_who_holds_the_folder(folder: DataFolder) -> None:
     fd = folder.lock()
-    with pytest.raises(FolderLocked, match=f"process {os.getpid()}.*jibek down"):
+    with pytest.raises(FolderLocked, match=f"in use by process {os.getpid()}, which is no `jibek up`"):
         folder.lock()
     assert folder.is_locked()
     os.close(fd)

@@ -79,6 +79,9 @@ def test_an_up_that_dies_before_it_is_ready_is_named_with_its_log(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        ("--store redis://:hidden@127.0.0.1:1/0", "the URL of --store holds a password"),
+        ("--store redis://127.0.0.1:1/0 --store-file /nowhere", "give either --store or --store-file"),
+        ("--store-file /nowhere/store", "the store's URL cannot be read from /nowhere/store"),
         ("--store-memory 8", "'8' is no size: write 500MB or 8GB."),
         ("--store-memory 0GB", "'0GB' is no size"),
         ("--store-memory 8.5GB", "'8.5GB' is no size"),
