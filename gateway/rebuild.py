@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
-from engine.journal import EventReader, StoreSource, check_consistent, connect, current_epoch, prepare_store
+from engine.journal import EventReader, KnownHeads, StoreSource, check_consistent, connect, current_epoch, prepare_store
 from engine.process import StopRequest
 from engine.process.follower import Backoff, NotReady, retry
 from engine.process.watermarks import known_heads
 from engine.records import EventEntry
 from gateway.arguments import Arguments
 from gateway.auth.rate_limits import RateLimits
-from gateway.auth.secrets import check_secrets
+from gateway.auth.secrets import check_secrets, missing_secrets
 from gateway.limits import ENTRIES_PER_REBUILD_READ
 from gateway.venue_view import VenueView
 
@@ -46,7 +46,7 @@ def prepare(arguments: Arguments, secret_key: bytes, stop: StopRequest, log: log
         prepare_store(client)
         for key in check_secrets(client, secret_key):
             log.error("the stored secret of API key %s was changed, and opens nothing: revoke the key", key)
-        reader.known = known_heads(arguments.data, source)
+        reader.known = KnownHeads(known_heads(arguments.data, source), reader.cursor)
         check_consistent(client)
         epoch = current_epoch(client)
         if not epoch:
@@ -54,7 +54,8 @@ def prepare(arguments: Arguments, secret_key: bytes, stop: StopRequest, log: log
         while not stop and (entries := reader.read(source, count=ENTRIES_PER_REBUILD_READ)):
             for published in entries:
                 view.apply(EventEntry(published.data), published.id)
-        reader.known = {}
+        for key in missing_secrets(client, view.keys.hmac_ids()):
+            log.error("API key %s has no secret in the store, and opens nothing: revoke the key", key)
         return epoch
 
     try:

@@ -30,6 +30,8 @@ from engine.records import (
 
 GENESIS_HEAD = bytes(32)
 NOTHING_KNOWN: Mapping[EntryId, bytes] = {}
+NEVER = EntryId(2**64, 0)
+"""An entry that no chain reaches."""
 
 _ID = struct.Struct("<QQ")
 _STAMP = struct.Struct("<q")
@@ -37,6 +39,10 @@ _STAMP = struct.Struct("<q")
 
 EXCERPT_MAX = 200
 """Characters of an unreadable reply that its error quotes."""
+
+
+RESTORE_STORE = "restore the store from a copy in which it is whole"
+"""What an operator does about bytes that have changed."""
 
 
 class ChainBroken(Exception):
@@ -92,20 +98,38 @@ def check_reaches(end: EntryId, reached: EntryId) -> None:
         raise ChainBroken(f"the store ends at {end}, but {reached} was published: this is an old copy of the store")
 
 
-def check_known(known: Mapping[EntryId, bytes], id: EntryId, head: bytes) -> None:
-    """Checks that the chain has at entry `id` the head that a watermark names, if one does.
+class KnownHeads:
+    """Heads that the chain must have, as watermarks name them. Cost for an entry that none of them names: 0.1 µs.
+
+        if id >= known.next:
+            known.check(id, head)
 
     Args:
-        known: the heads that watermarks name, by entry.
-
-    Raises:
-        ChainBroken: it has another one.
+        heads: the heads by entry.
+        after: what comes up to here was compared before.
     """
-    if known.get(id, head) != head:
-        raise ChainBroken(
-            f"the chain at {id} is not the one that was verified there before: these are the entries of another store, or "
-            "they were written anew"
-        )
+
+    __slots__ = ("_heads", "next")
+
+    def __init__(self, heads: Mapping[EntryId, bytes], after: EntryId = BEGINNING) -> None:
+        self._heads = sorted(((id, head) for id, head in heads.items() if id > after), reverse=True)
+        self.next = self._heads[-1][0] if self._heads else NEVER
+        """The next entry that is named."""
+
+    def check(self, id: EntryId, head: bytes) -> None:
+        """Checks that the chain, which has reached entry `id`, has the heads that are named up to there.
+
+        Raises:
+            ChainBroken: it has another one, or has left a named entry out.
+        """
+        while self.next <= id:
+            if self._heads[-1] != (id, head):
+                raise ChainBroken(
+                    f"the chain at {self.next} is not the one that was verified there before: the store is another one, or was "
+                    "rewritten"
+                )
+            self._heads.pop()
+            self.next = self._heads[-1][0] if self._heads else NEVER
 
 
 class EventChain:
@@ -127,7 +151,7 @@ class EventChain:
     ) -> None:
         self.cursor = cursor
         self.head = head
-        self.known = known
+        self.known = KnownHeads(known, cursor)
 
     def check(self, published: PublishedEntry) -> None:
         """Verifies the next event entry and moves on to it. Cost: one SHA-256 over its bytes, 0.5 ns a byte.
@@ -140,9 +164,9 @@ class EventChain:
             _check_epoch_start(self.cursor, self.head, id, _epoch_start_of_events(published.data))
         head = chain_head(self.head, id, published.digest, published.data)
         if head != published.head:
-            raise ChainBroken(f"the hash chain breaks at {id}")
-        if self.known:
-            check_known(self.known, id, head)
+            raise ChainBroken(f"the hash chain breaks at {id}: {RESTORE_STORE}")
+        if id >= self.known.next:
+            self.known.check(id, head)
         self.cursor, self.head = id, head
 
 

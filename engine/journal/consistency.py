@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from engine.journal.chain import ChainBroken
+from engine.journal.chain import RESTORE_STORE, ChainBroken
 from engine.journal.ids import BEGINNING, EntryId, JournalEntry
 from engine.journal.store import (
     EPOCH_KEY,
@@ -69,7 +69,8 @@ def check_row(row: ProducerRow, found: Sequence[JournalEntry]) -> None:
         return
     if not found or found[0].id != row.last_id or not is_sealed(found[0].batch):
         raise ChainBroken(
-            f"{PRODUCERS_KEY} says that producer {row.producer} has appended {row.last_id}, and the journal has no such entry"
+            f"{PRODUCERS_KEY} says that producer {row.producer} has appended {row.last_id}, and the journal has no such entry: "
+            f"{RESTORE_STORE}"
         )
     header = BATCH_HEADER.unpack_from(found[0].batch)
     if row.number:
@@ -80,7 +81,7 @@ def check_row(row: ProducerRow, found: Sequence[JournalEntry]) -> None:
         raise ChainBroken(
             f"{PRODUCERS_KEY} says that producer {row.producer} has appended batch {row.number} of incarnation "
             f"{row.incarnation} as {row.last_id}, but that is batch {header.number} of incarnation {header.incarnation} of "
-            f"producer {header.producer}"
+            f"producer {header.producer}: {RESTORE_STORE}"
         )
 
 
@@ -98,10 +99,11 @@ def _check_producers(client: Store, values: dict[bytes, bytes], incarnation: int
         check_row(row, parse_journal(found))
         if row.incarnation > incarnation:
             raise ChainBroken(
-                f"{INCARNATION_KEY} is {incarnation}, but producer {row.producer} has incarnation {row.incarnation}"
+                f"{INCARNATION_KEY} is {incarnation}, but producer {row.producer} has incarnation {row.incarnation}: "
+                f"{RESTORE_STORE}"
             )
 
 
 def _check_equal(key: str, found: object, what: str, right: object) -> None:
     if found != right:
-        raise ChainBroken(f"{key} is {found}, but {what} is {right}: it was changed")
+        raise ChainBroken(f"{key} is {found}, but {what} is {right}: {RESTORE_STORE}")

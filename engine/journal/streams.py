@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from engine.journal.chain import ChainBroken, UnreadableReply, excerpt
+from engine.journal.chain import RESTORE_STORE, ChainBroken, UnreadableReply, excerpt
 from engine.journal.ids import EntryId, JournalEntry, PublishedEntry
 from engine.journal.store import EVENTS_KEY, JOURNAL_KEY
 
@@ -66,7 +66,7 @@ def parse_journal(entries: Iterable[StreamEntry]) -> list[JournalEntry]:
             if type(batch) is not bytes:
                 raise TypeError
             if stamp != again:
-                raise ChainBroken(f"the stamp of journal entry {id.decode()} was changed since it was appended")
+                raise ChainBroken(f"the stamp of journal entry {id.decode()} was changed: {RESTORE_STORE}")
             found.append(JournalEntry(EntryId.parse(id), int(stamp), batch))
     except (TypeError, ValueError, AttributeError):
         raise _fault(entries, len(found), "journal") from None

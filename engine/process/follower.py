@@ -1,8 +1,8 @@
 """The skeleton of every process that goes along the journal or the events: start, retry, stop, and how it ends.
 
 A follower is what differs: what it reads and how it verifies that, what it does with an entry, where it keeps its cursor.
-A `FollowerProcess` is what they share: arguments, log lines, connecting, the checks of the store, readiness, the back-off
-while the store is away, stop signals, and one log line and one exit code for each way to end.
+A `FollowerProcess` is what they share: arguments, log lines, connecting, the checks of the store, readiness, the watermark, the
+back-off while the store is away, stop signals, and one log line and one exit code for each way to end.
 
 The engine follows the journal and verifies by `check_follows`; every other follower follows the events and verifies by
 `EventReader`. A process with an event loop of its own (a gateway) takes the parts: `Backoff`, `classify`, `retry`, `end_code`.

@@ -18,6 +18,7 @@ from engine.journal import (
     ChainBroken,
     EntryId,
     JournalEntry,
+    KnownHeads,
     PublishedEntry,
     Source,
     Store,
@@ -25,12 +26,12 @@ from engine.journal import (
     chain_head,
     check_consistent,
     check_follows,
-    check_known,
     check_reaches,
     entry_digest,
     event_at,
     publish,
 )
+from engine.journal.chain import RESTORE_STORE
 from engine.process.private_files import replace_private
 from engine.process.watermarks import known_heads
 from engine.records import (
@@ -44,7 +45,7 @@ from engine.service.cores import ExchangeCore
 ENTRIES_PER_READ = 64
 UNRELEASED_VERSION = (1).to_bytes(2, "little")
 START_AGAIN = "Format version 1 was never released: start a new venue (`jibek reset`)."
-RESTORE = "Bytes have changed since the entry was appended: restore the store from a copy in which it is whole."
+RESTORE = f"Bytes have changed since the entry was appended: {RESTORE_STORE}."
 
 
 def check_whole(entry: JournalEntry) -> None:
@@ -115,7 +116,7 @@ class EngineService:
             BadWatermark: a watermark cannot be read.
             ChainBroken: the events differ from what the journal gives, or from what a watermark says.
         """
-        known = known_heads(self.data, self.source)
+        known = KnownHeads(known_heads(self.data, self.source))
         check_consistent(self.client)
         last = self.source.published()
         count = 0
@@ -125,9 +126,9 @@ class EngineService:
                 raise ChainBroken(f"journal or events end at {self.cursor}, but {last} was published")
             for entry, event in zip(entries, events, strict=False):
                 if self.execute(entry) != event:
-                    raise ChainBroken(f"the events of {entry.id} are not those that the journal gives")
-                if known:
-                    check_known(known, entry.id, self.head)
+                    raise ChainBroken(f"the events of {entry.id} are not those that the journal gives. {RESTORE}")
+                if entry.id >= known.next:
+                    known.check(entry.id, self.head)
                 count += 1
         self.published, self.published_head = self.cursor, self.head
         return count
@@ -155,7 +156,7 @@ class EngineService:
         check_reaches(self.source.published(), self.published)
         last = event_at(self.client, self.published)
         if last is not None:
-            check_known({self.published: self.published_head}, last.id, last.head)
+            KnownHeads({self.published: self.published_head}).check(last.id, last.head)
         check_consistent(self.client)
 
     def _publish_pending(self) -> int:

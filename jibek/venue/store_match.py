@@ -38,25 +38,42 @@ class StoreMismatch(Exception):
     """Store and data folder do not belong together, or nothing is there to give up; the text says what to do."""
 
 
-def match_watermarks(client: Store, data: Path, *, accept_end: bool) -> None:
-    """Compares the store with the watermarks; a new venue gets its first one.
+def match_store(client: Store, data: Path, *, accept_end: bool = False, forget_secrets: bool = False) -> list[str]:
+    """Compares the store with the data folder; a new venue gets its first watermark and its secret.key.
 
     Args:
-        accept_end: whether the operator goes on with a store for which they do not vouch. They then begin again.
+        accept_end: whether the operator goes on with a store for which the watermarks do not vouch. They then begin again.
+        forget_secrets: whether the operator gives up the sealed secrets, which do not open. Their keys then open nothing.
+
+    Returns:
+        What the operator should know, one sentence each.
 
     Raises:
-        StoreMismatch: they do not vouch for the store; or they do, and there is nothing to accept.
+        StoreMismatch: they do not belong together, or there is nothing to accept or to forget. Nothing was changed.
+        SecretError: secret.key cannot be used at all.
         redis.ConnectionError, redis.TimeoutError: the store is away.
     """
-    trouble = _watermark_trouble(client, data)
-    if accept_end:
-        if not trouble:
-            raise StoreMismatch(f"The store has all that the watermarks name: start without {ACCEPT_STORE_END}.")
+    end_trouble, secret_trouble = _watermark_trouble(client, data), _secret_trouble(client, data)
+    if accept_end and not end_trouble:
+        raise StoreMismatch(f"The store has all that the watermarks name: start without {ACCEPT_STORE_END}.")
+    if end_trouble and not accept_end:
+        raise StoreMismatch(f"{end_trouble[:1].upper()}{end_trouble[1:]}.")
+    if forget_secrets and not secret_trouble:
+        raise StoreMismatch(f"{SECRET_KEY_FILE} opens the stored secrets: start without {FORGET_SECRETS}.")
+    if secret_trouble and not forget_secrets:
+        raise StoreMismatch(
+            f"{secret_trouble}: restore {data / SECRET_KEY_FILE} from your backup. If it is lost, start once with `jibek up "
+            f"{FORGET_SECRETS}`: all HMAC keys then stop working for good, and their owners need new ones."
+        )
+    # From here on things are changed.
+    if accept_end or not read_watermarks(data):
         begin_watermarks(data)
-    elif trouble:
-        raise StoreMismatch(f"{trouble[:1].upper()}{trouble[1:]}.")
-    elif not read_watermarks(data):
-        begin_watermarks(data)
+    warnings = _forget_secrets(client) if forget_secrets else []
+    changed = check_secrets(client, create_secret_key(data))
+    return warnings + [
+        f"The stored secret of API key {key} was changed, and opens nothing: revoke the key, and give its owner a new one."
+        for key in changed
+    ]
 
 
 def _watermark_trouble(client: Store, data: Path) -> str:
@@ -79,51 +96,31 @@ def _watermark_trouble(client: Store, data: Path) -> str:
     return ""
 
 
-def match_secrets(client: Store, data: Path, *, forget: bool) -> list[str]:
-    """Compares the sealed secrets in the store with secret.key; a folder without one gets one, if nothing is sealed yet.
-
-    Args:
-        forget: whether the operator gives up the sealed secrets. The keys that they belong to then open nothing any more.
-
-    Returns:
-        What the operator should know, one sentence each.
-
-    Raises:
-        StoreMismatch: the secrets do not open; or they do, and there is nothing to give up.
-        SecretError: secret.key cannot be used at all.
-        redis.ConnectionError, redis.TimeoutError: the store is away.
-    """
+def _forget_secrets(client: Store) -> list[str]:
+    """Deletes the sealed secrets; what the operator should know then."""
     count = int(client.hlen(SECRETS_KEY))
-    trouble = _secret_trouble(client, data, count)
-    if forget and not trouble:
-        raise StoreMismatch(f"{SECRET_KEY_FILE} opens the stored secrets: start without {FORGET_SECRETS}.")
-    if not forget and trouble:
-        raise StoreMismatch(
-            f"{trouble}: restore {data / SECRET_KEY_FILE} from your backup. If it is lost, start once with `jibek up "
-            f"{FORGET_SECRETS}`: all HMAC keys then stop working for good, and their owners need new ones."
-        )
-    warnings = []
-    if forget:
-        client.delete(SECRETS_KEY)
-        warnings.append(
-            f"{count} sealed secrets were deleted: the HMAC keys that had them open nothing any more. Revoke them, and give "
-            "their owners new ones (`jibek account key`)."
-        )
-    secret_key = create_secret_key(data)
-    changed = check_secrets(client, secret_key)
-    warnings += [
-        f"The stored secret of API key {key} was changed, and opens nothing: revoke the key, and give its owner a new one."
-        for key in changed
+    client.delete(SECRETS_KEY)
+    return [
+        f"{_secrets(count)} deleted: the HMAC keys that had them open nothing any more. Revoke them, and give their owners "
+        "new ones (`jibek account key`)."
     ]
-    return warnings
 
 
-def _secret_trouble(client: Store, data: Path, count: int) -> str:
+def _secrets(count: int) -> str:
+    """
+    >>> _secrets(1)
+    '1 sealed secret'
+    """
+    return f"{count} sealed secret{'' if count == 1 else 's'}"
+
+
+def _secret_trouble(client: Store, data: Path) -> str:
     """Why the sealed secrets cannot be used; empty if they can, or if there are none."""
+    count = int(client.hlen(SECRETS_KEY))
     if not count:
         return ""
     if not (data / SECRET_KEY_FILE).exists():
-        return f"{SECRET_KEY_FILE} is missing, and the store has {count} sealed secrets"
+        return f"{SECRET_KEY_FILE} is missing, and the store has {_secrets(count)}"
     secret_key = load_secret_key(data)
     try:
         check_secrets(client, secret_key)

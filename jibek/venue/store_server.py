@@ -5,7 +5,7 @@ is in a folder with a short path outside the data folder, because a socket's pat
 
 If a kill or a power failure cuts off a write, the server drops the torn tail at its next start (`aof-load-truncated
 yes`). That loses nothing that a client has seen: with `appendfsync always` the server replies only after a write is whole
-and on disk. If a tail is lost for another reason, the store ends before the engine's watermark, and the engine refuses to
+and on disk. If a tail is lost for another reason, the store ends before a watermark, and `jibek up` refuses to
 start.
 """
 

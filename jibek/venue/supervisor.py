@@ -54,7 +54,7 @@ from jibek.venue.preflight import (
 from jibek.venue.services import ENGINE, GATEWAY, SERVICES, STOP_ORDER, STORE, SUPERVISOR, Service
 from jibek.venue.state_file import StateFile
 from jibek.venue.store_claim import StoreClaim, StoreClaimed
-from jibek.venue.store_match import StoreMismatch, match_secrets, match_watermarks
+from jibek.venue.store_match import StoreMismatch, match_store
 from jibek.venue.store_watch import StoreWatch
 from jibek.venue.surroundings import Surroundings, remove_left_overs
 from jibek.venue.up_log import UpLog
@@ -181,8 +181,14 @@ class Supervisor:
         try:
             self._claim.keep()
             prepare_store(client)
-            match_watermarks(client, self.folder.path, accept_end=self.options.accept_store_end)
-            self._warn(*match_secrets(client, self.folder.path, forget=self.options.forget_secrets))
+            self._warn(
+                *match_store(
+                    client,
+                    self.folder.path,
+                    accept_end=self.options.accept_store_end,
+                    forget_secrets=self.options.forget_secrets,
+                )
+            )
             start_venue(client)
             self._start_services(*(service for service in SERVICES if not service.needs_definition))
             define_venue(client, self.folder.path, definition)

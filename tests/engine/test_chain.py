@@ -16,6 +16,7 @@ from engine.journal import (
     EntryId,
     EventChain,
     JournalEntry,
+    KnownHeads,
     PublishedEntry,
     chain_head,
     check_follows,
@@ -130,3 +131,16 @@ def test_what_is_no_epoch_start_begins_no_epoch(data: bytes) -> None:
         EventChain(END, HEAD).check(published(EntryId(2, 0), HEAD, data))
     with pytest.raises(ChainBroken, match="does not follow"):
         check_follows(END, HEAD, JournalEntry(EntryId(2, 0), 1, data))
+
+
+def test_a_chain_has_the_heads_that_are_known() -> None:
+    heads = {EntryId(1, sequence): bytes([sequence]) * 32 for sequence in (2, 4, 5)}
+    known = KnownHeads(heads, after=EntryId(1, 2))
+    assert known.next == (1, 4)
+    known.check(EntryId(1, 4), heads[EntryId(1, 4)])
+    known.check(EntryId(1, 5), heads[EntryId(1, 5)])
+    known.check(EntryId(1, 6), HEAD)
+    for id, head in ((EntryId(1, 4), HEAD), (EntryId(2, 0), heads[EntryId(1, 4)])):
+        with pytest.raises(ChainBroken, match="the chain at 1-4 is not the one"):
+            KnownHeads(heads, after=EntryId(1, 2)).check(id, head)
+    assert KnownHeads({}).next > (2**63, 0)

@@ -50,10 +50,19 @@ from engine.records import (
 )
 from engine.service.process import open_engine
 from gateway.arguments import parse_arguments
-from gateway.auth.secrets import SECRETS_KEY, SecretError, check_secrets, create_secret_key, seal
+from gateway.auth.secrets import (
+    SECRET_KEY_FILE,
+    SECRETS_KEY,
+    SecretError,
+    check_secrets,
+    create_secret_key,
+    missing_secrets,
+    seal,
+)
 from gateway.rebuild import prepare
 from jibek.venue.directory import read_directory
-from jibek.venue.store_match import StoreMismatch, match_secrets, match_watermarks
+from jibek.venue.store_match import StoreMismatch, match_store
+from ledger.settlement import open_settlement
 from tests.worlds.stepped_venue import SteppedVenue
 from tests.worlds.store import StoreProcess
 
@@ -64,6 +73,7 @@ LOG = logging.getLogger("changed bits")
 UNEXECUTED = 2
 GATEWAY = 16
 RICH, POOR = 1, 2
+KEYS = ("keyOfRich", "keyOfPoor")
 
 
 class World:
@@ -78,7 +88,7 @@ class World:
         venue = SteppedVenue(client, data)
         assert (venue.add_account("rich", BTC=500 * 10**8), venue.add_account("poor", KZT=10**12)) == (RICH, POOR)
         self.secret_key = create_secret_key(data)
-        for account, name in ((RICH, "keyOfRich"), (POOR, "keyOfPoor")):
+        for account, name in zip((RICH, POOR), KEYS, strict=True):
             client.hset(SECRETS_KEY, name, seal(self.secret_key, name, b"secret"))
             definition = KEY_DEFINITION.pack(KeyDefinition(KeyType.HMAC_SHA256, Permission.READ | Permission.TRADE, 0))
             parts = (definition, name.encode(), b"", b"", b"test", b"why")
@@ -131,8 +141,7 @@ class World:
 
     def up(self) -> object:
         """What `jibek up` does before anything else starts."""
-        match_watermarks(self.client, self.data, accept_end=False)
-        return match_secrets(self.client, self.data, forget=False)
+        return match_store(self.client, self.data)
 
     # -- changes
 
@@ -344,14 +353,32 @@ def test_a_bit_of_the_table_of_producers(world: World, restored: Callable[[], No
             restored()
 
 
-def test_a_bit_of_a_sealed_secret(world: World, restored: Callable[[], None]) -> None:
+def test_a_bit_of_a_sealed_secret(world: World, restored: Callable[[], None], caplog: pytest.LogCaptureFixture) -> None:
     sealed = world.client.hget(SECRETS_KEY, "keyOfPoor")
     for bit in bits_of(sealed, seed=1, count=20):
         world.client.hset(SECRETS_KEY, "keyOfPoor", turned(sealed, bit))
         assert check_secrets(world.client, world.secret_key) == ["keyOfPoo…"]
         restored()
     world.client.hset(SECRETS_KEY, "keyOfRich", sealed)
+    assert missing_secrets(world.client, KEYS) == []
     assert check_secrets(world.client, world.secret_key) == ["keyOfRic…"], "moved to another key"
+    world.client.hdel(SECRETS_KEY, "keyOfRich")
+    caplog.clear()
+    world.gateway()
+    assert [record.message for record in caplog.records] == [
+        "API key keyOfRic… has no secret in the store, and opens nothing: revoke the key"
+    ]
+
+
+def test_a_bit_of_the_secret_key(world: World) -> None:
+    for bit in bits_of(world.secret_key, seed=2):
+        right, world.secret_key = world.secret_key, turned(world.secret_key, bit)
+        with pytest.raises(SecretError, match="opens none of them"):
+            world.gateway()
+        path = world.data / SECRET_KEY_FILE
+        path.write_bytes(world.secret_key)
+        assert is_found(world.up)
+        world.secret_key = right
 
 
 def test_a_bit_of_a_watermark(world: World) -> None:
@@ -361,6 +388,17 @@ def test_a_bit_of_a_watermark(world: World) -> None:
         path.write_bytes(turned(text, bit))
         # `a` and `A` are the same digit.
         assert is_found(world.up) or read_watermarks(world.data) == right, turned(text, bit)
+
+
+def test_all_who_read_the_events_compare_the_heads_that_watermarks_name(world: World) -> None:
+    right = open_settlement(world.client, argparse.Namespace(data=world.data))
+    write_watermark(world.data, "settlement", EntryId(1, 3), bytes(32))
+    wrong = open_settlement(world.client, argparse.Namespace(data=world.data))
+    for read in (world.engine, world.gateway, world.up, lambda: wrong.step(None)):
+        assert is_found(read)
+    assert right.step(None) > 3
+    for settlement in (right, wrong):
+        settlement.close()
 
 
 # -- any bit of the store's file
@@ -394,8 +432,8 @@ def test_a_bit_of_the_file_of_the_store(tmp_path: Path, seed: int) -> None:
                 counts["without effect"] += 1
             else:
                 found = [read for read in (world.up, world.engine, world.gateway) if is_found(read)]
-                changed = world.client.hgetall(SECRETS_KEY) != right.get(SECRETS_KEY.encode())
-                assert found or (changed and check_secrets(world.client, world.secret_key)), f"seed {seed}, bit {bit}"
+                dead = check_secrets(world.client, world.secret_key) + missing_secrets(world.client, KEYS)
+                assert found or dead, f"seed {seed}, bit {bit}"
                 counts["found"] += 1
             store.kill()
         print(counts)

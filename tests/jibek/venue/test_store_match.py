@@ -12,7 +12,7 @@ from engine.process import EXIT_REFUSED
 from engine.process.watermarks import FOLDER_NAME, begin_watermarks, path_of, read_watermarks, write_watermark
 from gateway.auth.secrets import SECRET_KEY_FILE, SECRETS_KEY, create_secret_key, load_secret_key, seal
 from jibek.venue.launch import LaunchFailed
-from jibek.venue.store_match import StoreMismatch, match_secrets, match_watermarks
+from jibek.venue.store_match import StoreMismatch, match_store
 from tests.worlds.stepped_venue import SteppedVenue
 from tests.worlds.venue import VenueProcess
 
@@ -21,12 +21,12 @@ OTHER = b"\x07" * 32
 
 def test_a_new_venue_gets_its_first_mark_once(client: Store, tmp_path: Path) -> None:
     ensure_functions(client, "jibek_journal", library_code("engine.journal", "journal.lua"))
-    match_watermarks(client, tmp_path, accept_end=False)
+    match_store(client, tmp_path)
     first = path_of(tmp_path, "up").stat()
-    match_watermarks(client, tmp_path, accept_end=False)
+    match_store(client, tmp_path)
     assert path_of(tmp_path, "up").stat().st_ino == first.st_ino
     with pytest.raises(StoreMismatch, match="start without --accept-store-end"):
-        match_watermarks(client, tmp_path, accept_end=True)
+        match_store(client, tmp_path, accept_end=True)
 
 
 def lose_all(venue: SteppedVenue, data: Path) -> None:
@@ -73,13 +73,13 @@ def test_a_store_that_the_marks_do_not_vouch_for_needs_the_word_of_an_operator(
     begin_watermarks(tmp_path)
     venue = SteppedVenue(client, tmp_path)
     write_watermark(tmp_path, "engine", venue.engine.published, venue.engine.published_head)
-    match_watermarks(client, tmp_path, accept_end=False)
+    match_store(client, tmp_path)
     damage(venue, tmp_path)
     with pytest.raises(StoreMismatch, match=f"(?i){what}"):
-        match_watermarks(client, tmp_path, accept_end=False)
-    match_watermarks(client, tmp_path, accept_end=True)
+        match_store(client, tmp_path)
+    match_store(client, tmp_path, accept_end=True)
     assert [mark.process for mark in read_watermarks(tmp_path)] == ["up"]
-    match_watermarks(client, tmp_path, accept_end=False)
+    match_store(client, tmp_path)
 
 
 # -- secrets
@@ -91,12 +91,12 @@ def sealed_under(secret_key: bytes, client: Store, *names: str) -> None:
 
 
 def test_a_folder_without_secrets_gets_a_key(client: Store, tmp_path: Path) -> None:
-    assert match_secrets(client, tmp_path, forget=False) == []
+    assert match_store(client, tmp_path) == []
     key = load_secret_key(tmp_path)
     sealed_under(key, client, "a", "b")
-    assert match_secrets(client, tmp_path, forget=False) == []
+    assert match_store(client, tmp_path) == []
     with pytest.raises(StoreMismatch, match="start without --forget-secrets"):
-        match_secrets(client, tmp_path, forget=True)
+        match_store(client, tmp_path, forget_secrets=True)
     assert load_secret_key(tmp_path) == key
 
 
@@ -107,18 +107,29 @@ def test_a_secret_key_that_is_lost_is_not_replaced(client: Store, tmp_path: Path
         create_secret_key(tmp_path)
     what = "is not the one under which" if is_there else "is missing, and the store has 2 sealed secrets"
     with pytest.raises(StoreMismatch, match=f"{what}.*restore {tmp_path / SECRET_KEY_FILE}.*--forget-secrets"):
-        match_secrets(client, tmp_path, forget=False)
+        match_store(client, tmp_path)
     assert (tmp_path / SECRET_KEY_FILE).exists() == is_there
-    [warning] = match_secrets(client, tmp_path, forget=True)
-    assert warning.startswith("2 sealed secrets were deleted")
+    [warning] = match_store(client, tmp_path, forget_secrets=True)
+    assert warning.startswith("2 sealed secrets deleted")
     assert client.hlen(SECRETS_KEY) == 0
-    assert match_secrets(client, tmp_path, forget=False) == []
+    assert match_store(client, tmp_path) == []
+
+
+def test_both_are_judged_before_anything_is_changed(client: Store, tmp_path: Path) -> None:
+    SteppedVenue(client, tmp_path)
+    sealed_under(OTHER, client, "a")
+    for option in ("accept_end", "forget_secrets"):
+        with pytest.raises(StoreMismatch):
+            match_store(client, tmp_path, **{option: True})
+        assert not any(tmp_path.iterdir())
+        assert client.hlen(SECRETS_KEY) == 1
+    assert len(match_store(client, tmp_path, accept_end=True, forget_secrets=True)) == 1
 
 
 def test_a_single_secret_that_was_changed_is_named_and_holds_nothing_up(client: Store, tmp_path: Path) -> None:
     sealed_under(create_secret_key(tmp_path), client, "0123456789abcdef")
     sealed_under(OTHER, client, "fedcba9876543210")
-    [warning] = match_secrets(client, tmp_path, forget=False)
+    [warning] = match_store(client, tmp_path)
     assert "API key fedcba98… was changed" in warning
 
 
@@ -144,4 +155,4 @@ def test_a_venue_whose_marks_and_key_are_gone_starts_only_when_its_operator_says
         venue.start()
     assert failed.value.exit_code == EXIT_REFUSED
     [warning] = new_venue(accept_store_end=True, forget_secrets=True).launch().wait_until_ready()
-    assert warning.startswith("Warning: 1 sealed secrets were deleted")
+    assert warning.startswith("Warning: 1 sealed secret deleted")
