@@ -12,7 +12,7 @@ from engine.process.watermarks import known_heads
 from engine.records import EventEntry
 from gateway.arguments import Arguments
 from gateway.auth.rate_limits import RateLimits
-from gateway.auth.secrets import check_secrets
+from gateway.auth.secrets import check_secrets, missing_secrets
 from gateway.limits import ENTRIES_PER_REBUILD_READ
 from gateway.venue_view import VenueView
 
@@ -54,6 +54,8 @@ def prepare(arguments: Arguments, secret_key: bytes, stop: StopRequest, log: log
         while not stop and (entries := reader.read(source, count=ENTRIES_PER_REBUILD_READ)):
             for published in entries:
                 view.apply(EventEntry(published.data), published.id)
+        for key in missing_secrets(client, view.keys.hmac_ids()):
+            log.error("API key %s has no secret in the store, and opens nothing: revoke the key", key)
         return epoch
 
     try:

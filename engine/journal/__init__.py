@@ -174,7 +174,6 @@ __all__ = [
     "check_consistent",
     "check_follows",
     "check_is_for_all_eyes",
-    "check_known",
     "check_published",
     "check_reaches",
     "check_row",

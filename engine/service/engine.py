@@ -102,9 +102,9 @@ class EngineService:
         try:
             data = self.core.execute(entry.time_us, entry.batch)
         except EngineStop as stop:
-            raise EngineStop(f"entry {entry.id}: {stop}; see {self._dump(entry)}") from stop
+            raise EngineStop(f"entry {entry.id}: {stop}; {self._dump(entry)}") from stop
         except Exception as error:
-            raise EngineStop(f"entry {entry.id}: {error!r}; see {self._dump(entry)}") from error
+            raise EngineStop(f"entry {entry.id}: {error!r}; {self._dump(entry)}") from error
         digest = entry_digest(entry)
         self.cursor, self.head = entry.id, chain_head(self.head, entry.id, digest, data)
         return PublishedEntry(self.cursor, self.head, digest, data)
@@ -167,12 +167,16 @@ class EngineService:
             self.pending.clear()
         return count
 
-    def _dump(self, entry: JournalEntry) -> Path:
-        """Writes what is known about an entry that stopped the engine, for the person who will look into it."""
+    def _dump(self, entry: JournalEntry) -> str:
+        """Writes what is known about an entry that stopped the engine, for the person who will look into it; returns where it
+        is. A disk that does not take it must not hide why the engine stopped."""
         path = self.data / f"engine-stopped-at-{entry.id}.txt"
         text = (
             f"The engine stopped at journal entry {entry.id}, stamped {entry.time_us}.\n\n"
             f"Batch ({len(entry.batch)} bytes):\n{entry.batch.hex()}\n\n{traceback.format_exc()}"
         )
-        replace_private(path, text.encode())
-        return path
+        try:
+            replace_private(path, text.encode())
+        except OSError as error:
+            return f"{path} could not be written ({error.strerror})"
+        return f"see {path}"

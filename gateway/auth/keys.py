@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import Any, Protocol
 
@@ -153,6 +153,10 @@ class Keys:
         self._end_subscriptions(key.account, key.id, time_us)
         for session in list(key.sessions):
             session.key_revoked()
+
+    def hmac_ids(self) -> Iterator[str]:
+        """The ids of all HMAC keys."""
+        return (key.id for key in self._keys.values() if key.is_hmac)
 
     def get(self, key_id: str) -> Key | None:
         """The key of this id; None if there is none."""

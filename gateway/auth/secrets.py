@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +126,20 @@ def check_secrets(client: Any, secret_key: bytes) -> list[str]:
             f"{SECRET_KEY_FILE} is not the one under which the stored secrets were sealed: it opens none of them"
         )
     return changed
+
+
+def missing_secrets(client: Any, key_ids: Iterable[str]) -> list[str]:
+    """Which of these keys have no secret in the store. Cost: a round trip for each `SECRETS_PER_READ` keys.
+
+    Returns:
+        The beginnings of their ids, at most `CHANGED_SHOWN`.
+
+    Raises:
+        redis.ConnectionError, redis.TimeoutError: the store is away.
+    """
+    missing: list[str] = []
+    ids = iter(key_ids)
+    while (part := list(islice(ids, SECRETS_PER_READ))) and len(missing) < CHANGED_SHOWN:
+        sealed = client.hmget(SECRETS_KEY, part)
+        missing += [shown_key(key_id) for key_id, secret in zip(part, sealed, strict=True) if secret is None]
+    return missing[:CHANGED_SHOWN]

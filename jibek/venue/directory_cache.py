@@ -24,6 +24,8 @@ _RECORD = struct.Struct("<QQ32sI")
 _CHECK_BYTES = 16
 _NO_DIGEST = bytes(32)
 """Of an entry from the cache: it was verified when it was read from the store, and the entries before it are left out."""
+_NO_SIZE = -1
+"""No file has this size: nothing is appended."""
 
 
 class CacheUnusable(Exception):
@@ -73,22 +75,34 @@ class DirectoryCache:
 
     def append(self, entries: Sequence[PublishedEntry]) -> None:
         """Adds the entries that define something, and how far the entries reach, in one write. If another command has
-        appended since this one has read, nothing is added: that command adds the same."""
+        appended since this one has read, nothing is added: that command adds the same.
+
+        A disk that takes no writes costs the next command some time, and must not cost this one its effect: then nothing is
+        added, now or later."""
         kept = [entry for entry in entries if self._defines(entry.data)]
         if not kept or kept[-1] is not entries[-1]:
             kept.append(entries[-1]._replace(data=b""))
+        try:
+            self._write(kept)
+        except OSError:
+            self._size = _NO_SIZE
+
+    def _write(self, entries: Sequence[PublishedEntry]) -> None:
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             if os.fstat(fd).st_size == self._size:
-                self._size += os.write(fd, b"".join(self._record(entry) for entry in kept))
+                self._size += os.write(fd, b"".join(self._record(entry) for entry in entries))
         finally:
             os.close(fd)
 
     def delete(self) -> None:
-        """Deletes the file, and begins a new one."""
-        self._path.unlink(missing_ok=True)
+        """Deletes the file, and begins a new one; on a disk that takes no writes, none."""
         self._check, self._size = bytes(_CHECK_BYTES), 0
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError:
+            self._size = _NO_SIZE
 
     def _record(self, entry: PublishedEntry) -> bytes:
         record = _RECORD.pack(*entry.id, entry.head, len(entry.data)) + entry.data

@@ -77,7 +77,8 @@ class StoreWatch:
             except (redis.ResponseError, redis.BusyLoadingError):
                 self.answered_s = time.monotonic()
                 self.is_serving = False
-            except (redis.RedisError, OSError, ValueError):
+            except Exception:
+                # It is away, or silent, or answers what no one can use. This thread must go on, whatever it is.
                 self.is_serving = False
             finally:
                 client.close()

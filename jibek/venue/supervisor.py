@@ -427,16 +427,16 @@ class Supervisor:
         store = self.children.get(STORE)
         if store in crashed:
             crashed = [store]
-            if self._socket is not None:
-                store_server.make_runtime_folder(self._socket.parent)
         elif not self._watch_store.is_serving or (store is not None and not store.ready):
             return
         for child in crashed:
             try:
+                if child is store and self._socket is not None:
+                    store_server.make_runtime_folder(self._socket.parent)
                 self._launch(child)
                 child.seen.pop("start", None)
-            except OSError as error:
-                child.seen["start"] = f"the system has no room for it: {error.strerror}"
+            except (OSError, store_server.StoreUnavailable) as error:
+                child.seen["start"] = f"it cannot be started, and is tried again: {error}"
                 self._restart_at_s = time.monotonic() + LAUNCH_RETRY_S
                 return
 

@@ -211,8 +211,10 @@ def missing_store_files(store: Path) -> list[str]:
         rows = [line.split() for line in manifest.read_text().splitlines()]
         # file NAME seq NUMBER type b|i|h; what is history (h) is about to be deleted.
         names = [row[1] for row in rows if row[0] == "file" and row[-1] != "h"]
-    except (OSError, ValueError, IndexError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, IndexError):
         return [AOF_FOLDER]
+    except OSError:
+        return []  # It could not be looked at, for want of file descriptors for example: that is no reason to stop.
     return [f"{AOF_FOLDER}/{name}" for name in names if not (folder / name).exists()]
 
 

@@ -250,6 +250,13 @@ def test_a_gap_in_the_batch_numbers_stops_the_engine_with_a_dump(client: Store, 
     assert [event.id for event in read_events(client, EntryId(0, 0))] == [], "nothing of the read was published"
 
 
+def test_a_disk_without_room_for_the_dump_does_not_hide_why_the_engine_stopped(client: Store, tmp_path: Path) -> None:
+    add_past_the_functions(client, "1-1", BatchBuilder().build(producer=9, incarnation=1, number=2))
+    service = EngineService(client, Core(), tmp_path / "gone")
+    with pytest.raises(EngineStop, match=r"batch 2 instead of 1.*could not be written \(No such file or directory\)"):
+        service.step(block_ms=1)
+
+
 def test_the_process_says_why_it_does_not_start(server: StoreProcess, client: Store, tmp_path: Path) -> None:
     assert ENGINE.main(["--store", "unix:///nowhere", "--data", str(tmp_path)]) == EXIT_UNREACHABLE
     client.config_set("appendfsync", "everysec")

@@ -133,6 +133,19 @@ def test_what_was_removed_in_the_data_folder_comes_back(venue: VenueProcess) -> 
     assert_it_trades(venue, "removed")
 
 
+def test_a_watermark_that_cannot_be_written_is_shown_until_it_can(venue: VenueProcess) -> None:
+    mark = venue.data / "watermarks" / "engine.json"
+    in_the_way = mark.with_suffix(".new")
+    in_the_way.mkdir()
+    mark.unlink()
+    wait_until(lambda: "watermark" in states(venue)["engine"], "it is shown")
+    status = venue.jibek("status")
+    assert status.returncode == 1 and "engine.json cannot be written: Is a directory" in status.stdout
+    in_the_way.rmdir()
+    wait_until_ready(venue)
+    assert mark.exists()
+
+
 def test_a_store_whose_files_were_removed_writes_them_anew_before_orders_are_taken(venue: VenueProcess) -> None:
     gateway = venue.pids()["gateway"]
     shutil.rmtree(venue.folder.store / "appendonlydir")

@@ -50,7 +50,15 @@ from engine.records import (
 )
 from engine.service.process import open_engine
 from gateway.arguments import parse_arguments
-from gateway.auth.secrets import SECRET_KEY_FILE, SECRETS_KEY, SecretError, check_secrets, create_secret_key, seal
+from gateway.auth.secrets import (
+    SECRET_KEY_FILE,
+    SECRETS_KEY,
+    SecretError,
+    check_secrets,
+    create_secret_key,
+    missing_secrets,
+    seal,
+)
 from gateway.rebuild import prepare
 from jibek.venue.directory import read_directory
 from jibek.venue.store_match import StoreMismatch, match_store
@@ -65,6 +73,7 @@ LOG = logging.getLogger("changed bits")
 UNEXECUTED = 2
 GATEWAY = 16
 RICH, POOR = 1, 2
+KEYS = ("keyOfRich", "keyOfPoor")
 
 
 class World:
@@ -79,7 +88,7 @@ class World:
         venue = SteppedVenue(client, data)
         assert (venue.add_account("rich", BTC=500 * 10**8), venue.add_account("poor", KZT=10**12)) == (RICH, POOR)
         self.secret_key = create_secret_key(data)
-        for account, name in ((RICH, "keyOfRich"), (POOR, "keyOfPoor")):
+        for account, name in zip((RICH, POOR), KEYS, strict=True):
             client.hset(SECRETS_KEY, name, seal(self.secret_key, name, b"secret"))
             definition = KEY_DEFINITION.pack(KeyDefinition(KeyType.HMAC_SHA256, Permission.READ | Permission.TRADE, 0))
             parts = (definition, name.encode(), b"", b"", b"test", b"why")
@@ -344,14 +353,21 @@ def test_a_bit_of_the_table_of_producers(world: World, restored: Callable[[], No
             restored()
 
 
-def test_a_bit_of_a_sealed_secret(world: World, restored: Callable[[], None]) -> None:
+def test_a_bit_of_a_sealed_secret(world: World, restored: Callable[[], None], caplog: pytest.LogCaptureFixture) -> None:
     sealed = world.client.hget(SECRETS_KEY, "keyOfPoor")
     for bit in bits_of(sealed, seed=1, count=20):
         world.client.hset(SECRETS_KEY, "keyOfPoor", turned(sealed, bit))
         assert check_secrets(world.client, world.secret_key) == ["keyOfPoo…"]
         restored()
     world.client.hset(SECRETS_KEY, "keyOfRich", sealed)
+    assert missing_secrets(world.client, KEYS) == []
     assert check_secrets(world.client, world.secret_key) == ["keyOfRic…"], "moved to another key"
+    world.client.hdel(SECRETS_KEY, "keyOfRich")
+    caplog.clear()
+    world.gateway()
+    assert [record.message for record in caplog.records] == [
+        "API key keyOfRic… has no secret in the store, and opens nothing: revoke the key"
+    ]
 
 
 def test_a_bit_of_the_secret_key(world: World) -> None:
@@ -416,8 +432,8 @@ def test_a_bit_of_the_file_of_the_store(tmp_path: Path, seed: int) -> None:
                 counts["without effect"] += 1
             else:
                 found = [read for read in (world.up, world.engine, world.gateway) if is_found(read)]
-                changed = world.client.hgetall(SECRETS_KEY) != right.get(SECRETS_KEY.encode())
-                assert found or (changed and check_secrets(world.client, world.secret_key)), f"seed {seed}, bit {bit}"
+                dead = check_secrets(world.client, world.secret_key) + missing_secrets(world.client, KEYS)
+                assert found or dead, f"seed {seed}, bit {bit}"
                 counts["found"] += 1
             store.kill()
         print(counts)

@@ -130,6 +130,8 @@ def test_a_running_child_has_a_state_in_words(
 def test_a_child_that_does_not_run_has_a_state_in_words(tmp_path: Path) -> None:
     child = Child("probe", [], tmp_path / "probe.log")
     assert child.state(NOW_S) == "starting"
+    child.seen["start"] = "no room"
+    assert child.state(NOW_S) == "waiting: no room"
     child.held = "the disk takes no writes"
     assert child.state(NOW_S) == "waiting: the disk takes no writes"
     child.down = "it crashed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,3 +111,19 @@ def test_the_cache_of_another_venue_is_thrown_away(client: Store, tmp_path: Path
 def test_what_defines_nothing_is_passed_over() -> None:
     assert not defines_something(b"")
     assert not defines_something(bytes(48))
+
+
+@pytest.mark.parametrize("call", ["open", "write"])
+def test_a_disk_that_takes_no_cache_costs_no_command_its_effect(
+    client: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    right = content(read_directory(client, tmp_path))
+    (cache,) = tmp_path.iterdir()
+    cache.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full)
+        assert content(read_directory(client, tmp_path)) == right
+    assert content(read_directory(client, tmp_path)) == right

@@ -125,3 +125,13 @@ def test_left_overs_of_killed_rewrites_are_removed_and_nothing_else(tmp_path: Pa
     assert not any(path.exists() for path in left)
     assert (store / "temp-1.rdb").is_dir() and outside.read_bytes() == b"mine" and (store / "valkey.conf").exists()
     assert missing_store_files(store) == []
+
+
+def test_files_that_cannot_be_looked_at_are_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = store_folder(tmp_path)
+
+    def refuse(self: Path) -> str:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert missing_store_files(folder.parent) == []
