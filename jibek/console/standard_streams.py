@@ -65,7 +65,7 @@ def run(command: Callable[[], Any], *, needs_output: bool = True) -> int:
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.Abort:
-        _show(Sentence("It was interrupted."))
+        _show(Sentence("Aborted!"))
         return 1
     except OSError as error:
         refusal = of_system(error)
