@@ -12,6 +12,7 @@ import click
 
 from bench.origin import origin
 from bench.yardstick import BaselineFailed
+from jibek.console import standard_streams
 
 YARDSTICK_FILES = ("yardstick.cpp", "make_workload.py", "reference_book.py")
 
@@ -56,10 +57,7 @@ def run(
     settings = {"help_option_names": ["-h", "--help"]}
     parser = click.Command(command, context_settings=settings, callback=measured, params=list(options), help=question)
     try:
-        return int(parser.main(given, prog_name=command, standalone_mode=False) or 0)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return standard_streams.run(lambda: parser.main(given, prog_name=command, standalone_mode=False))
     except BaselineFailed as error:
         print(f"bench {name}: {error}", file=sys.stderr)
         return 1

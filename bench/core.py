@@ -50,7 +50,7 @@ FUNDS = 10**15
 OWN_FEES = Fees(maker_fee_ppm=400, taker_fee_ppm=900)
 SMOKE_MEMORY_ORDERS = 300_000
 """With fewer orders than this, pages and the allocator count for more than the orders."""
-NOTE = (b"bench", b"funds")
+NOTE = (b"bench", b"funds", b"")
 MARKET = MarketDefinition(
     base_asset=2,
     quote_asset=1,

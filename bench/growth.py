@@ -39,7 +39,7 @@ from engine.records import (
     seal_batch,
 )
 
-NOTE = (b"bench", b"growth")
+NOTE = (b"bench", b"growth", b"")
 MARKET = MarketDefinition(2, 1, 10**8, 1, 1, 10**7, 1, 10**6, 100, 10**12, 500, 1000, 10**6, 0)
 MIDDLE_TICKS = 100_000
 ROUNDS = 3

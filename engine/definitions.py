@@ -33,6 +33,7 @@ from engine.records import (
     MARKET_DEFINITION,
     NETWORK_BYTES,
     NOTIONAL_MIN_UNITS,
+    OPERATOR_PARTS,
     PPM,
     PRICE_SCALE,
     SAVED_BALANCE,
@@ -69,7 +70,7 @@ from engine.records import (
     unpack_parts,
 )
 
-RULES_VERSION = 2
+RULES_VERSION = 3
 """The rules that both engines follow. An epoch-start entry names the version from which on they hold."""
 
 ASSET_NAME = re.compile(rb"[A-Z0-9]{1,10}")
@@ -113,6 +114,12 @@ def read_parts(blob: bytes, count: int) -> list[bytes]:
     return parts
 
 
+def read_change(blob: bytes, count: int = 0) -> list[bytes]:
+    """The `count` parts of an operator's command that stand before the operator's own (OPERATOR_PARTS); refused as
+    MALFORMED_COMMAND unless there are exactly as many."""
+    return read_parts(blob, count + OPERATOR_PARTS)[:count]
+
+
 def _unpack(layout: Layout[RecordT], packed: bytes) -> RecordT:
     reject_unless(len(packed) == layout.size, Reason.MALFORMED_COMMAND)
     return layout.unpack_from(packed)
@@ -136,7 +143,7 @@ def read_epoch_start(blob: bytes) -> EpochStart:
 
 def read_asset(blob: bytes) -> tuple[int, bytes]:
     """Scale and name of ASSET_ADD. Raises Rejected."""
-    packed, name, _, _ = read_parts(blob, 4)
+    packed, name = read_change(blob, 2)
     definition = _unpack(ASSET_DEFINITION, packed)
     valid = ASSET_NAME.fullmatch(name) and definition.scale <= SCALE_MAX
     reject_unless(valid, Reason.INVALID_ASSET_DEFINITION)
@@ -149,7 +156,7 @@ def read_market(blob: bytes, scales: Mapping[int, int]) -> tuple[MarketDefinitio
     Args:
         scales: the scale of every listed asset, by number.
     """
-    packed, symbol, _, _ = read_parts(blob, 4)
+    packed, symbol = read_change(blob, 2)
     definition = _unpack(MARKET_DEFINITION, packed)
     known = definition.base_asset in scales and definition.quote_asset in scales
     reject_unless(known and SYMBOL.fullmatch(symbol), Reason.INVALID_MARKET_DEFINITION)
@@ -198,7 +205,7 @@ def market_faults(definition: MarketDefinition) -> list[str]:
 
 def read_fees(blob: bytes) -> Fees:
     """The fees of FEES_SET. Raises Rejected."""
-    packed, _, _ = read_parts(blob, 3)
+    (packed,) = read_change(blob, 1)
     fees = _unpack(FEES, packed)
     reject_unless(max(fees) <= FEE_PPM_MAX, Reason.INVALID_FEES)
     return fees
@@ -206,7 +213,7 @@ def read_fees(blob: bytes) -> Fees:
 
 def read_account(blob: bytes) -> bytes:
     """The name of ACCOUNT_ADD. Raises Rejected."""
-    name, _, _ = read_parts(blob, 3)
+    (name,) = read_change(blob, 1)
     reject_unless(ACCOUNT_NAME.fullmatch(name), Reason.INVALID_ACCOUNT_NAME)
     return name
 
@@ -214,7 +221,7 @@ def read_account(blob: bytes) -> bytes:
 def read_key(blob: bytes) -> tuple[KeyDefinition, bytes, bytes, bytes]:
     """Definition, key id, public key and networks of KEY_ADD. Raises Rejected. Only a new key is asked for a sound public key: one that
     a dump has keeps working."""
-    packed, key_id, public_key, networks, _, _ = read_parts(blob, 6)
+    packed, key_id, public_key, networks = read_change(blob, 4)
     definition = _unpack(KEY_DEFINITION, packed)
     reject_unless(is_valid_key(definition, key_id, public_key), Reason.INVALID_KEY)
     reject_unless(are_valid_networks(networks), Reason.INVALID_NETWORKS)
@@ -247,7 +254,7 @@ def are_valid_networks(packed: bytes) -> bool:
 
 def read_limits(blob: bytes) -> tuple[TierLimits, bytes]:
     """The limits and the name of the tier of LIMITS_SET. Raises Rejected."""
-    packed, tier, _, _ = read_parts(blob, 4)
+    packed, tier = read_change(blob, 2)
     limits = _unpack(TIER_LIMITS, packed)
     reject_unless(TIER_NAME.fullmatch(tier) and not limits_faults(tier, limits), Reason.INVALID_LIMITS)
     return limits, tier
@@ -272,7 +279,7 @@ def limits_faults(tier: bytes, limits: TierLimits) -> list[str]:
 
 def read_account_limits(blob: bytes) -> bytes:
     """The name of the tier of ACCOUNT_LIMITS_SET. Raises Rejected."""
-    tier, _, _ = read_parts(blob, 3)
+    (tier,) = read_change(blob, 1)
     reject_unless(TIER_NAME.fullmatch(tier), Reason.UNKNOWN_TIER)
     return tier
 
@@ -361,6 +368,8 @@ def check_saved_venue(venue: SavedVenue) -> None:
     rules = venue.rules_version
     _fault_unless(rules == RULES_VERSION, f"the rules are version {rules}; this engine has {RULES_VERSION}")
     _fault_unless(venue.venue_state in list(MarketState), f"the venue is in state {venue.venue_state}")
+    accepted = abs(venue.accepted_difference_us) <= AMOUNT_MAX and 0 <= venue.accepted_time_us <= max(venue.time_us, 0)
+    _fault_unless(accepted, "the time that was accepted is not one that the venue has had")
     _fault_unless(venue.last_order_id <= ID_MAX, f"order id {venue.last_order_id} is too large")
     _fault_unless(max(venue.asset_count, venue.market_count) < 1 << 16, "more assets or markets than have numbers")
     _fault_unless(venue.account_count > 0, "there is no house account")

@@ -37,7 +37,8 @@ from engine.records import (
 )
 from engine.venue_file import market_definition
 
-_NOTE = (b"engine.Engine", b"library")
+_NOTE = (b"engine.Engine", b"library", b"")
+"""The operator's parts of each command."""
 _TIME_US_MAX = (1 << 63) - 1
 
 

@@ -6,6 +6,7 @@ None of them reads venue.toml (`engine.venue_file`), which only says what an emp
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from engine.decimals import format_decimal, parse_decimal
 from engine.definitions import lot_value_units
@@ -62,15 +63,35 @@ class Market:
         return lot_value_units(self.definition, self.base.scale, self.quote.scale)
 
 
+class VenueHalt(NamedTuple):
+    """Who has halted the whole venue, and why."""
+
+    producer: int
+    """Who has sent the command: the command line, or the engine's own service."""
+    operator: str
+    why: str
+    time_us: int
+    """The venue's time then."""
+    is_accepted: bool = False
+    """Whether an operator has accepted the clocks since."""
+
+
 @dataclass(slots=True)
 class Listing:
-    """Assets, markets and their states, and tiers, learned from the events: a projection that `apply` keeps current."""
+    """Assets, markets and their states, tiers, and what was accepted of the clocks, learned from the events: a projection that
+    `apply` keeps current."""
 
     assets: dict[int, Asset] = field(default_factory=dict)
     markets: dict[int, Market] = field(default_factory=dict)
     asset_by_name: dict[str, Asset] = field(default_factory=dict)
     market_by_symbol: dict[str, Market] = field(default_factory=dict)
     venue_state: MarketState = MarketState.TRADING
+    venue_halt: VenueHalt | None = None
+    """The last halt of the whole venue; None while it trades."""
+    accepted_difference_us: int = 0
+    """How far an operator has accepted that the store's clock is ahead of the machine's; negative: behind."""
+    accepted_time_us: int = 0
+    """The venue's time when an operator accepted it last; 0: never."""
     tiers: dict[str, TierLimits] = field(default_factory=lambda: {DEFAULT_TIER.decode(): DEFAULT_LIMITS})
     """As they were set, in the order of their numbers: see `effective_limits`."""
 
@@ -105,12 +126,22 @@ class Listing:
             market.maker_fee_ppm, market.taker_fee_ppm = FEES.unpack_from(entry.parts(event)[0])
         elif event.kind == EventKind.MARKET_STATE_CHANGED:
             if event.market == 0:
-                self.venue_state = MarketState(event.state)
+                self._set_venue_state(entry, event)
             else:
                 self.markets[event.market].state = MarketState(event.state)
+        elif event.kind == EventKind.TIME_ACCEPTED:
+            self.accepted_difference_us, self.accepted_time_us = event.amount, entry.header.time_us
+            if self.venue_halt is not None:
+                self.venue_halt = self.venue_halt._replace(is_accepted=True)
         elif event.kind == EventKind.LIMITS_CHANGED:
             packed, tier, *_ = entry.parts(event)
             self.tiers[tier.decode()] = TIER_LIMITS.unpack_from(packed)
         else:
             return False
         return True
+
+    def _set_venue_state(self, entry: EventEntry, event: OrderEvent) -> None:
+        self.venue_state, self.venue_halt = MarketState(event.state), None
+        if self.venue_state == MarketState.HALTED:
+            operator, why, *_ = (part.decode(errors="replace") for part in entry.parts(event))
+            self.venue_halt = VenueHalt(entry.header.producer, operator, why, entry.header.time_us)

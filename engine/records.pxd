@@ -10,6 +10,7 @@ cdef enum:
     COMMAND_KIND_FEES_SET = 12
     COMMAND_KIND_MARKET_STATE_SET = 13
     COMMAND_KIND_LIMITS_SET = 14
+    COMMAND_KIND_TIME_ACCEPT = 15
     COMMAND_KIND_ACCOUNT_ADD = 20
     COMMAND_KIND_ACCOUNT_FREEZE = 21
     COMMAND_KIND_ACCOUNT_UNFREEZE = 22
@@ -31,6 +32,7 @@ cdef enum:
     EVENT_KIND_FEES_CHANGED = 12
     EVENT_KIND_MARKET_STATE_CHANGED = 13
     EVENT_KIND_LIMITS_CHANGED = 14
+    EVENT_KIND_TIME_ACCEPTED = 15
     EVENT_KIND_ACCOUNT_ADDED = 20
     EVENT_KIND_ACCOUNT_FROZEN = 21
     EVENT_KIND_ACCOUNT_UNFROZEN = 22
@@ -455,6 +457,8 @@ cdef struct StateReport:
 cdef struct SavedVenue:
     char magic[8]
     int64_t time_us
+    int64_t accepted_difference_us
+    int64_t accepted_time_us
     uint64_t rules_version
     uint64_t last_order_id
     uint64_t order_count

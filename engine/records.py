@@ -83,6 +83,10 @@ ClientId = Annotated[bytes, f"{CLIENT_ID_BYTES}s", f"char[{CLIENT_ID_BYTES}]"]
 Digest = Annotated[bytes, "32s", "char[32]"]
 Magic = Annotated[bytes, "8s", "char[8]"]
 
+OPERATOR_PARTS = 3
+"""What an operator does ends with so many parts in its blob: the operator as they call themselves, why, and the system user
+under whom the command ran (empty where the venue itself acts)."""
+
 NO_CLIENT_ID = bytes(CLIENT_ID_BYTES)
 """All zero: the client gave no id, and the one shown is derived from the order id."""
 
@@ -94,23 +98,24 @@ class CommandKind(IntEnum):
     | --- | --- | --- |
     | EPOCH_START | | EpochStart |
     | TIME_TICK | | |
-    | ASSET_ADD | | AssetDefinition, name, operator, why |
-    | MARKET_ADD | | MarketDefinition, symbol, operator, why |
-    | FEES_SET | account (0: the market's own fees), market (0 with an account: all markets) | Fees, operator, why |
-    | MARKET_STATE_SET | market (0: the whole venue), state | operator, why |
-    | LIMITS_SET | | TierLimits, tier, operator, why |
-    | ACCOUNT_ADD | | name, operator, why |
-    | ACCOUNT_FREEZE, ACCOUNT_UNFREEZE | account | operator, why |
-    | KEY_ADD | account | KeyDefinition, key id, public key (empty for HMAC), networks (`pack_networks`), operator, why |
-    | KEY_REVOKE | account | key id, operator, why |
-    | ACCOUNT_LIMITS_SET | account | tier, operator, why |
-    | DEPOSIT, WITHDRAW | account, asset, amount | operator, why |
+    | ASSET_ADD | | AssetDefinition, name, the operator's |
+    | MARKET_ADD | | MarketDefinition, symbol, the operator's |
+    | FEES_SET | account (0: the market's own fees), market (0 with an account: all markets) | Fees, the operator's |
+    | MARKET_STATE_SET | market (0: the whole venue), state | the operator's |
+    | LIMITS_SET | | TierLimits, tier, the operator's |
+    | TIME_ACCEPT | amount (the difference that is accepted, µs) | the operator's |
+    | ACCOUNT_ADD | | name, the operator's |
+    | ACCOUNT_FREEZE, ACCOUNT_UNFREEZE | account | the operator's |
+    | KEY_ADD | account | KeyDefinition, key id, public key (empty for HMAC), networks (`pack_networks`), the operator's |
+    | KEY_REVOKE | account | key id, the operator's |
+    | ACCOUNT_LIMITS_SET | account | tier, the operator's |
+    | DEPOSIT, WITHDRAW | account, asset, amount | the operator's |
     | ORDER_PLACE | account, market, side, order_type, time_in_force, self_trade_mode, price_ticks, quantity_lots, amount, client_id | |
     | ORDER_CANCEL | account, market, order_id or client_id | client id of the cancel, where it has one |
     | ORDER_CANCEL_ALL | account, market (0: all markets) | |
     | STATE_REPORT | | |
 
-    The event that answers a command carries the same blob (a STATE_REPORTED event a StateReport instead).
+    The operator's parts are the last OPERATOR_PARTS of a blob: operator, why, system user. The event that answers a command carries the same blob (a STATE_REPORTED event a StateReport instead).
     """
 
     EPOCH_START = 1
@@ -120,6 +125,7 @@ class CommandKind(IntEnum):
     FEES_SET = 12
     MARKET_STATE_SET = 13
     LIMITS_SET = 14
+    TIME_ACCEPT = 15
     ACCOUNT_ADD = 20
     ACCOUNT_FREEZE = 21
     ACCOUNT_UNFREEZE = 22
@@ -144,6 +150,8 @@ class EventKind(IntEnum):
     FEES_CHANGED = 12
     MARKET_STATE_CHANGED = 13
     LIMITS_CHANGED = 14
+    TIME_ACCEPTED = 15
+    """From here on the clock guards of all engines take the venue's time as it is at this entry, and `amount`, for right."""
     ACCOUNT_ADDED = 20
     ACCOUNT_FROZEN = 21
     ACCOUNT_UNFROZEN = 22
@@ -269,7 +277,8 @@ class Command(NamedTuple):
     price_ticks: I64 = 0
     quantity_lots: I64 = 0
     amount: I64 = 0
-    """Smallest units: of the quote asset for a MARKET order by quote amount, of `asset` for a deposit or withdrawal."""
+    """Smallest units: of the quote asset for a MARKET order by quote amount, of `asset` for a deposit or withdrawal. For a
+    TIME_ACCEPT microseconds: the store's clock minus the machine's."""
     trigger_ticks: I64 = 0
     display_lots: I64 = 0
     expiry_us: I64 = 0
@@ -348,7 +357,7 @@ class OrderEvent(NamedTuple):
     """What was asked for."""
     amount: I64 = 0
     """Smallest units: of the quote asset what a MARKET order by quote amount asked for, of `asset` what was deposited or
-    withdrawn."""
+    withdrawn. In TIME_ACCEPTED microseconds: the store's clock minus the machine's."""
     cumulative_lots: I64 = 0
     cumulative_quote: I64 = 0
     remaining_lots: I64 = 0
@@ -610,8 +619,12 @@ class StateReport(NamedTuple):
 class SavedVenue(NamedTuple):
     """What a dump begins with."""
 
-    magic: Magic = b"JIBEKST2"
+    magic: Magic = b"JIBEKST3"
     time_us: I64 = 0
+    accepted_difference_us: I64 = 0
+    """How far an operator has accepted that the store's clock is ahead of the machine's; negative: behind."""
+    accepted_time_us: I64 = 0
+    """The venue's time when an operator accepted it last; 0: never."""
     rules_version: U64 = 0
     last_order_id: U64 = 0
     order_count: U64 = 0
@@ -780,7 +793,7 @@ KEY_DEFINITION = Layout(KeyDefinition, 16)
 TIER_LIMITS = Layout(TierLimits, 64)
 EPOCH_START = Layout(EpochStart, 64)
 STATE_REPORT = Layout(StateReport, 88)
-SAVED_VENUE = Layout(SavedVenue, 72)
+SAVED_VENUE = Layout(SavedVenue, 88)
 SAVED_ASSET = Layout(SavedAsset, 16)
 SAVED_MARKET = Layout(SavedMarket, 48)
 SAVED_ACCOUNT = Layout(SavedAccount, 16)
@@ -866,7 +879,7 @@ class BatchBuilder:
     """Collects commands until they are appended as one journal entry.
 
     >>> builder = BatchBuilder()
-    >>> builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"operator", b"first client")
+    >>> builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"operator", b"first client", b"alice/1000")
     0
     >>> len(builder.build(producer=1, incarnation=1, number=1)) == 32 + 128 + len(builder.blobs)
     True

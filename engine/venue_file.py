@@ -56,11 +56,11 @@ class VenueDefinition:
     markets: list[tuple[str, MarketDefinition]]
     limits: list[tuple[str, TierLimits]]
 
-    def batches(self, operator: str) -> Iterator[BatchBuilder]:
+    def batches(self, operator: str, system_user: str = "") -> Iterator[BatchBuilder]:
         """The commands that define this venue in an empty journal, in batches that fit into one entry each."""
         builder = BatchBuilder()
         for command, definition, name in self._commands():
-            parts = (definition, name.encode(), operator.encode(), b"venue definition")
+            parts = (definition, name.encode(), operator.encode(), b"venue definition", system_user.encode())
             if not builder.has_room(len(pack_parts(*parts))):
                 yield builder
                 builder = BatchBuilder()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
-from engine.journal import EventReader, StoreSource, connect, current_epoch, prepare_store
+from engine.journal import EventReader, StoreSource, check_consistent, connect, current_epoch, prepare_store
 from engine.process import StopRequest
 from engine.process.follower import Backoff, NotReady, retry
+from engine.process.watermarks import known_heads
 from engine.records import EventEntry
 from gateway.arguments import Arguments
 from gateway.auth.rate_limits import RateLimits
+from gateway.auth.secrets import check_secrets
 from gateway.limits import ENTRIES_PER_REBUILD_READ
 from gateway.venue_view import VenueView
 
@@ -25,12 +27,14 @@ class Prepared(NamedTuple):
     epoch: int
 
 
-def prepare(arguments: Arguments, stop: StopRequest, log: logging.Logger) -> Prepared | None:
+def prepare(arguments: Arguments, secret_key: bytes, stop: StopRequest, log: logging.Logger) -> Prepared | None:
     """Applies all events in the store, from the beginning; waits for a store that is away and for a venue in it. None if
     the stop is requested before. Cost: about 10 µs an event.
 
     Raises:
-        StoreRefused, ChainBroken: what is in the store is not a sound venue of this version.
+        StoreRefused, ChainBroken, BadWatermark: what is in the store is not a sound venue of this version, or not the one
+            that this data folder knows.
+        SecretError: `secret_key` is not the one under which the HMAC secrets in the store were sealed.
     """
     client = connect(arguments.store)
     source = StoreSource(client)
@@ -40,12 +44,17 @@ def prepare(arguments: Arguments, stop: StopRequest, log: logging.Logger) -> Pre
     def rebuild() -> int:
         """Goes on where the view is; the epoch in force."""
         prepare_store(client)
+        for key in check_secrets(client, secret_key):
+            log.error("the stored secret of API key %s was changed, and opens nothing: revoke the key", key)
+        reader.known = known_heads(arguments.data, source)
+        check_consistent(client)
         epoch = current_epoch(client)
         if not epoch:
             raise NotReady("the store holds no venue yet")
         while not stop and (entries := reader.read(source, count=ENTRIES_PER_REBUILD_READ)):
             for published in entries:
                 view.apply(EventEntry(published.data), published.id)
+        reader.known = {}
         return epoch
 
     try:

@@ -37,7 +37,10 @@ from engine.process import (
     stop_is_obeyed,
     stop_on_signals,
 )
+from engine.process.disk import read_disk
+from engine.process.duties import LINE_INTERVAL_S, Duties, Fault
 from engine.process.follower import end_code
+from engine.process.watermarks import WatermarkWriter
 from gateway.access import PROXY_PROTOCOL, exposure_warning
 from gateway.arguments import Arguments, parse_arguments
 from gateway.auth.bans import Bans
@@ -68,6 +71,8 @@ from gateway.wire.tls import Certificate, TlsRefused, utc_now
 
 DEPTH_INTERVAL_S = 0.1
 HOUSEKEEPING_S = 1.0
+SILENCE_SHOWN_S = 1.5
+"""After so long without an answer the link of the journal counts as broken. It asks once a second."""
 
 BROKEN_PROMISES = (Superseded, SecretError, TlsRefused)
 """What ends the process besides what ends every follower of the events."""
@@ -76,12 +81,17 @@ BROKEN_PROMISES = (Superseded, SecretError, TlsRefused)
 class Service:
     """All parts of a gateway, and its timers."""
 
-    def __init__(self, arguments: Arguments, prepared: Prepared, secret_key: bytes, log: logging.Logger) -> None:
+    def __init__(
+        self, arguments: Arguments, prepared: Prepared, secret_key: bytes, log: logging.Logger, duties: Duties
+    ) -> None:
         self._arguments = arguments
         self._log = log
+        self._duties = duties
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[BaseException | None] = self._loop.create_future()
         self._depth_ticks = 0
+        self._is_memory_full = False
+        self._disk_fault = ""
         clock = Clock(self._loop.time, lambda: time.time_ns() // 1000)
         outbox = self._outbox = Outbox(self._loop.call_soon)
         view = self._view = prepared.view
@@ -121,11 +131,14 @@ class Service:
             set_mark=MarkSetter(writer.ask).set,
             published=self._published,
         )
+        self._watermark = WatermarkWriter(arguments.data, f"gateway-{arguments.producer}")
+        self._watermark.note(prepared.reader.cursor, prepared.reader.head)
         self._events = EventsLink(
             arguments.store,
             prepared.reader,
             Intake(view, pipeline, answers),
             taken=self._entries_taken,
+            verified=self._watermark.note,
             broken=self._end,
             log=log,
         )
@@ -140,6 +153,27 @@ class Service:
         )
         self._listener = Listener(self._clients, self._loop, log, proxies=access.proxies(PROXY_PROTOCOL))
 
+        for name, fault in self._faults().items():
+            duties.watch(name, fault)
+
+    def _faults(self) -> dict[str, Fault]:
+        """The duties of a gateway, for `jibek status`."""
+
+        def orders() -> str:
+            return self._disk_fault and f"new ones are refused: {self._disk_fault}"
+
+        def writer() -> str:
+            silent_s = self._writer.link.silent_s()
+            return self._writer.link.fault or (f"no answer for {silent_s:.0f} s" if silent_s > SILENCE_SHOWN_S else "")
+
+        return {
+            "journal": writer,
+            "events": lambda: self._events.link.fault,
+            "refusals": lambda: self._refusals.fault,
+            "watermark": lambda: self._watermark.fault,
+            "orders": orders,
+        }
+
     async def run(self) -> BaseException | None:
         """Serves until `stop` is called or a promise is broken; what broke it."""
         for link in self._links():
@@ -150,6 +184,7 @@ class Service:
         port = self._listener.listen(self._arguments.host, self._arguments.port)
         self._loop.call_later(DEPTH_INTERVAL_S, self._send_depth)
         self._loop.call_later(HOUSEKEEPING_S, self._once_a_second)
+        self._come_round()
         report_ready(service="gateway", host=self._arguments.host, port=port, gateway=self._arguments.producer)
         failure: BaseException | None = None
         try:
@@ -164,6 +199,10 @@ class Service:
     def stop(self) -> None:
         """Ends the process in good order: clients get a `serverShutdown` event and close code 1001."""
         self._end(None)
+
+    def close(self) -> None:
+        """Ends what outlives `run`: the last watermark is written."""
+        self._watermark.close()
 
     def reload(self) -> None:
         """Reads the files of the certificate again. New connections get what they hold now; if that cannot be used, nothing
@@ -210,6 +249,12 @@ class Service:
 
     # -- timers
 
+    def _come_round(self) -> None:
+        """Shows that the loop gets on."""
+        self._duties.came_round()
+        if not self._ended.done():
+            self._loop.call_later(LINE_INTERVAL_S, self._come_round)
+
     def _send_depth(self) -> None:
         if self._ended.done():
             return
@@ -235,23 +280,47 @@ class Service:
         for link in self._links():
             if link.silent_s() > STORE_SILENCE_S_MAX:
                 link.drop("the store does not answer")
+        self._disk_fault = self._look_at_disk()
+        self._judge_store()
         self._writer.ask(("INFO", "memory"), self._note_memory)
         self._outbox.flush()
 
     def _note_memory(self, reply: Any) -> None:
         if isinstance(reply, bytes):
             used, largest = memory_use(reply)
-            self._state.is_store_full = largest > 0 and used * 100 >= largest * STORE_FULL_PERCENT
+            self._is_memory_full = largest > 0 and used * 100 >= largest * STORE_FULL_PERCENT
+            self._judge_store()
+
+    def _judge_store(self) -> None:
+        self._state.is_store_full = self._is_memory_full or bool(self._disk_fault)
+
+    def _look_at_disk(self) -> str:
+        """Why a store on this machine must not be filled any further; the empty text if it may.
+
+        It ends when it cannot write, and takes the cancels with it. A store on another machine has a disk of its own.
+        """
+        if not self._arguments.store.startswith("unix:"):
+            return ""
+        try:
+            disk = read_disk(self._arguments.data)
+        except OSError as error:
+            return f"the data folder cannot be used ({error.strerror})"
+        return "" if disk.takes_writes else f"the disk of the data folder is {disk.state}"
 
 
 # -- the process
 
 
 async def serve(
-    arguments: Arguments, prepared: Prepared, secret_key: bytes, stop: StopRequest, log: logging.Logger
+    arguments: Arguments,
+    prepared: Prepared,
+    secret_key: bytes,
+    stop: StopRequest,
+    log: logging.Logger,
+    duties: Duties,
 ) -> BaseException | None:
     """Serves until a signal comes, or has come already; what broke a promise, if anything did."""
-    service = Service(arguments, prepared, secret_key, log)
+    service = Service(arguments, prepared, secret_key, log, duties)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.stop)
@@ -261,13 +330,18 @@ async def serve(
     stop_is_obeyed()
     if stop:
         service.stop()
-    return await service.run()
+    try:
+        return await service.run()
+    finally:
+        service.close()
 
 
 def main(argv: list[str]) -> int:
     """Runs the gateway until a signal ends it; the exit code says how it ended (`engine.process`)."""
     arguments = parse_arguments(argv)
     log = set_up("gateway")
+    duties = Duties()
+    duties.begin()
     logging.getLogger("websockets.server").setLevel(logging.WARNING)
     stop = stop_on_signals()
     # Until the service listens there is nothing to read again.
@@ -275,7 +349,7 @@ def main(argv: list[str]) -> int:
     try:
         secret_key = load_secret_key(arguments.data)
         arguments.access.certificate()
-        prepared = prepare(arguments, stop, log)
+        prepared = prepare(arguments, secret_key, stop, log)
     except StopOverdue:
         return EXIT_GOOD
     except Exception as error:
@@ -291,7 +365,7 @@ def main(argv: list[str]) -> int:
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
     try:
-        failure = uvloop.run(serve(arguments, prepared, secret_key, stop, log))
+        failure = uvloop.run(serve(arguments, prepared, secret_key, stop, log, duties))
     except TlsRefused as error:
         return end_code(log, error, BROKEN_PROMISES)
     except OSError as error:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from typing import NamedTuple
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import click
 
-from jibek.console.encoding import is_text
+from jibek.console.printable import argument_fault
 
 
 class Subcommand(NamedTuple):
@@ -41,19 +44,57 @@ SUBCOMMANDS = {
     "market": Subcommand(
         "jibek.commands.market:market", "List and show markets, show their books, halt and resume them."
     ),
+    "clock": Subcommand(
+        "jibek.commands.clock:clock", "Compare the venue's clocks, and accept them as they are after a halt."
+    ),
+    "audit": Subcommand("jibek.commands.audit:audit", "Show who did what, when and why, from the verified journal."),
     "ledger": Subcommand(
         "jibek.commands.ledger:ledger", "Inspect the ledger, reconcile or rebuild it, deposit and withdraw."
     ),
 }
 
 
+SILENT = ("up", "down", "reset")
+"""What prints no data, and needs no standard output."""
+
+
 class LazyGroup(click.Group):
     """A group that knows its commands by name, and imports one only when it runs."""
 
+    def main(  # type: ignore[override]
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        *,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        if not standalone_mode:
+            return super().main(args, prog_name, standalone_mode=False, **extra)
+        from jibek.console.standard_streams import run
+
+        words = sys.argv[1:] if args is None else list(args)
+        sys.exit(
+            run(
+                lambda: super(LazyGroup, self).main(words, prog_name, standalone_mode=False, **extra),
+                needs_output=not words or words[0] not in SILENT,
+            )
+        )
+
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        if not all(is_text(argument) for argument in args):
-            raise click.UsageError("an argument is not text in UTF-8.", context)
+        for fault in filter(None, map(argument_fault, args)):
+            raise click.UsageError(f"an argument {fault}.", context)
         return super().parse_args(context, args)
+
+    def invoke(self, context: click.Context) -> Any:
+        from engine.process import EXIT_REFUSED
+        from engine.process.private_files import UnsafePath
+        from jibek.console.failure import fail
+
+        try:
+            return super().invoke(context)
+        except UnsafePath as error:
+            fail(EXIT_REFUSED, str(error))
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(SUBCOMMANDS)
@@ -84,3 +125,6 @@ def main() -> None:
 
     Exit codes: 0 good, 1 a check failed or the request was refused, 2 wrong usage, 3 the venue or its store cannot be reached.
     """
+    from engine.process.private_files import PRIVATE_UMASK
+
+    os.umask(PRIVATE_UMASK)

@@ -20,11 +20,15 @@ import argparse
 import logging
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from engine.journal import BEGINNING, EntryId, EventReader, PublishedEntry, Store, prepare_store
+from engine.process.duties import Fault
 from engine.process.follower import FollowerProcess
+from engine.process.watermarks import known_heads
 from ledger.accounts import Account, first_negative, slot_asset, slot_owner
 from ledger.entries import split_at, writes_of
 from ledger.fast_postings import post
@@ -55,13 +59,22 @@ class Settlement:
     """Carries the ledger along the events (a `Follower`).
 
     Args:
+        known: heads that the chain must have, by entry, as watermarks name them.
         data: the venue's folder, in which an operator may ask for a rebuild (`ledger.rebuild`); None if there is none.
         engine_wait_s: how long the engine may take to report its balances, before the stored ones are compared with the events
             instead; 0: it is not even asked.
     """
 
-    def __init__(self, store: LedgerStore, data: Path | None = None, *, engine_wait_s: float = ENGINE_WAIT_S) -> None:
+    def __init__(
+        self,
+        store: LedgerStore,
+        known: Mapping[EntryId, bytes] = MappingProxyType({}),
+        data: Path | None = None,
+        *,
+        engine_wait_s: float = ENGINE_WAIT_S,
+    ) -> None:
         self.store = store
+        self.known = known
         self._engine_wait_s = engine_wait_s
         self.counters: dict[int, int] = {}
         """Slot -> its counters at `ledger_cursor`; a slot that is not here was never touched."""
@@ -79,9 +92,14 @@ class Settlement:
         return self.ledger_cursor.id
 
     @property
+    def verified(self) -> tuple[EntryId, bytes]:
+        return self.ledger_cursor.id, self.ledger_cursor.head
+
+    @property
     def unproved(self) -> str:
-        """Why the stored balances are not proved, so that nothing is settled; empty if they are."""
-        return "" if self._proof is None else self._proof.text
+        """Why the stored balances are not proved, so that nothing is settled; empty if they are. Any thread may ask."""
+        proof = self._proof
+        return "" if proof is None else proof.text
 
     def resume(self) -> None:
         """Goes on where the ledger is.
@@ -141,6 +159,9 @@ class Settlement:
     def facts(self) -> dict[str, object]:
         return {"unproved": self.unproved} if self.unproved else {}
 
+    def faults(self) -> Mapping[str, Fault]:
+        return {"balances": lambda: self.unproved}
+
     def close(self) -> None:
         """Gives up the calls in flight; the store may still execute some of them."""
         self.store.disconnect()
@@ -170,7 +191,7 @@ class Settlement:
     def _go_on_from(self, cursor: Cursor) -> None:
         self.ledger_cursor = cursor
         """Where the calls sent so far leave the ledger."""
-        self._reader = EventReader(cursor.id, cursor.head)
+        self._reader = EventReader(cursor.id, cursor.head, self.known)
 
     def _prove(self, proof: Proof, block_ms: int | None) -> int:
         count = proof.step(block_ms)
@@ -255,7 +276,8 @@ def open_ledger(client: Store) -> LedgerStore:
 
 def open_settlement(client: Store, options: argparse.Namespace) -> Settlement:
     """A settlement that begins where the ledger of this store is, its balances proved if the engine answers in time."""
-    settlement = Settlement(open_ledger(client), options.data)
+    store = open_ledger(client)
+    settlement = Settlement(store, known_heads(options.data, store.source), options.data)
     settlement.prove(READY_WAIT_S)
     return settlement
 

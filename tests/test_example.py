@@ -17,7 +17,7 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "place_order.py"
 
 
 def test_it_places_sees_and_cancels_an_order(running_venue: VenueProcess) -> None:
-    running_venue.json("account", "create", "example", "--deposit", "KZT=1000000")
+    running_venue.json("account", "create", "example", "--deposit", "KZT=1000000", "--why", "test")
     made = running_venue.json("account", "key", "example", "--type", "hmac")
     result = subprocess.run(
         [sys.executable, str(EXAMPLE)],

@@ -22,6 +22,8 @@ cdef int administer(Core core, const Command* command, bytes blob) except? -1:
         set_market_state(core, command.market, command.state, blob)
     elif kind == COMMAND_KIND_LIMITS_SET:
         set_limits(core, blob)
+    elif kind == COMMAND_KIND_TIME_ACCEPT:
+        accept_time(core, command.amount, blob)
     elif kind == COMMAND_KIND_ACCOUNT_ADD:
         add_account(core, blob)
     elif kind == COMMAND_KIND_ACCOUNT_FREEZE:
@@ -174,7 +176,7 @@ cdef set_account_fees(Core core, uint32_t account, uint32_t market, uint32_t mak
 cdef set_market_state(Core core, uint32_t market, uint32_t state, bytes blob):
     """Halts or resumes a market, or (0) the venue."""
     cdef OrderEvent* event
-    read_parts(blob, 2)
+    read_change(blob)
     reject_unless(state in (MARKET_STATE_TRADING, MARKET_STATE_HALTED), Reason.INVALID_STATE)
     reject_unless(market <= core.exchange.market_count, Reason.UNKNOWN_MARKET)
     if market == 0:
@@ -197,6 +199,15 @@ cdef set_limits(Core core, bytes blob):
 cdef uint8_t tier_number(Core core, bytes tier) except? 255:
     """The number of a tier that there is."""
     return list(core.tiers).index(tier)
+
+
+cdef accept_time(Core core, int64_t difference_us, bytes blob):
+    """Takes the venue's time as it is now, and a difference between the clocks, for right. Only clock guards look at that."""
+    read_change(blob)
+    reject_unless(-AMOUNT_MAX <= difference_us <= AMOUNT_MAX, Reason.INVALID_AMOUNT)
+    core.exchange.accepted_difference_us = difference_us
+    core.exchange.accepted_time_us = core.exchange.time_us
+    core._emit(EVENT_KIND_TIME_ACCEPTED, blob).amount = difference_us
 
 
 cdef add_account(Core core, bytes blob):
@@ -222,7 +233,7 @@ cdef check_client(Core core, uint32_t account):
 cdef freeze_account(Core core, uint32_t account, bytes blob):
     """Freezes an account and closes its open orders."""
     cdef Exchange* exchange = &core.exchange
-    read_parts(blob, 2)
+    read_change(blob)
     check_client(core, account)
     reject_unless(not exchange.accounts[account].frozen, Reason.ACCOUNT_FROZEN)
     exchange.accounts[account].frozen = True
@@ -234,7 +245,7 @@ cdef freeze_account(Core core, uint32_t account, bytes blob):
 
 cdef unfreeze_account(Core core, uint32_t account, bytes blob):
     """Lifts a freeze."""
-    read_parts(blob, 2)
+    read_change(blob)
     check_client(core, account)
     reject_unless(core.exchange.accounts[account].frozen, Reason.ACCOUNT_NOT_FROZEN)
     core.exchange.accounts[account].frozen = False
@@ -255,7 +266,7 @@ cdef add_key(Core core, uint32_t account, bytes blob):
 
 cdef revoke_key(Core core, uint32_t account, bytes blob):
     """Revokes an API key."""
-    key_id, _, _ = read_parts(blob, 3)
+    (key_id,) = read_change(blob, 1)
     check_client(core, account)
     keys = core.account_keys.get(account, {})
     reject_unless(key_id in keys, Reason.UNKNOWN_KEY)
@@ -286,7 +297,7 @@ cdef Holding* balance_of(Core core, uint32_t account, uint32_t asset) except NUL
 
 cdef deposit(Core core, uint32_t account, uint32_t asset, int64_t amount, bytes blob):
     """Pays an amount in."""
-    read_parts(blob, 2)
+    read_change(blob)
     check_client(core, account)
     reject_unless(0 < asset <= len(core.assets), Reason.UNKNOWN_ASSET)
     record = core.assets[asset - 1]
@@ -299,7 +310,7 @@ cdef deposit(Core core, uint32_t account, uint32_t asset, int64_t amount, bytes 
 cdef withdraw(Core core, uint32_t account, uint32_t asset, int64_t amount, bytes blob):
     """Pays an amount out of what is available."""
     cdef Holding* holding
-    read_parts(blob, 2)
+    read_change(blob)
     check_client(core, account)
     reject_unless(not core.exchange.accounts[account].frozen, Reason.ACCOUNT_FROZEN)
     reject_unless(0 < asset <= len(core.assets), Reason.UNKNOWN_ASSET)

@@ -13,6 +13,7 @@ from engine.records cimport (
     COMMAND_KIND_MARKET_STATE_SET,
     COMMAND_KIND_ORDER_CANCEL,
     COMMAND_KIND_STATE_REPORT,
+    COMMAND_KIND_TIME_ACCEPT,
     COMMAND_KIND_TIME_TICK,
     RECORD_EVENTS_BEGIN_MAX,
     RECORD_EVENTS_MAX,
@@ -37,6 +38,7 @@ cdef inline bint is_never_overloaded(int kind) noexcept nogil:
         or kind == COMMAND_KIND_TIME_TICK
         or kind == COMMAND_KIND_ORDER_CANCEL
         or kind == COMMAND_KIND_MARKET_STATE_SET
+        or kind == COMMAND_KIND_TIME_ACCEPT
         or kind == COMMAND_KIND_ACCOUNT_FREEZE
         or kind == COMMAND_KIND_KEY_REVOKE
         or kind == COMMAND_KIND_STATE_REPORT

@@ -105,6 +105,7 @@ from engine.definitions import (
     read_account,
     read_account_limits,
     read_asset,
+    read_change,
     read_epoch_start,
     read_fees,
     read_key,
@@ -187,7 +188,7 @@ cdef class Core:
 
     >>> from engine.records import BatchBuilder, Command, CommandKind, EventEntry, EventKind
     >>> core, builder = Core(), BatchBuilder()
-    >>> _ = builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"operator", b"first client")
+    >>> _ = builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"operator", b"first client", b"alice/1000")
     >>> [event] = EventEntry(core.execute(1_000_000, builder.build(producer=1, incarnation=1, number=1)))
     >>> EventKind(event.kind).name, event.account
     ('ACCOUNT_ADDED', 1)
@@ -365,6 +366,16 @@ cdef class Core:
     def time_us(self):
         """The largest stamp so far."""
         return self.exchange.time_us
+
+    @property
+    def accepted_difference_us(self):
+        """How far an operator has accepted that the store's clock is ahead of the machine's; negative: behind."""
+        return self.exchange.accepted_difference_us
+
+    @property
+    def accepted_time_us(self):
+        """The time when an operator accepted it last; 0: never."""
+        return self.exchange.accepted_time_us
 
     @property
     def rules_version(self):

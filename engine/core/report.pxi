@@ -97,6 +97,8 @@ cdef bytes dump(Core core):
     cdef uint32_t index
     venue = SavedVenueView(
         time_us=exchange.time_us,
+        accepted_difference_us=exchange.accepted_difference_us,
+        accepted_time_us=exchange.accepted_time_us,
         rules_version=exchange.rules_version,
         last_order_id=exchange.last_order_id,
         order_count=exchange.arena.live,
@@ -222,6 +224,8 @@ cdef load(Core core, bytes data):
     venue = reader.record(SAVED_VENUE)
     check_saved_venue(venue)
     exchange.time_us = venue.time_us
+    exchange.accepted_difference_us = venue.accepted_difference_us
+    exchange.accepted_time_us = venue.accepted_time_us
     exchange.rules_version = venue.rules_version
     exchange.last_order_id = venue.last_order_id
     exchange.venue_state = venue.venue_state

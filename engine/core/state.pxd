@@ -221,6 +221,9 @@ cdef struct Exchange:
     uint32_t agenda_count
     uint32_t agenda_capacity
     Entry entry
+    # What an operator has accepted last: the store's clock minus the machine's, and the time then. Only clock guards look.
+    int64_t accepted_difference_us
+    int64_t accepted_time_us
     # The hash of the client id of each command of the blocks in hand.
     uint32_t client_hashes[CLIENT_HASHES]
 

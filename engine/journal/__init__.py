@@ -9,10 +9,12 @@ is named here. What is asked of a key directly, such as its length, takes the ke
 
     ids         the names of entries, and the entries as they are read
     chain       what follows what: the hash chain
+    store_url   how the store is named, and what of that may be shown
     store       connecting, settings, server-side functions, keys, the epoch, the clock
     publishing  event entries into the store
     streams     the call that reads the streams, and the one parser of its reply
     source      where entries are read from: the `Source` protocol, and the store as one
+    consistency what the store holds next to the streams, which must agree with them
     readers     reading with a cursor, each entry verified
     marks       which signatures were used, and for what
     producer    batches into the journal
@@ -25,8 +27,14 @@ from engine.journal.chain import (
     UnreadableReply,
     chain_head,
     check_follows,
+    check_known,
     check_reaches,
     entry_digest,
+)
+from engine.journal.consistency import (
+    check_consistent,
+    check_row,
+    row_call,
 )
 from engine.journal.ids import (
     BEGINNING,
@@ -61,6 +69,7 @@ from engine.journal.readers import (
 from engine.journal.source import (
     Source,
     StoreSource,
+    event_at,
     read_events,
     read_journal,
 )
@@ -77,6 +86,7 @@ from engine.journal.store import (
     PUBLISHED_KEY,
     SETTLEMENT_PRODUCER,
     VENUE_PRODUCER,
+    ProducerRow,
     Store,
     StoreRefused,
     advance_epoch_call,
@@ -94,6 +104,18 @@ from engine.journal.store import (
     published_id,
     start_venue,
     store_time_us,
+)
+from engine.journal.store_url import (
+    SAFE_WAYS,
+    STORE_FILE_VARIABLE,
+    STORE_VARIABLE,
+    BadStoreUrl,
+    check_is_for_all_eyes,
+    check_store_url,
+    has_password,
+    place_of,
+    read_store_file,
+    store_from_environment,
 )
 from engine.journal.streams import (
     events_in,
@@ -117,8 +139,12 @@ __all__ = [
     "OPERATOR_PRODUCER",
     "PRODUCERS_KEY",
     "PUBLISHED_KEY",
+    "SAFE_WAYS",
     "SETTLEMENT_PRODUCER",
+    "STORE_FILE_VARIABLE",
+    "STORE_VARIABLE",
     "VENUE_PRODUCER",
+    "BadStoreUrl",
     "ChainBroken",
     "ChainReader",
     "Diverged",
@@ -129,6 +155,7 @@ __all__ = [
     "Mark",
     "Opening",
     "Producer",
+    "ProducerRow",
     "PublishedEntry",
     "Source",
     "StaleEpoch",
@@ -143,16 +170,23 @@ __all__ = [
     "appended_call",
     "appended_id",
     "chain_head",
+    "check_consistent",
     "check_follows",
+    "check_is_for_all_eyes",
+    "check_known",
     "check_published",
     "check_reaches",
+    "check_row",
     "check_settings",
+    "check_store_url",
     "connect",
     "current_epoch",
     "ensure_functions",
     "entry_digest",
+    "event_at",
     "events_in",
     "first_event",
+    "has_password",
     "journal_in",
     "library_code",
     "mark_name",
@@ -162,6 +196,7 @@ __all__ = [
     "parse_events",
     "parse_journal",
     "parse_streams",
+    "place_of",
     "prepare_store",
     "publish",
     "publish_call",
@@ -170,6 +205,9 @@ __all__ = [
     "read_call",
     "read_events",
     "read_journal",
+    "read_store_file",
+    "row_call",
     "start_venue",
+    "store_from_environment",
     "store_time_us",
 ]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Mapping
 
 from engine.definitions import Rejected, read_epoch_start
 from engine.journal.ids import BEGINNING, EntryId, JournalEntry, PublishedEntry
@@ -28,6 +29,7 @@ from engine.records import (
 )
 
 GENESIS_HEAD = bytes(32)
+NOTHING_KNOWN: Mapping[EntryId, bytes] = {}
 
 _ID = struct.Struct("<QQ")
 _STAMP = struct.Struct("<q")
@@ -90,19 +92,42 @@ def check_reaches(end: EntryId, reached: EntryId) -> None:
         raise ChainBroken(f"the store ends at {end}, but {reached} was published: this is an old copy of the store")
 
 
+def check_known(known: Mapping[EntryId, bytes], id: EntryId, head: bytes) -> None:
+    """Checks that the chain has at entry `id` the head that a watermark names, if one does.
+
+    Args:
+        known: the heads that watermarks name, by entry.
+
+    Raises:
+        ChainBroken: it has another one.
+    """
+    if known.get(id, head) != head:
+        raise ChainBroken(
+            f"the chain at {id} is not the one that was verified there before: these are the entries of another store, or "
+            "they were written anew"
+        )
+
+
 class EventChain:
     """Verifies event entries that are read without their journal entries (promise P5).
 
     Args:
         cursor: the last entry that was verified; BEGINNING for none.
         head: the head of the chain at `cursor`; GENESIS_HEAD at the beginning.
+        known: heads that the chain must have, by entry, as watermarks name them.
     """
 
-    __slots__ = ("cursor", "head")
+    __slots__ = ("cursor", "head", "known")
 
-    def __init__(self, cursor: EntryId = BEGINNING, head: bytes = GENESIS_HEAD) -> None:
+    def __init__(
+        self,
+        cursor: EntryId = BEGINNING,
+        head: bytes = GENESIS_HEAD,
+        known: Mapping[EntryId, bytes] = NOTHING_KNOWN,
+    ) -> None:
         self.cursor = cursor
         self.head = head
+        self.known = known
 
     def check(self, published: PublishedEntry) -> None:
         """Verifies the next event entry and moves on to it. Cost: one SHA-256 over its bytes, 0.5 ns a byte.
@@ -116,6 +141,8 @@ class EventChain:
         head = chain_head(self.head, id, published.digest, published.data)
         if head != published.head:
             raise ChainBroken(f"the hash chain breaks at {id}")
+        if self.known:
+            check_known(self.known, id, head)
         self.cursor, self.head = id, head
 
 

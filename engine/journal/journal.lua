@@ -2,7 +2,7 @@
 -- The server-side functions of the journal and the events. Nothing else writes these keys:
 --
 --   {jibek}:epoch        string  the epoch in force, a decimal number
---   {jibek}:journal      stream  <epoch>-<sequence> · t: stamp of the store in microseconds · b: batch
+--   {jibek}:journal      stream  <epoch>-<sequence> · t: stamp of the store in microseconds · c: the same · b: batch
 --   {jibek}:producers    hash    producer -> '<incarnation> <number> <id>' of its last batch
 --   {jibek}:incarnation  string  the last incarnation that was drawn, by whichever producer
 --   {jibek}:events       stream  the same ids · h: head of the hash chain · d: digest of the journal entry · b: event entry
@@ -17,7 +17,14 @@ local function stamp()
     return string.format('%s%06d', time[1], time[2])
 end
 
--- The parts of a producer's entry; zeros for one that was never opened.
+-- Adds a batch to the journal. The batch has its own CRC-32; its stamp is written twice, because one that changes before the
+-- chain covers it would be believed: the core takes every stamp that is later than the one before.
+local function add(journal, id, batch)
+    local time = stamp()
+    return redis.call('XADD', journal, id, 't', time, 'c', time, 'b', batch)
+end
+
+-- The parts of a producer's entry; zeros for one that was never opened, nothing for one that was changed.
 local function parts_of(entry)
     if not entry then
         return '0', '0', '0-0'
@@ -25,9 +32,16 @@ local function parts_of(entry)
     return string.match(entry, '^(%d+) (%d+) (%S+)$')
 end
 
+local function unreadable(entry)
+    return redis.error_reply('BADPRODUCER the table of producers was changed: no producer has ' .. entry)
+end
+
 -- Why a batch is not the next one of its producer.
 local function refusal(entry, incarnation, number)
     local last_incarnation, last_number, last_id = parts_of(entry)
+    if not last_id then
+        return unreadable(entry)
+    end
     if tonumber(incarnation) ~= tonumber(last_incarnation) then
         return redis.error_reply('STALE ' .. last_incarnation)
     end
@@ -89,7 +103,7 @@ local function append(keys, args)
             redis.call('SET', keys[place], args[2 * place - 2], 'PX', args[2 * place - 1])
         end
     end
-    local id = redis.call('XADD', keys[2], epoch .. '-*', 't', stamp(), 'b', args[5])
+    local id = add(keys[2], epoch .. '-*', args[5])
     redis.call('HSET', keys[3], args[2], args[3] .. ' ' .. args[4] .. ' ' .. id)
     return id
 end
@@ -139,7 +153,11 @@ local function open_producer(keys, args)
     if #keys ~= 2 or #args ~= 1 then
         return redis.error_reply('ARGUMENTS open_producer takes 2 keys and 1 argument')
     end
-    local last_incarnation, last_number, last_id = parts_of(redis.call('HGET', keys[1], args[1]))
+    local entry = redis.call('HGET', keys[1], args[1])
+    local last_incarnation, last_number, last_id = parts_of(entry)
+    if not last_id then
+        return unreadable(entry)
+    end
     local incarnation = string.format('%.0f', redis.call('INCR', keys[2]))
     redis.call('HSET', keys[1], args[1], incarnation .. ' 0 ' .. last_id)
     return { incarnation, last_incarnation, last_number, last_id }
@@ -173,7 +191,7 @@ local function advance_epoch(keys, args)
         redis.call('SETNX', keys[4], '1')
     end
     redis.call('SET', keys[1], args[2])
-    local id = redis.call('XADD', keys[2], args[2] .. '-0', 't', stamp(), 'b', args[3])
+    local id = add(keys[2], args[2] .. '-0', args[3])
     redis.call('HSET', keys[3], args[5], args[6] .. ' ' .. args[7] .. ' ' .. id)
     return id
 end

@@ -15,19 +15,22 @@ from typing import Any, NamedTuple
 import redis
 
 from engine.journal.chain import ChainBroken, UnreadableReply, excerpt
+from engine.journal.consistency import check_row, row_call
 from engine.journal.ids import BEGINNING, EntryId
 from engine.journal.marks import Mark
-from engine.journal.source import read_events, read_journal
+from engine.journal.source import event_at, read_events, read_journal
 from engine.journal.store import (
     EPOCH_KEY,
     INCARNATION_KEY,
     JOURNAL_KEY,
     OPERATOR_PRODUCER,
     PRODUCERS_KEY,
+    ProducerRow,
     Store,
     answered_id,
     current_epoch,
 )
+from engine.journal.streams import parse_journal
 from engine.records import (
     BATCH_BYTES_MAX,
     BATCH_HEADER,
@@ -44,6 +47,7 @@ PASSES_FULL_STORE = frozenset(
     {
         CommandKind.TIME_TICK,
         CommandKind.MARKET_STATE_SET,
+        CommandKind.TIME_ACCEPT,
         CommandKind.ACCOUNT_FREEZE,
         CommandKind.ACCOUNT_UNFREEZE,
         CommandKind.KEY_REVOKE,
@@ -111,7 +115,8 @@ class Opening(NamedTuple):
 
     @classmethod
     def parse(cls, answer: Any) -> Opening:
-        """
+        """What is said of the old incarnation is believed once `check_row` has compared it with the journal.
+
         >>> Opening.parse([b"8", b"7", b"2", b"1-20"]).last_id
         EntryId(epoch=1, sequence=20)
 
@@ -123,6 +128,10 @@ class Opening(NamedTuple):
             return cls(int(incarnation), int(old_incarnation), int(last_number), EntryId.parse(last_id))
         except (TypeError, ValueError, AttributeError):
             raise UnreadableReply(f"the store answered a producer that opens with {excerpt(answer)}") from None
+
+    def row(self, producer: int) -> ProducerRow:
+        """What it says of the old incarnation of the producer."""
+        return ProducerRow(producer, self.old_incarnation, self.last_number, self.last_id)
 
 
 class Producer:
@@ -199,6 +208,8 @@ class Producer:
 
     def _open(self) -> None:
         opening = Opening.parse(self.client.execute_command(*open_call(self.producer)))
+        row = opening.row(self.producer)
+        check_row(row, parse_journal(self.client.execute_command(*row_call(row))))
         if opening.last_id < self.last_id:
             raise ChainBroken(
                 f"the store ends before {self.last_id}, which it had confirmed: this is an old copy of it"
@@ -259,6 +270,7 @@ class Producer:
         """
         self._open()
         if self.last_id != last_id:
+            # `_open` has found the entry: it is in the journal.
             [entry] = read_journal(self.client, _before(self.last_id), count=1)
             if entry.batch != batch:
                 raise StoreTimeout("the connection was lost: whether it was executed is unknown")
@@ -274,8 +286,10 @@ class Producer:
             except (redis.ConnectionError, redis.TimeoutError):
                 time.sleep(min(left_s, RETRY_S))
                 continue
+            if found and (entry := event_at(self.client, id)) is not None:
+                return EventEntry(entry.data)
             if found:
-                return EventEntry(found[0].data)
+                raise ChainBroken(f"the events go on at {found[0].id}, and {id} is not among them")
         raise StoreTimeout(f"no answer to {id}: whether it was executed is unknown; is the engine running?")
 
 

@@ -25,6 +25,7 @@ class EventReader(EventChain):
     Args:
         cursor: the last entry that the caller has applied; BEGINNING for none.
         head: the head of the chain at `cursor`; GENESIS_HEAD at the beginning.
+        known: heads that the chain must have, by entry, as watermarks name them.
     """
 
     __slots__ = ()

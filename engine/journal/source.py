@@ -1,8 +1,8 @@
 """Where journal and events are read from: the `Source` protocol, and the store as one.
 
 A reader names the last entry that it has, and gets what comes after it. It need not know what holds those entries: a
-source that reads an archive and then the store looks the same to it. What a source gives is not verified; the readers of
-`engine.journal.readers` do that, against a head that they bring along.
+source that reads an archive and then the store looks the same to it. What a source gives is not verified, but for
+`events_at`; the readers of `engine.journal.readers` do that, against a head that they bring along.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import redis
 
+from engine.journal.chain import EventChain
 from engine.journal.ids import BEGINNING, EntryId, JournalEntry, PublishedEntry
 from engine.journal.store import EVENTS_KEY, JOURNAL_KEY, Store, own_connection, published_call, published_id
 from engine.journal.streams import events_in, journal_in, parse_events, parse_journal, parse_streams, read_call
@@ -35,7 +36,12 @@ class Source(Protocol):
         """The event entries after `after`, at most `count`, and as many journal entries, as they are at one moment."""
 
     def events_at(self, ids: Iterable[EntryId]) -> list[PublishedEntry]:
-        """These event entries, without those that are not there. Cost: one round trip."""
+        """These event entries, without those that are not there, each verified against the head of the entry before it.
+        Cost: one round trip, which brings two entries for each.
+
+        Raises:
+            ChainBroken: one of them was changed.
+        """
 
     def appended(self) -> EntryId:
         """The last journal entry; BEGINNING for none."""
@@ -76,10 +82,12 @@ class StoreSource:
         return parse_journal(streams.get(JOURNAL_KEY.encode(), ())[: len(published)]), published
 
     def events_at(self, ids: Iterable[EntryId]) -> list[PublishedEntry]:
+        ids = list(ids)
         pipeline = self._client.pipeline(transaction=False)
         for id in ids:
-            pipeline.xrange(EVENTS_KEY, min=str(id), max=str(id))
-        return [entry for reply in pipeline.execute() for entry in parse_events(reply)]
+            pipeline.xrevrange(EVENTS_KEY, max=str(id), count=2)
+        wanted = [_verified(id, parse_events(reply)) for id, reply in zip(ids, pipeline.execute(), strict=True)]
+        return [entry for entry in wanted if entry is not None]
 
     def appended(self) -> EntryId:
         last = self._client.xrevrange(JOURNAL_KEY, count=1)
@@ -118,6 +126,28 @@ class StoreSource:
         except (redis.ConnectionError, redis.TimeoutError):
             self.close()
             raise
+
+
+def _verified(id: EntryId, found: list[PublishedEntry]) -> PublishedEntry | None:
+    """The event entry `id`, if it is there, verified against the head of the entry before it.
+
+    Args:
+        found: the last two entries up to `id`, the last one first.
+
+    Raises:
+        ChainBroken: it was changed.
+    """
+    if not found or found[0].id != id:
+        return None
+    entry, *before = found
+    chain = EventChain(before[0].id, before[0].head) if before else EventChain()
+    chain.check(entry)
+    return entry
+
+
+def event_at(client: Store, id: EntryId) -> PublishedEntry | None:
+    """A single entry as `Source.events_at` gives it, over a connection of the client's pool; None if it is not there."""
+    return _verified(id, parse_events(client.xrevrange(EVENTS_KEY, max=str(id), count=2)))
 
 
 def read_journal(client: Store, after: EntryId, *, count: int = 64, block_ms: int | None = None) -> list[JournalEntry]:

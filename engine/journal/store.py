@@ -6,7 +6,7 @@ The store is Valkey 9, or Redis 7 or newer; its writes are the server-side funct
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from redis.backoff import NoBackoff
@@ -15,6 +15,7 @@ from redis.retry import Retry
 from engine.definitions import RULES_VERSION
 from engine.journal.chain import GENESIS_HEAD, UnreadableReply, excerpt
 from engine.journal.ids import BEGINNING, EntryId
+from engine.journal.store_url import check_store_url
 from engine.records import BATCH_HEADER, EPOCH_START, BatchBuilder, Command, CommandKind, EpochStart
 
 Store = Any
@@ -52,7 +53,11 @@ def connect(url: str, *, timeout_s: float | None = 15.0) -> Store:
 
     `timeout_s` bounds each answer; a blocking read must block for less. A lost connection raises at once: a caller that can
     wait for the store has a back-off of its own.
+
+    Raises:
+        BadStoreUrl: the URL names no store.
     """
+    check_store_url(url)
     retry = Retry(NoBackoff(), 0)
     return redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=5.0, retry=retry)
 
@@ -134,8 +139,49 @@ def prepare_store(client: Store) -> None:
 
 
 def current_epoch(client: Store) -> int:
-    """The epoch in force; 0 in a store without a venue."""
-    return int(client.get(EPOCH_KEY) or 0)
+    """The epoch in force; 0 in a store without a venue.
+
+    Raises:
+        UnreadableReply: what is stored is no epoch.
+    """
+    return stored_number(client.get(EPOCH_KEY))
+
+
+def stored_number(answer: Any) -> int:
+    """A number as it is stored; 0 for none. Raises UnreadableReply if it is no number."""
+    if answer is None:
+        return 0
+    if type(answer) is not bytes or not answer.isdigit():
+        raise UnreadableReply(f"the store has {excerpt(answer)} where a number should be")
+    return int(answer)
+
+
+class ProducerRow(NamedTuple):
+    """What the table of producers says of one of them."""
+
+    producer: int
+    incarnation: int
+    number: int
+    """Of its last batch under this incarnation; 0 for none yet."""
+    last_id: EntryId
+    """Of its last batch under any incarnation; 0-0 for none."""
+
+    @classmethod
+    def parse(cls, producer: bytes, value: bytes) -> ProducerRow:
+        """
+        >>> ProducerRow.parse(b"16", b"7 2 1-20").number
+        2
+
+        Raises:
+            UnreadableReply: this is no row.
+        """
+        try:
+            incarnation, number, last_id = value.split(b" ")
+            return cls(stored_number(producer), stored_number(incarnation), stored_number(number), answered_id(last_id))
+        except (ValueError, AttributeError):
+            raise UnreadableReply(
+                f"the store has {excerpt(value)} as the row of producer {excerpt(producer)}"
+            ) from None
 
 
 def published_call() -> tuple[Any, ...]:

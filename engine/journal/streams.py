@@ -55,15 +55,18 @@ def parse_journal(entries: Iterable[StreamEntry]) -> list[JournalEntry]:
     """The journal entries of one stream, from XREAD (`parse_streams`) or XRANGE.
 
     Raises:
-        ChainBroken: an entry has other fields than a journal entry, so no function of the store has written it.
+        ChainBroken: an entry has other fields than a journal entry, so no function of the store has written it; or its
+            stamp was changed.
         UnreadableReply: these are not entries of a stream.
     """
     found = []
     try:
         for id, fields in entries:
-            stamp, batch = fields.values() if isinstance(fields, dict) else fields[1::2]
+            stamp, again, batch = fields.values() if isinstance(fields, dict) else fields[1::2]
             if type(batch) is not bytes:
                 raise TypeError
+            if stamp != again:
+                raise ChainBroken(f"the stamp of journal entry {id.decode()} was changed since it was appended")
             found.append(JournalEntry(EntryId.parse(id), int(stamp), batch))
     except (TypeError, ValueError, AttributeError):
         raise _fault(entries, len(found), "journal") from None

@@ -1,5 +1,6 @@
 """What every process of the venue does in the same way."""
 
+from engine.journal.store_url import STORE_VARIABLE
 from engine.process.common import (
     EXIT_GOOD,
     EXIT_MISSED,
@@ -7,7 +8,6 @@ from engine.process.common import (
     EXIT_UNREACHABLE,
     EXIT_USAGE,
     PARENT_FD_VARIABLE,
-    STORE_VARIABLE,
     StopOverdue,
     StopRequest,
     add_store_argument,

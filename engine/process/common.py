@@ -14,12 +14,20 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
+from typing import Any
+
+from engine.journal.store_url import (
+    STORE_FILE_VARIABLE,
+    STORE_VARIABLE,
+    BadStoreUrl,
+    check_is_for_all_eyes,
+    read_store_file,
+    store_from_environment,
+)
+from engine.process.private_files import PRIVATE_UMASK
 
 PARENT_FD_VARIABLE = "JIBEK_PARENT_FD"
-STORE_VARIABLE = "JIBEK_STORE"
-"""The store's URL for a process that is started without `--store`. A URL may hold a password, and every user of the
-machine can read the arguments of a process; its environment they cannot."""
-
 EXIT_GOOD = 0
 EXIT_REFUSED = 1
 """A check failed, or what was asked for was refused."""
@@ -57,7 +65,9 @@ class StopRequest:
 
 
 def set_up(name: str) -> logging.Logger:
-    """Configures log lines to standard error, begins to watch the parent, and returns the process's logger."""
+    """Configures log lines to standard error, begins to watch the parent, and returns the process's logger. From here on,
+    what the process makes is for its user alone."""
+    os.umask(PRIVATE_UMASK)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format=f"%(asctime)s.%(msecs)03dZ {name}[%(process)d] %(levelname)s %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
@@ -70,10 +80,45 @@ def set_up(name: str) -> logging.Logger:
 
 
 def add_store_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds `--store`, which every service takes."""
-    url = os.environ.get(STORE_VARIABLE)
-    help_text = f"URL of the store: unix:///path or redis://host:port/0 (default: what {STORE_VARIABLE} holds)"
-    parser.add_argument("--store", default=url, required=url is None, metavar="URL", help=help_text)
+    """Adds `--store` and `--store-file`, which every service takes; both give `store`. Without them it is what the environment
+    holds, which only this user can read."""
+    try:
+        url = store_from_environment()
+    except BadStoreUrl as error:
+        parser.error(f"{STORE_FILE_VARIABLE}: {error}.")
+    ways = parser.add_mutually_exclusive_group(required=url is None)
+    help_text = (
+        "URL of the store, without a password: unix:///path or redis://host:port/0 "
+        f"(default: what {STORE_VARIABLE} or the file named by {STORE_FILE_VARIABLE} holds, there with a password)"
+    )
+    ways.add_argument("--store", action=_StoreUrl, default=url, metavar="URL", help=help_text)
+    ways.add_argument(
+        "--store-file", action=_StoreFile, dest="store", default=url, metavar="PATH",
+        help="file of mode 0600 that holds the URL",
+    )  # fmt: skip
+
+
+class _StoreUrl(argparse.Action):
+    """Takes a URL from the command line, and only from there: one with a password is wrong usage."""
+
+    def __call__(
+        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        try:
+            check_is_for_all_eyes(values)
+        except BadStoreUrl as error:
+            parser.error(f"{error}.")
+        namespace.store = values
+
+
+class _StoreFile(argparse.Action):
+    def __call__(
+        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        try:
+            namespace.store = read_store_file(Path(values))
+        except BadStoreUrl as error:
+            parser.error(f"{error}.")
 
 
 def stop_on_signals() -> StopRequest:

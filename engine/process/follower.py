@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import enum
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -34,6 +34,8 @@ from engine.process.common import (
     stop_is_obeyed,
     stop_on_signals,
 )
+from engine.process.duties import Duties, Fault
+from engine.process.watermarks import BadWatermark, WatermarkWriter
 from engine.records import MalformedRecord
 
 BLOCK_MS = 200
@@ -41,10 +43,12 @@ BLOCK_MS = 200
 RETRY_S_MIN = 0.02
 RETRY_S_MAX = 1.0
 
-BROKEN_PROMISES = (ChainBroken, MalformedRecord, StaleEpoch, StoreRefused)
+BROKEN_PROMISES = (BadWatermark, ChainBroken, MalformedRecord, StaleEpoch, StoreRefused)
 """What ends any follower: going on would act on entries that are not those of a sound venue."""
-NOT_READY = ("LOADING", "BUSY", "TRYAGAIN", "READONLY", "MASTERDOWN", "UNBLOCKED")
-"""First words of refusals that pass: the store is there and cannot serve yet."""
+NOT_READY = (
+    "LOADING", "BUSY", "TRYAGAIN", "READONLY", "MASTERDOWN", "UNBLOCKED", "MISCONF", "NOREPLICAS", "CLUSTERDOWN",
+)  # fmt: skip
+"""First words of refusals that pass: the store is there and cannot serve yet. MISCONF is a disk that takes no writes."""
 
 _NOT_READY_ERRORS = (redis.BusyLoadingError, redis.ReadOnlyError, TryAgainError, MasterDownError)
 """As redis-py names four of them, whose first word it takes off."""
@@ -63,6 +67,10 @@ class Follower(Protocol):
     def cursor(self) -> EntryId:
         """The last entry that it has taken."""
 
+    @property
+    def verified(self) -> tuple[EntryId, bytes]:
+        """The last entry in the store that it has verified, and the head of the chain there: what its watermark says."""
+
     def step(self, block_ms: int | None) -> int:
         """Reads, verifies and applies the next entries, and returns how many; if there are none, waits up to `block_ms`
         for some (None: not at all)."""
@@ -75,6 +83,9 @@ class Follower(Protocol):
 
     def facts(self) -> dict[str, object]:
         """What it reports when it is ready, next to its cursor."""
+
+    def faults(self) -> Mapping[str, Fault]:
+        """Its duties besides following: name -> why it cannot be done at the moment (`engine.process.duties`)."""
 
     def close(self) -> None:
         """Ends what it has open. Called once, however the process ends."""
@@ -150,18 +161,22 @@ class Backoff:
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._wait_s = 0.0
+        self.fault = ""
+        """Why the store cannot be used at the moment; the empty text if it can."""
 
     def failed(self, error: BaseException) -> float:
         """How many seconds to wait after this failure."""
         if not self._wait_s:
             self._log.warning("the store cannot be used, trying again: %s", error)
         self._wait_s = min(RETRY_S_MAX, 2 * self._wait_s or RETRY_S_MIN)
+        self.fault = f"it cannot be used: {error}"
         return self._wait_s
 
     def succeeded(self) -> None:
         """Ends the outage, if there was one."""
         if self._wait_s:
             self._wait_s = 0.0
+            self.fault = ""
             self._log.info("the store can be used again")
 
 
@@ -184,16 +199,29 @@ def retry(attempt: Callable[[], Answer], stop: StopRequest, backoff: Backoff) ->
     return None
 
 
-def follow(follower: Follower, stop: StopRequest, log: logging.Logger) -> None:
+def follow(
+    follower: Follower,
+    stop: StopRequest,
+    log: logging.Logger,
+    note: Callable[[EntryId, bytes], None] = lambda id, head: None,
+    duties: Duties | None = None,
+) -> None:
     """Runs a follower until the stop is requested, and closes it. It outlives the store.
+
+    Args:
+        note: takes after each step what is verified; must not wait.
+        duties: where it shows that it gets on; None to show it to no one.
 
     Raises:
         Exception: what the follower raised, if trying again cannot help.
     """
     backoff = Backoff(log)
+    duties = Duties() if duties is None else duties
+    duties.watch("store", lambda: backoff.fault)
     is_stale = False
     try:
         while not stop:
+            duties.came_round()
             try:
                 if is_stale:
                     follower.resume()
@@ -207,7 +235,9 @@ def follow(follower: Follower, stop: StopRequest, log: logging.Logger) -> None:
                 is_stale = True
                 if trouble is not Trouble.OVERTAKEN:
                     stop.wait(backoff.failed(error))
+            note(*follower.verified)
     finally:
+        note(*follower.verified)
         follower.close()
 
 
@@ -259,14 +289,24 @@ class FollowerProcess:
         """
         options = self.parse(arguments)
         log = set_up(self.name)
+        duties = Duties()
+        duties.begin()
         stop = stop_on_signals()
         try:
             client = connect(options.store)
             prepare_store(client)
             follower = self.open(client, options)
+            watermark = WatermarkWriter(options.data, self.name)
             log.info("begins at %s, %d entries behind", follower.cursor, follower.lag_entries())
+            duties.watch_progress(lambda: follower.cursor)
+            for name, fault in {"watermark": lambda: watermark.fault, **follower.faults()}.items():
+                duties.watch(name, fault)
+            duties.came_round()
             report_ready(cursor=str(follower.cursor), **follower.facts())
-            follow(follower, stop, log)
+            try:
+                follow(follower, stop, log, watermark.note, duties)
+            finally:
+                watermark.close()
         except StopOverdue:
             log.info("stopped in the middle of what it was at")
             return end_code(log, None)

@@ -1,4 +1,4 @@
-"""What operators do: assets, markets, fees, states, tiers, accounts, keys, deposits and withdrawals."""
+"""What operators do: assets, markets, fees, states, tiers, the venue's time, accounts, keys, deposits and withdrawals."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from engine.definitions import (
     read_account,
     read_account_limits,
     read_asset,
+    read_change,
     read_epoch_start,
     read_fees,
     read_key,
     read_limits,
     read_market,
-    read_parts,
     reject_unless,
 )
 from engine.reasons import Reason
@@ -109,7 +109,7 @@ def set_fees(exchange: Exchange, command: Command, blob: bytes) -> None:
 
 def set_market_state(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Halts or resumes a market, or (0) the venue."""
-    read_parts(blob, 2)
+    read_change(blob)
     reject_unless(command.state in (MarketState.TRADING, MarketState.HALTED), Reason.INVALID_STATE)
     reject_unless(command.market == 0 or command.market in exchange.markets, Reason.UNKNOWN_MARKET)
     if command.market == 0:
@@ -132,6 +132,15 @@ def tier_number(exchange: Exchange, tier: bytes) -> int:
     return list(exchange.tiers).index(tier)
 
 
+def accept_time(exchange: Exchange, command: Command, blob: bytes) -> None:
+    """Takes the venue's time as it is now, and a difference between the clocks, for right. Only clock guards look at that."""
+    read_change(blob)
+    reject_unless(abs(command.amount) <= AMOUNT_MAX, Reason.INVALID_AMOUNT)
+    exchange.accepted_difference_us = command.amount
+    exchange.accepted_time_us = exchange.time_us
+    emit(exchange, EventKind.TIME_ACCEPTED, amount=command.amount, blob=blob)
+
+
 def add_account(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Opens an account under the next number."""
     name = read_account(blob)
@@ -144,7 +153,7 @@ def add_account(exchange: Exchange, command: Command, blob: bytes) -> None:
 
 def freeze_account(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Freezes an account and closes its open orders."""
-    read_parts(blob, 2)
+    read_change(blob)
     account = find_client(exchange, command.account)
     reject_unless(not account.frozen, Reason.ACCOUNT_FROZEN)
     account.frozen = True
@@ -156,7 +165,7 @@ def freeze_account(exchange: Exchange, command: Command, blob: bytes) -> None:
 
 def unfreeze_account(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Lifts a freeze."""
-    read_parts(blob, 2)
+    read_change(blob)
     account = find_client(exchange, command.account)
     reject_unless(account.frozen, Reason.ACCOUNT_NOT_FROZEN)
     account.frozen = False
@@ -176,7 +185,7 @@ def add_key(exchange: Exchange, command: Command, blob: bytes) -> None:
 
 def revoke_key(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Revokes an API key."""
-    key_id, _, _ = read_parts(blob, 3)
+    (key_id,) = read_change(blob, 1)
     account = find_client(exchange, command.account)
     reject_unless(key_id in account.keys, Reason.UNKNOWN_KEY)
     del account.keys[key_id]
@@ -195,7 +204,7 @@ def set_account_limits(exchange: Exchange, command: Command, blob: bytes) -> Non
 
 def deposit(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Pays an amount in."""
-    read_parts(blob, 2)
+    read_change(blob)
     account = find_client(exchange, command.account)
     reject_unless(command.asset in exchange.assets, Reason.UNKNOWN_ASSET)
     asset = exchange.assets[command.asset]
@@ -207,7 +216,7 @@ def deposit(exchange: Exchange, command: Command, blob: bytes) -> None:
 
 def withdraw(exchange: Exchange, command: Command, blob: bytes) -> None:
     """Pays an amount out of what is available."""
-    read_parts(blob, 2)
+    read_change(blob)
     account = find_client(exchange, command.account)
     reject_unless(not account.frozen, Reason.ACCOUNT_FROZEN)
     reject_unless(command.asset in exchange.assets, Reason.UNKNOWN_ASSET)

@@ -21,13 +21,14 @@ NEVER_OVERLOADED = frozenset(
         CommandKind.TIME_TICK,
         CommandKind.ORDER_CANCEL,
         CommandKind.MARKET_STATE_SET,
+        CommandKind.TIME_ACCEPT,
         CommandKind.ACCOUNT_FREEZE,
         CommandKind.KEY_REVOKE,
         CommandKind.STATE_REPORT,
     }
 )
-"""Commands that need room for one event at most and must not wait. An operator must be able to halt the venue, freeze an
-account or revoke a key, above all while a client keeps the venue busy."""
+"""Commands that need room for one event at most and must not wait. An operator must be able to halt the venue, accept
+its time, freeze an account or revoke a key, above all while a client keeps the venue busy."""
 
 
 def has_room(exchange: Exchange) -> bool:

@@ -35,6 +35,7 @@ HANDLERS: dict[int, Handler] = {
     CommandKind.FEES_SET: administration.set_fees,
     CommandKind.MARKET_STATE_SET: administration.set_market_state,
     CommandKind.LIMITS_SET: administration.set_limits,
+    CommandKind.TIME_ACCEPT: administration.accept_time,
     CommandKind.ACCOUNT_ADD: administration.add_account,
     CommandKind.ACCOUNT_FREEZE: administration.freeze_account,
     CommandKind.ACCOUNT_UNFREEZE: administration.unfreeze_account,
@@ -56,7 +57,7 @@ class Core:
 
     >>> from engine.records import BatchBuilder, EventEntry, EventKind
     >>> core, builder = Core(), BatchBuilder()
-    >>> _ = builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"operator", b"first client")
+    >>> _ = builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"operator", b"first client", b"alice/1000")
     >>> [event] = EventEntry(core.execute(1_000_000, builder.build(producer=1, incarnation=1, number=1)))
     >>> EventKind(event.kind).name, event.account
     ('ACCOUNT_ADDED', 1)
@@ -98,6 +99,16 @@ class Core:
     def time_us(self) -> int:
         """The largest stamp so far."""
         return self.exchange.time_us
+
+    @property
+    def accepted_difference_us(self) -> int:
+        """How far an operator has accepted that the store's clock is ahead of the machine's; negative: behind."""
+        return self.exchange.accepted_difference_us
+
+    @property
+    def accepted_time_us(self) -> int:
+        """The time when an operator accepted it last; 0: never."""
+        return self.exchange.accepted_time_us
 
     @property
     def rules_version(self) -> int:

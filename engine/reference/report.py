@@ -150,6 +150,8 @@ def dump(exchange: Exchange) -> bytes:
     """The whole state in canonical form. Cost: linear in the state."""
     venue = SavedVenue(
         time_us=exchange.time_us,
+        accepted_difference_us=exchange.accepted_difference_us,
+        accepted_time_us=exchange.accepted_time_us,
         rules_version=exchange.rules_version,
         last_order_id=exchange.last_order_id,
         order_count=len(exchange.orders),
@@ -237,6 +239,8 @@ def load(data: bytes) -> Exchange:
     venue = reader.record(SAVED_VENUE)
     check_saved_venue(venue)
     exchange.time_us = venue.time_us
+    exchange.accepted_difference_us = venue.accepted_difference_us
+    exchange.accepted_time_us = venue.accepted_time_us
     exchange.rules_version = venue.rules_version
     exchange.last_order_id = venue.last_order_id
     exchange.venue_state = MarketState(venue.venue_state)

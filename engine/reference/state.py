@@ -218,6 +218,10 @@ class Exchange:
     """The whole state, and the entry in hand."""
 
     time_us: int = 0
+    accepted_difference_us: int = 0
+    """How far an operator has accepted that the store's clock is ahead of the machine's. Only clock guards look at it."""
+    accepted_time_us: int = 0
+    """The time when an operator accepted it last; 0: never."""
     rules_version: int = RULES_VERSION
     venue_state: int = MarketState.TRADING
     last_order_id: int = 0

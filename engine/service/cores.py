@@ -9,6 +9,18 @@ class ExchangeCore(Protocol):
     """What the service needs of a core; `engine.core.Core` and `engine.reference.Core` are two."""
 
     @property
+    def time_us(self) -> int:
+        """The venue's time: the largest stamp so far."""
+
+    @property
+    def accepted_difference_us(self) -> int:
+        """How far an operator has accepted that the store's clock is ahead of the machine's; negative: behind."""
+
+    @property
+    def accepted_time_us(self) -> int:
+        """The venue's time when an operator accepted it last; 0: never."""
+
+    @property
     def venue_state(self) -> int: ...
 
     @property

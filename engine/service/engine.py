@@ -22,11 +22,15 @@ from engine.journal import (
     Store,
     StoreSource,
     chain_head,
+    check_consistent,
     check_follows,
+    check_known,
     check_reaches,
     entry_digest,
+    event_at,
     publish,
 )
+from engine.process.watermarks import known_heads
 from engine.records import (
     EngineStop,
     MalformedRecord,
@@ -34,7 +38,6 @@ from engine.records import (
     is_sealed,
 )
 from engine.service.cores import ExchangeCore
-from engine.service.watermark import read_watermark
 
 ENTRIES_PER_READ = 64
 UNRELEASED_VERSION = (1).to_bytes(2, "little")
@@ -78,6 +81,7 @@ class EngineService:
         self.cursor: EntryId = BEGINNING
         self.head = GENESIS_HEAD
         self.published: EntryId = BEGINNING
+        self.published_head = GENESIS_HEAD
         self.pending: list[PublishedEntry] = []
 
     def execute(self, entry: JournalEntry) -> PublishedEntry:
@@ -104,11 +108,12 @@ class EngineService:
         """Replays what has been executed before, comparing every byte of the events; returns the number of entries.
 
         Raises:
-            ChainBroken: the events differ from what the journal gives, or the store ends before its watermark.
+            BadWatermark: a watermark cannot be read.
+            ChainBroken: the events differ from what the journal gives, or from what a watermark says.
         """
-        mark, mark_head = read_watermark(self.data)
+        known = known_heads(self.data, self.source)
+        check_consistent(self.client)
         last = self.source.published()
-        check_reaches(last, mark)
         count = 0
         while self.cursor < last:
             entries, events = self.source.both(self.cursor, count=ENTRIES_PER_READ)
@@ -117,10 +122,10 @@ class EngineService:
             for entry, event in zip(entries, events, strict=False):
                 if self.execute(entry) != event:
                     raise ChainBroken(f"the events of {entry.id} are not those that the journal gives")
-                if entry.id == mark and self.head != mark_head:
-                    raise ChainBroken(f"the chain at {mark} is not the one that was published")
+                if known:
+                    check_known(known, entry.id, self.head)
                 count += 1
-        self.published = self.cursor
+        self.published, self.published_head = self.cursor, self.head
         return count
 
     def step(self, block_ms: int | None) -> int:
@@ -136,18 +141,23 @@ class EngineService:
         return self._publish_pending()
 
     def reconnected(self) -> None:
-        """Checks that the store still has what was published.
+        """Checks that the store still has what was published, that it is the same, and that what the store holds next to the
+        streams agrees with them.
 
         Raises:
             ChainBroken: it does not.
         """
         check_reaches(self.source.published(), self.published)
+        last = event_at(self.client, self.published)
+        if last is not None:
+            check_known({self.published: self.published_head}, last.id, last.head)
+        check_consistent(self.client)
 
     def _publish_pending(self) -> int:
         count = len(self.pending)
         if count:
             publish(self.client, self.published, self.pending)
-            self.published = self.pending[-1].id
+            self.published, self.published_head = self.pending[-1].id, self.pending[-1].head
             self.pending.clear()
         return count
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import redis
 
-from engine.journal import ENGINE_PRODUCER, Producer, Store
+from engine.journal import ENGINE_PRODUCER, EntryId, Producer, Store
 from engine.process.follower import NotReady
 from engine.records import BatchBuilder
 
@@ -19,8 +19,8 @@ class OwnProducer:
         self._client = client
         self._producer: Producer | None = None
 
-    def append(self, builder: BatchBuilder) -> None:
-        """Appends a batch without waiting for its events, which come like any others.
+    def append(self, builder: BatchBuilder) -> EntryId:
+        """Appends a batch without waiting for its events, which come like any others; returns its id.
 
         Raises:
             redis.ConnectionError, redis.TimeoutError: the connection was lost; whether it was added is unknown.
@@ -30,6 +30,6 @@ class OwnProducer:
         if self._producer is None:
             self._producer = Producer(self._client, ENGINE_PRODUCER)
         try:
-            self._producer.append(builder)
+            return self._producer.append(builder)
         except redis.OutOfMemoryError:
             raise NotReady("the store and its reserve are full, and take nothing from the engine itself") from None

@@ -4,24 +4,27 @@
 
 The engine is a follower of the journal. Next to the steps of `EngineService` it appends a tick when the core waits for a
 time and the journal is silent (`engine.service.ticker`), halts the venue if the clocks drift apart
-(`engine.service.clock_guard`), and notes outside the store how far it has come (`engine.service.watermark`).
+(`engine.service.clock_guard`).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import time
+from collections.abc import Mapping
 
 from engine.journal import Diverged, EntryId, Store
-from engine.process.follower import BLOCK_MS, FollowerProcess
+from engine.process.duties import Fault
+from engine.process.follower import BLOCK_MS, FollowerProcess, NotReady
+from engine.process.watermarks import check_begun, read_watermarks
 from engine.records import EngineStop
 from engine.service.clock_guard import ClockGuard
 from engine.service.cores import make_core
 from engine.service.engine import EngineService
 from engine.service.own_producer import OwnProducer
 from engine.service.ticker import Ticker
-from engine.service.watermark import BadWatermark, WatermarkWriter
 
 
 class EngineFollower:
@@ -30,9 +33,8 @@ class EngineFollower:
     def __init__(self, service: EngineService) -> None:
         producer = OwnProducer(service.client)
         self.service = service
-        self._guard = ClockGuard(service.client, service.core, producer)
+        self._guard = ClockGuard(service, producer, logging.getLogger(ENGINE.name))
         self._ticker = Ticker(service.client, service.core, producer)
-        self._watermark = WatermarkWriter(service.data)
         self._wait_ms: int | None = BLOCK_MS
         """Longest wait for the next entry; None: not at all, because a tick may be due."""
 
@@ -40,16 +42,26 @@ class EngineFollower:
     def cursor(self) -> EntryId:
         return self.service.cursor
 
+    @property
+    def verified(self) -> tuple[EntryId, bytes]:
+        return self.service.published, self.service.published_head
+
     def step(self, block_ms: int | None) -> int:
+        # First of all: nothing is executed, and no tick appended, under clocks that have parted unseen.
+        self._guard.check()
         wait_ms = None if block_ms is None or self._wait_ms is None else min(block_ms, self._wait_ms)
         count = self.service.step(wait_ms)
         if count:
-            self._watermark.note(self.service.published, self.service.head)
             self._wait_ms = self._ticker.wait_ms()
         else:
             self._wait_ms = self._ticker.tick_if_due()
-        self._guard.check(time.monotonic(), time.time())
         return count
+
+    def begin(self) -> None:
+        """Looks at the clocks before anything else is done. A store that is too full to take a halt now is asked again with
+        each step."""
+        with contextlib.suppress(NotReady):
+            self._guard.check()
 
     def resume(self) -> None:
         self.service.reconnected()
@@ -59,10 +71,12 @@ class EngineFollower:
         return source.count_between(self.cursor, source.appended())
 
     def facts(self) -> dict[str, object]:
-        return {"state_hash": self.service.core.state_hash().hex()}
+        return {"state_hash": self.service.core.state_hash().hex(), "head": self.service.head.hex()}
+
+    def faults(self) -> Mapping[str, Fault]:
+        return {"clocks": lambda: self._guard.fault}
 
     def close(self) -> None:
-        self._watermark.close()
         self.service.source.close()
 
 
@@ -70,15 +84,19 @@ def open_engine(client: Store, options: argparse.Namespace) -> EngineFollower:
     """The engine after it has replayed the journal.
 
     Raises:
+        BadWatermark: the data folder has no mark, but the store has entries, or one that cannot be read.
         ChainBroken: the store does not hold what was published.
         EngineStop: an entry cannot be executed.
     """
     service = EngineService(client, make_core(options.engine), options.data)
+    check_begun(read_watermarks(options.data), options.data, service.source.appended())
     began_s = time.monotonic()
     count = service.recover()
     seconds = time.monotonic() - began_s
     logging.getLogger(ENGINE.name).info("replayed %d entries in %.3f s to %s", count, seconds, service.cursor)
-    return EngineFollower(service)
+    follower = EngineFollower(service)
+    follower.begin()
+    return follower
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +108,6 @@ ENGINE = FollowerProcess(
     module="engine.service",
     description="The matching engine of a Jibek venue.",
     open=open_engine,
-    broken=(BadWatermark, Diverged, EngineStop),
+    broken=(Diverged, EngineStop),
     add_arguments=add_arguments,
 )

@@ -48,7 +48,7 @@ class _Record:
 
     def may_be_forgotten(self, now_ms: int) -> bool:
         """Whether it says nothing any more: a new record would do the same."""
-        has_failures = bool(self.failures_ms) and self.failures_ms[-1] > now_ms - _INTERVAL_MS
+        has_failures = bool(self.failures_ms) and now_ms - _INTERVAL_MS < self.failures_ms[-1] <= now_ms
         return not has_failures and now_ms >= self.until_ms + (_MEMORY_MS if self.last_ban_ms else 0)
 
 
@@ -84,7 +84,11 @@ class Bans:
     def until_ms(self, address: str, now_ms: int) -> int:
         """When the ban of an address ends; 0 if it is not banned."""
         record = self._records.get(address)
-        return record.until_ms if record is not None and now_ms < record.until_ms else 0
+        if record is None or now_ms >= record.until_ms:
+            return 0
+        # A ban from a clock that stood ahead, and was set back, is no longer than any other.
+        record.until_ms = min(record.until_ms, now_ms + record.last_ban_ms)
+        return record.until_ms
 
     def check(self, address: str, now_ms: int) -> None:
         """
@@ -99,9 +103,12 @@ class Bans:
         """Counts failures of an address, at least one, and bans it if they are too many. What comes while it is banned
         does not count."""
         record = self._records.get(address) or self._new_record(address, now_ms)
-        if record is None or now_ms < record.until_ms:
+        if record is None or self.until_ms(address, now_ms):
             return
         failures_ms = record.failures_ms
+        if failures_ms and failures_ms[-1] > now_ms:
+            # The clock was set back: when they happened is not known any more.
+            del failures_ms[:]
         del failures_ms[: bisect_right(failures_ms, now_ms - _INTERVAL_MS)]
         failures_ms.extend([now_ms] * min(count, self._failures_max - len(failures_ms)))
         if len(failures_ms) >= self._failures_max:
@@ -115,7 +122,7 @@ class Bans:
     def _new_record(self, address: str, now_ms: int) -> _Record | None:
         """A record for an address that has none; None if there is no room."""
         if len(self._records) >= self._addresses_max:
-            if now_ms < self._pruned_ms + _INTERVAL_MS:
+            if self._pruned_ms <= now_ms < self._pruned_ms + _INTERVAL_MS:
                 return None
             self._pruned_ms = now_ms
             self._records = {

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidSignature
@@ -117,6 +117,8 @@ class Keys:
         self._keys: dict[str, Key] = {}
         self._expiries: list[tuple[int, str]] = []
         """A heap of (expires_ms, key id) of the keys that will expire, revoked ones among them."""
+        self._looked_us = 0
+        """The time of the last look for expired keys."""
         self._end_subscriptions = end_subscriptions
 
     def key_added(
@@ -134,7 +136,12 @@ class Keys:
             self._end_use(key, time_us)
 
     def end_expired(self, time_us: int) -> None:
-        """Ends the subscriptions and sessions of keys that have expired by now. Cost: O(log keys) for each of those."""
+        """Ends the subscriptions and sessions of keys that have expired by now. Cost: O(log keys) for each of those; O(keys)
+        if the clock was set back since the last call, because keys may then be valid again that had expired."""
+        if time_us < self._looked_us:
+            self._expiries = [(key.expires_ms, key.id) for key in self._keys.values() if key.expires_ms != NEVER_MS]
+            heapify(self._expiries)
+        self._looked_us = time_us
         while self._expiries and self._expiries[0][0] * 1000 <= time_us:
             expires_ms, key_id = heappop(self._expiries)
             key = self._keys.get(key_id)

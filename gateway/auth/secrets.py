@@ -12,14 +12,22 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from engine.process.private_files import UnsafePath, open_private
 
 SECRETS_KEY = "{jibek}:secrets"
 SECRET_KEY_FILE = "secret.key"
 SECRET_KEY_BYTES = 32
 NONCE_BYTES = 12
+KEY_ID_CHARACTERS_SHOWN = 8
+"""So much of a key id is shown: enough to find the key, too little to use it."""
+SECRETS_PER_READ = 1000
+CHANGED_SHOWN = 10
+"""So many changed secrets are named."""
 
 
 class SecretError(Exception):
@@ -54,18 +62,21 @@ def load_secret_key(data_dir: Path) -> bytes:
     """The secret key of `data_dir`, 32 bytes.
 
     Raises:
-        SecretError: there is none, it has a wrong length, or others than the owner may read it.
+        SecretError: there is none, it has a wrong length, or it is not this user's alone.
     """
     path = data_dir / SECRET_KEY_FILE
     try:
-        mode = path.stat().st_mode
-        secret_key = path.read_bytes()
+        with os.fdopen(open_private(path, os.O_RDONLY), "rb") as file:
+            found = os.fstat(file.fileno())
+            secret_key = file.read(SECRET_KEY_BYTES + 1)
+    except UnsafePath as error:
+        raise SecretError(str(error)) from None
     except OSError as error:
         raise SecretError(f"{path} cannot be read: {error.strerror}") from None
-    if mode & 0o077:
+    if found.st_mode & 0o077:
         raise SecretError(f"{path} is readable by others: run `chmod 600 {path}`")
     if len(secret_key) != SECRET_KEY_BYTES:
-        raise SecretError(f"{path} has {len(secret_key)} bytes, not {SECRET_KEY_BYTES}: restore it from a backup")
+        raise SecretError(f"{path} has {found.st_size} bytes, not {SECRET_KEY_BYTES}: restore it from a backup")
     return secret_key
 
 
@@ -84,4 +95,37 @@ def unseal(secret_key: bytes, key_id: str, sealed: bytes) -> bytes:
     try:
         return AESGCM(secret_key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], key_id.encode())
     except (InvalidTag, ValueError):
-        raise SecretError(f"the stored secret of API key {key_id} does not open with this {SECRET_KEY_FILE}") from None
+        raise SecretError(
+            f"the stored secret of API key {_short(key_id)} does not open with {SECRET_KEY_FILE}"
+        ) from None
+
+
+def check_secrets(client: Any, secret_key: bytes) -> list[str]:
+    """Opens every sealed secret in the store. Cost: about 5 µs each.
+
+    Returns:
+        The beginnings of the ids of keys whose secret does not open, at most `CHANGED_SHOWN`: single ones were changed.
+
+    Raises:
+        SecretError: none of them opens, so they were sealed under another secret key.
+        redis.ConnectionError, redis.TimeoutError: the store is away.
+    """
+    changed: list[str] = []
+    opened = 0
+    for key_id, sealed in client.hscan_iter(SECRETS_KEY, count=SECRETS_PER_READ):
+        name = key_id.decode(errors="replace")
+        try:
+            unseal(secret_key, name, sealed)
+            opened += 1
+        except SecretError:
+            if len(changed) < CHANGED_SHOWN:
+                changed.append(_short(name))
+    if changed and not opened:
+        raise SecretError(
+            f"{SECRET_KEY_FILE} is not the one under which the stored secrets were sealed: it opens none of them"
+        )
+    return changed
+
+
+def _short(key_id: str) -> str:
+    return key_id if len(key_id) <= KEY_ID_CHARACTERS_SHOWN else f"{key_id[:KEY_ID_CHARACTERS_SHOWN]}…"

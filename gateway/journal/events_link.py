@@ -11,7 +11,15 @@ from typing import Any
 
 import hiredis
 
-from engine.journal import EventReader, PublishedEntry, StoreRefused, check_reaches, published_call, published_id
+from engine.journal import (
+    EntryId,
+    EventReader,
+    PublishedEntry,
+    StoreRefused,
+    check_reaches,
+    published_call,
+    published_id,
+)
 from engine.process.follower import is_not_ready
 from gateway.journal.intake import Intake
 from gateway.journal.kept_link import KeptLink
@@ -25,6 +33,7 @@ class EventsLink:
     Args:
         reader: verifies them; begins at the view's cursor.
         taken: called after the entries of a read were taken in.
+        verified: takes how far the events are verified, and the head of the chain there; must not wait.
         broken: called with what ends the process: going on would break a promise.
     """
 
@@ -35,12 +44,14 @@ class EventsLink:
         intake: Intake,
         *,
         taken: Callable[[], None],
+        verified: Callable[[EntryId, bytes], None],
         broken: Callable[[BaseException], None],
         log: logging.Logger,
     ) -> None:
         self._reader = reader
         self._intake = intake
         self._taken = taken
+        self._verified = verified
         self._broken = broken
         self._has_ended = False
         self._entries: deque[PublishedEntry] = deque()
@@ -78,10 +89,13 @@ class EventsLink:
             return
         is_taking = self._is_amid or bool(self._entries)
         try:
-            self._entries += self._reader.take(reply)
+            entries = self._reader.take(reply)
         except Exception as failure:
             self._end(failure)
             return
+        if entries:
+            self._entries += entries
+            self._verified(self._reader.cursor, self._reader.head)
         # The next read is under way while these entries are taken in.
         self._read_on()
         if self._entries and not is_taking:

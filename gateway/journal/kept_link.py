@@ -126,9 +126,15 @@ class KeptLink:
         self._outstanding[number] = answered
         self._link.send(arguments, lambda reply: self._outstanding.pop(number)(reply))
 
+    @property
+    def fault(self) -> str:
+        """Why the store cannot be used over this link at the moment; the empty text if it can."""
+        return self._backoff.fault
+
     def silent_s(self) -> float:
         """How long the store has been silent though an answer is due."""
-        return 0.0 if self._link is None else self._link.silent_s()
+        link = self._link
+        return 0.0 if link is None else link.silent_s()
 
     def drop(self, why: str) -> None:
         """Ends the link, of which nothing good can be expected; another one is made. `why` is for the log."""

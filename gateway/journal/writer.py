@@ -9,7 +9,18 @@ from typing import Any
 
 import hiredis
 
-from engine.journal import EntryId, Opening, StaleEpoch, StoreRefused, answered_id, append_call, open_call
+from engine.journal import (
+    EntryId,
+    Opening,
+    StaleEpoch,
+    StoreRefused,
+    answered_id,
+    append_call,
+    check_row,
+    open_call,
+    parse_journal,
+    row_call,
+)
 from engine.process.follower import is_not_ready
 from gateway.clock import Clock
 from gateway.journal.kept_link import KeptLink
@@ -135,4 +146,7 @@ class JournalWriter:
             OSError: the store was lost, or has refused.
             Superseded, ChainBroken: this process has to end.
         """
-        self._pipeline.opened(Opening.parse(await link.ask(*open_call(self._pipeline.producer))))
+        opening = Opening.parse(await link.ask(*open_call(self._pipeline.producer)))
+        row = opening.row(self._pipeline.producer)
+        check_row(row, parse_journal(await link.ask(*row_call(row))))
+        self._pipeline.opened(opening)

@@ -55,7 +55,8 @@ class RefusalRecord:
         self._counts: dict[tuple[int, Reason], int] = {}
         """(account, reason) -> how many refusals beyond these."""
         self._writing: asyncio.Future[None] | None = None
-        self._is_failing = False
+        self.fault = ""
+        """Why lines cannot be written at the moment; the empty text if they can."""
 
     def note(self, command: PendingCommand, reason: Reason) -> None:
         """Records a command that is refused. Cost: 5 µs for a full line, else below 1 µs."""
@@ -76,7 +77,7 @@ class RefusalRecord:
     def on_time(self) -> None:
         """Once a second: hands over what there is to write, unless the thread is still at work."""
         self._begin_minute(self._clock.now_us())
-        if self._lines and (self._writing is None or self._writing.done()):
+        if (self._lines or self._lost) and (self._writing is None or self._writing.done()):
             self._writing = asyncio.ensure_future(self._write())
 
     async def close(self) -> None:
@@ -110,22 +111,22 @@ class RefusalRecord:
         self._counts.clear()
 
     async def _write(self) -> None:
-        if not self._lines:
+        lost, now_us = self._lost, self._clock.now_us()
+        if not self._lines and not lost:
             return
         lines, self._lines = self._lines, []
-        lost, now_us = self._lost, self._clock.now_us()
         if lost:
             lines.append(_line({"time_us": now_us, "lost_lines": lost}))
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._files.write, b"".join(lines), now_us)
         except OSError as error:
             self._lost += len(lines) - (lost > 0)
-            if not self._is_failing:
+            if not self.fault:
                 self._log.error("cannot write the record of refusals: %s; orders go on", error)
-            self._is_failing = True
+            self.fault = f"it cannot be written: {error}"
         else:
             self._lost -= lost
-            self._is_failing = False
+            self.fault = ""
 
 
 def line_of(command: PendingCommand, reason: Reason, time_us: int) -> bytes:

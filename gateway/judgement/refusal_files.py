@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from engine.process.private_files import make_private_folder
 from gateway.limits import REFUSAL_FILE_BYTES_MAX, REFUSALS_BYTES_MAX
 
 DAY_US = 86_400_000_000
@@ -38,6 +39,10 @@ class RefusalFiles:
         """Appends whole lines. Raises OSError."""
         day = time_us // DAY_US
         file = self._file
+        if file is not None and os.fstat(file.fileno()).st_nlink == 0:
+            # Somebody has removed it: no one would read what is written to it now.
+            file.close()
+            file = self._file = None
         if file is not None and (day != self._day or file.tell() + len(lines) > REFUSAL_FILE_BYTES_MAX):
             self.close()
             file = None
@@ -67,7 +72,7 @@ class RefusalFiles:
             self._prune()
 
     def _open(self) -> BinaryIO:
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        make_private_folder(self._folder)
         # What a process that was killed has left may end within a line.
         self.close()
         descriptor = os.open(self._in_use, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,23 @@ from typing import Any
 import click
 
 from engine.decimals import DecimalError
+from engine.definitions import ACCOUNT_NAME
 from engine.ed25519 import is_sound
 from engine.journal import EntryId, Store
 from engine.listing import Asset, Listing
 from engine.networks import NetworkError, format_networks, pack_networks
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
-from engine.records import Command, CommandKind, KeyType, Permission
-from jibek.console.changes import execute
-from jibek.console.failure import fail, store_errors
-from jibek.console.options import combined, data_option, json_option, who_and_why
-from jibek.console.output import Column, print_json, print_table
-from jibek.console.text import counted
+from engine.reasons import Reason
+from engine.records import HOUSE_NAME, KEYS_PER_ACCOUNT_MAX, Command, CommandKind, KeyType, Permission
+from jibek.console.changes import execute, reason_text
+from jibek.console.failure import Failure, fail, store_errors
+from jibek.console.options import check_reason, combined, data_option, json_option, who_and_why
+from jibek.console.output import Column, json_text, print_json, print_line, print_table
+from jibek.console.secret_file import secret_file
+from jibek.console.standard_streams import OutputLost
+from jibek.console.text import counted, parse_amount
 from jibek.venue.accounts import PERMISSIONS, KeyAdder, open_account, revoke_key
+from jibek.venue.address import VenueAddress
 from jibek.venue.directory import AccountRecord, KeyRecord, find_account, open_directory
 from jibek.venue.tiers import check_tier, numbers_of, put_into_tier
 from ledger.reports import balances_of, time_text
@@ -31,6 +37,8 @@ from ledger.store import LedgerBroken, LedgerStore
 KEY_TYPES = {"hmac": KeyType.HMAC_SHA256, "ed25519": KeyType.ED25519}
 DAY_US = 86_400_000_000
 EXPIRY_DAYS_DIGITS = 5
+PEM_BYTES_MAX = 65_536
+"""As much of a file is read; a public key has about 120 bytes."""
 EXPIRY_END_US = 253_402_300_800 * 1_000_000
 """The year 10000 UTC: no date from then on can be shown."""
 KEY_TYPE_NAMES = {number: name for name, number in KEY_TYPES.items()}
@@ -51,16 +59,28 @@ def account() -> None:
 @json_option
 @who_and_why(why_required=False)
 def create(name: str, deposits: tuple[str, ...], data_dir: Path, as_json: bool, who: str, why: str) -> None:
-    """Open an account, and credit deposits to it.
+    """Open an account, and credit deposits to it: all of it, or nothing. Deposits need a reason.
 
     \b
       jibek account create alice
-      jibek account create alice --deposit BTC=10 --deposit KZT=500000000
+      jibek account create alice --deposit BTC=10 --deposit KZT=500000000 \\
+          --why "wire transfers 4711 and 4712"
       jibek account create alice --why "first client" --json
     """
-    _, client, directory = open_directory(data_dir)
-    amounts = [parse_deposit(text, directory.listing) for text in deposits]
-    number = open_account(client, name, amounts, who=who, why=why)
+    try:
+        _, client, directory = open_directory(data_dir)
+    except Failure:
+        if deposits:
+            check_reason(why, "--deposit")
+        raise
+    amounts = parse_deposits(deposits, directory.listing)
+    if amounts:
+        check_reason(why, "--deposit")
+    if ACCOUNT_NAME.fullmatch(name.encode()) is None:
+        fail(EXIT_REFUSED, reason_text(Reason.INVALID_ACCOUNT_NAME))
+    if name in directory.account_by_name or name == HOUSE_NAME.decode():
+        fail(EXIT_REFUSED, reason_text(Reason.ACCOUNT_EXISTS))
+    number = open_account(client, data_dir, name, amounts, who=who, why=why)
     result = {
         "account": name,
         "number": number,
@@ -69,16 +89,32 @@ def create(name: str, deposits: tuple[str, ...], data_dir: Path, as_json: bool, 
     if as_json:
         print_json(result)
         return
-    click.echo(f"Account {name} is open, with number {number}.")
+    print_line(f"Account {name} is open, with number {number}.")
     for asset, amount in amounts:
-        click.echo(f"  {asset.format(amount)} {asset.name} paid in")
+        print_line(f"  {asset.format(amount)} {asset.name} paid in")
+
+
+def parse_deposits(texts: tuple[str, ...], listing: Listing) -> list[tuple[Asset, int]]:
+    """Assets and amounts, in smallest units.
+
+    Raises:
+        click.UsageError: one of them cannot be used, or two have the same asset.
+    """
+    found: dict[int, tuple[Asset, int]] = {}
+    for text in texts:
+        asset, amount = parse_deposit(text, listing)
+        if asset.number in found:
+            raise click.UsageError(f"{text!r}: {asset.name} is named twice.")
+        found[asset.number] = (asset, amount)
+    return list(found.values())
 
 
 def parse_deposit(text: str, listing: Listing) -> tuple[Asset, int]:
     """The asset and the amount, in smallest units, of an `ASSET=AMOUNT`.
 
     Raises:
-        click.UsageError: the text has another form, the venue has no such asset, or the amount is not a decimal of its scale.
+        click.UsageError: the text has another form, the venue has no such asset, or the amount is not a decimal of its scale, or is
+            out of range.
     """
     name, equals, amount = text.partition("=")
     if not equals:
@@ -87,7 +123,7 @@ def parse_deposit(text: str, listing: Listing) -> tuple[Asset, int]:
     if asset is None:
         raise click.UsageError(f"{text!r}: the venue has no asset {name!r}; it has {', '.join(listing.asset_by_name)}.")
     try:
-        return asset, asset.parse(amount)
+        return asset, parse_amount(asset, amount)
     except DecimalError as error:
         raise click.UsageError(f"{text!r}: {error}.") from None
 
@@ -149,6 +185,7 @@ def show(name: str, data_dir: Path, as_json: bool) -> None:
         settled, balances = _balances(client, directory.listing, record.number)
     found = summary(record) | {
         "opened_by": record.operator,
+        "system_user": record.system_user,
         "why": record.why,
         "keys": [key_summary(key) for key in record.keys.values()],
         "settled_to": str(settled),
@@ -157,16 +194,16 @@ def show(name: str, data_dir: Path, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    click.echo(
+    print_line(
         f"{record.name}  number {record.number}, {found['state']}, tier {record.tier}, opened {found['opened']} "
-        f"by {record.operator}"
+        f"by {record.operator}" + (f" ({record.system_user})" if record.system_user else "")
     )
     if record.why:
-        click.echo(f"  {record.why}")
-    click.echo()
+        print_line(f"  {record.why}")
+    print_line()
     columns = [Column("asset"), Column("available", right=True), Column("held", right=True)]
     print_table(columns, [[each["asset"], each["available"], each["held"]] for each in balances])
-    click.echo()
+    print_line()
     columns = [
         Column("key"),
         Column("type"),
@@ -259,6 +296,12 @@ def permission_names(permissions: int) -> list[str]:
 @click.option(
     "--revoke", "revoked_id", metavar="KEY", help="Revoke this key, named by its whole id, instead of adding one."
 )
+@click.option(
+    "--output",
+    "output_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the new key with its secret into this new file, which only you can read, instead of printing it.",
+)
 @data_option
 @json_option
 @who_and_why(why_required=False)
@@ -270,6 +313,7 @@ def key(
     expires: str | None,
     networks: tuple[str, ...],
     revoked_id: str | None,
+    output_file: Path | None,
     data_dir: Path,
     as_json: bool,
     who: str,
@@ -278,13 +322,15 @@ def key(
     """Add an API key to an account, or revoke one.
 
     An hmac key signs each request; an ed25519 key may also log a session on. The secret of an hmac key, or the private
-    key if it is made here, is printed only this once: it cannot be shown again.
+    key if it is made here, is printed only this once: it cannot be shown again. It is printed before the key counts; if it
+    cannot be written, no key is added.
 
     \b
       jibek account key alice --type hmac --json
       jibek account key alice --type hmac --expires 90d \\
           --allow-ip 203.0.113.0/24
       jibek account key alice --type ed25519 --public-key alice.pem
+      jibek account key alice --type hmac --output alice.key
       jibek account key alice --revoke 6f1d…
     """
     if (type_name is None) == (revoked_id is None):
@@ -293,37 +339,77 @@ def key(
         raise click.UsageError("--public-key goes with --type ed25519.")
     if revoked_id is not None and (expires is not None or networks):
         raise click.UsageError("--expires and --allow-ip go with a new key.")
+    if output_file is not None and (revoked_id is not None or public_key_file is not None):
+        raise click.UsageError("--output goes with a new secret: with --revoke and --public-key there is none.")
     public_key = None if public_key_file is None else read_public_key(public_key_file)
     expiry_us = 0 if expires is None else parse_expiry(expires, time.time_ns() // 1000)
     packed = parse_networks(networks)
     address, client, directory = open_directory(data_dir)
     record = find_account(directory, name)
+    shown = print_json if as_json else _print_key
     if revoked_id is not None:
+        if revoked_id not in record.keys or record.keys[revoked_id].is_revoked:
+            fail(EXIT_REFUSED, reason_text(Reason.UNKNOWN_KEY))
         revoke_key(client, record, revoked_id, who=who, why=why)
-        result: dict[str, Any] = {"account": name, "key": revoked_id, "state": "revoked"}
+        shown({"account": name, "key": revoked_id, "state": "revoked"})
+        return
+    if sum(not each.is_revoked for each in record.keys.values()) >= KEYS_PER_ACCOUNT_MAX:
+        fail(EXIT_REFUSED, reason_text(Reason.TOO_MANY_KEYS))
+    facts: dict[str, Any] = {"account": name, "type": type_name, "permissions": permission_names(PERMISSIONS[may])}
+    facts |= {"expires": time_text(expiry_us)} if expiry_us else {}
+    facts |= {"networks": format_networks(packed)} if packed else {}
+    add = KeyAdder(client, record, PERMISSIONS[may], who, why, expiry_us, packed)
+    if public_key is not None:
+        shown(facts | add.ed25519(public_key) | {"urls": address.urls})
+    elif output_file is None:
+        _add_new_key(add, address, type_name == "hmac", lambda made: shown(facts | made | {"urls": address.urls}))
     else:
-        assert type_name is not None
-        add = KeyAdder(client, record, PERMISSIONS[may], who, why, expiry_us, packed)
-        made = add.hmac(address.data_dir) if type_name == "hmac" else add.ed25519(public_key)
-        result = {"account": name, "type": type_name, "permissions": permission_names(PERMISSIONS[may])}
-        result |= {"expires": time_text(expiry_us)} if expiry_us else {}
-        result |= {"networks": format_networks(packed)} if packed else {}
-        result |= made | {"urls": address.urls}
-    if as_json:
-        print_json(result)
-    else:
-        _print_key(result)
+        with secret_file(output_file) as write:
+            made = _add_new_key(
+                add, address, type_name == "hmac", lambda made: write(json_text(facts | made | {"urls": address.urls}))
+            )
+        shown(facts | {"key": made["key"], "file": str(output_file)})
+
+
+def _add_new_key(
+    add: KeyAdder, address: VenueAddress, hmac: bool, give_out: Callable[[dict[str, str]], None]
+) -> dict[str, str]:
+    """Makes a key, gives it out with its secret, and only then adds it.
+
+    Raises:
+        Failure: it could not be given out, and was not added; or it was given out, and the text says whether it counts.
+    """
+    is_given_out = False
+
+    def show(made: dict[str, str]) -> None:
+        nonlocal is_given_out
+        try:
+            give_out(made)
+        except OutputLost as lost:
+            text = f"The key cannot be printed ({lost.reason}), so none was added: try again, or use --output FILE."
+            fail(EXIT_REFUSED, text)
+        is_given_out = True
+
+    try:
+        return add.hmac(address.data_dir, show=show) if hmac else add.ed25519(None, show=show)
+    except Failure as failure:
+        if is_given_out:
+            counts = "was not added" if failure.exit_code == EXIT_REFUSED else "may count: see `jibek account show`"
+            fail(failure.exit_code, f"{failure.message} The key that was given out {counts}.")
+        raise
 
 
 def _print_key(result: dict[str, Any]) -> None:
     for title, value in result.items():
         if isinstance(value, dict):
             for name, url in value.items():
-                click.echo(f"{name:12} {url}")
+                print_line(f"{name:12} {url}")
         elif isinstance(value, list):
-            click.echo(f"{title:12} {', '.join(value)}")
+            print_line(f"{title:12} {', '.join(value)}")
         else:
-            click.echo(f"{title}\n{value.rstrip()}" if "\n" in value else f"{title:12} {value}")
+            lines = value.splitlines()
+            for line in [f"{title:12} {value}"] if len(lines) < 2 else [title, *lines]:
+                print_line(line)
 
 
 def parse_expiry(text: str, now_us: int) -> int:
@@ -375,7 +461,8 @@ def read_public_key(path: Path) -> bytes:
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     try:
-        loaded = load_pem_public_key(path.read_bytes())
+        with path.open("rb") as file:
+            loaded = load_pem_public_key(file.read(PEM_BYTES_MAX))
     except (ValueError, UnsupportedAlgorithm, OSError):
         raise click.UsageError(f"{path} does not hold a public key in PEM.") from None
     if not isinstance(loaded, Ed25519PublicKey):
@@ -455,4 +542,4 @@ def _set_frozen(kind: CommandKind, name: str, data_dir: Path, as_json: bool, who
     if as_json:
         print_json({"account": name, "state": state})
     else:
-        click.echo(f"Account {name} is {state}.")
+        print_line(f"Account {name} is {state}.")

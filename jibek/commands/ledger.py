@@ -18,7 +18,7 @@ from engine.decimals import DecimalError
 from engine.journal import BEGINNING, EntryId
 from engine.listing import Asset
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
-from engine.records import AMOUNT_MAX, Command, CommandKind
+from engine.records import Command, CommandKind
 from jibek.console.books import (
     print_reconciliation,
     print_trial_balance,
@@ -30,7 +30,9 @@ from jibek.console.changes import execute
 from jibek.console.failure import fail, store_errors
 from jibek.console.live import Progress, progress_shown
 from jibek.console.options import combined, data_option, json_option, who_and_why
-from jibek.console.output import Column, print_json, print_table
+from jibek.console.output import Column, print_json, print_line, print_table
+from jibek.console.printable import excerpt
+from jibek.console.text import parse_amount
 from jibek.venue.address import find_venue, open_store
 from jibek.venue.folder import VENUE_FILE, DataFolder
 from ledger.checks import BalanceRow, fault_of_sums
@@ -170,7 +172,7 @@ def trial_balance_command(data_dir: Path, asset_name: str | None, as_json: bool)
     if as_json:
         print_json(trial_balance_json(snapshot.id, rows, names, is_unused=is_unused))
     elif is_unused:
-        click.echo("Nothing has been credited yet, so there is nothing to balance.")
+        print_line("Nothing has been credited yet, so there is nothing to balance.")
     elif rows:
         print_trial_balance(snapshot.id, rows, names)
     if not snapshot.counters and not is_unused:
@@ -219,11 +221,11 @@ def journal_command(data_dir: Path, account: str | None, entry_text: str | None,
         print_json({"transactions": [_transaction_json(transaction, names) for transaction in transactions]})
         return
     for line in print_style(transactions, names):
-        click.echo(line)
+        print_line(line)
     if not transactions:
         of_account = "" if account is None else f" of {account}"
         place = "the ledger" if entry is None else f"entry {entry}"
-        click.echo(f"There are no transfers{of_account} in {place}.", err=True)
+        print_line(f"There are no transfers{of_account} in {place}.", err=True)
 
 
 def _transaction_json(transaction: Transaction, names: Names) -> dict[str, Any]:
@@ -283,18 +285,18 @@ def rebuild_command(data_dir: Path, who: str, why: str) -> None:
     \b
       jibek ledger rebuild --why "account 7 differs after the disk fault"
     """
-    if not DataFolder(data_dir).store.is_dir():
-        fail(EXIT_UNREACHABLE, f"{data_dir} is not the data folder of a venue: name it with --data.")
     try:
+        if not DataFolder(data_dir).is_marked():
+            fail(EXIT_UNREACHABLE, f"{data_dir} is not the data folder of a venue: name it with --data.")
         ask_for_rebuild(data_dir, who=who, why=why)
     except OSError as error:
-        fail(EXIT_REFUSED, f"The request cannot be written into {data_dir}: {error.strerror}.")
+        fail(EXIT_REFUSED, f"The request cannot be written into {data_dir}: {error}")
     if not ((data_dir / VENUE_FILE).exists() and find_venue(data_dir).is_running):
-        click.echo(f"No venue runs on {data_dir}: its ledger is computed again when `jibek up` starts it.")
+        print_line(f"No venue runs on {data_dir}: its ledger is computed again when `jibek up` starts it.")
         return
     with opened(data_dir) as store, progress_shown("settling the events again") as progress:
         id = _wait_for_rebuild(store, data_dir, progress)
-    click.echo(f"The ledger was computed again from the events, up to entry {id}.")
+    print_line(f"The ledger was computed again from the events, up to entry {id}.")
 
 
 def _wait_for_rebuild(store: LedgerStore, data_dir: Path, progress: Progress) -> EntryId:
@@ -375,7 +377,7 @@ def _move_money(
         print_json({"id": str(id), "account": account, "asset": listed.name, "amount": text})
         return
     what = "Deposited {} {} to {}" if kind == CommandKind.DEPOSIT else "Withdrew {} {} from {}"
-    click.echo(f"{what.format(text, listed.name, account)} in entry {id}.")
+    print_line(f"{what.format(text, listed.name, account)} in entry {id}.")
 
 
 # -- what the options name
@@ -384,7 +386,7 @@ def _move_money(
 def _account(names: Names, name: str) -> int:
     number = names.number_of(name)
     if number is None:
-        fail(EXIT_REFUSED, f"No account is called {name!r}: see `jibek account list`.")
+        fail(EXIT_REFUSED, f"No account is called '{excerpt(name)}': see `jibek account list`.")
     return number
 
 
@@ -392,7 +394,8 @@ def _asset(names: Names, name: str) -> Asset:
     asset = names.asset_by_name.get(name.upper())
     if asset is None:
         fail(
-            EXIT_REFUSED, f"No asset is called {name!r}: there are {', '.join(sorted(names.asset_by_name)) or 'none'}."
+            EXIT_REFUSED,
+            f"No asset is called '{excerpt(name)}': there are {', '.join(sorted(names.asset_by_name)) or 'none'}.",
         )
     return asset
 
@@ -407,12 +410,9 @@ def _of_asset(rows: list[RowT], names: Names, name: str | None) -> list[RowT]:
 
 def _amount(asset: Asset, text: str) -> int:
     try:
-        amount = asset.parse(text)
+        return parse_amount(asset, text)
     except DecimalError as error:
         fail(EXIT_USAGE, f"The amount cannot be used: {error}.")
-    if not 0 < amount <= AMOUNT_MAX:
-        fail(EXIT_USAGE, f"The amount must be above 0 and at most {asset.format(AMOUNT_MAX)}.")
-    return amount
 
 
 def _entry_id(text: str) -> EntryId:

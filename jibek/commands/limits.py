@@ -7,8 +7,12 @@ from typing import Any
 
 import click
 
-from engine.definitions import limits_faults
+from engine.definitions import TIER_NAME, limits_faults
+from engine.process import EXIT_REFUSED
+from engine.reasons import Reason
 from engine.records import DEFAULT_TIER, LIMIT_MAX, LIMIT_NAMES, TierLimits
+from jibek.console.changes import reason_text
+from jibek.console.failure import fail
 from jibek.console.options import data_option, json_option, who_and_why
 from jibek.console.output import Column, print_json, print_table
 from jibek.console.text import counted
@@ -130,6 +134,8 @@ def set_tier(tier: str, data_dir: Path, as_json: bool, who: str, why: str, **num
         raise click.UsageError("the tier default needs a number above 0 for every limit.")
     if tier != DEFAULT_TIER.decode() and (faults := limits_faults(tier.encode(), present._replace(**given))):
         raise click.UsageError(f"{faults[0]}.")
+    if TIER_NAME.fullmatch(tier.encode()) is None:
+        fail(EXIT_REFUSED, reason_text(Reason.INVALID_LIMITS))
     set_limits(client, tier, present._replace(**given), who=who, why=why)
     directory.listing.tiers[tier] = present._replace(**given)
     _print_tier(summary(directory, tier), as_json)

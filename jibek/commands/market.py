@@ -12,9 +12,10 @@ from engine.records import Command, CommandKind, MarketState
 from jibek.client.rest import fetch
 from jibek.console.changes import execute
 from jibek.console.options import combined, data_option, json_option, who_and_why
-from jibek.console.output import Column, print_json, print_table
+from jibek.console.output import Column, print_json, print_line, print_table
 from jibek.console.text import percent_text, price_text, quantity_text
 from jibek.venue.address import running_venue
+from jibek.venue.clocks import check_clocks_let_resume, halt_json, venue_state_text
 from jibek.venue.directory import find_market, open_directory
 
 
@@ -39,7 +40,13 @@ def list_markets(data_dir: Path, as_json: bool) -> None:
     listing = directory.listing
     found = [summary(each) for each in listing.markets.values()]
     if as_json:
-        print_json({"venue_state": listing.venue_state.name.lower(), "markets": found})
+        print_json(
+            {
+                "venue_state": listing.venue_state.name.lower(),
+                "venue_halt": halt_json(listing.venue_halt),
+                "markets": found,
+            }
+        )
         return
     columns = [
         Column("market"), Column("base"), Column("quote"), Column("tick", right=True), Column("lot", right=True),
@@ -52,7 +59,7 @@ def list_markets(data_dir: Path, as_json: bool) -> None:
         ]
         for each in found
     ]  # fmt: skip
-    print_table(columns, rows, footer=f"The venue is {listing.venue_state.name.lower()}.")
+    print_table(columns, rows, footer=venue_state_text(listing))
 
 
 @market.command()
@@ -71,7 +78,7 @@ def show(symbol: str, data_dir: Path, as_json: bool) -> None:
         print_json(found)
         return
     for name, value in found.items():
-        click.echo(f"{name:18} {value}")
+        print_line(f"{name:18} {value}")
 
 
 def summary(market: Market) -> dict[str, Any]:
@@ -162,7 +169,8 @@ def halt(**given: Any) -> None:
 def resume(**given: Any) -> None:
     """Resume a market, or the whole venue.
 
-    A market that you halted by its symbol stays halted when you resume the whole venue.
+    A market that you halted by its symbol stays halted when you resume the whole venue. If the clock guard has halted the
+    venue, or its clocks part now, the command is refused: see `jibek clock show`.
 
     \b
       jibek market resume BTCKZT --why "feed is right again"
@@ -177,6 +185,8 @@ def _set_state(
     if (symbol is None) != whole_venue:
         raise click.UsageError("name a market, or give --all for the whole venue.")
     _, client, directory = open_directory(data_dir)
+    if whole_venue and state == MarketState.TRADING:
+        check_clocks_let_resume(client, directory)
     number = 0 if symbol is None else find_market(directory.listing, symbol).number
     execute(client, Command(kind=CommandKind.MARKET_STATE_SET, market=number, state=state), who=who, why=why)
     if as_json:
@@ -184,7 +194,7 @@ def _set_state(
     else:
         still = [] if symbol or state == MarketState.HALTED else halted_markets(directory.listing)
         rest = f"; still halted: {', '.join(still)}" if still else ""
-        click.echo(f"{symbol or 'The venue'} is {state.name.lower()}{rest}.")
+        print_line(f"{symbol or 'The venue'} is {state.name.lower()}{rest}.")
 
 
 def halted_markets(listing: Listing) -> list[str]:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import sys
 import time
@@ -16,15 +15,33 @@ from typing import Any, TextIO
 
 import click
 
-from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, STORE_VARIABLE
+from engine.journal import (
+    STORE_FILE_VARIABLE,
+    STORE_VARIABLE,
+    BadStoreUrl,
+    check_is_for_all_eyes,
+    read_store_file,
+    store_from_environment,
+)
+from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
+from engine.process.private_files import UnsafePath, open_private
+from engine.process.watermarks import ACCEPT_STORE_END
 from jibek.console.access import access_options, check_access
 from jibek.console.failure import MORE_MEMORY, fail, store_errors
 from jibek.console.options import combined, data_option, json_option
-from jibek.console.output import Column, print_json, print_table
-from jibek.venue.address import open_store, running_venue, urls
+from jibek.console.output import Column, print_json, print_line, print_table
+from jibek.venue.address import running_venue, urls
 from jibek.venue.children import CRASHES_MAX
-from jibek.venue.folder import DataFolder
-from jibek.venue.launch import GATEWAY_BOUNDS, LaunchFailed, VenueOptions, launch, option_of
+from jibek.venue.folder import MARKER_FILE, DataFolder, FolderRefused, shown
+from jibek.venue.launch import (
+    FORGET_SECRETS,
+    GATEWAY_BOUNDS,
+    LaunchFailed,
+    VenueOptions,
+    launch,
+    option_of,
+)
+from jibek.venue.processes import is_alive, is_jibek_up, signal_proved
 from jibek.venue.services import LOG_NAMES
 from jibek.venue.store_server import MEMORY_SHARE_PERCENT, machine_memory_bytes
 
@@ -34,6 +51,12 @@ STORE_STATES = {
         "It is full: only cancels, halts and resumes, freezes and unfreezes, key revocations, deposits and withdrawals pass. "
         f"{MORE_MEMORY}"
     ),
+    "silent": "It does not answer: orders wait, and are refused after some seconds.",
+}
+DISK_STATES = {
+    "low": " It is low: make room, or a rewrite of the store's log may not fit any more.",
+    "full": " It is full: new orders are refused until you make room.",
+    "read-only": " It is read-only: nothing can be written until you mount it for writing.",
 }
 STOP_WAIT_S = 60.0
 FOLLOW_INTERVAL_S = 0.2
@@ -80,6 +103,32 @@ def _memory_size(context: click.Context, parameter: click.Parameter, text: str |
     return size_bytes
 
 
+def _without_password(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
+    """
+    Raises:
+        click.BadParameter: the URL holds a password, for everybody to read.
+    """
+    try:
+        check_is_for_all_eyes(url or "")
+    except BadStoreUrl as error:
+        raise click.BadParameter(f"{error}.") from None
+    return url
+
+
+def _store_of(url: str | None, file: Path | None) -> str | None:
+    """The URL of the operator's own store, from the command line, a file or the environment; None for the embedded store.
+
+    Raises:
+        click.UsageError: there are two, or the file cannot be used.
+    """
+    if url and file:
+        raise click.UsageError("give either --store or --store-file.")
+    try:
+        return url or (read_store_file(file) if file else store_from_environment())
+    except BadStoreUrl as error:
+        raise click.UsageError(f"{error}.") from None
+
+
 @click.command()
 @data_option
 @click.option(
@@ -90,9 +139,14 @@ def _memory_size(context: click.Context, parameter: click.Parameter, text: str |
 @click.option(
     "--store",
     metavar="URL",
-    envvar=STORE_VARIABLE,
-    show_envvar=True,
-    help="Your own Valkey or Redis instead of the embedded one.",
+    callback=_without_password,
+    help=f"Your own Valkey or Redis instead of the embedded one; with a password, by ${STORE_VARIABLE} or --store-file.",
+)
+@click.option(
+    "--store-file",
+    metavar="PATH",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"File of mode 0600 that holds the URL of --store.  [default: ${STORE_FILE_VARIABLE}]",
 )
 @click.option(
     "--store-memory", "store_memory_bytes", metavar="SIZE", callback=_memory_size,
@@ -116,12 +170,26 @@ def _memory_size(context: click.Context, parameter: click.Parameter, text: str |
 )
 @bound_options
 @access_options
+@click.option(
+    ACCEPT_STORE_END,
+    is_flag=True,
+    help=(
+        "Start once with a store that has lost entries, or whose watermarks are lost. Gives up the proof that no acknowledged "
+        "order is missing."
+    ),
+)
+@click.option(
+    FORGET_SECRETS,
+    is_flag=True,
+    help="Start once without the secret.key that sealed the HMAC secrets. All HMAC keys stop working for good.",
+)
 @click.option("--detach", is_flag=True, help="Return when the venue is ready, and leave it running.")
 @click.option("--ready-fd", type=int, hidden=True)
 def up(
     data_dir: Path,
     venue: Path | None,
     store: str | None,
+    store_file: Path | None,
     store_memory_bytes: int | None,
     host: str,
     port: int,
@@ -146,6 +214,7 @@ def up(
       jibek up --detach
       jibek up --host 0.0.0.0 --tls-cert venue.pem --tls-key venue.key
     """
+    store = _store_of(store, store_file)
     if store is not None and store_memory_bytes is not None:
         raise click.UsageError("--store-memory is for the embedded store; with --store, set maxmemory in your own.")
     more["store_memory_bytes"] = store_memory_bytes
@@ -155,9 +224,9 @@ def up(
         _start_detached(options)
         return
     from engine.venue_file import VenueError
-    from jibek.venue.folder import FolderLocked
+    from jibek.venue.preflight import StartFailed
     from jibek.venue.store_server import StoreUnavailable
-    from jibek.venue.supervisor import StartFailed, Supervisor
+    from jibek.venue.supervisor import Supervisor
 
     supervisor = Supervisor(options, _say)
 
@@ -167,7 +236,7 @@ def up(
 
     try:
         code = supervisor.run(when_ready)
-    except (FolderLocked, StartFailed, StoreUnavailable, VenueError, OSError) as error:
+    except (FolderRefused, StartFailed, StoreUnavailable, VenueError, OSError) as error:
         exit_code = error.exit_code if isinstance(error, StartFailed) else EXIT_REFUSED
         _answer(ready_fd, {"error": str(error), "exit_code": exit_code})
         fail(exit_code, str(error))
@@ -185,7 +254,7 @@ def _welcome(options: VenueOptions) -> str:
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    print_line(line, err=True)
 
 
 def _answer(ready_fd: int | None, message: dict[str, Any]) -> None:
@@ -203,7 +272,8 @@ def _start_detached(options: VenueOptions) -> None:
         fail(failed.exit_code, str(failed))
     for warning in warnings:
         _say(warning)
-    _say(_welcome(options) + f"\n`jibek down --data {options.data}` stops it.")
+    _say(_welcome(options))
+    _say(f"`jibek down --data {options.data}` stops it.")
 
 
 # -- down
@@ -221,19 +291,43 @@ def down(data_dir: Path) -> None:
       jibek down --data /var/lib/jibek
     """
     folder = DataFolder(data_dir)
-    if not folder.is_locked():
-        fail(EXIT_UNREACHABLE, f"No venue runs on {data_dir}.")
-    holder = folder.holder()
-    if holder is not None:
-        # If it has died, its processes are about to end, and this only waits for them.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(holder, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_WAIT_S
-    while folder.is_locked():
-        if time.monotonic() > deadline:
-            fail(EXIT_REFUSED, f"The venue on {data_dir} has not stopped within {STOP_WAIT_S:.0f} s; see its logs.")
-        time.sleep(0.05)
+    with _folder_errors():
+        if not folder.is_locked():
+            fail(EXIT_UNREACHABLE, f"No venue runs on {data_dir}.")
+        _ask_to_stop(folder)
+        deadline = time.monotonic() + STOP_WAIT_S
+        while folder.is_locked():
+            if time.monotonic() > deadline:
+                fail(EXIT_REFUSED, f"The venue on {data_dir} has not stopped within {STOP_WAIT_S:.0f} s; see its logs.")
+            time.sleep(0.05)
     _say(f"The venue on {data_dir} has stopped.")
+
+
+def _ask_to_stop(folder: DataFolder) -> None:
+    """Sends SIGTERM to the `jibek up` that holds the lock. If that has died, its processes are about to end by themselves.
+
+    Raises:
+        Failure: the lock is held by something else.
+    """
+    holder = folder.holder()
+    if holder is None:
+        return
+    if not signal_proved(holder, signal.SIGTERM, lambda pid: folder.is_held_by(pid) and is_jibek_up(pid)) and is_alive(
+        holder
+    ):
+        fail(EXIT_REFUSED, f"{folder.path} is held by process {holder}, which is no `jibek up`: end it yourself.")
+
+
+@contextlib.contextmanager
+def _folder_errors() -> Iterator[None]:
+    """
+    Raises:
+        Failure: the data folder is not this user's alone, or cannot be used for another reason.
+    """
+    try:
+        yield
+    except (FolderRefused, UnsafePath) as error:
+        fail(EXIT_REFUSED, str(error))
 
 
 # -- status
@@ -246,25 +340,25 @@ def status(data_dir: Path, as_json: bool) -> None:
     """Show the venue's processes, how far each part has come, and its memory.
 
     From 80 % of its memory limit the store is filling, and new orders are refused; when it is full, only cancels and what
-    an operator must do pass.
+    an operator must do pass. docs/operations.md has every state, what it means and what to do.
 
-    Exit codes: 0 every process is ready and the store has room, 1 one is not ready, or the store is filling or full, 3 no
-    venue runs there.
+    Exit codes: 0 every process is ready and the store has room, 1 a process is not ready or has trouble, or the store is
+    filling, full or silent, 3 no venue runs there.
 
     \b
       jibek status
       jibek status --json
     """
-    from jibek.venue.status import GOOD, read_status
+    from jibek.venue.status import is_good, read_status
 
     address = running_venue(data_dir)
     with store_errors():
-        found = read_status(address, open_store(address))
+        found = read_status(address)
     if as_json:
         print_json(found)
     else:
         _print_status(found)
-    if found["store"]["state"] != GOOD or any(process["state"] != "ready" for process in found["processes"]):
+    if not is_good(found):
         sys.exit(EXIT_REFUSED)
 
 
@@ -278,13 +372,16 @@ def _print_status(found: dict[str, Any]) -> None:
         for each in found["processes"]
     ]
     print_table(columns, rows, title=f"Venue on {found['data']}, {found['engine']} engine, {found['urls']['ws_api']}")
-    click.echo()
+    print_line()
     columns = [Column("part"), Column("last entry", right=True), Column("entries behind", right=True)]
     rows = [[each["name"], each["id"], str(each["lag_entries"])] for each in found["offsets"]]
-    store = found["store"]
+    store, disk = found["store"], found["disk"]
     footer = f"The store holds {_megabytes(store['memory_bytes'])} of {_megabytes(store['memory_bytes_max'])}."
     if store["state"] in STORE_STATES:
         footer += f" {STORE_STATES[store['state']]}"
+    if disk is not None:
+        footer += f"\nThe disk has {_megabytes(disk['free_bytes'])} of {_megabytes(disk['size_bytes'])} left."
+        footer += DISK_STATES.get(disk["state"], "")
     print_table(columns, rows, footer=footer)
 
 
@@ -311,6 +408,12 @@ def logs(data_dir: Path, service: str | None, follow: bool, lines: int) -> None:
       jibek logs -f engine
     """
     folder = DataFolder(data_dir)
+    with _folder_errors():
+        folder.check()
+        _print_logs(folder, service, lines, follow=follow)
+
+
+def _print_logs(folder: DataFolder, service: str | None, lines: int, *, follow: bool) -> None:
     names = [service] if service else [name for name in LOG_NAMES if (folder.logs / f"{name}.log").exists()]
     files = {name: folder.logs / f"{name}.log" for name in names}
     missing = [str(path) for path in files.values() if not path.exists()]
@@ -318,27 +421,31 @@ def logs(data_dir: Path, service: str | None, follow: bool, lines: int) -> None:
         fail(EXIT_UNREACHABLE, f"There is no log in {folder.logs}: has a venue run there?")
     for name, path in files.items():
         if len(files) > 1:
-            click.secho(f"== {name}", bold=True)
+            print_line(f"== {name}")
         for line in _last_lines(path, lines):
-            click.echo(line)
+            print_line(line)
     if follow:
         with contextlib.suppress(KeyboardInterrupt):
             _follow(files)
 
 
 def _last_lines(path: Path, count: int) -> list[str]:
-    with path.open(errors="replace") as file:
+    with _open_log(path) as file:
         return [line.rstrip("\n") for line in file][-count:] if count else []
 
 
+def _open_log(path: Path) -> TextIO:
+    return os.fdopen(open_private(path, os.O_RDONLY), errors="replace")
+
+
 def _follow(files: dict[str, Path]) -> None:
-    open_files: dict[str, TextIO] = {name: path.open(errors="replace") for name, path in files.items()}
+    open_files: dict[str, TextIO] = {name: _open_log(path) for name, path in files.items()}
     for file in open_files.values():
         file.seek(0, os.SEEK_END)
     while True:
         for name, path in files.items():
             for line in _new_lines(open_files, name, path):
-                click.echo(f"{name}: {line}" if len(files) > 1 else line)
+                print_line(f"{name}: {line}" if len(files) > 1 else line)
         time.sleep(FOLLOW_INTERVAL_S)
 
 
@@ -349,7 +456,7 @@ def _new_lines(open_files: dict[str, TextIO], name: str, path: Path) -> Iterator
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_ino != os.fstat(open_files[name].fileno()).st_ino:
             open_files[name].close()
-            open_files[name] = path.open(errors="replace")
+            open_files[name] = _open_log(path)
 
 
 # -- reset
@@ -359,19 +466,33 @@ def _new_lines(open_files: dict[str, TextIO], name: str, path: Path) -> Iterator
 @data_option
 @click.option("--yes", is_flag=True, help="Confirm: permanently deletes all accounts, orders and balances.")
 def reset(data_dir: Path, yes: bool) -> None:
-    """Delete the venue's data folder. You cannot undo this, so it needs --yes, and the venue must be down.
+    """Delete what the venue has in its data folder, and the folder if nothing else is in it. You cannot undo this, so it
+    needs --yes, and the venue must be down.
 
-    The content of your own store (`jibek up --store URL`) is not touched.
+    It deletes only in a folder that `jibek up` has marked as a venue's (with jibek-venue.json), and only what a venue writes
+    there. The content of your own store (`jibek up --store URL`) is not touched.
+
+    Exit codes: 0 deleted, 1 refused, 2 without --yes, 3 it is not the data folder of a venue.
 
     \b
       jibek down && jibek reset --yes
     """
     folder = DataFolder(data_dir)
-    if not folder.lock_file.exists():
-        fail(EXIT_UNREACHABLE, f"{data_dir} is not the data folder of a venue.")
-    if not yes:
-        raise click.UsageError(f"this deletes {folder.path}: confirm with --yes.")
-    if folder.is_locked():
-        fail(EXIT_REFUSED, f"A venue runs on {data_dir}: stop it with `jibek down` first.")
-    shutil.rmtree(folder.path)
-    _say(f"{folder.path} is deleted.")
+    with _folder_errors():
+        if not folder.is_marked():
+            fail(EXIT_UNREACHABLE, f"{data_dir} is not the data folder of a venue: it has no {MARKER_FILE}.")
+        if not yes:
+            raise click.UsageError(f"this deletes the venue in {folder.path}: confirm with --yes.")
+        if folder.is_locked():
+            fail(EXIT_REFUSED, f"A venue runs on {data_dir}: stop it with `jibek down` first.")
+        try:
+            left = folder.delete()
+        except OSError as error:
+            fail(
+                EXIT_REFUSED,
+                f"The venue in {folder.path} is not deleted whole ({error}): remove the cause and repeat the command.",
+            )
+    if left:
+        _say(f"The venue in {folder.path} is deleted. What no venue has written is left there: {shown(left)}.")
+    else:
+        _say(f"{folder.path} is deleted.")

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import click
-
 from engine.journal import EntryId, Store
-from jibek.console.output import Column, print_table
+from jibek.console.output import Column, print_line, print_table
 from jibek.venue.directory import read_directory
 from ledger.accounts import AccountKind
 from ledger.names import Names
@@ -82,7 +80,7 @@ def print_reconciliation(result: Reconciliation) -> None:
     ]
     print_table(columns, rows, title="Reconciliation", footer=f"after entry {result.id}")
     if result.is_unused and result.passed:
-        click.echo("Nothing has been credited yet, so there is nothing to reconcile.")
+        print_line("Nothing has been credited yet, so there is nothing to reconcile.")
 
 
 def reconciliation_json(result: Reconciliation) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from engine.journal import EntryId, Producer, Store
 from engine.process import EXIT_REFUSED
 from engine.reasons import Reason
-from engine.records import BatchBuilder, Command, Event, EventKind
+from engine.records import BatchBuilder, Command, Event, EventEntry, EventKind
 from jibek.console.failure import fail, store_errors
+from jibek.console.operator import system_user
 
 OPERATOR_TEXTS = {
     Reason.ACCOUNT_FROZEN: "The account is frozen. `jibek account unfreeze` lifts it.",
@@ -20,19 +21,34 @@ OPERATOR_TEXTS = {
 
 
 def execute(client: Store, command: Command, *parts: bytes, who: str, why: str) -> tuple[EntryId, Event]:
-    """Has the engine execute one command; returns its entry in the journal and the event that answers it.
+    """Has the engine execute one command, which carries the operator, the reason and the system user; returns its entry in the journal and the event that answers it.
 
     Raises:
         Failure: exit code 1 if the engine refuses it, 3 if no answer comes.
     """
     builder = BatchBuilder()
-    builder.add(command, *parts, who.encode(), why.encode())
+    builder.add(command, *parts, *signature(who, why))
+    id, answer = execute_batch(client, builder)
+    return id, next(iter(answer))
+
+
+def execute_batch(client: Store, builder: BatchBuilder) -> tuple[EntryId, EventEntry]:
+    """Has the engine execute a batch, one command after the other; returns its entry in the journal and the event entry.
+
+    Raises:
+        Failure: exit code 1 if the engine refuses a command, 3 if no answer comes.
+    """
     with store_errors():
         id, answer = Producer(client).execute(builder)
-    event = next(iter(answer))
-    if event.kind == EventKind.REJECTED:
-        fail(EXIT_REFUSED, reason_text(event.reason))
-    return id, event
+    for event in answer:
+        if event.kind == EventKind.REJECTED:
+            fail(EXIT_REFUSED, reason_text(event.reason))
+    return id, answer
+
+
+def signature(who: str, why: str) -> tuple[bytes, bytes, bytes]:
+    """The operator's parts of a command."""
+    return who.encode(), why.encode(), system_user().encode(errors="backslashreplace")
 
 
 def reason_text(number: int) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import click
 import redis
 
 from engine.journal import ChainBroken, Diverged, StaleEpoch, StoreRefused, StoreTimeout
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
+from jibek.console.standard_streams import Sentence
 
 MORE_MEMORY = (
     "Give it more memory: stop the venue and start it with a larger `jibek up --store-memory`, or raise `maxmemory` of a store "
@@ -22,15 +22,11 @@ MORE_MEMORY = (
 )
 
 
-class Failure(click.ClickException):
+class Failure(Sentence):
     """Ends the command with one sentence on standard error and an exit code."""
 
     def __init__(self, exit_code: int, text: str) -> None:
-        super().__init__(text)
-        self.exit_code = exit_code  # type: ignore[misc]
-
-    def show(self, file: Any = None) -> None:
-        click.echo(self.format_message(), err=True)
+        super().__init__(text, exit_code)
 
 
 def fail(exit_code: int, text: str) -> NoReturn:

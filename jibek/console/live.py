@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-import click
+from jibek.console.output import print_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,7 +51,7 @@ def live_view(
         transient: whether the drawing is wiped out at the end.
     """
     if not (sys.stderr if stderr else sys.stdout).isatty():
-        yield lambda value: click.echo(line(value), err=stderr), LINE_INTERVAL_S
+        yield lambda value: print_line(line(value), err=stderr), LINE_INTERVAL_S
         return
     from rich.console import Console
     from rich.live import Live

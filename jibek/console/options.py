@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from jibek.console.encoding import is_text
+from jibek.console.operator import OPERATOR_VARIABLE, operator_name
+from jibek.console.printable import argument_fault, is_text
 
 DEFAULT_DATA_DIR = Path("jibek-data")
-OPERATOR_VARIABLE = "JIBEK_OPERATOR"
 TEXT_BYTES_MAX = 500
 """Of a name or a reason: both go into one journal entry, which has room for 48 KB."""
 
@@ -42,11 +40,11 @@ def who_and_why(*, why_required: bool) -> Callable[[CommandT], CommandT]:
     """Adds `--who` and `--why` to a command that changes something; both go into the journal."""
     when_left_out: dict[str, Any] = {} if why_required else {"default": ""}
     why = click.option(
-        "--why", required=why_required, metavar="TEXT", help="Reason, recorded in the journal.", callback=_bounded,
-        **when_left_out,
+        "--why", required=why_required, metavar="TEXT", help="Reason, recorded in the journal.",
+        callback=_reason if why_required else _recorded, **when_left_out,
     )  # fmt: skip
     who = click.option(
-        "--who", default=operator_name, metavar="NAME", callback=_bounded,
+        "--who", default=operator_name, metavar="NAME", callback=_name,
         help=f"Operator name, recorded in the journal.  [default: ${OPERATOR_VARIABLE}, else your login name]",
     )  # fmt: skip
 
@@ -67,17 +65,35 @@ def combined(*options: Callable[[Any], Any]) -> Callable[[CommandT], CommandT]:
     return add
 
 
-def operator_name() -> str:
-    """The operator as the journal records them: `$JIBEK_OPERATOR`, else the login name."""
-    try:
-        return os.environ.get(OPERATOR_VARIABLE) or getpass.getuser()
-    except (KeyError, OSError):
-        return "operator"
+def check_reason(why: str, purpose: str) -> None:
+    """For a command that needs `--why` only with some of its options.
+
+    Args:
+        purpose: what needs it, as the beginning of a sentence.
+
+    Raises:
+        click.UsageError: it is empty or blank.
+    """
+    if not why.strip():
+        raise click.UsageError(f"{purpose} needs a reason: say it with --why.")
 
 
-def _bounded(context: click.Context, parameter: click.Parameter, text: str) -> str:
-    if not is_text(text):
-        raise click.BadParameter("it is not text in UTF-8.")
-    if len(text.encode()) > TEXT_BYTES_MAX:
+def _recorded(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    """Text that goes into the journal; what is blank becomes empty."""
+    if is_text(text) and len(text.encode()) > TEXT_BYTES_MAX:
         raise click.BadParameter(f"it may have at most {TEXT_BYTES_MAX} bytes.")
+    if fault := argument_fault(text):
+        raise click.BadParameter(f"it {fault}.")
+    return text if text.strip() else ""
+
+
+def _reason(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    if not _recorded(context, parameter, text):
+        raise click.BadParameter("it is blank: say why.")
+    return text
+
+
+def _name(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    if not _recorded(context, parameter, text):
+        raise click.BadParameter(f"it is blank: write your name, also in ${OPERATOR_VARIABLE}.")
     return text

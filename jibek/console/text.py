@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from engine.decimals import format_decimal
-from engine.listing import Market
-from engine.records import PRICE_SCALE
+from engine.decimals import DecimalError, format_decimal
+from engine.listing import Asset, Market
+from engine.records import AMOUNT_MAX, PRICE_SCALE
 
 
 def counted(count: int, noun: str) -> str:
@@ -35,6 +35,18 @@ def percent_text(ppm: int) -> str:
     '0.15%'
     """
     return without_trailing_zeros(format_decimal(ppm, 4)) + "%"
+
+
+def parse_amount(asset: Asset, text: str) -> int:
+    """An amount to pay in or out, in smallest units.
+
+    Raises:
+        DecimalError: it is no decimal of the asset's scale, or not above 0, or more than the venue keeps of an asset.
+    """
+    amount = asset.parse(text)
+    if not 0 < amount <= AMOUNT_MAX:
+        raise DecimalError(f"it must be above 0 and at most {asset.format(AMOUNT_MAX)}")
+    return amount
 
 
 def without_trailing_zeros(text: str) -> str:

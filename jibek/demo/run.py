@@ -17,7 +17,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import click
 import uvloop
 from websockets.exceptions import WebSocketException
 
@@ -35,7 +34,7 @@ from jibek.console.books import (
 )
 from jibek.console.failure import fail, store_errors
 from jibek.console.live import live_view
-from jibek.console.output import print_json
+from jibek.console.output import print_json, print_line
 from jibek.console.text import counted
 from jibek.demo.traders import DemoMarket, Maker, Taker, Trader
 from jibek.demo.view import DemoSnapshot, MarketView, Rate, watch
@@ -105,10 +104,10 @@ def run_demo(options: VenueOptions, seconds: float | None, *, as_json: bool) -> 
     """
     with launched_venue(options):
         address = find_venue(options.data)
-        click.echo(f"The venue is up: {address.urls['ws_api']} ({options.engine} engine).", err=as_json)
+        print_line(f"The venue is up: {address.urls['ws_api']} ({options.engine} engine).", err=as_json)
         with store_errors():
             demo = set_up(address)
-            click.echo(f"{len(demo.traders)} traders have accounts, money and keys.", err=as_json)
+            print_line(f"{len(demo.traders)} traders have accounts, money and keys.", err=as_json)
             uvloop.run(trade(demo, seconds, stderr=as_json))
             proof = prove(demo.client, options.data)
     if as_json:
@@ -117,7 +116,7 @@ def run_demo(options: VenueOptions, seconds: float | None, *, as_json: bool) -> 
         print_result(demo, proof)
     check_result(demo, proof)
     if not as_json:
-        click.echo("Every check passed.")
+        print_line("Every check passed.")
 
 
 # -- accounts, keys and traders
@@ -252,14 +251,15 @@ def result_json(demo: Demo, proof: Proof) -> dict[str, Any]:
 
 
 def print_result(demo: Demo, proof: Proof) -> None:
-    click.echo()
+    print_line()
     print_trial_balance(proof.snapshot.id, proof.rows, proof.names)
-    click.echo()
+    print_line()
     print_reconciliation(proof.reconciliation)
-    click.echo(f"\n{orders_of(demo):,} orders were placed and {trades_of(demo):,} trades made.")
+    print_line()
+    print_line(f"{orders_of(demo):,} orders were placed and {trades_of(demo):,} trades made.")
     for message, count in refusals_of(demo).most_common():
         reason = f" ({REFUSALS_EXPLAINED[message]})" if message in REFUSALS_EXPLAINED else ""
-        click.echo(f"  {counted(count, 'request')} refused: {message}{reason}")
+        print_line(f"  {counted(count, 'request')} refused: {message}{reason}")
 
 
 def check_result(demo: Demo, proof: Proof) -> None:

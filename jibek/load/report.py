@@ -6,9 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from jibek.console.output import Column, print_table
+from jibek.console.output import Column, print_line, print_table
 from jibek.console.text import counted
 from jibek.load.histogram import Histogram
 from jibek.load.run import LoadResult
@@ -87,15 +85,15 @@ def print_load_report(report: LoadReport) -> None:
     result = report.result
     requests = result.orders + result.cancels
     fills = "unknown, as the replies of --url do not show them" if report.fills is None else f"{report.fills:,}"
-    click.echo(
+    print_line(
         f"{counted(result.orders_accepted, 'order')} and {counted(result.cancels_accepted, 'cancel')} accepted"
         f" in {result.seconds:.2f} s on {report.market}: {orders_per_second(result):,.0f} orders a second; fills: {fills}."
     )
     if refused := result.refusals.total():
-        click.echo(f"{counted(refused, 'request')} of {requests:,} {'was' if refused == 1 else 'were'} refused.")
+        print_line(f"{counted(refused, 'request')} of {requests:,} {'was' if refused == 1 else 'were'} refused.")
     if result.unknown:
-        click.echo(f"{counted(result.unknown, 'request')} never got a reply: their outcome is unknown.")
-    click.echo()
+        print_line(f"{counted(result.unknown, 'request')} never got a reply: their outcome is unknown.")
+    print_line()
     latency = latency_json(result.latencies)
     print_table(
         [Column(name.removesuffix("_us"), right=True) for name in latency],
@@ -103,10 +101,10 @@ def print_load_report(report: LoadReport) -> None:
         title="Acknowledged after",
     )
     if result.refusals:
-        click.echo()
+        print_line()
         rows = [[reason, f"{count:,}"] for reason, count in result.refusals.most_common()]
         print_table([Column("refused because"), Column("requests", right=True)], rows)
-    click.echo()
+    print_line()
     columns = [Column("process"), Column("CPU of a core", right=True), Column("µs a request", right=True)]
     shown = {**report.cpu_s, "generator": result.generator_cpu_s}
     rows = [
@@ -115,7 +113,7 @@ def print_load_report(report: LoadReport) -> None:
     ]
     print_table(columns, rows)
     if report.is_generator_busy:
-        click.echo("This generator was busy all the time: for more load, run a second one.", err=True)
+        print_line("This generator was busy all the time: for more load, run a second one.", err=True)
 
 
 # -- while it runs

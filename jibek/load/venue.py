@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from engine.journal import EntryId, Store, read_events
+from engine.journal import EntryId, EventChain, Store, event_at, read_events
 from engine.listing import Market
 from engine.process import EXIT_REFUSED
 from engine.records import AMOUNT_MAX, EVENT_BYTES, EVENT_HEADER, TRADE_EVENT, EventKind
@@ -111,16 +111,18 @@ class LoadedVenue:
         return read_offsets(self.client)[0].id
 
     def trades_between(self, after: EntryId, until: EntryId, market: Market) -> int:
-        """How many trades the market had in the entries after one and up to another. Cost: about 2 µs an entry."""
-        trades = 0
-        while after < until:
-            entries = read_events(self.client, after, count=ENTRIES_PER_READ)
-            if not entries:
-                break
+        """How many trades the market had in the entries after one and up to another. Cost: about 4 µs an entry.
+
+        Raises:
+            ChainBroken: one of the entries was changed.
+        """
+        first, trades = event_at(self.client, after), 0
+        chain = EventChain() if first is None else EventChain(first.id, first.head)
+        while chain.cursor < until and (entries := read_events(self.client, chain.cursor, count=ENTRIES_PER_READ)):
             for entry in entries:
-                if entry.id <= until:
+                chain.check(entry)
+                if after < entry.id <= until:
                     trades += trades_in(entry.data, market.number)
-            after = entries[-1].id
         return trades
 
 

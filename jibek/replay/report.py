@@ -8,10 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import click
-
 from jibek.console.books import print_reconciliation, reconciliation_json
-from jibek.console.output import Column, print_table
+from jibek.console.output import Column, print_line, print_table
 from jibek.console.text import counted, quantity_text
 from jibek.replay.check import Totals
 from jibek.replay.plan import Plan, RowDisposition
@@ -97,29 +95,30 @@ def print_replay_report(report: ReplayReport) -> None:
     """Prints everything but the fault."""
     plan = report.plan
     recorded = timedelta(seconds=round(plan.recorded_s))
-    click.echo(f"{report.file}: {counted(plan.rows, 'row')}, recorded in {recorded}")
+    print_line(f"{report.file}: {counted(plan.rows, 'row')}, recorded in {recorded}")
     for disposition in RowDisposition:
         if plan.dispositions[disposition]:
-            click.echo(f"{plan.dispositions[disposition]:10,}  {disposition.value}")
+            print_line(f"{plan.dispositions[disposition]:10,}  {disposition.value}")
     if plan.rounded:
-        click.echo(f"{plan.rounded:10,}  of the orders had a volume that was rounded down to the lot")
-    click.echo()
-    click.echo(
+        print_line(f"{plan.rounded:10,}  of the orders had a volume that was rounded down to the lot")
+    print_line()
+    print_line(
         f"{counted(plan.orders, 'order')} and {counted(plan.cancels, 'cancel')} of {counted(len(report.accounts), 'account')} in "
         f"{report.seconds:.2f} s: {report.commands_per_s:,.0f} a second, {report.times_faster:,.0f} times as fast as "
         "recorded"
     )
     for answer, count in report.refusals.most_common():
-        click.echo(f"{count:10,}  {'time' if count == 1 else 'times'} the answer was: {answer}")
+        print_line(f"{count:10,}  {'time' if count == 1 else 'times'} the answer was: {answer}")
     if report.resting:
         rested = "order rested at the end and was" if report.resting == 1 else "orders rested at the end and were"
-        click.echo(f"{report.resting:10,}  {rested} cancelled")
-    click.echo()
+        print_line(f"{report.resting:10,}  {rested} cancelled")
+    print_line()
     print_totals(report)
-    click.echo()
+    print_line()
     print_reconciliation(report.reconciliation)
     if not report.fault:
-        click.echo(f"\nThe venue made the same {report.book.trades:,} trades as engine.Book; every check passed.")
+        print_line()
+        print_line(f"The venue made the same {report.book.trades:,} trades as engine.Book; every check passed.")
 
 
 def print_totals(report: ReplayReport) -> None:

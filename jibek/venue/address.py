@@ -6,19 +6,20 @@ belongs to a venue whose supervisor was killed.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import redis
 
 from engine.journal import Store, connect
-from engine.process import EXIT_UNREACHABLE
+from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
+from engine.process.private_files import UnsafePath, check_private_folder
 from jibek.console.failure import fail
 from jibek.console.trust import trust_certificate
-from jibek.venue.folder import VENUE_FILE
-from jibek.venue.processes import is_alive
+from jibek.venue.folder import VENUE_FILE, DataFolder
+from jibek.venue.state_file import UnreadableState, read_state
 
 STORE_TIMEOUT_S = 15.0
 
@@ -30,8 +31,8 @@ class VenueAddress:
     data_dir: Path
     pid: int
     """Process id of `jibek up`."""
-    store: str
-    """URL of the store."""
+    store: str = field(repr=False)
+    """URL of the store; may hold a password."""
     host: str
     port: int
     engine: str
@@ -44,11 +45,16 @@ class VenueAddress:
     """Name -> how many times it was restarted."""
     certificate: Path | None = None
     """What the venue speaks TLS with; None if it does not."""
+    disk: dict[str, Any] | None = None
+    """Free bytes, size and state of the disk of the data folder; None if it could not be looked at."""
+    written_s: float | None = None
+    """When the supervisor wrote this, by the system's monotonic clock."""
 
     @property
     def is_running(self) -> bool:
-        """Whether the supervisor is alive; a store of the operator's own may be up without it."""
-        return is_alive(self.pid)
+        """Whether the supervisor is alive; a store of the operator's own may be up without it. A process that has got the
+        number of a dead one does not hold the folder's lock."""
+        return DataFolder(self.data_dir).is_held_by(self.pid)
 
     @property
     def urls(self) -> dict[str, str]:
@@ -82,7 +88,8 @@ def find_venue(data_dir: Path) -> VenueAddress:
     """
     path = data_dir / VENUE_FILE
     try:
-        content = json.loads(path.read_text())
+        check_private_folder(data_dir)
+        content = read_state(path)
         certificate = content.get("certificate")
         address = VenueAddress(
             data_dir=data_dir,
@@ -95,18 +102,22 @@ def find_venue(data_dir: Path) -> VenueAddress:
             states={str(name): str(state) for name, state in content.get("states", {}).items()},
             restarts={str(name): int(count) for name, count in content.get("restarts", {}).items()},
             certificate=None if certificate is None else Path(str(certificate)),
+            disk=content.get("disk"),
+            written_s=content.get("written_s"),
         )
     except FileNotFoundError:
         fail(
             EXIT_UNREACHABLE,
             f"No venue runs on {data_dir}: start one with `jibek up`, or name its folder with --data.",
         )
+    except UnsafePath as error:
+        fail(EXIT_REFUSED, str(error))
     except PermissionError:
         fail(
             EXIT_UNREACHABLE,
             f"{path} cannot be read by this user: run the command as the user of the venue, with `sudo -u`.",
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, UnreadableState, ValueError, KeyError, TypeError, AttributeError) as error:
         fail(EXIT_UNREACHABLE, f"{path} cannot be read ({error}): start the venue again with `jibek up`.")
     if address.certificate is not None:
         trust_certificate(address.urls["http"], address.certificate)

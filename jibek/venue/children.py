@@ -1,4 +1,4 @@
-"""The processes of a venue as their parent sees them: one child, its log, its readiness, its restarts.
+"""The processes of a venue as their parent sees them: one child, its log, its state, its restarts.
 
 A child gets a process group of its own, so that Ctrl-C in a terminal reaches the parent alone, which then ends the
 children in their order. Its output goes through the parent into a log file of bounded size.
@@ -19,15 +19,25 @@ from pathlib import Path
 from typing import IO, Any
 
 from engine.process import PARENT_FD_VARIABLE
+from engine.process.duties import Report
 from jibek.venue.pdeathsig import wrapped
 
 LOG_BYTES_MAX = 8 << 20
 """Size at which a log becomes the old log, of which one is kept."""
-READY_LINE_BYTES_MAX = 64 << 10
+LINE_BYTES_MAX = 64 << 10
 CRASHES_MAX = 3
 """A child that crashes so often within `CRASH_WINDOW_S` stays down; `jibek up --crashes-max` sets another number."""
 CRASH_WINDOW_S = 60.0
 LAST_LINES = 3
+TAIL_BYTES = 4096
+"""So much of what a process has said last is kept, to be quoted when it ends."""
+
+SILENT_S = 1.3
+"""A process that has not shown for so long that it lives has stopped answering. It should every 0.3 s."""
+SILENT_AT_START_S = 10.0
+"""The same before it is ready: it loads its code, and works through long entries in one go."""
+STILL_S = 1.4
+"""A process whose main loop has not come round for so long hangs, or waits for a store that does not answer."""
 
 
 class LogFile:
@@ -77,8 +87,8 @@ class InheritedFds:
 class Child:
     """One process, and its successor after a crash.
 
-    States: not started (`process` is None, `down` is empty), running, ready (`ready` holds what it reported), down
-    (`down` says why, and it is not restarted).
+    States: not started (`process` is None, `down` is empty), running, ready (`ready` holds what it reported), held (`held`
+    says what it waits for before it is started again), down (`down` says why, and it is not restarted).
     """
 
     def __init__(self, name: str, command: Sequence[str], log: Path, crashes_max: int = CRASHES_MAX) -> None:
@@ -87,12 +97,21 @@ class Child:
         self.log = LogFile(log)
         self.process: subprocess.Popen[bytes] | None = None
         self.ready: dict[str, Any] | None = None
+        self.held = ""
         self.down = ""
         self.restarts = 0
         self.started_s = 0.0
         """Time of its last start, by the monotonic clock."""
+        self.heard_s = 0.0
+        """When it last showed that it lives, by the monotonic clock."""
+        self.report = Report()
+        """What it said of itself then."""
+        self.seen: dict[str, str] = {}
+        """What others see of it: duty -> why it is not done."""
         self._crash_times_s: deque[float] = deque(maxlen=crashes_max)
-        self._output = bytearray()
+        self._unfinished = bytearray()
+        """The beginning of a line of its standard output whose end has not come."""
+        self._tail = b""
 
     @property
     def pid(self) -> int:
@@ -104,11 +123,12 @@ class Child:
         return self.process is not None
 
     def start(self, fds: InheritedFds, environment: Mapping[str, str] | None = None) -> None:
-        """Starts the process with these variables added to the supervisor's own. Call it on the main thread."""
+        """Starts the process with these variables added to the supervisor's own. Call it on the main thread.
+
+        Raises:
+            OSError: the system has no room for it: no process, no memory, no file descriptor.
+        """
         assert self.process is None
-        self.ready = None
-        self.started_s = time.monotonic()
-        self._output.clear()
         self.process = subprocess.Popen(
             wrapped(fds.pipe_read_fd, self.command),
             stdin=subprocess.DEVNULL,
@@ -118,30 +138,86 @@ class Child:
             env={**os.environ, **(environment or {}), PARENT_FD_VARIABLE: str(fds.pipe_read_fd)},
             start_new_session=True,
         )
+        self.ready = None
+        self.report = Report()
+        self.started_s = self.heard_s = time.monotonic()
+        self._unfinished.clear()
+        self._tail = b""
 
     @property
     def pipes(self) -> tuple[IO[bytes], IO[bytes]]:
         assert self.process is not None and self.process.stdout is not None and self.process.stderr is not None
         return self.process.stdout, self.process.stderr
 
+    # -- what it says
+
     def take_output(self, pipe: Any) -> bool:
         """Moves what has come through `pipe` into the log; False once the pipe is at its end."""
         data = os.read(pipe.fileno(), 1 << 16)
-        self.log.write(data)
-        if self.ready is None and self.process is not None and pipe is self.process.stdout:
-            self._look_for_ready(data)
+        if self.process is not None and pipe is self.process.stdout:
+            self._take_lines(data)
+        else:
+            self._keep(data)
         return bool(data)
 
-    def _look_for_ready(self, data: bytes) -> None:
-        *lines, remainder = bytes(self._output + data).split(b"\n")
-        self._output[:] = remainder[-READY_LINE_BYTES_MAX:]
+    def _take_lines(self, data: bytes) -> None:
+        """Takes the reports out of the standard output, and looks for the line that says that it is ready."""
+        *lines, rest = bytes(self._unfinished + data).split(b"\n")
+        if not data or len(rest) > LINE_BYTES_MAX:
+            # This line gets no end, or none that could be waited for.
+            self._keep(rest)
+            rest = b""
+        self._unfinished[:] = rest
+        said = b""
         for line in lines:
-            try:
-                facts = json.loads(line)
-            except ValueError:
+            report = Report.parse(line)
+            if report is not None:
+                self.report, self.heard_s = report, time.monotonic()
                 continue
-            if isinstance(facts, dict) and facts.get("ready") is True:
-                self.ready = facts
+            said += line + b"\n"
+            if self.ready is None:
+                self.ready = _ready_facts(line)
+        self._keep(said)
+
+    def _keep(self, data: bytes) -> None:
+        if data:
+            self._tail = (self._tail + data)[-TAIL_BYTES:]
+            # A disk that takes no log line costs lines, and never the venue.
+            with contextlib.suppress(OSError):
+                self.log.write(data)
+
+    def last_lines(self, count: int = LAST_LINES) -> str:
+        """The last lines that this process has said, not those of an earlier one."""
+        return "\n".join(self.said().splitlines()[-count:])
+
+    def said(self) -> str:
+        """The end of what this process has said, some thousand characters."""
+        return self._tail.decode(errors="replace")
+
+    # -- its state
+
+    def silent_s(self, now_s: float) -> float:
+        """For how long it has not answered; 0 while that is nothing to speak of."""
+        silent_s = now_s - self.heard_s
+        return silent_s if self.is_running and silent_s > (SILENT_S if self.ready else SILENT_AT_START_S) else 0.0
+
+    def state(self, now_s: float, *, store_answers: bool = True) -> str:
+        """Its state in words, as `jibek status` shows it; `ready` if there is nothing to say."""
+        if self.down:
+            return f"down: {self.down}; see {self.log.path}"
+        if self.held and not self.is_running:
+            return f"waiting: {self.held}"
+        if silent_s := self.silent_s(now_s):
+            return f"stopped answering {silent_s:.0f} s ago"
+        if not self.ready:
+            return "starting"
+        found = {**self.report.faults, **self.seen}
+        if faults := {name: text for name, text in found.items() if text}:
+            return "trouble: " + "; ".join(f"{name}: {text}" for name, text in faults.items())
+        if self.report.still_s > STILL_S:
+            waits = "" if store_answers else ": it waits for the store, which does not answer"
+            return f"trouble: its main loop has not come round for {self.report.still_s:.0f} s{waits}"
+        return "ready"
 
     def poll(self) -> int | None:
         """The exit code once the process has ended; None while it runs. Call `reap` then."""
@@ -159,6 +235,8 @@ class Child:
                 while self.take_output(pipe):
                     pass
             pipe.close()
+        self._keep(bytes(self._unfinished))
+        self._unfinished.clear()
         self.process = None
         self.ready = None
 
@@ -183,6 +261,15 @@ class Child:
     def signal(self, number: int) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
+
+
+def _ready_facts(line: bytes) -> dict[str, Any] | None:
+    """What a process reports when it is ready; None if the line is another one."""
+    try:
+        facts = json.loads(line)
+    except ValueError:
+        return None
+    return facts if isinstance(facts, dict) and facts.get("ready") is True else None
 
 
 def exit_text(code: int) -> str:

@@ -11,7 +11,8 @@ from engine.listing import Listing
 from engine.records import DEFAULT_TIER, LIMIT_NAMES, EventKind
 from engine.venue_file import VenueDefinition
 from jibek.console.changes import reason_text
-from jibek.console.options import operator_name
+from jibek.console.operator import operator_name, system_user
+from jibek.console.printable import excerpt
 from jibek.venue.directory import read_directory
 from jibek.venue.tiers import LOAD_TIER
 
@@ -44,7 +45,7 @@ def define_venue(client: Store, data: Path, definition: VenueDefinition) -> None
         markets=definition.markets[len(listing.markets) :],
         limits=[(tier, limits) for tier, limits in definition.limits if listing.tiers.get(tier) != limits],
     )
-    for batch in remainder.batches(operator_name()):
+    for batch in remainder.batches(excerpt(operator_name(), 120), system_user()):
         _, answer = producer.execute(batch)
         for event in answer:
             if event.kind == EventKind.REJECTED:

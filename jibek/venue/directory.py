@@ -1,32 +1,23 @@
 """The directory of a venue: its markets, tiers, accounts and API keys, as the events define them.
 
 A `Directory` is a projection of the events. Few entries define anything, so those are copied into a file of the data
-folder, and a command reads from the store only what is newer than the file:
-
-    directory.cache   records of  id (2 × 64 bits) · head (32 bytes) · length, CRC (32 bits each) · event entry
-
-A record without an event entry says how far the events have been read. The file is only ever appended to. You may delete
-it at any time; a command deletes it when it is damaged or when its end is not in the chain of the store.
+folder (`jibek.venue.directory_cache`), and a command reads from the store only what is newer than the file.
 """
 
 from __future__ import annotations
 
-import os
-import struct
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from zlib import crc32
 
 from engine.journal import (
     BEGINNING,
-    EVENTS_KEY,
     GENESIS_HEAD,
     EntryId,
     EventChain,
     PublishedEntry,
     Store,
-    parse_events,
+    event_at,
     read_events,
 )
 from engine.listing import Listing, Market
@@ -43,20 +34,19 @@ from engine.records import (
     KeyType,
 )
 from jibek.console.failure import fail, store_errors
+from jibek.console.printable import excerpt
 from jibek.venue.address import VenueAddress, open_store, running_venue
+from jibek.venue.directory_cache import CacheUnusable, DirectoryCache
 
-CACHE_FILE = "directory.cache"
 ENTRIES_PER_READ = 256
 
-_RECORD = struct.Struct("<QQ32sII")
-_NO_DIGEST = bytes(32)
-"""Of an entry from the cache: it was verified when it was read from the store, and the entries before it are left out."""
 _DEFINING = frozenset(
     {
         EventKind.ASSET_ADDED,
         EventKind.MARKET_ADDED,
         EventKind.FEES_CHANGED,
         EventKind.MARKET_STATE_CHANGED,
+        EventKind.TIME_ACCEPTED,
         EventKind.ACCOUNT_ADDED,
         EventKind.ACCOUNT_FROZEN,
         EventKind.ACCOUNT_UNFROZEN,
@@ -93,6 +83,7 @@ class AccountRecord:
     added_us: int
     operator: str
     why: str
+    system_user: str
     is_frozen: bool = False
     tier: str = DEFAULT_TIER.decode()
     keys: dict[str, KeyRecord] = field(default_factory=dict)
@@ -121,8 +112,8 @@ class Directory:
     def _apply_account_event(self, entry: EventEntry, event: Event) -> None:
         time_us = entry.header.time_us
         if event.kind == EventKind.ACCOUNT_ADDED:
-            name, operator, why = (part.decode() for part in entry.parts(event))
-            account = AccountRecord(event.account, name, time_us, operator, why)
+            name, operator, why, system_user = (text_of(part) for part in entry.parts(event))
+            account = AccountRecord(event.account, name, time_us, operator, why, system_user)
             self.accounts[account.number] = self.account_by_name[name] = account
         elif event.kind in (EventKind.ACCOUNT_FROZEN, EventKind.ACCOUNT_UNFROZEN):
             self.accounts[event.account].is_frozen = event.kind == EventKind.ACCOUNT_FROZEN
@@ -139,9 +130,14 @@ class Directory:
             )
             self.accounts[event.account].keys[key.id] = key
         elif event.kind == EventKind.ACCOUNT_LIMITS_CHANGED:
-            self.accounts[event.account].tier = entry.parts(event)[0].decode()
+            self.accounts[event.account].tier = text_of(entry.parts(event)[0])
         elif event.kind == EventKind.KEY_REVOKED:
             self.accounts[event.account].keys[entry.parts(event)[0].decode()].is_revoked = True
+
+
+def text_of(part: bytes) -> str:
+    """A part of a blob as text; bytes that are not UTF-8, which only another program can have written, as escapes."""
+    return part.decode(errors="backslashreplace")
 
 
 def defines_something(data: bytes) -> bool:
@@ -159,18 +155,35 @@ def read_directory(client: Store, data: Path) -> Directory:
         ChainBroken: the events in the store are not an unbroken chain.
         redis.ConnectionError, redis.TimeoutError: the store is away.
     """
-    cache = data / CACHE_FILE
+    cache = DirectoryCache(data, defines_something)
     try:
         directory = _from_cache(client, cache)
-    except _CacheUnusable:
-        cache.unlink(missing_ok=True)
+    except CacheUnusable:
+        cache.delete()
         directory = Directory()
     chain = EventChain(directory.cursor, directory.head)
     while entries := read_events(client, directory.cursor, count=ENTRIES_PER_READ):
         for published in entries:
             chain.check(published)
             directory.apply(published)
-        _append(cache, entries)
+        with suppress(OSError):  # A full disk, or the folder of another user: the cache only saves time.
+            cache.append(entries)
+    return directory
+
+
+def _from_cache(client: Store, cache: DirectoryCache) -> Directory:
+    """The directory as the cache has it.
+
+    Raises:
+        CacheUnusable: the cache is damaged, or its last entry is not in the store.
+    """
+    directory = Directory()
+    for published in cache.read():
+        directory.apply(published)
+    if directory.cursor != BEGINNING:
+        found = event_at(client, directory.cursor)
+        if found is None or found.head != directory.head:
+            raise CacheUnusable
     return directory
 
 
@@ -193,7 +206,7 @@ def find_account(directory: Directory, name: str) -> AccountRecord:
         Failure: exit code 1 if there is none.
     """
     if name not in directory.account_by_name:
-        fail(EXIT_REFUSED, f"No account is named {name}. See `jibek account list`.")
+        fail(EXIT_REFUSED, f"No account is named {excerpt(name)}. See `jibek account list`.")
     return directory.account_by_name[name]
 
 
@@ -204,66 +217,8 @@ def find_market(listing: Listing, symbol: str) -> Market:
         Failure: exit code 1 if there is none.
     """
     if symbol not in listing.market_by_symbol:
-        fail(EXIT_REFUSED, f"No market is named {symbol}; there are {', '.join(listing.market_by_symbol) or 'none'}.")
+        fail(
+            EXIT_REFUSED,
+            f"No market is named {excerpt(symbol)}; there are {', '.join(listing.market_by_symbol) or 'none'}.",
+        )
     return listing.market_by_symbol[symbol]
-
-
-# -- the cache
-
-
-class _CacheUnusable(Exception):
-    """The cache is damaged, or belongs to another store."""
-
-
-def _from_cache(client: Store, cache: Path) -> Directory:
-    directory = Directory()
-    for published in _read_cache(cache):
-        directory.apply(published)
-    if directory.cursor != BEGINNING:
-        cursor = str(directory.cursor)
-        found = parse_events(client.xrange(EVENTS_KEY, min=cursor, max=cursor))
-        if not found or found[0].head != directory.head:
-            raise _CacheUnusable
-    return directory
-
-
-def _read_cache(cache: Path) -> Iterator[PublishedEntry]:
-    """The records in ascending order of ids. It leaves out a record that repeats an id or comes late: two commands at once
-    add the same entries."""
-    try:
-        data = cache.read_bytes()
-    except FileNotFoundError:
-        return
-    position = 0
-    last: EntryId = BEGINNING
-    while position < len(data):
-        try:
-            epoch, sequence, head, length, checksum = _RECORD.unpack_from(data, position)
-        except struct.error:
-            raise _CacheUnusable from None
-        position += _RECORD.size
-        content = data[position : position + length]
-        position += length
-        if crc32(content) != checksum:
-            raise _CacheUnusable
-        id = EntryId(epoch, sequence)
-        if id > last:
-            yield PublishedEntry(id, head, _NO_DIGEST, content)
-            last = id
-
-
-def _append(cache: Path, entries: list[PublishedEntry]) -> None:
-    """Adds the entries that define something, and how far the entries reach, in one write."""
-    records = [_record(published) for published in entries if defines_something(published.data)]
-    if not defines_something(entries[-1].data):
-        records.append(_record(entries[-1]._replace(data=b"")))
-    fd = os.open(cache, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        os.write(fd, b"".join(records))
-    finally:
-        os.close(fd)
-
-
-def _record(published: PublishedEntry) -> bytes:
-    data = published.data
-    return _RECORD.pack(*published.id, published.head, len(data), crc32(data)) + data

@@ -6,17 +6,22 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.journal import STORE_FILE_VARIABLE, STORE_VARIABLE
 from engine.process import EXIT_REFUSED
+from engine.process.private_files import PRIVATE_UMASK, open_private
+from engine.process.watermarks import ACCEPT_STORE_END
 from gateway.access import Access
 from gateway.limits import CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, BanSettings
 from jibek.venue.children import CRASHES_MAX
-from jibek.venue.folder import DataFolder
+from jibek.venue.folder import DataFolder, FolderRefused
 from jibek.venue.pdeathsig import wrapped
 
+FORGET_SECRETS = "--forget-secrets"
+"""Gives up the sealed secrets that no secret.key opens any more."""
 GATEWAY_BOUNDS = {
     "connections_per_address_max": CONNECTIONS_PER_ADDRESS_MAX,
     "connections_max": CONNECTIONS_MAX,
@@ -32,8 +37,8 @@ class VenueOptions:
     data: Path
     venue: Path | None = None
     """The venue.toml; None for the default venue."""
-    store: str | None = None
-    """URL of the operator's own store; None for the embedded one."""
+    store: str | None = field(default=None, repr=False)
+    """URL of the operator's own store, which may hold a password; None for the embedded one."""
     host: str = "127.0.0.1"
     port: int = 9443
     engine: str = "compiled"
@@ -50,6 +55,10 @@ class VenueOptions:
     failures_max: int = GATEWAY_BOUNDS["failures_max"]
     store_memory_bytes: int | None = None
     """What the embedded store may use; None for its share of the machine's memory."""
+    accept_store_end: bool = False
+    """Whether to go on with a store for which the watermarks do not vouch."""
+    forget_secrets: bool = False
+    """Whether to give up the sealed secrets that secret.key does not open."""
 
     @property
     def access(self) -> Access:
@@ -68,14 +77,22 @@ class VenueOptions:
         return [part for name in GATEWAY_BOUNDS for part in (option_of(name), str(getattr(self, name)))]
 
     def command_line(self) -> list[str]:
-        """The command that starts such a venue."""
+        """The command that starts such a venue, without its secrets: every user may read it. `environment` has those."""
         command = [sys.executable, "-P", "-m", "jibek", "up", "--data", str(self.data), "--engine", self.engine]
         command += ["--host", self.host, "--port", str(self.port)]
         command += ["--venue", str(self.venue)] if self.venue else []
-        command += ["--store", self.store] if self.store else []
         command += ["--crashes-max", str(self.crashes_max)]
         command += ["--store-memory", f"{self.store_memory_bytes}B"] if self.store_memory_bytes else []
+        command += [ACCEPT_STORE_END] if self.accept_store_end else []
+        command += [FORGET_SECRETS] if self.forget_secrets else []
         return command + self.bounds() + self.access.arguments()
+
+    def environment(self) -> dict[str, str]:
+        """The environment of that command: it names the store, or none, whatever this process's own names."""
+        inherited = {
+            name: text for name, text in os.environ.items() if name not in (STORE_VARIABLE, STORE_FILE_VARIABLE)
+        }
+        return inherited | ({STORE_VARIABLE: self.store} if self.store else {})
 
 
 def option_of(name: str) -> str:
@@ -130,9 +147,15 @@ def launch(options: VenueOptions, *, tied: bool) -> Launched:
 
     Args:
         tied: whether the venue is killed when this process ends, however it ends. If so, call it on the main thread.
+
+    Raises:
+        LaunchFailed: the data folder cannot be used.
     """
     folder = DataFolder(options.data)
-    folder.create()
+    try:
+        folder.create()
+    except (FolderRefused, OSError) as error:
+        raise LaunchFailed(str(error), EXIT_REFUSED) from None
     log = folder.logs / "up.log"
     answer_fd, ready_fd = os.pipe()
     command = [*options.command_line(), "--ready-fd", str(ready_fd)]
@@ -142,14 +165,16 @@ def launch(options: VenueOptions, *, tied: bool) -> Launched:
         watched_fd, parent_fd = os.pipe()
         command = wrapped(watched_fd, command)
         inherited.append(watched_fd)
-    with log.open("ab") as output:
+    with os.fdopen(open_private(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as output:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             pass_fds=inherited,
+            env=options.environment(),
             start_new_session=True,
+            umask=PRIVATE_UMASK,
         )
     for fd in inherited:
         os.close(fd)

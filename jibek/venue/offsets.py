@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from engine.journal import BEGINNING, JOURNAL_KEY, PUBLISHED_KEY, EntryId, Store
+from engine.journal import BEGINNING, JOURNAL_KEY, PUBLISHED_KEY, EntryId, Store, published_id
 from ledger.store import CURSOR_KEY, Cursor, LedgerBroken
 
 SETTLE_TIMEOUT_S = 60.0
@@ -37,7 +37,7 @@ def read_offsets(client: Store) -> list[Offset]:
     pipeline.xrevrange(JOURNAL_KEY, count=1)
     ledger, published, last = pipeline.execute()
     journal = EntryId.parse(last[0][0]) if last else BEGINNING
-    events = EntryId.parse(published or b"0-0")
+    events = published_id(published)
     try:
         settled = Cursor.parse(ledger).id
     except LedgerBroken:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from engine.journal import FIRST_GATEWAY
 from jibek.venue.launch import VenueOptions
 
+ENGINE = "engine"
 GATEWAY = "gateway"
 STORE = "store"
 """The embedded store. It is a server of its own kind (`store_server`); with `--store URL` a venue has none."""
@@ -53,7 +54,7 @@ def _gateway_arguments(options: VenueOptions) -> list[str]:
 # that it settles what the engine still publishes.
 #   name          module               needs_definition  stop_rank  arguments
 SERVICES = (
-    Service("engine",     "engine.service",    False,            2,         _engine_arguments),
+    Service(ENGINE,       "engine.service",    False,            2,         _engine_arguments),
     Service("settlement", "ledger.settlement", True,             3),
     Service(GATEWAY,      "gateway.service",   True,             1,         _gateway_arguments),
 )  # fmt: skip

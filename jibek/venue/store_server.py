@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -22,6 +21,7 @@ from pathlib import Path
 import redis
 
 from engine.journal import connect
+from engine.process.private_files import UnsafePath, make_private_folder, replace_private
 
 MEMORY_SHARE_PERCENT = 60
 """Of the machine's memory: the rest is for the services and for what a rewrite of the log copies."""
@@ -51,31 +51,41 @@ def server_binary() -> Path:
         ) from None
 
 
-def runtime_folder(data: Path, environment: dict[str, str] | None = None) -> Path:
-    """The folder for the socket of the venue in `data`, for this user alone; it is made if it is missing.
+def runtime_folder(identity: str, environment: dict[str, str] | None = None) -> Path:
+    """The folder for the socket of a venue, for this user alone; it is made if it is missing.
 
-    It is `$XDG_RUNTIME_DIR/jibek-…`, or else in the system's temporary folder, the first whose path is short
-    enough; the name is derived from the data folder, so that two venues never meet.
+    It is `$XDG_RUNTIME_DIR/jibek-…`, or else in the system's temporary folder, the first whose path is short enough.
+
+    Args:
+        identity: of the data folder, whatever its path is at the moment. A server takes the place of a socket that is there
+            already: were the name that of the path, a new venue at the path of one whose folder was moved would take its
+            clients.
 
     Raises:
         StoreUnavailable: no such folder can be made, or the one there belongs to another user.
     """
     environment = dict(os.environ) if environment is None else environment
-    name = f"jibek-{os.getuid()}-{hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:12]}"
+    name = f"jibek-{os.getuid()}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
     places = [environment.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"]
     for place in filter(None, places):
         folder = Path(place) / name
         if len(os.fsencode(folder / SOCKET_NAME)) <= SOCKET_PATH_BYTES_MAX and os.access(place, os.W_OK):
-            _make_private(folder)
+            make_runtime_folder(folder)
             return folder
     raise StoreUnavailable("there is no writable runtime folder with a short path: set XDG_RUNTIME_DIR.")
 
 
-def _make_private(folder: Path) -> None:
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise StoreUnavailable(f"{folder} is not a folder of this user alone (mode 0700): remove it.")
+def make_runtime_folder(folder: Path) -> None:
+    """
+    Raises:
+        StoreUnavailable: there is one that others may read, or that belongs to another user.
+    """
+    try:
+        make_private_folder(folder)
+    except UnsafePath as error:
+        raise StoreUnavailable(f"{error}.") from None
+    if folder.lstat().st_mode & 0o077:
+        raise StoreUnavailable(f"{folder} is not for this user alone (mode 0700): remove it.")
 
 
 def forget_runtime_folder(socket: Path) -> None:
@@ -138,7 +148,8 @@ def command_line(store_folder: Path, socket: Path, maxmemory_bytes: int | None =
         maxmemory_bytes: what the store may use; None for `memory_limit_bytes`.
     """
     configuration = store_folder / "valkey.conf"
-    configuration.write_text(settings(store_folder, socket, maxmemory_bytes or memory_limit_bytes()))
+    text = settings(store_folder, socket, maxmemory_bytes or memory_limit_bytes())
+    replace_private(configuration, text.encode())
     return [str(server_binary()), str(configuration)]
 
 
@@ -151,7 +162,8 @@ def is_serving(url: str) -> bool:
     client = connect(url, timeout_s=2.0)
     try:
         return bool(client.ping())
-    except (redis.ConnectionError, redis.TimeoutError):
+    except (redis.RedisError, OSError):
+        # It is away, silent, or cannot answer now.
         return False
     finally:
         client.close()

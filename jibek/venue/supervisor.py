@@ -6,16 +6,18 @@ One thread waits for the next of three things: output of a child, the end of a c
 being asked is restarted; after three crashes within a minute (`--crashes-max`) it stays down, and the rest of the venue
 goes on without it. That loses nothing, since each of them only follows the store.
 
+It also looks after what they rely on (`surroundings`): it puts a removed socket back, waits for room on a full disk, and
+writes the state of all into venue.json three times a second (`state_file`). Nothing that goes wrong there ends it.
+
 However this process dies, its children end with it (`pdeathsig`), and the data folder stays locked until they have.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
 import os
 import selectors
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -23,35 +25,50 @@ from pathlib import Path
 
 import redis
 
-from engine.journal import StoreRefused, StoreTimeout, connect, prepare_store, start_venue
-from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, STORE_VARIABLE
+from engine.journal import ChainBroken, EntryId, StoreRefused, StoreTimeout, connect, prepare_store, start_venue
+from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, STORE_VARIABLE
+from engine.process.watermarks import UP, write_watermark
 from engine.venue_file import VenueDefinition, load_venue
-from gateway.access import Access, AccessRefused, exposure_warning
-from gateway.auth.secrets import SecretError, create_secret_key
-from gateway.wire.tls import Certificate, TlsRefused, utc_now
+from gateway.access import exposure_warning
+from gateway.auth.secrets import SecretError
+from gateway.wire.tls import utc_now
 from jibek.console.failure import MORE_MEMORY
 from jibek.venue import store_server
-from jibek.venue.children import Child, InheritedFds, exit_text
+from jibek.venue.announcements import Announcements
+from jibek.venue.children import SILENT_S, Child, InheritedFds, exit_text
+from jibek.venue.cures import cause_passes, with_cure
 from jibek.venue.definition import DefinitionRefused, define_venue, differences
 from jibek.venue.directory import read_directory
 from jibek.venue.folder import DataFolder
 from jibek.venue.launch import VenueOptions
-from jibek.venue.services import GATEWAY, SERVICES, STOP_ORDER, STORE, Service
+from jibek.venue.preflight import (
+    StartFailed,
+    check_access,
+    check_disk,
+    check_engine_is_built,
+    check_port,
+    check_store_answers,
+)
+from jibek.venue.services import ENGINE, GATEWAY, SERVICES, STOP_ORDER, STORE, Service
+from jibek.venue.state_file import StateFile
+from jibek.venue.store_claim import StoreClaim, StoreClaimed
+from jibek.venue.store_match import StoreMismatch, match_store
+from jibek.venue.store_watch import StoreWatch
+from jibek.venue.surroundings import Surroundings, remove_left_overs
+from jibek.venue.venue_state import facts_of, states_of
 
 STOP_WAIT_S = 10.0
 """How long a child may take to stop before it is killed."""
 RESTART_DELAY_S = 0.1
 STORE_RETRY_S = 0.02
+PUMP_S = 0.2
+"""Longest wait of the loop that watches: whatever it sees is in venue.json so soon."""
+LOOK_INTERVAL_S = 0.3
+"""How often it looks at what the processes rely on, and writes venue.json."""
+LAUNCH_RETRY_S = 1.0
+"""Pause before a process that the system had no room for is started again, or a store whose disk takes no writes."""
 LONG_START_S = 5.0
 """After so long the supervisor says what it waits for: a long journal takes long to replay."""
-
-
-class StartFailed(Exception):
-    """The venue cannot be started; the text says why in one sentence."""
-
-    def __init__(self, text: str, exit_code: int = EXIT_REFUSED) -> None:
-        super().__init__(text)
-        self.exit_code = exit_code
 
 
 class StopRequested(Exception):
@@ -68,26 +85,41 @@ class Supervisor:
 
     def __init__(self, options: VenueOptions, say: Callable[[str], None]) -> None:
         self.options = options
-        self.say = say
+        self._write_line = say
         self.warnings: list[str] = []
         """What an operator should know although the venue starts."""
+        self.lost = ""
+        """Why the venue stops without being asked to; empty if it does not."""
         self.folder = DataFolder(options.data)
         self.store_url = options.store or ""
         self.children: dict[str, Child] = {}
         self._selector = selectors.DefaultSelector()
         self._socket: Path | None = None
+        self._state_file = StateFile(self.folder.venue_file)
+        self._announcements = Announcements()
+        self._claim: StoreClaim | None = None
         self._signals = 0
         self._reload_is_due = False
         self._has_terminal = sys.stderr.isatty()
         self._serving = False
         self._restart_at_s = 0.0
+        self._at_end = contextlib.ExitStack()
+        """What is left to do once all children have ended."""
+        self._looked_s = 0.0
+        self._pumped_s = time.monotonic()
+
+    def say(self, line: str) -> None:
+        """Says a line to the operator. A disk that has no room for it costs the line, and never the venue."""
+        with contextlib.suppress(OSError):
+            self._write_line(line)
 
     def run(self, when_ready: Callable[[], None] = lambda: None) -> int:
         """Starts the venue and watches it until SIGTERM, SIGINT or SIGHUP; returns the exit code of `jibek up`. With TLS,
         SIGHUP lets the gateway read its certificate again, and ends the venue only with its terminal.
 
         Raises:
-            StartFailed, FolderLocked, VenueError, StoreUnavailable: it could not be started; nothing is left running.
+            StartFailed, FolderRefused, VenueError, StoreUnavailable, OSError: it could not be started; nothing is left
+                running.
         """
         definition = load_venue(self.options.venue)
         check_engine_is_built(self.options.engine)
@@ -98,21 +130,25 @@ class Supervisor:
         )
         self.folder.create()
         self._fds = InheritedFds.create(self.folder.lock())
-        self.folder.forget_venue()
+        self.folder.mark()
+        self.folder.check_parts()
+        self._state_file.remove()
         self._listen_for_signals()
         try:
+            check_disk(self.folder.path)
             check_port(self.options.host, self.options.port)
             self._start(definition)
+            self._state_file.open()
             self._serving = True
-            self._write_venue()
+            self._show(time.monotonic())
             when_ready()
             self._watch()
         except StopRequested:
             pass
         finally:
             self._stop()
-            self.folder.forget_venue()
-        return EXIT_REFUSED if any(child.down for child in self.children.values()) else EXIT_GOOD
+            self._state_file.remove()
+        return EXIT_REFUSED if self.lost or any(child.down for child in self.children.values()) else EXIT_GOOD
 
     # -- starting
 
@@ -122,23 +158,32 @@ class Supervisor:
             self.say(self.warnings[-1])
 
     def _start(self, definition: VenueDefinition) -> None:
-        try:
-            create_secret_key(self.folder.path)
-        except SecretError as error:
-            raise StartFailed(f"{error}.") from None
         self._start_store()
+        self._claim = StoreClaim(self.store_url)
         client = connect(self.store_url)
         try:
+            self._claim.keep()
             prepare_store(client)
+            self._warn(
+                *match_store(
+                    client,
+                    self.folder.path,
+                    accept_end=self.options.accept_store_end,
+                    forget_secrets=self.options.forget_secrets,
+                )
+            )
             start_venue(client)
             self._start_services(*(service for service in SERVICES if not service.needs_definition))
             define_venue(client, self.folder.path, definition)
             if self.options.venue is not None:
                 self._warn(*differences(definition, read_directory(client, self.folder.path).listing))
             self._start_services(*(service for service in SERVICES if service.needs_definition))
+            self._note_watermark()
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise StartFailed(f"The store went away: {error}", EXIT_UNREACHABLE) from None
-        except (StoreRefused, StoreTimeout, DefinitionRefused) as error:
+        except StoreMismatch as error:
+            raise StartFailed(str(error)) from None
+        except (ChainBroken, DefinitionRefused, SecretError, StoreClaimed, StoreRefused, StoreTimeout) as error:
             raise StartFailed(f"{error}.") from None
         except redis.OutOfMemoryError:
             raise StartFailed(f"The store is full. {MORE_MEMORY}") from None
@@ -147,22 +192,41 @@ class Supervisor:
         finally:
             client.close()
 
+    def _note_watermark(self) -> None:
+        """Notes how far the engine had come when it was ready. The marks of the other processes are newer; this one stays if
+        they are removed."""
+        ready = self.children[ENGINE].ready
+        assert ready
+        write_watermark(self.folder.path, UP, EntryId.parse(ready["cursor"]), bytes.fromhex(ready["head"]))
+
     def _start_store(self) -> None:
         if self.options.store is not None:
             check_store_answers(self.store_url)
+            self._begin_watch()
             return
-        self._socket = store_server.runtime_folder(self.folder.path) / store_server.SOCKET_NAME
+        self._socket = store_server.runtime_folder(self.folder.identity) / store_server.SOCKET_NAME
         self.store_url = store_server.socket_url(self._socket)
         command = store_server.command_line(self.folder.store, self._socket, self.options.store_memory_bytes)
         store = self._add(STORE, command)
         self._launch(store)
+        self._begin_watch()
         self._wait_until("the store", self._store_is_ready, STORE_RETRY_S)
+
+    def _begin_watch(self) -> None:
+        self._watch_store = StoreWatch(self.store_url)
+        self._watch_store.start()
+        self._surroundings = Surroundings(self.folder, self._socket, self.store_url)
+        self._at_end.callback(self._surroundings.forget_socket)
+        self._at_end.callback(self._watch_store.stop)
 
     def _store_is_ready(self) -> bool:
         """Whether the embedded store serves. It shows that by answering, not by a line on its standard output."""
-        store = self.children[STORE]
-        if store.is_running and store.ready is None and store_server.is_serving(self.store_url):
-            store.ready = {"ready": True}
+        store, watch = self.children[STORE], self._watch_store
+        if store.is_running:
+            store.heard_s = max(store.heard_s, watch.answered_s)
+            if store.ready is None and watch.is_serving and watch.answered_s > store.started_s:
+                store.ready = {"ready": True}
+                self._surroundings.store_serves()
         return store.ready is not None
 
     def _start_services(self, *services: Service) -> None:
@@ -178,6 +242,8 @@ class Supervisor:
         return self.children[name]
 
     def _launch(self, child: Child) -> None:
+        if child.name == STORE:
+            remove_left_overs(self.folder.store)
         child.start(self._fds, {STORE_VARIABLE: self.store_url})
         for pipe in child.pipes:
             self._selector.register(pipe, selectors.EVENT_READ, child)
@@ -196,21 +262,59 @@ class Supervisor:
 
     def _watch(self) -> None:
         was_ready = self._ready_names()
-        while True:
-            is_settled = all(child.down or child.ready for child in self.children.values())
-            self._pump(1.0 if is_settled else RESTART_DELAY_S)
+        while self._has_its_places():
+            is_settled = all(child.down or child.held or child.ready for child in self.children.values())
+            self._pump(PUMP_S if is_settled else RESTART_DELAY_S)
+            now_s = time.monotonic()
+            is_due = now_s - self._looked_s >= LOOK_INTERVAL_S
+            if is_due:
+                self._look_around(now_s)
             self._restart_crashed()
             is_ready = self._ready_names()
             for name in is_ready - was_ready:
                 self.say(f"The {name} is back (process {self.children[name].pid}).")
-            if is_ready != was_ready:
-                self._write_venue()
+            if is_due or is_ready != was_ready:
+                self._show(now_s)
             was_ready = is_ready
+
+    def _has_its_places(self) -> bool:
+        """Whether data folder and store are still this venue's. If not, `lost` says why: whatever is opened in another folder in
+        its place is another venue's. A folder that is only missing is waited for (`Surroundings`)."""
+        if not self.folder.is_in_place() and os.path.lexists(self.folder.path):
+            self.lost = f"{self.folder.path} was moved or removed under the venue, so the venue stops. Put the folder back first."
+        try:
+            if self._claim is not None and self._watch_store.is_serving:
+                self._claim.keep()
+        except StoreClaimed as error:
+            self.lost = f"{error}. This venue stops."
+        except redis.ResponseError:
+            pass  # It took the claim at the start, so a store that refuses it now is asked again later.
+        if self.lost:
+            self.say(self.lost)
+        return not self.lost
 
     def _ready_names(self) -> set[str]:
         if STORE in self.children:
             self._store_is_ready()
         return {name for name, child in self.children.items() if child.ready}
+
+    def _look_around(self, now_s: float) -> None:
+        """Looks at what the processes rely on, and stops or starts what depends on it."""
+        self._looked_s = now_s
+        store = self.children.get(STORE)
+        surroundings = self._surroundings
+        surroundings.look(is_serving=store is not None and bool(store.ready))
+        for line in surroundings.take_lines():
+            self.say(line)
+        if surroundings.must_restart_store and store is not None and store.ready:
+            store.signal(signal.SIGKILL)
+        if store is not None and store.held and surroundings.disk_takes_writes and now_s >= self._restart_at_s:
+            store.held = ""
+        gateway = self.children.get(GATEWAY)
+        if gateway is not None and not gateway.down:
+            gateway.held = surroundings.orders_stop
+            if gateway.held and gateway.is_running:
+                gateway.signal(signal.SIGTERM)
 
     def _pump(self, timeout_s: float) -> None:
         """Waits for one round of output, ended children and signals, and handles them.
@@ -224,6 +328,7 @@ class Supervisor:
                 self._take_output(key)
             else:
                 os.read(key.fd, 4096)
+        self._forgive_own_silence(time.monotonic())
         for child in self.children.values():
             if child.is_running and (code := child.poll()) is not None:
                 self._forget_pipes(child)
@@ -236,6 +341,13 @@ class Supervisor:
             self._reload_is_due = False
             gateway.signal(signal.SIGHUP)
 
+    def _forgive_own_silence(self, now_s: float) -> None:
+        """After a time in which this process itself did not run, no child is to blame for what was not heard."""
+        if now_s - self._pumped_s > SILENT_S:
+            for child in self.children.values():
+                child.heard_s = max(child.heard_s, now_s)
+        self._pumped_s = now_s
+
     def _take_output(self, key: selectors.SelectorKey) -> None:
         child, pipe = key.data, key.fileobj
         assert isinstance(child, Child) and not isinstance(pipe, int)
@@ -245,15 +357,28 @@ class Supervisor:
     def _child_ended(self, child: Child, code: int) -> None:
         text = f"the {child.name} {exit_text(code)}"
         if not self._serving:
-            raise StartFailed(f"The venue did not start: {text}. Its log says:\n{child.log.last_lines()}")
+            raise StartFailed(
+                with_cure([f"The venue did not start: {text}. It said:\n{child.last_lines()}\n"], child.said())
+            )
+        if child.held:
+            return  # It was asked to end; `_restart_crashed` starts it again once it may.
+        if child.name == STORE and cause_passes(child.said()):
+            child.held = "the disk takes no writes"
+            child.restarts += 1
+            self.say(
+                f"The store ended, because the disk takes no writes. It is started again once it does.\n{child.last_lines()}"
+            )
+            self._restart_at_s = time.monotonic() + LAUNCH_RETRY_S
+            return
         if code == EXIT_UNREACHABLE and self._lost_its_store(child):
             return  # That is no crash; `_restart_crashed` restarts it once the store is back.
         if child.note_crash(time.monotonic(), text):
             self.say(f"T{text[1:]}: it is restarted.")
         else:
-            self.say(f"T{child.down[1:]}. Its log, {child.log.path}, ends:\n{child.log.last_lines()}")
+            ends = f"T{child.down[1:]}. Its log, {child.log.path}, ends:\n{child.last_lines()}\n"
+            self.say(with_cure([ends], child.said()).rstrip())
         self._restart_at_s = time.monotonic() + RESTART_DELAY_S
-        self._write_venue()
+        self._looked_s = 0.0  # The next turn shows it.
 
     def _lost_its_store(self, child: Child) -> bool:
         """Whether the store is away, or was away at some time since the child was started."""
@@ -262,49 +387,34 @@ class Supervisor:
         return is_newer or not store_server.is_serving(self.store_url)
 
     def _restart_crashed(self) -> None:
-        """Restarts the children that have ended: the store first, the others once it serves."""
-        crashed = [child for child in self.children.values() if not child.is_running and not child.down]
+        """Restarts the children that have ended and may run: the store first, the others once it serves."""
+        crashed = [child for child in self.children.values() if not (child.is_running or child.down or child.held)]
         if not crashed or time.monotonic() < self._restart_at_s:
             return
         store = self.children.get(STORE)
         if store in crashed:
             crashed = [store]
-            store_server.runtime_folder(self.folder.path)
-        elif not store_server.is_serving(self.store_url):
-            self._end_store_without_socket()
+            if self._socket is not None:
+                store_server.make_runtime_folder(self._socket.parent)
+        elif not self._watch_store.is_serving or (store is not None and not store.ready):
             return
         for child in crashed:
-            self._launch(child)
-        self._write_venue()
+            try:
+                self._launch(child)
+                child.seen.pop("start", None)
+            except OSError as error:
+                child.seen["start"] = f"the system has no room for it: {error.strerror}"
+                self._restart_at_s = time.monotonic() + LAUNCH_RETRY_S
+                return
 
-    def _end_store_without_socket(self) -> None:
-        """Kills a store whose socket was removed, as a program that cleans temporary folders may do. Open connections
-        would go on, but no new one could be made. The store is then restarted, with a new socket."""
-        store = self.children.get(STORE)
-        if store is not None and store.ready and self._socket is not None and not self._socket.exists():
-            self.say("The socket of the store was removed.")
-            store.signal(signal.SIGKILL)
-
-    def _write_venue(self) -> None:
-        access = self.options.access
-        self.folder.write_venue(
-            {
-                "pid": os.getpid(),
-                "store": self.store_url,
-                "host": self.options.host,
-                "port": self.options.port,
-                "certificate": None if access.tls_cert is None else str(access.tls_cert.absolute()),
-                "engine": self.options.engine,
-                "services": {name: child.pid for name, child in self.children.items() if child.is_running},
-                "states": {name: self._state(child) for name, child in self.children.items()},
-                "restarts": {name: child.restarts for name, child in self.children.items()},
-            }
-        )
-
-    def _state(self, child: Child) -> str:
-        if child.down:
-            return f"down: {child.down}; see {child.log.path}"
-        return "ready" if child.ready else "starting"
+    def _show(self, now_s: float) -> None:
+        """Writes the state of everything into venue.json, and says what has changed for long enough."""
+        states = states_of(self.children, self._watch_store, self._surroundings, self._state_file.fault, now_s)
+        for line in self._announcements.lines(states, now_s):
+            self.say(line)
+        disk = self._surroundings.disk
+        if self.folder.is_in_place():
+            self._state_file.write(facts_of(self.options, self.store_url, self.children, states, disk))
 
     # -- ending
 
@@ -315,11 +425,11 @@ class Supervisor:
             child = self.children.get(name)
             if child is not None and child.is_running:
                 self._stop_child(child)
-        if self._socket is not None:
-            store_server.forget_runtime_folder(self._socket)
+        self._at_end.close()
 
     def _stop_child(self, child: Child) -> None:
-        child.signal(signal.SIGTERM)
+        # Where the folder was replaced, its path is another venue's: a child must not write its last words there.
+        child.signal(signal.SIGKILL if self.lost else signal.SIGTERM)
         deadline = time.monotonic() + STOP_WAIT_S
         while child.is_running:
             # A second Ctrl-C does not wait: what was acknowledged is on disk anyway.
@@ -361,60 +471,3 @@ class Supervisor:
             self._reload_is_due = True
         else:
             self._signals += 1
-
-
-def check_store_answers(url: str) -> None:
-    """
-    Raises:
-        StartFailed: it is no URL, or no store answers there. The text leaves out a password.
-    """
-    place = url.rpartition("@")[2]
-    try:
-        if store_server.is_serving(url):
-            return
-    except ValueError:
-        raise StartFailed(
-            f"{place} is no URL of a store: it is redis://host:port/0 or unix:///path.", EXIT_USAGE
-        ) from None
-    raise StartFailed(f"No store answers at {place}.", EXIT_UNREACHABLE)
-
-
-def check_port(host: str, port: int) -> None:
-    """
-    Raises:
-        StartFailed: the port cannot be listened on.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            probe.listen()
-    except OSError as error:
-        raise StartFailed(
-            f"Port {port} on {host} cannot be used ({error.strerror}): choose another with --port."
-        ) from None
-
-
-def check_access(access: Access) -> Certificate | None:
-    """Returns the certificate; None without TLS.
-
-    Raises:
-        StartFailed: the options do not go together, or the certificate cannot be used.
-    """
-    try:
-        access.check()
-        return access.certificate()
-    except AccessRefused as error:
-        raise StartFailed(f"{error}.", EXIT_USAGE) from None
-    except TlsRefused as error:
-        raise StartFailed(f"{error}.") from None
-
-
-def check_engine_is_built(name: str) -> None:
-    """
-    Raises:
-        StartFailed: it is the compiled engine, and that is not built.
-    """
-    if name == "compiled" and importlib.util.find_spec("engine.core.core") is None:
-        raise StartFailed("The compiled engine is not built: run `make build`, or start with --engine reference.")

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
-import click
-
 from jibek.console.failure import fail
+from jibek.console.output import print_line
 from jibek.venue.folder import DataFolder
 from jibek.venue.launch import LaunchFailed, VenueOptions, launch
 
@@ -46,7 +45,10 @@ def launched_venue(options: VenueOptions) -> Iterator[None]:
     Raises:
         Failure: `jibek up` failed; the exit code is its own.
     """
-    launched = launch(options, tied=True)
+    try:
+        launched = launch(options, tied=True)
+    except LaunchFailed as failed:
+        fail(failed.exit_code, str(failed))
     try:
         launched.wait_until_ready()
         yield
@@ -63,7 +65,7 @@ def temporary_folder(purpose: str) -> Iterator[Path]:
     try:
         yield folder
     except Exception:
-        click.echo(f"The venue's data and logs are kept in {folder}.", err=True)
+        print_line(f"The venue's data and logs are kept in {folder}.", err=True)
         raise
     except BaseException:
         shutil.rmtree(folder)

@@ -16,6 +16,7 @@ from engine.records import (
 )
 from jibek.console.changes import execute
 from jibek.console.failure import fail
+from jibek.console.printable import excerpt
 from jibek.venue.directory import Directory
 
 LOAD_TIER = "load_test"
@@ -34,7 +35,7 @@ def check_tier(listing: Listing, tier: str) -> None:
         Failure: exit code 1 if there is no such tier.
     """
     if tier not in listing.tiers:
-        fail(EXIT_REFUSED, f"No tier is named {tier}; there are {', '.join(listing.tiers)}.")
+        fail(EXIT_REFUSED, f"No tier is named {excerpt(tier)}; there are {', '.join(listing.tiers)}.")
 
 
 def set_limits(client: Store, tier: str, limits: TierLimits, *, who: str, why: str) -> None:

@@ -31,7 +31,7 @@ from engine.records import (
     client_id,
 )
 
-NOTE = (b"operator", b"test")
+NOTE = (b"operator", b"test", b"")
 SOUND_KEY = (3).to_bytes(32, "little")
 GATEWAY = 7
 
@@ -220,6 +220,7 @@ class CommandFlow:
             (1, (Command(kind=CommandKind.MARKET_STATE_SET, market=market, state=3), *NOTE)),
             (12, (Command(kind=CommandKind.MARKET_STATE_SET, market=market, state=MarketState.TRADING), *NOTE)),
             (12, (Command(kind=CommandKind.MARKET_STATE_SET, market=0, state=MarketState.TRADING), *NOTE)),
+            (3, (Command(kind=CommandKind.TIME_ACCEPT, amount=amount), *NOTE)),
             (6, (Command(kind=CommandKind.KEY_ADD, account=account), key, key_id, public_key, networks, *NOTE)),
             (6, (Command(kind=CommandKind.KEY_REVOKE, account=account), key_id, *NOTE)),
             (9, (Command(kind=CommandKind.LIMITS_SET), limits, tier, *NOTE)),

@@ -69,7 +69,7 @@ MARKET = MarketDefinition(
     notional_max=5_000_000,
     open_orders_max=5,
 )
-NOTE = (b"operator", b"example")
+NOTE = (b"operator", b"example", b"")
 
 
 class Engine(Protocol):

@@ -43,6 +43,7 @@ from engine.journal import (
     read_journal,
     start_venue,
 )
+from engine.process.watermarks import write_watermark
 from engine.reasons import Reason
 from engine.records import (
     COMMAND,
@@ -56,7 +57,6 @@ from engine.records import (
 )
 from engine.reference import Core
 from engine.service.engine import EngineService
-from engine.service.watermark import write_watermark
 from gateway.dialect.rejects import Reject, Rejected
 from gateway.journal.pending import PendingCommand
 from gateway.journal.pipeline import Pipeline, Superseded
@@ -401,7 +401,7 @@ def test_a_store_restored_from_an_older_copy_is_refused_by_all_who_knew_more(tmp
             world.gateway.turn()
             operator.append(BatchBuilder())
             while engine.step(block_ms=1):
-                write_watermark(tmp_path, engine.published, engine.head)
+                write_watermark(tmp_path, "engine", engine.published, engine.head)
 
         everybody_speaks()
         store.kill()

@@ -139,8 +139,9 @@ class Twins:
             (Command(kind=CommandKind.ACCOUNT_UNFREEZE, account=account), *NOTE),
             (Command(kind=CommandKind.TIME_TICK),),
             (Command(kind=CommandKind.STATE_REPORT),),
+            (Command(kind=CommandKind.TIME_ACCEPT, amount=pick.choice((0, -7, 10**10))), *NOTE),
         )
-        return pick.choices(commands, (6, 2, 2, 4, 1, 3, 1, 1))[0]
+        return pick.choices(commands, (6, 2, 2, 4, 1, 3, 1, 1, 1))[0]
 
     def leave_work(self) -> None:
         """A cancel-all of more orders than one entry takes."""

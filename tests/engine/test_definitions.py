@@ -16,7 +16,7 @@ from engine.definitions import (
     lot_value_units,
     market_faults,
     read_account,
-    read_parts,
+    read_change,
     reject_unless,
 )
 from engine.reasons import Reason
@@ -117,9 +117,9 @@ def test_a_key(key: KeyDefinition, key_id: bytes, public_key: bytes, is_valid: b
     assert is_valid_key(key, key_id, public_key) is is_valid
 
 
-@pytest.mark.parametrize("blob", [b"", pack_parts(b"alice", b"x"), pack_parts(b"a", b"b", b"c", b"d"), b"\x05\x00al"])
+@pytest.mark.parametrize("blob", [b"", pack_parts(b"alice", b"x", b"y"), pack_parts(*[b"a"] * 5), b"\x05\x00al"])
 def test_a_blob_of_other_parts_is_malformed(blob: bytes) -> None:
-    for read in (read_account, lambda blob: read_parts(blob, 3)):
+    for read in (read_account, lambda blob: read_change(blob, 1)):
         with pytest.raises(Rejected, match="MALFORMED_COMMAND"):
             read(blob)
 

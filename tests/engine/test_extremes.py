@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.core import Core
+from engine.definitions import RULES_VERSION
 from engine.reasons import Reason
 from engine.records import (
     AMOUNT_MAX,
@@ -114,7 +115,7 @@ def cancel(account: int, order_id: int) -> Asked:
 
 
 def skip_ids(count: int) -> Asked:
-    start = EpochStart(previous_epoch=1, previous_sequence=1, rules_version=2, ids_skip=count)
+    start = EpochStart(previous_epoch=1, previous_sequence=1, rules_version=RULES_VERSION, ids_skip=count)
     return (Command(kind=CommandKind.EPOCH_START), EPOCH_START.pack(start))
 
 

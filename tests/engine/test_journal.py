@@ -187,7 +187,8 @@ def test_what_passes_a_full_store_stays_within_the_reserve(client: Store) -> Non
 @pytest.mark.parametrize(
     ("kind", "passes"),
     [
-        (CommandKind.MARKET_STATE_SET, True), (CommandKind.DEPOSIT, True), (CommandKind.WITHDRAW, True),
+        (CommandKind.MARKET_STATE_SET, True), (CommandKind.TIME_ACCEPT, True),
+        (CommandKind.DEPOSIT, True), (CommandKind.WITHDRAW, True),
         (CommandKind.ACCOUNT_FREEZE, True), (CommandKind.KEY_REVOKE, True), (CommandKind.TIME_TICK, True),
         (CommandKind.ORDER_PLACE, False), (CommandKind.ACCOUNT_ADD, False), (CommandKind.KEY_ADD, False),
     ],
@@ -357,7 +358,7 @@ def test_a_producer_whose_name_was_taken_opens_again(server: StoreProcess, clien
     try:
         older, newer = Producer(client), Producer(client)
         builder = BatchBuilder()
-        builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why")
+        builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why", b"")
         newer.execute(BatchBuilder())
         _, entry = older.execute(builder)
         assert [event.kind for event in entry] == [EventKind.ACCOUNT_ADDED]

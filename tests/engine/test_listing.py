@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.listing import Listing
-from engine.records import EventEntry
+from engine.records import BatchBuilder, Command, CommandKind, EventEntry, MarketState
 from engine.reference import Core
 from engine.venue_file import load_venue
 
@@ -16,3 +16,27 @@ def test_the_listing_follows_the_events() -> None:
     assert [asset.name for asset in listing.assets.values()] == [asset.name for asset in venue.assets]
     market = listing.market_by_symbol["BTCKZT"]
     assert (market.base.name, market.quote.name, market.lot_value_units) == ("BTC", "KZT", 1)
+
+
+def test_it_knows_who_has_halted_the_venue_and_what_was_accepted_since() -> None:
+    core, listing = Core(), Listing()
+
+    def change(time_us: int, producer: int, command: Command, why: bytes = b"why") -> None:
+        builder = BatchBuilder()
+        builder.add(command, b"me", why, b"root/0")
+        incarnation = core.exchange.producers.get(producer, (0, 0))[0] + 1
+        entry = EventEntry(core.execute(time_us, builder.build(producer=producer, incarnation=incarnation, number=1)))
+        assert all(listing.apply(entry, event) for event in entry)
+
+    halt = Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.HALTED)
+    change(10, 3, halt, b"the clocks part \xff")
+    assert listing.venue_halt == (3, "me", "the clocks part \ufffd", 10, False)
+    change(9, 2, Command(kind=CommandKind.TIME_ACCEPT, amount=-5))
+    assert (listing.accepted_difference_us, listing.accepted_time_us) == (-5, 10), (
+        "the time of the venue never goes back"
+    )
+    assert listing.venue_halt is not None and listing.venue_halt.is_accepted
+    change(11, 2, halt)
+    assert listing.venue_halt == (2, "me", "why", 11, False), "the last halt counts"
+    change(12, 2, Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.TRADING))
+    assert listing.venue_halt is None

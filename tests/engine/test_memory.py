@@ -176,7 +176,7 @@ def test_numbers_that_are_refused_in_a_large_and_wide_book() -> None:
 # -- the core
 
 MARKETS, ASSETS, ACCOUNTS = 40, 6, 30
-NOTE = (b"operator", b"size")
+NOTE = (b"operator", b"size", b"")
 
 
 class Flow:

@@ -24,16 +24,17 @@ from engine.journal import (
     connect,
     read_events,
     read_journal,
+    store_time_us,
 )
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, StopRequest
 from engine.process.follower import BLOCK_MS, follow
+from engine.process.watermarks import WatermarkWriter, read_watermarks, write_watermark
 from engine.records import (
     COMMAND,
     BatchBuilder,
     Command,
     CommandKind,
     EngineStop,
-    MarketState,
     OrderType,
     Side,
     TimeInForce,
@@ -42,12 +43,10 @@ from engine.records import (
     unpack_parts,
 )
 from engine.reference import Core as ReferenceCore
-from engine.service.clock_guard import ClockGuard
 from engine.service.engine import EngineService
 from engine.service.own_producer import OwnProducer
 from engine.service.process import ENGINE, EngineFollower
 from engine.service.ticker import Ticker
-from engine.service.watermark import BadWatermark, read_watermark, write_watermark
 from engine.venue_file import load_venue
 from tests.engine.command_flow import CommandFlow
 from tests.worlds.processes import wait_until
@@ -73,7 +72,8 @@ def next_batch(flow: CommandFlow) -> BatchBuilder:
 
 def add_past_the_functions(client: Store, id: str, batch: bytes) -> None:
     """Writes a journal entry that no function of the store would add."""
-    client.xadd(JOURNAL_KEY, {"t": "1700000000000000", "b": batch}, id=id)
+    stamp = b"1700000000000000"
+    client.xadd(JOURNAL_KEY, {"t": stamp, "c": stamp, "b": batch}, id=id)
 
 
 def work_off(service: EngineService) -> None:
@@ -170,32 +170,33 @@ def test_a_store_that_came_back_without_what_was_published(client: Store, tmp_pa
         service.reconnected()
 
 
+def test_a_store_that_came_back_as_another_one(client: Store, tmp_path: Path) -> None:
+    append_flow(client, 5)
+    service = EngineService(client, Core(), tmp_path)
+    work_off(service)
+    service.reconnected()
+    service.published_head = bytes(32)
+    with pytest.raises(ChainBroken, match="the chain at 1-5 is not the one that was verified there before"):
+        service.reconnected()
+
+
 def test_a_store_that_ends_before_its_watermark_is_refused(client: Store, tmp_path: Path) -> None:
     append_flow(client, 5)
     service = EngineService(client, Core(), tmp_path)
     work_off(service)
-    write_watermark(tmp_path, EntryId(1, 99), bytes(32))
+    write_watermark(tmp_path, "engine", EntryId(1, 99), bytes(32))
     with pytest.raises(ChainBroken, match="old copy"):
         EngineService(client, Core(), tmp_path).recover()
-    write_watermark(tmp_path, EntryId(1, 3), bytes(32))
+    write_watermark(tmp_path, "engine", EntryId(1, 3), bytes(32))
     with pytest.raises(ChainBroken, match="1-3"):
         EngineService(client, Core(), tmp_path).recover()
-
-
-def test_a_watermark_comes_back_and_nonsense_does_not(tmp_path: Path) -> None:
-    assert read_watermark(tmp_path) == ((0, 0), bytes(32))
-    write_watermark(tmp_path, EntryId(4, 5), b"\x07" * 32)
-    assert read_watermark(tmp_path) == ((4, 5), b"\x07" * 32)
-    for text in ("", "[]", '{"id": "1-2"}', '{"id": "x", "head": ""}'):
-        (tmp_path / "watermark.json").write_text(text)
-        with pytest.raises(BadWatermark, match="not a watermark"):
-            read_watermark(tmp_path)
 
 
 def test_serving_outlives_the_store(server: StoreProcess, client: Store, tmp_path: Path) -> None:
     own = connect(server.url)
     service, stop = EngineService(own, Core(), tmp_path), StopRequest()
-    thread = threading.Thread(target=follow, args=(EngineFollower(service), stop, logging.getLogger("engine")))
+    watermark, log = WatermarkWriter(tmp_path, "engine"), logging.getLogger("engine")
+    thread = threading.Thread(target=follow, args=(EngineFollower(service), stop, log, watermark.note))
     thread.start()
     try:
         producer = Producer(client, OPERATOR_PRODUCER)
@@ -207,7 +208,8 @@ def test_serving_outlives_the_store(server: StoreProcess, client: Store, tmp_pat
     finally:
         stop.set()
         thread.join()
-    assert read_watermark(tmp_path) == (service.published, service.head)
+        watermark.close()
+    assert read_watermarks(tmp_path) == [("engine", service.published, service.head)]
 
 
 @pytest.mark.parametrize(
@@ -230,7 +232,7 @@ def test_a_batch_that_was_changed_is_not_executed(
     work_off(service)
     before = service.core.state_hash()
     builder = BatchBuilder()
-    builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why")
+    builder.add(Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why", b"")
     batch = builder.build(producer=7, incarnation=1, number=2)
     add_past_the_functions(client, "1-2", damage(batch))
     with pytest.raises(EngineStop, match=f"entry 1-2: .*{what}"):
@@ -248,26 +250,6 @@ def test_a_gap_in_the_batch_numbers_stops_the_engine_with_a_dump(client: Store, 
     assert [event.id for event in read_events(client, EntryId(0, 0))] == [], "nothing of the read was published"
 
 
-def test_clocks_that_part_halt_the_venue_until_an_operator_resumes_it(client: Store, tmp_path: Path) -> None:
-    service = EngineService(client, Core(), tmp_path)
-    guard = ClockGuard(client, service.core, OwnProducer(client))
-    seconds = float(client.time()[0])
-    guard.check(0.0, seconds + 1)
-    work_off(service)
-    assert service.core.venue_state == MarketState.TRADING
-    guard.check(0.5, seconds + 100)
-    guard.check(2.0, seconds + 100)
-    work_off(service)
-    assert service.core.venue_state == MarketState.HALTED
-    resume = BatchBuilder()
-    resume.add(Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.TRADING), b"me", b"the clock is right")
-    Producer(client, OPERATOR_PRODUCER).append(resume)
-    work_off(service)
-    guard.check(4.0, seconds + 100)
-    work_off(service)
-    assert service.core.venue_state == MarketState.TRADING, "the difference was accepted"
-
-
 def test_the_process_says_why_it_does_not_start(server: StoreProcess, client: Store, tmp_path: Path) -> None:
     assert ENGINE.main(["--store", "unix:///nowhere", "--data", str(tmp_path)]) == EXIT_UNREACHABLE
     client.config_set("appendfsync", "everysec")
@@ -283,8 +265,10 @@ def test_the_process_says_why_it_does_not_start(server: StoreProcess, client: St
 class WaitsFor:
     """As much of a core as the ticker looks at."""
 
-    def __init__(self, next_deadline_us: int | None) -> None:
+    def __init__(self, next_deadline_us: int | None, *, time_us: int = 0, accepted_difference_us: int = 0) -> None:
         self.next_deadline_us = next_deadline_us
+        self.time_us = time_us
+        self.accepted_difference_us = accepted_difference_us
 
 
 def test_a_tick_comes_when_it_is_due_by_the_clock_of_the_store(client: Store) -> None:
@@ -307,6 +291,19 @@ def test_a_tick_comes_when_it_is_due_by_the_clock_of_the_store(client: Store) ->
     [entry] = read_journal(client, EntryId(1, 0))
     header, commands, _ = parse_batch(entry.batch)
     assert (header.producer, [command.kind for command in commands]) == (ENGINE_PRODUCER, [CommandKind.TIME_TICK])
+
+
+def test_work_that_is_left_over_does_not_wait_until_the_clock_has_reached_the_time_of_the_venue(client: Store) -> None:
+    """The agenda's deadline is the venue's own time, which does not move while it is ahead of the clocks."""
+    ahead_us = store_time_us(client) + 3_600_000_000
+    ticker = Ticker(client, WaitsFor(ahead_us, time_us=ahead_us), OwnProducer(client))
+    assert ticker.wait_ms() is None
+    assert ticker.tick_if_due() is None
+    assert client.xlen(JOURNAL_KEY) == 2, "the tick is appended"
+    later = Ticker(client, WaitsFor(ahead_us, time_us=ahead_us - 1), OwnProducer(client))
+    assert later.wait_ms() == later.tick_if_due() == BLOCK_MS, "a time to come is waited for"
+    accepted = WaitsFor(ahead_us, accepted_difference_us=3_600_000_000)
+    assert Ticker(client, accepted, OwnProducer(client)).wait_ms() is None, "the store's clock may be there already"
 
 
 def test_what_an_entry_could_not_take_is_worked_off_without_anybody_sending_anything(
@@ -349,8 +346,8 @@ def an_account_with_orders(count: int) -> Iterator[tuple[Command, *tuple[bytes, 
         for command in commands:
             parts = unpack_parts(blobs[command.blob_offset :][: command.blob_length])
             yield command._replace(blob_offset=0, blob_length=0), *parts
-    yield Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why"
-    yield Command(kind=CommandKind.DEPOSIT, account=1, asset=1, amount=10**13), b"me", b"why"
+    yield Command(kind=CommandKind.ACCOUNT_ADD), b"alice", b"me", b"why", b""
+    yield Command(kind=CommandKind.DEPOSIT, account=1, asset=1, amount=10**13), b"me", b"why", b""
     for number in range(count):
         yield (
             Command(

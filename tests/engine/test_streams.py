@@ -179,17 +179,33 @@ def test_one_call_reads_one_stream_or_several() -> None:
     "fields",
     [
         [b"t", b"1"],
-        [b"t", b"1", b"b", b"batch", b"y", b"1", b"z", b"1"],
-        [b"t", b"1x", b"b", b"batch"],
+        [b"t", b"1", b"b", b"batch"],
+        [b"t", b"1", b"c", b"1", b"b", b"batch", b"y", b"1"],
+        [b"t", b"1", b"c", b"1", b"b", None],
         {b"t": b"", b"b": b"batch"},
     ],
 )
 def test_an_entry_of_other_fields_breaks_the_chain(fields: Any) -> None:
     """A reader stops in good order, as at any entry that was changed."""
-    with pytest.raises(ChainBroken, match="1-2 in the journal stream has other fields"):
+    values = [*(fields.values() if isinstance(fields, dict) else fields[1::2])]
+    what = "has other fields" if None not in values else "answered a read with"
+    with pytest.raises(ChainBroken, match=what):
         parse_journal([(b"1-2", fields)])
-    with pytest.raises(ChainBroken, match="1-2 in the event stream has other fields"):
+    with pytest.raises(ChainBroken, match=what):
         parse_events([(b"1-2", fields)])
+
+
+def test_a_stamp_that_is_no_number_breaks_the_chain() -> None:
+    with pytest.raises(ChainBroken, match="1-2 in the journal stream has other fields or values"):
+        parse_journal([(b"1-2", [b"t", b"1x", b"c", b"1x", b"b", b"batch"])])
+
+
+def test_a_stamp_that_was_changed_is_not_believed() -> None:
+    [entry] = parse_journal([(b"1-2", [b"t", b"1700", b"c", b"1700", b"b", b"batch"])])
+    assert entry.time_us == 1700
+    for fields in ([b"t", b"1704", b"c", b"1700", b"b", b"batch"], [b"t", b"1700", b"c", b"1600", b"b", b"batch"]):
+        with pytest.raises(ChainBroken, match="the stamp of journal entry 1-2 was changed"):
+            parse_journal([(b"1-2", fields)])
 
 
 @pytest.mark.parametrize("protocol", [2, 3])

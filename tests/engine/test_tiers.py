@@ -35,7 +35,7 @@ from engine.records import (
 from engine.reference import Core as ReferenceCore
 from tests.engine.test_dump import change_first
 
-NOTE = (b"operator", b"test")
+NOTE = (b"operator", b"test", b"")
 BOTH = pytest.mark.parametrize("make", [ReferenceCore, Core], ids=["reference", "compiled"])
 
 

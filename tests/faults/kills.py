@@ -222,7 +222,7 @@ class Round:
         funds = [(listing.asset_by_name[name], listing.asset_by_name[name].parse(text)) for name, text in FUNDS.items()]
         who, why = "kill test", "a client of the kill test"
         for account in dict.fromkeys(account for _, account, _ in CLIENTS):
-            open_account(client, account, funds, who=who, why=why)
+            open_account(client, self.data, account, funds, who=who, why=why)
         directory = read_directory(client, self.data)
         url = urls(self.venue.options.host, self.venue.options.port)["ws_api"]
         for name, account, signs_each in CLIENTS:

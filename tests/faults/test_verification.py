@@ -44,11 +44,11 @@ class SmallVenue:
         for builder in load_venue().batches("test"):
             self.append(builder)
         for name in (b"ann", b"ben"):
-            self.execute(Command(kind=CommandKind.ACCOUNT_ADD), name, b"test", b"")
+            self.execute(Command(kind=CommandKind.ACCOUNT_ADD), name, b"test", b"", b"")
         for account in (ANN, BEN):
             for asset in (1, 3):
                 deposit = Command(kind=CommandKind.DEPOSIT, account=account, asset=asset, amount=10**12)
-                self.execute(deposit, b"test", b"")
+                self.execute(deposit, b"test", b"", b"")
 
     def execute(self, command: Command, *parts: bytes) -> None:
         builder = BatchBuilder()

@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from engine.journal import BEGINNING, EVENTS_KEY, FIRST_GATEWAY, JOURNAL_KEY, EventReader, open_call, read_journal
 from engine.process import EXIT_REFUSED
+from engine.process.duties import Duties
 from engine.records import parse_batch
 from gateway.arguments import parse_arguments
 from gateway.auth.rate_limits import RateLimits
@@ -405,7 +406,7 @@ class TestStoreLinks:
         prepared = Prepared(VenueView(rate_limits), rate_limits, EventReader(), 1)
 
         async def serve() -> BaseException | None:
-            service = Service(arguments, prepared, bytes(32), log)
+            service = Service(arguments, prepared, bytes(32), log, Duties())
             asyncio.get_running_loop().call_later(0.1, service.stop)
             return await asyncio.wait_for(service.run(), 60)
 

@@ -373,7 +373,7 @@ def test_it_is_right_while_the_venue_goes_on_trading(client: Store, venue: Stepp
     venue.trade_at_random(seed=3, entries=5)
     settlement = settle_all(client)
     deposit = BatchBuilder()
-    deposit.add(Command(kind=CommandKind.DEPOSIT, account=1, asset=KZT, amount=1), b"test", b"")
+    deposit.add(Command(kind=CommandKind.DEPOSIT, account=1, asset=KZT, amount=1), b"test", b"", b"")
 
     class BusyStore(LedgerStore):
         def scan(self) -> Iterator[tuple[int, int]]:

@@ -417,7 +417,7 @@ def run_batch(venue: SteppedVenue, commands: list[tuple[Command, str | None]]) -
     """Executes the commands in one entry; a name becomes the blob of an operator's command, "" means no blob."""
     builder = BatchBuilder()
     for command, name in commands:
-        parts = [] if name == "" else [b"test", b""] if name is None else [name.encode(), b"test", b""]
+        parts = [] if name == "" else [b"test", b"", b""] if name is None else [name.encode(), b"test", b"", b""]
         builder.add(command, *parts)
     assert {event.reason for event in venue.execute(builder)} == {0}
 

@@ -33,7 +33,7 @@ SCALES = {asset.name: asset.scale for asset in load_venue().assets}
 ASSETS = {asset.name: asset.number for asset in load_venue().assets}
 MARKETS = {symbol: number for number, (symbol, _) in enumerate(load_venue().markets, start=1)}
 TRADER = Permission.READ | Permission.TRADE
-BY_TEST = (b"test", b"test")
+BY_TEST = (b"test", b"test", b"")
 """Who and why, the last two parts of each command of an operator."""
 
 

@@ -7,6 +7,7 @@ of them and start it again. `venue.py` has the venue as its users start it, by `
 from __future__ import annotations
 
 from engine.journal import Producer, ensure_functions, library_code, start_venue
+from engine.process.watermarks import begin_watermarks
 from engine.records import BatchBuilder, EventEntry
 from gateway.auth.secrets import SECRETS_KEY, create_secret_key, seal
 from tests.worlds.accounts import HmacKey, OperatedVenue
@@ -38,6 +39,7 @@ class ServiceVenue(OperatedVenue):
         self.processes: dict[str, ServiceProcess] = {}
         try:
             ensure_functions(self.client, "jibek_journal", library_code("engine.journal", "journal.lua"))
+            begin_watermarks(self.data)
             start_venue(self.client)
             self.start_engine()
             self.operator = Producer(self.client)

@@ -65,17 +65,19 @@ class SteppedVenue:
 
     def add_account(self, name: str, **deposits: int) -> int:
         """A new account with so many smallest units of each asset; its number."""
-        account = self.command(CommandKind.ACCOUNT_ADD, name.encode(), b"test", b"").account
+        account = self.command(CommandKind.ACCOUNT_ADD, name.encode(), b"test", b"", b"").account
         for asset, amount in deposits.items():
             self.deposit(account, asset, amount)
         return account
 
     def deposit(self, account: int, asset: str, amount: int) -> Event:
-        return self.command(CommandKind.DEPOSIT, b"test", b"", account=account, asset=self.assets[asset], amount=amount)
+        return self.command(
+            CommandKind.DEPOSIT, b"test", b"", b"", account=account, asset=self.assets[asset], amount=amount
+        )
 
     def withdraw(self, account: int, asset: str, amount: int) -> Event:
         return self.command(
-            CommandKind.WITHDRAW, b"test", b"", account=account, asset=self.assets[asset], amount=amount
+            CommandKind.WITHDRAW, b"test", b"", b"", account=account, asset=self.assets[asset], amount=amount
         )
 
     def order(self, account: int, side: Side, price_ticks: int, quantity_lots: int, market: str = "BTCKZT") -> Command:
@@ -121,14 +123,14 @@ class SteppedVenue:
 
 def random_command(
     source: random.Random, venue: SteppedVenue, accounts: list[int]
-) -> tuple[Command, bytes, bytes] | tuple[Command]:
+) -> tuple[Command, bytes, bytes, bytes] | tuple[Command]:
     """One command of a mixed flow: mostly orders around one price, some cancels, some money in and out."""
     account, market = source.choice(accounts), source.choice(list(venue.markets.values()))
     choice = source.random()
     if choice < 0.06:
         kind = source.choice((CommandKind.DEPOSIT, CommandKind.WITHDRAW))
         asset = source.choice(list(venue.assets.values()))
-        return Command(kind=kind, account=account, asset=asset, amount=source.randint(1, 10**9)), b"test", b"why"
+        return Command(kind=kind, account=account, asset=asset, amount=source.randint(1, 10**9)), b"test", b"why", b""
     if choice < 0.12:
         return (Command(kind=CommandKind.ORDER_CANCEL_ALL, account=account, market=market),)
     side = source.choice(list(Side))

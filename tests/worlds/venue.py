@@ -17,6 +17,7 @@ from engine.journal import Store, connect
 from jibek.venue.folder import DataFolder
 from jibek.venue.launch import Launched, VenueOptions, launch
 from jibek.venue.offsets import read_offsets as read_positions
+from jibek.venue.state_file import read_state
 from jibek.venue.temporary_venue import free_port
 from tests.worlds.definition import world_venue_file
 from tests.worlds.processes import WAIT_S, wait_until
@@ -51,7 +52,7 @@ class VenueProcess:
 
     def facts(self) -> dict[str, Any]:
         """What venue.json says."""
-        return json.loads(self.folder.venue_file.read_text())  # type: ignore[no-any-return]
+        return read_state(self.folder.venue_file)
 
     def pids(self) -> dict[str, int]:
         return dict(self.facts()["services"])

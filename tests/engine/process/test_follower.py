@@ -77,6 +77,8 @@ TROUBLES = [
     (redis.ResponseError("Command # 1 (GET x) of pipeline caused error: BUSY a script runs"), Trouble.NOT_READY, EXIT_UNREACHABLE, "BUSY"),
     (redis.ResponseError("UNBLOCKED force unblock"),           Trouble.NOT_READY,     EXIT_UNREACHABLE,  "cannot be reached: UNBLOCKED"),
     (redis.InvalidResponse("Protocol error"),                  Trouble.BROKEN,        EXIT_REFUSED,      "InvalidResponse: Protocol"),
+    (redis.ResponseError("MISCONF Errors writing to the AOF file: No space left on device"), Trouble.NOT_READY, EXIT_UNREACHABLE, "MISCONF"),
+    (redis.ResponseError("NOREPLICAS Not enough good replicas"), Trouble.NOT_READY, EXIT_UNREACHABLE, "NOREPLICAS"),
     (redis.ResponseError("LOADING as hiredis says it"),        Trouble.NOT_READY,     EXIT_UNREACHABLE,  "cannot be reached: LOADING"),
     (NotReady("the store has no venue yet"),                   Trouble.NOT_READY,     EXIT_UNREACHABLE,  "no venue yet"),
     (Overtaken("at 1-5"),                                      Trouble.OVERTAKEN,     EXIT_UNREACHABLE,  "at 1-5"),
@@ -186,6 +188,10 @@ class Counter:
     def cursor(self) -> EntryId:
         return self._reader.cursor
 
+    @property
+    def verified(self) -> tuple[EntryId, bytes]:
+        return self._reader.cursor, self._reader.head
+
     def step(self, block_ms: int | None) -> int:
         before = str(self.cursor)
         entries = self._reader.read(self.source, count=2, block_ms=block_ms)
@@ -218,6 +224,9 @@ class Counter:
 
     def facts(self) -> dict[str, object]:
         return {"counted": self._count}
+
+    def faults(self) -> dict[str, Callable[[], str]]:
+        return {"counting": lambda: "it cannot count" if self._count < 0 else ""}
 
     def close(self) -> None:
         self.closed += 1

@@ -157,3 +157,23 @@ def test_the_table_never_grows_beyond_its_bound(steps: list[tuple[int, int, int]
         now_ms += after_ms
         bans.failed(f"{number}", now_ms, count)
         assert len(bans) <= 4
+
+
+def test_a_clock_that_stood_ahead_for_a_moment_makes_no_ban_longer() -> None:
+    bans, ahead_ms = Bans(), START_MS + 3_600_000
+    ban(bans, "a", ahead_ms)
+    assert bans.until_ms("a", START_MS) == START_MS + FIRST_MS
+    assert bans.until_ms("a", START_MS + 1_000) == START_MS + FIRST_MS, "the end does not move on"
+    assert bans.until_ms("a", START_MS + FIRST_MS) == 0
+    bans.failed("b", ahead_ms, FAILURES_MAX - 1)
+    bans.failed("b", START_MS, 1)
+    assert bans.until_ms("b", START_MS) == 0, "when the others happened is not known any more"
+
+
+def test_an_address_from_before_the_clock_was_set_back_takes_the_place_of_no_other() -> None:
+    bans, ahead_ms = Bans(addresses_max=1), START_MS + 3_600_000
+    for address in "ab":
+        bans.failed(address, ahead_ms)
+    bans.failed("b", START_MS, FAILURES_MAX)
+    assert bans.until_ms("b", START_MS) == START_MS + FIRST_MS
+    assert len(bans) == 1

@@ -191,6 +191,18 @@ def test_a_session_ends_with_its_key(rig: GatewayInProcess) -> None:
         assert session.result("session.subscriptions") == []
 
 
+def test_a_key_ends_on_time_although_a_clock_stood_ahead_before(rig: GatewayInProcess) -> None:
+    key = rig.ed25519_key(rig.account(), expiry_us=(START_MS + 60 * SECOND_MS) * 1000)
+    rig.view.keys.end_expired((START_MS + 3_600 * SECOND_MS) * 1000)
+    rig.view.keys.end_expired(START_MS * 1000)
+    client = rig.client()
+    client.logon(key)
+    client.result("userDataStream.subscribe")
+    rig.now_ms = START_MS + 60 * SECOND_MS
+    rig.view.keys.end_expired(rig.now_ms * 1000)
+    assert [message.get("status") for message in client.take()] == [None, 401]
+
+
 def test_a_key_that_was_revoked_does_not_end_another_of_its_id(rig: GatewayInProcess) -> None:
     account = rig.account()
     key = rig.ed25519_key(account, expiry_us=(START_MS + 5 * SECOND_MS) * 1000)

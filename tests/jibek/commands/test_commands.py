@@ -25,7 +25,7 @@ NAMES = (f"client-{number}" for number in itertools.count(1))
 # What each command with --json is called with; {account} has a key and money, {frozen} is frozen.
 WITH_JSON = {
     "status": "",
-    "account create": "{new} --deposit BTC=1.5 --deposit KZT=1000",
+    "account create": "{new} --deposit BTC=1.5 --deposit KZT=1000 --why test",
     "account list": "",
     "account show": "{account}",
     "account key": "{account} --type ed25519",
@@ -35,11 +35,13 @@ WITH_JSON = {
     "limits list": "",
     "limits show": "default",
     "limits set": "test_tier --orders-per-10-s 700",
+    "audit": "",
     "market list": "",
     "market show": "BTCKZT",
     "market book": "BTCKZT",
     "market halt": "ETHKZT",
     "market resume": "ETHKZT",
+    "clock show": "",
     "ledger balances": "",
     "ledger journal": "",
     "ledger trial-balance": "",
@@ -62,6 +64,7 @@ OTHERS = {
     "bench price-index",
     "bench end-to-end",
     "bench fairness",
+    "clock accept",
 }
 
 # Wrong in one way each; the exit code, and words of the sentence.
@@ -106,6 +109,8 @@ FAILURES = [
     ("market book NONE",                        1, "Invalid symbol."),
     ("market halt",                             2, "name a market, or give --all"),
     ("market halt BTCKZT --all",                2, "name a market, or give --all"),
+    ("clock accept",                            2, "Missing option '--why'"),
+    ("clock accept --why test",                 1, "nothing to accept: the clocks agree"),
     ("reset",                                   2, "confirm with --yes"),
     ("reset --yes",                             1, "jibek down"),
     ("nonsense",                                2, "No such command"),
@@ -134,7 +139,7 @@ def accounts(running_venue: VenueProcess) -> dict[str, str]:
     """Accounts of this test's own by what they are."""
     made = {"new": next(NAMES), "account": next(NAMES), "frozen": next(NAMES)}
     for kind in ("account", "frozen"):
-        assert jibek(running_venue, f"account create {made[kind]} --deposit BTC=10").exit_code == 0
+        assert jibek(running_venue, f"account create {made[kind]} --deposit BTC=10 --why test").exit_code == 0
     assert jibek(running_venue, f"account key {made['account']} --type hmac").exit_code == 0
     assert jibek(running_venue, f"account freeze {made['frozen']}").exit_code == 0
     return made
@@ -214,7 +219,7 @@ def test_the_key_that_is_given_out_opens_the_venue(running_venue: VenueProcess, 
     from jibek.client.trading import Credentials, RequestRefused, TradingClient
 
     name = next(NAMES)
-    running_venue.json("account", "create", name, "--deposit", "BTC=1.25")
+    running_venue.json("account", "create", name, "--deposit", "BTC=1.25", "--why", "test")
     own = Ed25519PrivateKey.generate()
     file = tmp_path / "public.pem"
     file.write_bytes(own.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))

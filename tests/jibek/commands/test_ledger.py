@@ -19,6 +19,8 @@ from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from engine.records import BatchBuilder, EventEntry, Side
 from jibek.commands import ledger as ledger_commands
 from jibek.commands.ledger import ledger
+from jibek.console.operator import system_user
+from jibek.venue.folder import DataFolder
 from ledger.accounts import field_of, slot_of
 from ledger.rebuild import is_asked_for
 from ledger.settlement import Settlement, open_ledger
@@ -47,11 +49,21 @@ def ledger_runner(venue: SteppedVenue, server: StoreProcess, data_dir: Path) -> 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(ledger, [*arguments, "--data", str(data_dir)])
 
-    (data_dir / "store").mkdir(exist_ok=True)
-    settlement = Settlement(open_ledger(venue.client), data_dir, engine_wait_s=0)
+    lock = lock_and_mark(data_dir)
+    settlement = Settlement(open_ledger(venue.client), data=data_dir, engine_wait_s=0)
     settle(settlement)
     with EngineThread(venue, server.url), SettlementThread(settlement):
         yield run
+    os.close(lock)
+
+
+def lock_and_mark(data_dir: Path) -> int:
+    """Makes it the data folder of a venue that this process holds, until the descriptor is closed."""
+    folder = DataFolder(data_dir)
+    folder.create()
+    lock = folder.lock()
+    folder.mark()
+    return lock
 
 
 @pytest.fixture
@@ -283,7 +295,7 @@ def test_a_rebuild_of_a_running_venue(run: Run, client: Store) -> None:
 
 
 def test_a_rebuild_of_a_venue_that_does_not_run_waits_for_its_start(tmp_path: Path) -> None:
-    (tmp_path / "store").mkdir()
+    os.close(lock_and_mark(tmp_path))
     result = CliRunner().invoke(ledger, ["rebuild", "--why", "bits turned", "--data", str(tmp_path)])
     assert good(result) == f"No venue runs on {tmp_path}: its ledger is computed again when `jibek up` starts it.\n"
     assert is_asked_for(tmp_path)
@@ -293,9 +305,10 @@ def test_a_rebuild_without_a_settlement_says_so(
     venue: SteppedVenue, server: StoreProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_commands, "REBUILD_WAIT_S", 0.05)
-    (tmp_path / "store").mkdir()
+    lock = lock_and_mark(tmp_path)
     (tmp_path / "venue.json").write_text(json.dumps({"pid": os.getpid(), "store": server.url}))
     result = CliRunner().invoke(ledger, ["rebuild", "--why", "bits turned", "--data", str(tmp_path)])
+    os.close(lock)
     assert result.exit_code == EXIT_UNREACHABLE
     assert result.stderr.startswith("The settlement does not run. It computes the ledger again when it starts")
 
@@ -361,7 +374,7 @@ def test_money_in_and_out_is_in_the_journal_with_who_and_why(run: Run, client: S
     assert text.startswith("Deposited 1.50000000 BTC to alice in entry 1-")
     [(_, fields)] = client.xrevrange(EVENTS_KEY, count=1)
     entry = EventEntry(fields[b"b"])
-    assert entry.parts(next(iter(entry))) == [b"aigerim", b"wire 77"]
+    assert entry.parts(next(iter(entry))) == [b"aigerim", b"wire 77", system_user().encode()]
 
     document = json.loads(good(run("withdraw", "alice", "0.25", "BTC", "--why", "wire 78", "--json")))
     assert (document["account"], document["asset"], document["amount"]) == ("alice", "BTC", "0.25000000")

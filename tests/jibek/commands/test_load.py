@@ -54,7 +54,9 @@ def test_a_load_whose_every_order_is_refused_fails_and_names_the_reasons(running
 
 
 def test_a_venue_is_loaded_by_its_url_alone(running_venue: VenueProcess) -> None:
-    running_venue.json("account", "create", "loader", "--deposit", "ETH=1000", "--deposit", "KZT=9000000")
+    running_venue.json(
+        "account", "create", "loader", "--deposit", "ETH=1000", "--deposit", "KZT=9000000", "--why", "test"
+    )
     key = running_venue.json("account", "key", "loader", "--type", "ed25519")
     private_key = running_venue.data / "loader.pem"
     private_key.write_text(key["private_key"])

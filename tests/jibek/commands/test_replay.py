@@ -235,7 +235,7 @@ def test_a_halted_market_is_named(venue: VenueProcess) -> None:
 
 
 def test_a_book_that_is_not_empty_makes_a_comparison_impossible(venue: VenueProcess) -> None:
-    venue.json("account", "create", "early-bird", "--deposit", "USDT=1000")
+    venue.json("account", "create", "early-bird", "--deposit", "USDT=1000", "--why", "test")
     client = venue.store()
     record = read_directory(client, venue.data).account_by_name["early-bird"]
     made = KeyAdder(client, record, PERMISSIONS["trade"], "test", "").hmac(venue.data)

@@ -29,7 +29,9 @@ NewVenue = Callable[..., VenueProcess]
 
 def open_client(venue: VenueProcess, name: str, *deposits: str) -> TradingClient:
     """An account with money and an ed25519 key, and a client for it."""
-    venue.json("account", "create", name, *(part for deposit in deposits for part in ("--deposit", deposit)))
+    venue.json(
+        "account", "create", name, "--why", "test", *(part for deposit in deposits for part in ("--deposit", deposit))
+    )
     made = venue.json("account", "key", name, "--type", "ed25519")
     return TradingClient(made["urls"]["ws_api"], Credentials.ed25519(made["key"], made["private_key"]))
 
@@ -145,12 +147,26 @@ def test_a_service_that_keeps_crashing_stays_down_and_the_rest_goes_on(new_venue
     assert venue.stop() == 1
 
 
-def test_a_store_whose_socket_was_removed_gets_a_new_one(new_venue: NewVenue) -> None:
+def test_a_store_whose_socket_was_removed_is_reached_again_and_goes_on(new_venue: NewVenue) -> None:
     venue = new_venue().start()
-    shutil.rmtree(Path(venue.facts()["store"].removeprefix("unix://")).parent)
-    venue.wait_until_back("gateway", venue.kill("gateway"))
-    assert "The socket of the store was removed." in venue.said()
-    assert venue.jibek("market", "book", "BTCKZT").returncode == 0
+    socket_path = Path(venue.facts()["store"].removeprefix("unix://"))
+    store = venue.pids()["store"]
+    shutil.rmtree(socket_path.parent)
+    wait_until(socket_path.exists, "the socket is back")
+    assert venue.jibek("market", "halt", "--all", "--why", "drill").returncode == 0
+    wait_until(lambda: "The socket of the store was removed: it is put back." in venue.said(), "that was said")
+    assert venue.pids()["store"] == store
+
+
+def test_a_store_whose_socket_cannot_be_put_back_is_started_again(new_venue: NewVenue) -> None:
+    venue = new_venue().start()
+    folder = Path(venue.facts()["store"].removeprefix("unix://")).parent
+    store = venue.pids()["store"]
+    shutil.rmtree(folder.with_name(folder.name + "-spare"))
+    shutil.rmtree(folder)
+    venue.wait_until_back("store", store)
+    assert "The socket of the store was removed: the store is started again." in venue.said()
+    assert venue.jibek("market", "halt", "--all", "--why", "drill").returncode == 0
 
 
 def test_a_folder_in_use_is_named_with_its_user(new_venue: NewVenue) -> None:
@@ -172,7 +188,8 @@ def test_a_taken_port_is_named(new_venue: NewVenue) -> None:
 # URL of a store that cannot be used, the exit code, and how the sentence begins.
 STORES = [
     ("unix:///nowhere/no.sock", 3, "No store answers at unix:///nowhere/no.sock."),
-    ("redis://:hidden@127.0.0.1:1/0", 3, "No store answers at 127.0.0.1:1/0."),
+    ("redis://jibek@127.0.0.1:1/0", 3, "No store answers at 127.0.0.1:1/0."),
+    ("redis://127.0.0.1:1/0?unknown=1", 2, "redis://127.0.0.1:1/0 is no URL of a store"),
     ("nonsense", 2, "nonsense is no URL of a store"),
 ]
 
@@ -279,8 +296,31 @@ def test_detached_it_stays_until_down(new_venue: NewVenue) -> None:
     assert not venue.folder.is_locked()
     assert venue.jibek("down").returncode == 3
     assert venue.jibek("reset").returncode == 2
-    assert venue.jibek("reset", "--yes").returncode == 0
-    assert not venue.data.exists()
+    (venue.data / "notes.txt").touch()
+    reset = venue.jibek("reset", "--yes")
+    assert reset.returncode == 0
+    assert "What no venue has written is left there: 'notes.txt'." in reset.stderr
+    assert [path.name for path in venue.data.iterdir()] == ["notes.txt"]
+
+
+def test_a_venue_whose_folder_was_moved_stops_and_touches_no_other(new_venue: NewVenue) -> None:
+    """The kernel moves the lock and the open files with the folder, but what is opened by its path would be another's."""
+    mask = os.umask(0)
+    try:
+        venue = new_venue().start()
+    finally:
+        os.umask(mask)
+    made = [venue.data, *venue.data.rglob("*")]
+    assert any(path.suffix == ".aof" for path in made)
+    assert [str(path) for path in made if path.stat().st_mode & 0o077] == []
+    moved = venue.data.rename(venue.data.with_name("moved"))
+    venue.data.mkdir(mode=0o700)
+    assert venue.wait() == 1
+    assert list(venue.data.iterdir()) == []
+    assert f"{venue.data} was moved or removed under the venue" in (moved / "logs" / "up.log").read_text()
+    venue.data.rmdir()
+    moved.rename(venue.data)
+    assert venue.start().stop() == 0
 
 
 def test_ctrl_c_ends_it_in_order(new_venue: NewVenue) -> None:
@@ -320,3 +360,20 @@ def test_logs_can_be_followed(new_venue: NewVenue) -> None:
 @pytest.mark.parametrize("name", ["down", "status", "logs", "reset"])
 def test_a_folder_without_a_venue_is_code_three(tmp_path: Path, name: str) -> None:
     assert VenueProcess(tmp_path / "none").jibek(name).returncode == 3
+
+
+def test_a_start_that_fails_quotes_only_itself_and_names_the_cure(new_venue: NewVenue) -> None:
+    venue = new_venue().start()
+    venue.stop()
+    log = venue.folder.logs / "store.log"
+    with log.open("a") as file:
+        file.write("an earlier run: No space left on device\n")
+    (aof,) = (venue.folder.store / "appendonlydir").glob("*.incr.aof")
+    content = aof.read_bytes()
+    aof.write_bytes(content[: len(content) // 2] + b"\nnothing of a store\n" + content[len(content) // 2 :])
+    result = venue.jibek("up", "--port", str(venue.options.port))
+    assert result.returncode == 1
+    assert "The venue did not start: the store ended with exit code 1." in result.stderr
+    assert "Bad file format reading the append only file" in result.stderr
+    assert "put back the last backup" in result.stderr
+    assert "earlier run" not in result.stderr

@@ -10,6 +10,7 @@ from engine.reasons import Reason
 from engine.records import Command, CommandKind, EventEntry, EventKind
 from jibek.console.changes import OPERATOR_TEXTS, execute, reason_text
 from jibek.console.failure import Failure
+from jibek.console.operator import system_user
 from tests.worlds.stepped_venue import EngineThread, SteppedVenue
 from tests.worlds.store import StoreProcess
 
@@ -22,7 +23,7 @@ def test_it_returns_the_entry_and_the_event(venue: SteppedVenue, server: StorePr
     [(last, fields)] = client.xrevrange(EVENTS_KEY, count=1)
     assert (last.decode(), event.kind) == (str(id), EventKind.ACCOUNT_ADDED)
     entry = EventEntry(fields[b"b"])
-    assert entry.parts(next(iter(entry))) == [b"alice", b"aigerim", b"first client"]
+    assert entry.parts(next(iter(entry))) == [b"alice", b"aigerim", b"first client", system_user().encode()]
 
 
 def test_a_refusal_is_a_failure_with_its_sentence(venue: SteppedVenue, server: StoreProcess, client: Store) -> None:

@@ -8,24 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from jibek.console.options import TEXT_BYTES_MAX, combined, data_option, json_option, operator_name, who_and_why
+from jibek.console.options import TEXT_BYTES_MAX, combined, data_option, json_option, who_and_why
 from jibek.main import main
-
-
-def test_the_operator_is_named_by_the_environment_or_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JIBEK_OPERATOR", "aigerim")
-    assert operator_name() == "aigerim"
-    monkeypatch.delenv("JIBEK_OPERATOR")
-    assert operator_name()
-
-
-def test_the_operator_has_a_name_on_a_system_without_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_user() -> str:
-        raise KeyError("uid not found")
-
-    monkeypatch.delenv("JIBEK_OPERATOR", raising=False)
-    monkeypatch.setattr("getpass.getuser", no_user)
-    assert operator_name() == "operator"
 
 
 @click.command()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
-from jibek.console.output import Column, print_json, print_table
+import jibek
+from jibek.console.output import Column, print_json, print_line, print_table
+from jibek.console.printable import is_printable
 
 
 def test_a_piped_table_is_plain_text(capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,3 +29,41 @@ def test_json_keeps_letters_of_every_alphabet(capsys: pytest.CaptureFixture[str]
     print_json({"why": "Жібек жолы"})
     printed = capsys.readouterr().out
     assert "Жібек жолы" in printed and json.loads(printed) == {"why": "Жібек жолы"}
+
+
+HOSTILE = "\x1b[2Jforged\nline \u202e\x9b [red]"
+
+
+def test_what_is_printed_cannot_write_on_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = ([Column(HOSTILE)], [[HOSTILE], ["x"]])
+    print_table(*table, title=HOSTILE, footer=HOSTILE)
+    print_line(HOSTILE)
+    print_line(HOSTILE, err=True)
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines() + printed.err.splitlines()
+    assert all(map(is_printable, lines)) and len(lines) == 1 + 3 + 1 + 1 + 2
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    print_table(*table, title=HOSTILE, footer=HOSTILE)
+    drawn = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)  # what rich draws with
+    assert all(map(is_printable, drawn.splitlines())) and drawn.count("\\x9b [red]") == 4
+    print_json({HOSTILE: [HOSTILE]})
+    document = capsys.readouterr().out
+    assert all(map(is_printable, document.splitlines())) and json.loads(document) == {HOSTILE: [HOSTILE]}
+
+
+def test_commands_print_through_one_place() -> None:
+    """What `click.echo` and `print` are given goes to the terminal as it is."""
+    root = Path(jibek.__file__).parent
+    allowed = {root / "console" / name for name in ("output.py", "standard_streams.py")}
+    found = [
+        f"{path.relative_to(root)}:{number}: use jibek.console.output.print_line"
+        for path in root.rglob("*.py")
+        if path not in allowed
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if re.search(r"click\.(echo|secho)\b|(?<![\w.>])print\((?! *\))", line)
+        and ">>>" not in line
+        and "..." not in line
+    ]
+    assert not found, "\n".join(found)

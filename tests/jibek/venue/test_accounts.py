@@ -52,7 +52,7 @@ def test_trading_accounts_are_opened_once_and_get_a_new_key_each_time(
 
 
 def test_a_refused_key_leaves_no_secret(running_venue: VenueProcess, client: Store) -> None:
-    open_account(client, "keyless", [], who="test", why="")
+    open_account(client, running_venue.data, "keyless", [], who="test", why="")
     nobody = replace(account(running_venue, client, "keyless"), number=2**31)
     before = client.hkeys(SECRETS_KEY)
     with pytest.raises(Failure, match="No such account") as failure:
@@ -62,7 +62,7 @@ def test_a_refused_key_leaves_no_secret(running_venue: VenueProcess, client: Sto
 
 
 def test_a_revoked_key_loses_its_secret(running_venue: VenueProcess, client: Store) -> None:
-    open_account(client, "revoked", [], who="test", why="")
+    open_account(client, running_venue.data, "revoked", [], who="test", why="")
     record = account(running_venue, client, "revoked")
     key = KeyAdder(client, record, PERMISSIONS["read"], "test", "").hmac(running_venue.data)["key"]
     assert client.hexists(SECRETS_KEY, key)

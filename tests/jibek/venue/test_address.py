@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from engine.journal import Store
 from engine.process import EXIT_UNREACHABLE
 from jibek.console.failure import Failure
 from jibek.venue.address import VenueAddress, find_venue, open_store, running_venue
-from jibek.venue.folder import VENUE_FILE
+from jibek.venue.folder import VENUE_FILE, DataFolder
 from tests.worlds.store import StoreProcess
 
 CONTENT: dict[str, Any] = {
@@ -58,10 +59,26 @@ def test_a_folder_without_a_venue_is_named(tmp_path: Path, text: str | None, say
     assert failure.value.exit_code == EXIT_UNREACHABLE
 
 
-def test_a_venue_knows_whether_its_supervisor_lives(tmp_path: Path) -> None:
-    venue = VenueAddress(tmp_path, os.getpid(), "", "", 0, "", {})
+@pytest.fixture
+def held_folder(tmp_path: Path) -> Iterator[Path]:
+    """A data folder whose lock this process holds, as a `jibek up` does."""
+    fd = DataFolder(tmp_path).lock()
+    yield tmp_path
+    os.close(fd)
+
+
+def test_a_venue_knows_whether_its_supervisor_lives(held_folder: Path) -> None:
+    venue = VenueAddress(held_folder, os.getpid(), "", "", 0, "", {})
     assert venue.is_running
     assert not replace(venue, pid=2**22 + 1).is_running
+
+
+def test_a_process_that_has_got_the_number_of_a_dead_supervisor_is_no_venue(tmp_path: Path) -> None:
+    assert not VenueAddress(tmp_path, os.getpid(), "", "", 0, "", {}).is_running
+
+
+def test_its_password_is_in_no_text() -> None:
+    assert "hidden" not in repr(VenueAddress(Path("data"), 1, "redis://:hidden@127.0.0.1/0", "", 0, "", {}))
 
 
 def test_a_store_is_opened(server: StoreProcess, client: Store, tmp_path: Path) -> None:
@@ -74,26 +91,26 @@ def test_a_store_that_does_not_answer_is_named(tmp_path: Path) -> None:
     assert failure.value.exit_code == EXIT_UNREACHABLE
 
 
-def test_a_venue_that_runs_with_a_socket_that_cannot_be_seen_is_asked_for_a_private_tmp(tmp_path: Path) -> None:
+def test_a_venue_that_runs_with_a_socket_that_cannot_be_seen_is_asked_for_a_private_tmp(held_folder: Path) -> None:
     with pytest.raises(Failure, match=r"runs, but the socket of its store, .*/nothing, .* private /tmp") as failure:
-        open_store(VenueAddress(tmp_path, os.getpid(), f"unix://{tmp_path}/nothing", "", 0, "", {}))
+        open_store(VenueAddress(held_folder, os.getpid(), f"unix://{held_folder}/nothing", "", 0, "", {}))
     assert failure.value.exit_code == EXIT_UNREACHABLE
 
 
 def test_a_file_of_another_user_is_no_venue_to_start_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Path) -> str:
+    def refuse(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr("jibek.venue.state_file.read_private", refuse)
     with pytest.raises(Failure, match="run the command as the user of the venue") as failure:
         find_venue(tmp_path)
     assert failure.value.exit_code == EXIT_UNREACHABLE
 
 
-def test_a_venue_whose_supervisor_has_died_does_not_run(tmp_path: Path) -> None:
-    (tmp_path / VENUE_FILE).write_text(json.dumps(CONTENT | {"pid": os.getpid()}))
-    assert running_venue(tmp_path).pid == os.getpid()
-    (tmp_path / VENUE_FILE).write_text(json.dumps(CONTENT | {"pid": 2**22 + 1}))
+def test_a_venue_whose_supervisor_has_died_does_not_run(held_folder: Path) -> None:
+    (held_folder / VENUE_FILE).write_text(json.dumps(CONTENT | {"pid": os.getpid()}))
+    assert running_venue(held_folder).pid == os.getpid()
+    (held_folder / VENUE_FILE).write_text(json.dumps(CONTENT | {"pid": 2**22 + 1}))
     with pytest.raises(Failure, match="has died: `jibek up` starts it again") as failure:
-        running_venue(tmp_path)
+        running_venue(held_folder)
     assert failure.value.exit_code == EXIT_UNREACHABLE

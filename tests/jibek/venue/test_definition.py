@@ -12,6 +12,7 @@ import pytest
 
 from engine.journal import JOURNAL_KEY, VENUE_PRODUCER, Producer, Store, prepare_store, start_venue
 from engine.listing import Asset, Listing, Market
+from engine.process.watermarks import begin_watermarks
 from engine.records import DEFAULT_LIMITS, MarketState, TierLimits
 from engine.venue_file import VenueDefinition, load_venue
 from jibek.venue.definition import define_venue, differences, is_beginning_of
@@ -103,6 +104,7 @@ def client(store: StoreProcess, tmp_path: Path) -> Iterator[Store]:
     """A connection to the store of a venue that has an engine and no definition yet."""
     client = store.client()
     prepare_store(client)
+    begin_watermarks(tmp_path)
     start_venue(client)
     command = [sys.executable, "-m", "engine.service", "--engine", "reference", "--store", store.url]
     engine = subprocess.Popen([*command, "--data", str(tmp_path)], stdout=subprocess.DEVNULL)

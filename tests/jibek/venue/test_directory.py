@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.journal import EntryId, Store
+from engine.journal import BEGINNING, EntryId, Store, read_events
 from engine.records import KeyType
-from jibek.venue.directory import CACHE_FILE, Directory, defines_something, read_directory
+from jibek.console.operator import system_user
+from jibek.venue.directory import Directory, defines_something, read_directory
+from jibek.venue.directory_cache import CACHE_FILE, DirectoryCache
 from tests.worlds.venue import VenueProcess
+
+RECORD_BYTES = 68
+"""Of a record of the cache, without its event entry."""
 
 
 @pytest.fixture
@@ -33,6 +37,7 @@ def test_it_knows_what_was_defined(running_venue: VenueProcess, client: Store, t
     directory = read_directory(client, tmp_path)
     dina = directory.account_by_name["dina"]
     assert (dina.operator, dina.why, dina.is_frozen) == ("aigerim", "because", True)
+    assert dina.system_user == system_user()
     assert (dina.keys[key].type, dina.keys[key].is_revoked) == (KeyType.HMAC_SHA256, False)
     assert list(directory.listing.market_by_symbol) == ["BTCKZT", "ETHKZT", "USDTKZT", "BTCUSDT"]
 
@@ -56,35 +61,49 @@ def test_with_the_cache_it_reads_only_what_is_new(
     assert "late" in second.account_by_name
 
 
-@pytest.mark.parametrize("damage", ["cut", "bit", "garbage"])
-def test_a_damaged_cache_is_thrown_away(client: Store, tmp_path: Path, damage: str) -> None:
+def test_a_cache_of_which_any_part_was_changed_is_thrown_away(client: Store, tmp_path: Path) -> None:
     right = content(read_directory(client, tmp_path))
     cache = tmp_path / CACHE_FILE
-    data = bytearray(cache.read_bytes())
-    if damage == "cut":
-        os.truncate(cache, len(data) - 1)
-    elif damage == "bit":
-        data[len(data) // 2] ^= 1
-        cache.write_bytes(data)
-    else:
-        cache.write_bytes(data + b"garbage")
-    assert content(read_directory(client, tmp_path)) == right
+    data = cache.read_bytes()
+    record_bytes = RECORD_BYTES + int.from_bytes(data[48:52], "little")
+    assert len(data) > record_bytes, "there are two records"
+    bits = [
+        (place, 1 << place % 8) for place in (0, 8, 16, 47, 48, 51, 52, record_bytes - 1, record_bytes, len(data) - 1)
+    ]
+    damaged = {
+        f"bit {bit:02x} of byte {place}": data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :]
+        for place, bit in bits
+    }
+    damaged |= {
+        "an end cut off": data[:-1],
+        "a record cut off": data[record_bytes:],
+        "something added": data + b"garbage",
+        "everything twice": data * 2,
+        "two records that have changed places": data[record_bytes:] + data[:record_bytes],
+    }
+    for what, changed in damaged.items():
+        cache.write_bytes(changed)
+        assert content(read_directory(client, tmp_path)) == right, what
+        assert cache.read_bytes() == data, what
 
 
-def test_two_commands_at_once_leave_a_cache_that_can_be_read(client: Store, tmp_path: Path) -> None:
-    right = content(read_directory(client, tmp_path))
-    cache = tmp_path / CACHE_FILE
-    cache.write_bytes(cache.read_bytes() * 2)
-    assert content(read_directory(client, tmp_path)) == right
+def test_of_two_commands_at_once_one_adds_to_the_cache(client: Store, tmp_path: Path) -> None:
+    caches = [DirectoryCache(tmp_path, defines_something) for _ in range(2)]
+    entries = read_events(client, BEGINNING, count=3)
+    assert [list(cache.read()) for cache in caches] == [[], []]
+    for cache in caches:
+        cache.append(entries[:2])
+    caches[0].append(entries[2:])
+    assert [entry.id for entry in DirectoryCache(tmp_path, defines_something).read()] == [
+        entry.id for entry in entries if defines_something(entry.data) or entry is entries[-1]
+    ]
 
 
 def test_the_cache_of_another_venue_is_thrown_away(client: Store, tmp_path: Path) -> None:
     right = content(read_directory(client, tmp_path))
-    cache = tmp_path / CACHE_FILE
-    data = bytearray(cache.read_bytes())
-    data[16:48] = bytes(32)  # The head of the first record, which stays the only one.
-    record_bytes = 56 + int.from_bytes(data[48:52], "little")
-    cache.write_bytes(data[:record_bytes])
+    (tmp_path / CACHE_FILE).unlink()
+    [entry] = read_events(client, BEGINNING, count=1)
+    DirectoryCache(tmp_path, defines_something).append([entry._replace(head=bytes(32))])
     assert content(read_directory(client, tmp_path)) == right
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from engine.journal import store_from_environment
 from engine.process import EXIT_REFUSED
 from jibek.commands.venue import up
 from jibek.venue.launch import LaunchFailed, VenueOptions, launch
@@ -33,13 +35,31 @@ OPTIONS = [
 
 @pytest.mark.parametrize("options", OPTIONS)
 def test_the_command_line_says_every_option(options: VenueOptions, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("JIBEK_STORE", raising=False)
     python, *module, jibek, command = options.command_line()[:5]
     arguments = options.command_line()[5:]
     assert (python, module, jibek, command) == (sys.executable, ["-P", "-m"], "jibek", "up")
     given = up.make_context("up", arguments).params
     assert given.pop("detach") is False and given.pop("ready_fd") is None
-    assert VenueOptions(data=given.pop("data_dir"), **given) == options
+    assert given.pop("store") is None and given.pop("store_file") is None
+    monkeypatch.setattr(os, "environ", options.environment())
+    assert VenueOptions(data=given.pop("data_dir"), store=store_from_environment(), **given) == options
+
+
+def test_a_venue_without_a_store_of_its_own_does_not_take_the_one_of_its_parent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A demo, which trades with itself, must not do so in the operator's store."""
+    monkeypatch.setenv("JIBEK_STORE", "redis://127.0.0.1:6379/0")
+    monkeypatch.setenv("JIBEK_STORE_FILE", "/run/credentials/store")
+    environment = VenueOptions(Path("/data")).environment()
+    assert "JIBEK_STORE" not in environment and "JIBEK_STORE_FILE" not in environment
+    assert environment["PATH"] == os.environ["PATH"]
+
+
+def test_a_password_is_in_no_text_of_the_options() -> None:
+    options = VenueOptions(Path("/data"), store="redis://:hidden@127.0.0.1:6379/0")
+    assert "hidden" not in repr(options) + " ".join(options.command_line())
+    assert options.environment()["JIBEK_STORE"] == "redis://:hidden@127.0.0.1:6379/0"
 
 
 @pytest.mark.parametrize("tied", [False, True])

@@ -18,7 +18,7 @@ def lags(client: Store) -> list[tuple[str, int]]:
 
 def append(venue: SteppedVenue, name: str) -> None:
     builder = BatchBuilder()
-    builder.add(Command(kind=CommandKind.ACCOUNT_ADD), name.encode(), b"", b"")
+    builder.add(Command(kind=CommandKind.ACCOUNT_ADD), name.encode(), b"", b"", b"")
     venue.append(builder)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from jibek.venue.processes import cpu_seconds, is_alive, resident_bytes
+from jibek.venue.processes import cpu_seconds, is_alive, is_jibek_up, resident_bytes, signal_proved
 from tests.worlds.processes import wait_until
 
 NO_PROCESS = 2**22 + 1
@@ -53,3 +54,12 @@ def test_a_process_is_alive_until_it_has_ended() -> None:
         process.communicate()
     assert not is_alive(process.pid)
     assert is_alive(1), "another user's process is alive, too"
+
+
+def test_a_signal_goes_only_to_a_process_that_was_proved() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        assert not signal_proved(process.pid, signal.SIGKILL, lambda pid: False)
+        assert process.poll() is None
+        assert signal_proved(process.pid, signal.SIGKILL, lambda pid: pid == process.pid)
+        assert process.wait() == -signal.SIGKILL
+    assert not signal_proved(NO_PROCESS, signal.SIGKILL, is_jibek_up)

@@ -39,9 +39,7 @@ def test_processes_come_in_the_order_of_their_start_whether_they_run_or_not() ->
 
 
 def test_a_running_venue_is_shown_whole(running_venue: VenueProcess) -> None:
-    client = running_venue.store()
-    found = read_status(find_venue(running_venue.data), client)
-    client.close()
+    found = read_status(find_venue(running_venue.data))
     assert {each["name"]: each["pid"] for each in found["processes"]} == running_venue.pids() | {
         "up": running_venue.facts()["pid"]
     }
@@ -66,7 +64,9 @@ def test_a_store_that_is_filling_or_full_is_said_and_ends_with_1(
     memory = {"used_memory": used * 10**6, "maxmemory": 100 * 10**6}
     ready = replace(ADDRESS, services={"store": os.getpid()}, states={"store": "ready"})
     monkeypatch.setattr(venue, "running_venue", lambda data: ready)
-    monkeypatch.setattr(venue, "open_store", lambda address: SimpleNamespace(info=lambda section: memory))
+    monkeypatch.setattr(
+        status, "connect", lambda url, timeout_s: SimpleNamespace(info=lambda section: memory, close=lambda: None)
+    )
     monkeypatch.setattr(status, "read_offsets", lambda client: [])
     for arguments in ([], ["--json"]):
         result = CliRunner().invoke(venue.status, arguments)

@@ -20,7 +20,7 @@ from tests.worlds.processes import wait_until
 @contextmanager
 def serving(folder: Path) -> Iterator[tuple[Store, subprocess.Popen[bytes]]]:
     """The embedded store on a folder; it is killed at the end."""
-    socket = runtime_folder(folder) / store_server.SOCKET_NAME
+    socket = runtime_folder(str(folder)) / store_server.SOCKET_NAME
     server = subprocess.Popen(command_line(folder, socket), stdout=subprocess.DEVNULL)
     try:
         wait_until(lambda: is_serving(socket_url(socket)), "the store serves")
@@ -74,7 +74,7 @@ def test_a_folder_with_a_space_in_its_name_will_do(tmp_path: Path) -> None:
 def test_the_socket_has_a_short_path_however_long_the_data_folder_is(tmp_path: Path) -> None:
     long_place = tmp_path / ("y" * 100)
     long_place.mkdir()
-    folder = runtime_folder(tmp_path / ("x" * 100), {"XDG_RUNTIME_DIR": str(long_place)})
+    folder = runtime_folder("x" * 100, {"XDG_RUNTIME_DIR": str(long_place)})
     try:
         assert len(os.fsencode(folder / store_server.SOCKET_NAME)) <= store_server.SOCKET_PATH_BYTES_MAX
         assert folder.stat().st_mode & 0o777 == 0o700
@@ -86,18 +86,18 @@ def test_the_runtime_folder_of_the_session_comes_first() -> None:
     place = Path("/tmp") / f"jibek-test-{os.getpid()}"
     place.mkdir()
     try:
-        folder = runtime_folder(Path("/data"), {"XDG_RUNTIME_DIR": str(place)})
+        folder = runtime_folder("data", {"XDG_RUNTIME_DIR": str(place)})
         assert folder.parent == place
         folder.chmod(0o755)
         with pytest.raises(StoreUnavailable, match="0700"):
-            runtime_folder(Path("/data"), {"XDG_RUNTIME_DIR": str(place)})
+            runtime_folder("data", {"XDG_RUNTIME_DIR": str(place)})
         folder.rmdir()
     finally:
         place.rmdir()
 
 
 def test_two_data_folders_have_two_sockets() -> None:
-    folders = {runtime_folder(Path(name)) for name in ("/data/one", "/data/two")}
+    folders = {runtime_folder(name) for name in ("one", "two")}
     assert len(folders) == 2
     for folder in folders:
         folder.rmdir()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from engine.process.private_files import UnsafePath
 from jibek.console import trust
 from jibek.main import main
 from jibek.venue.launch import VenueOptions
@@ -61,7 +62,7 @@ def test_commands_on_its_folder_reach_it(venue: VenueProcess) -> None:
 
 
 def test_the_example_client_names_the_authority_or_says_what_is_wrong(venue: VenueProcess) -> None:
-    venue.json("account", "create", "example", "--deposit", "KZT=1000000")
+    venue.json("account", "create", "example", "--deposit", "KZT=1000000", "--why", "test")
     made = venue.json("account", "key", "example", "--type", "hmac")
     environment = {**os.environ, "JIBEK_KEY": made["key"], "JIBEK_SECRET": made["secret"]}
     url = f"wss://127.0.0.1:{venue.options.port}/ws-api/v3"
@@ -155,7 +156,7 @@ def test_a_certificate_that_ends_soon_is_said_where_the_venue_is_started(tmp_pat
     lines: list[str] = []
     (tmp_path / "data").touch()
     supervisor = Supervisor(VenueOptions(tmp_path / "data", tls_cert=cert, tls_key=key), lines.append)
-    with pytest.raises(FileExistsError):
+    with pytest.raises(UnsafePath, match="is not a folder"):
         supervisor.run()
     assert lines == supervisor.warnings
     [warning] = lines

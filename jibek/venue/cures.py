@@ -1,0 +1,94 @@
+"""What to do about the known reasons for which a process ends: one row each.
+
+The words are those of Valkey, Redis, Python, and the venue's own processes. A text of the venue that says itself what to do
+has no row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Cure(NamedTuple):
+    """A known cause and what helps."""
+
+    words: re.Pattern[str]
+    """What a process says that ends of it."""
+    text: str
+    passes: bool = False
+    """Whether the cause may go away without anybody touching the process: it is tried again for as long as it takes."""
+
+
+def _row(words: str, text: str, *, passes: bool = False) -> Cure:
+    return Cure(re.compile(words, re.IGNORECASE), text, passes)
+
+
+# The first row that fits counts.
+CURES = (
+    _row(
+        "no space left on device|disk quota exceeded|short write while writing to the AOF|error writing to the AOF",
+        "The disk is full: make room in the data folder, and start again.",
+        passes=True,
+    ),
+    _row(
+        "read-only file system",
+        "The disk of the data folder is read-only: look at `dmesg`, and mount it for writing.",
+        passes=True,
+    ),
+    _row("cannot listen on|address already in use", "The port is taken: stop what listens there, or choose another with --port."),
+    _row("too many open files", "There are too few file descriptors: raise the limit (`ulimit -n`, LimitNOFILE= of systemd)."),
+    _row(
+        "cannot allocate memory|memoryerror|out of memory|resource temporarily unavailable",
+        "The machine has too little memory, or too few processes are allowed: give it more, or set less with --store-memory.",
+    ),
+    _row(
+        "bad file format reading the append only file|unexpected end of file reading the append only file|"
+        "AOF loading.*(corrupt|failed)|short read or OOM loading DB|wrong signature|RDB file",
+        "The files of the store are damaged: put back the last backup of the data folder.",
+    ),
+    _row(
+        "can't handle RDB format version|unknown.*AOF|AOF format",
+        "A newer server has written the files of the store: start it with that version, by --store-binary or --store.",
+    ),
+    _row(
+        "append-only file.*permission denied|permission denied",
+        "Files of the data folder belong to another user: run the venue as their owner, or give them to its user (`chown -R`).",
+    ),
+    _row(
+        "no module named|undefined symbol|cannot open shared object|wrong ELF class|version mismatch",
+        "Parts of Jibek are not built for this Python: run `make build`, or install the wheel again.",
+    ),
+    _row(
+        "rules of version|rules version|not those of this version|has version",
+        "Another version of Jibek has written this venue: start it with that version.",
+    ),
+    _row(
+        "old copy of the store|the store ends before",
+        "The store has lost its last entries: put back its newest files; docs/reliability.md says what is known.",
+    ),
+)  # fmt: skip
+
+
+def cure_of(said: str) -> str:
+    """What to do about what a process has said; the empty text if nothing is known.
+
+    >>> cure_of("OSError: [Errno 24] Too many open files")[:34]
+    'There are too few file descriptors'
+    """
+    return next((cure.text for cure in CURES if cure.words.search(said)), "")
+
+
+def cause_passes(said: str) -> bool:
+    """Whether a process has ended of something that may go away by itself, by its own words.
+
+    >>> cause_passes("# Short write while writing to the AOF file: (nwritten=7, expected=9)"), cause_passes("bye bye")
+    (True, False)
+    """
+    return any(cure.passes and cure.words.search(said) for cure in CURES)
+
+
+def with_cure(sentences: Iterable[str], said: str) -> str:
+    """Sentences, and the cure after them if one is known."""
+    return " ".join(filter(None, [*sentences, cure_of(said)]))

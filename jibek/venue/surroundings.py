@@ -1,0 +1,230 @@
+"""What a venue relies on besides its processes: the disk, its folders, the files and the socket of its store.
+
+People and cleaners of temporary folders remove what they should not. The supervisor looks three times a second; what can be put
+back is put back, and what cannot stops trading or is shown.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import redis
+
+from engine.journal import connect
+from engine.process.disk import MIB, Disk, read_disk
+from jibek.venue import store_server
+from jibek.venue.folder import DataFolder
+
+AOF_FOLDER = "appendonlydir"
+LEFT_OVERS = ("temp-rewriteaof-*.aof", "temp-*.rdb", "temp-*.manifest")
+REWRITE_TIMEOUT_S = 1.0
+
+
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """Device and number of what a path leads to; None if it leads nowhere."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def look_at_disk(folder: Path) -> Disk | None:
+    """The disk of a folder; None if the folder is gone."""
+    try:
+        return read_disk(folder)
+    except OSError:
+        return None
+
+
+class Surroundings:
+    """Looks at all of it. `look` comes first; then the attributes say what it has found.
+
+    Args:
+        socket: of the embedded store; None for a store of the operator's own, whose files are not looked after.
+    """
+
+    def __init__(self, folder: DataFolder, socket: Path | None, store_url: str) -> None:
+        self._folder = folder
+        self._identity = file_identity(folder.path)
+        self._store_url = store_url
+        self._spare = None if socket is None else SpareSocket(socket)
+        self._missing: list[str] = []
+        """Files of the store that were missing at the last look."""
+        self._missing_said = False
+        self._lines: list[str] = []
+        self.disk = look_at_disk(folder.path)
+        self.faults: dict[str, str] = {}
+        """What is wrong -> a sentence about it."""
+        self.must_restart_store = False
+        """Whether only a new store can be connected to."""
+        self.orders_stop = ""
+        """Why no more orders may come in, whatever the gateway thinks; empty if they may."""
+
+    @property
+    def disk_takes_writes(self) -> bool:
+        return self.disk is not None and self.disk.takes_writes
+
+    def store_serves(self) -> None:
+        """A store has just begun to serve: its socket is new."""
+        if self._spare is not None:
+            self._spare.keep()
+
+    def look(self, *, is_serving: bool) -> None:
+        """Looks at everything. Cost: some 100 µs.
+
+        Args:
+            is_serving: whether the embedded store serves, so that it must have files and a socket.
+        """
+        self.faults = {}
+        self.must_restart_store = False
+        self.orders_stop = ""
+        self._look_at_folders()
+        if self._spare is not None and is_serving:
+            self._look_at_socket(self._spare)
+            self._look_at_store_files()
+
+    def take_lines(self) -> list[str]:
+        """What there is to say about what `look` has done, once."""
+        lines, self._lines = self._lines, []
+        return lines
+
+    def forget_socket(self) -> None:
+        """Removes the socket of the store, which has ended."""
+        if self._spare is not None:
+            self._spare.forget()
+
+    def _look_at_folders(self) -> None:
+        folder = self._folder
+        self.disk = look_at_disk(folder.path)
+        if file_identity(folder.path) != self._identity:
+            self.faults["folder"] = self.orders_stop = (
+                f"the data folder {folder.path} was removed or replaced: put it back, and orders are taken again"
+            )
+            return
+        if self.disk is not None and not self.disk.takes_writes:
+            self.faults["disk"] = (
+                f"the disk of the data folder is {self.disk.state} ({self.disk.free_bytes / MIB:,.0f} MiB are free), and new "
+                "orders are refused: make room"
+            )
+        if not folder.logs.is_dir():
+            try:
+                folder.logs.mkdir(mode=0o700)
+                self._lines.append("The folder of the logs was removed: it is made again.")
+            except OSError as error:
+                self.faults["logs"] = f"the folder of the logs was removed, and cannot be made again: {error.strerror}"
+
+    def _look_at_socket(self, spare: SpareSocket) -> None:
+        if not spare.is_lost:
+            return
+        if spare.restore():
+            self._lines.append("The socket of the store was removed: it is put back.")
+        else:
+            self._lines.append("The socket of the store was removed: the store is started again.")
+            self.must_restart_store = True
+
+    def _look_at_store_files(self) -> None:
+        """A store whose files were removed goes on in memory: what it acknowledges would be gone with it."""
+        before, self._missing = self._missing, missing_store_files(self._folder.store)
+        if not self._missing:
+            self._missing_said = False
+        if not (before and self._missing):
+            return  # A rewrite of the log, which replaces its files, may have come in between.
+        if not self._missing_said:
+            self._lines.append(f"Files of the store were removed ({', '.join(self._missing)}): it writes them anew.")
+        self._missing_said = True
+        self.orders_stop = "files of the store were removed"
+        self.faults["store"] = (
+            f"files of the store were removed ({', '.join(self._missing)}). Its memory is the only copy: do not stop the venue"
+        )
+        if self._folder.store.is_dir():
+            self._rewrite()
+
+    def _rewrite(self) -> None:
+        """Lets the store write a new log from its memory, with a manifest that names the new files."""
+        client = connect(self._store_url, timeout_s=REWRITE_TIMEOUT_S)
+        try:
+            client.bgrewriteaof()
+        except (redis.RedisError, OSError):
+            return  # One is under way, or the store does not answer: the next look comes soon.
+        finally:
+            client.close()
+
+
+class SpareSocket:
+    """A second name of the store's socket, in a folder of its own, by which the first one can be put back.
+
+    A server cannot listen on a socket again whose name was removed, but a hard link to it is as good. Where there are no hard
+    links of sockets, there is no spare, and the store has to be started again.
+    """
+
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
+        self.spare = socket.parent.with_name(socket.parent.name + "-spare") / socket.name
+        self._identity: tuple[int, int] | None = None
+
+    def keep(self) -> None:
+        """Links the socket of a store that has just begun to serve."""
+        try:
+            store_server.make_runtime_folder(self.spare.parent)
+            self.spare.unlink(missing_ok=True)
+            os.link(self.socket, self.spare, follow_symlinks=False)
+            self._identity = file_identity(self.spare)
+        except (OSError, NotImplementedError, store_server.StoreUnavailable):
+            self._identity = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the socket is gone, or something else is in its place."""
+        found = file_identity(self.socket)
+        if found is None:
+            return True
+        return self._identity is not None and found != self._identity
+
+    def restore(self) -> bool:
+        """Puts the socket back; returns whether that succeeded."""
+        if self._identity is None or file_identity(self.spare) != self._identity:
+            return False
+        try:
+            store_server.make_runtime_folder(self.socket.parent)
+            self.socket.unlink(missing_ok=True)
+            os.link(self.spare, self.socket, follow_symlinks=False)
+        except (OSError, store_server.StoreUnavailable):
+            return False
+        return True
+
+    def forget(self) -> None:
+        """Removes both names of a socket that is no longer served, and their folders if they are empty."""
+        store_server.forget_runtime_folder(self.spare)
+        store_server.forget_runtime_folder(self.socket)
+
+
+def missing_store_files(store: Path) -> list[str]:
+    """Which files of the embedded store's log have been removed, as its manifest has them: paths within `store`. If the manifest
+    is gone, all of them count as missing. Cost: some 50 µs."""
+    folder = store / AOF_FOLDER
+    try:
+        (manifest,) = folder.glob("*.manifest")
+        rows = [line.split() for line in manifest.read_text().splitlines()]
+        # file NAME seq NUMBER type b|i|h; what is history (h) is about to be deleted.
+        names = [row[1] for row in rows if row[0] == "file" and row[-1] != "h"]
+    except (OSError, ValueError, IndexError):
+        return [AOF_FOLDER]
+    return [f"{AOF_FOLDER}/{name}" for name in names if not (folder / name).exists()]
+
+
+def remove_left_overs(store: Path) -> list[str]:
+    """Removes what rewrites of the log have left that were killed; returns the names. Call it while no store runs there."""
+    removed = []
+    for folder in (store, store / AOF_FOLDER):
+        for pattern in LEFT_OVERS:
+            for path in folder.glob(pattern):
+                try:
+                    if stat.S_ISREG(path.lstat().st_mode):
+                        path.unlink()
+                        removed.append(path.name)
+                except OSError:
+                    continue
+    return removed

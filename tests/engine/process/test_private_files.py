@@ -1,0 +1,177 @@
+"""Nothing in a data folder is opened by its name alone: what another user may have put there is refused by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine.process.private_files import (
+    UnsafePath,
+    check_parents,
+    check_private_folder,
+    make_private_folder,
+    open_private,
+    open_private_folder,
+    read_private,
+    replace_private,
+)
+
+FOREIGN_UID = 65534
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+
+
+def a_link(path: Path) -> None:
+    target = path.with_name("target")
+    target.write_text("theirs")
+    path.symlink_to(target)
+
+
+def a_dangling_link(path: Path) -> None:
+    path.symlink_to(path.with_name("nowhere"))
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_file_for_all(path: Path) -> None:
+    path.write_text("theirs")
+    path.chmod(0o666)
+
+
+def a_foreign_file(path: Path) -> None:
+    path.write_text("theirs")
+    os.chown(path, FOREIGN_UID, FOREIGN_UID)
+
+
+FILES = [
+    (a_link, "is a link"),
+    (a_dangling_link, "is a link"),
+    (a_folder, "is not a regular file"),
+    (a_pipe, "is not a regular file"),
+    (a_file_for_all, "is writable by other users.*chmod go-w"),
+    pytest.param(a_foreign_file, "belongs to .*, and this process runs as .*chown", marks=needs_root),
+]
+
+
+@pytest.mark.parametrize(("plant", "says"), FILES)
+@pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_WRONLY | os.O_APPEND, os.O_RDWR | os.O_CREAT | os.O_TRUNC])
+def test_a_planted_file_is_refused(tmp_path: Path, plant: Callable[[Path], None], says: str, flags: int) -> None:
+    plant(tmp_path / "planted")
+    with pytest.raises(UnsafePath, match=f"{tmp_path}/planted {says}"):
+        os.close(open_private(tmp_path / "planted", flags))
+    if plant in (a_file_for_all, a_foreign_file):
+        assert (tmp_path / "planted").read_text() == "theirs", "what is refused is not cut off first"
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(("plant", "says"), FILES)
+def test_a_planted_draft_is_never_written_through(tmp_path: Path, plant: Callable[[Path], None], says: str) -> None:
+    if plant is a_folder:
+        pytest.skip("a folder cannot be replaced by a file, and nothing is written through it")
+    plant(tmp_path / "facts.json.new")
+    replace_private(tmp_path / "facts.json", b"mine")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "target") == ["facts.json"]
+    assert read_private(tmp_path / "facts.json") == b"mine"
+    assert not (tmp_path / "target").exists() or (tmp_path / "target").read_text() == "theirs"
+
+
+def test_a_new_file_is_for_this_user_alone_whatever_the_mask(tmp_path: Path) -> None:
+    mask = os.umask(0)
+    try:
+        os.close(open_private(tmp_path / "new", os.O_WRONLY | os.O_CREAT))
+        replace_private(tmp_path / "replaced", b"", on_disk=True)
+        make_private_folder(tmp_path / "folder")
+    finally:
+        os.umask(mask)
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {
+        "new": 0o600, "replaced": 0o600, "folder": 0o700,
+    }  # fmt: skip
+
+
+def test_a_file_that_cannot_be_replaced_keeps_its_content(tmp_path: Path) -> None:
+    replace_private(tmp_path / "facts", b"old")
+    (tmp_path / "facts.new").mkdir()
+    with pytest.raises(OSError, match=r"facts\.new"):
+        replace_private(tmp_path / "facts", b"new")
+    assert read_private(tmp_path / "facts") == b"old"
+
+
+def a_file(path: Path) -> None:
+    path.write_text("")
+
+
+def a_folder_for_all(path: Path) -> None:
+    path.mkdir()
+    path.chmod(0o777)
+
+
+def a_folder_for_the_group(path: Path) -> None:
+    path.mkdir()
+    path.chmod(0o770)
+
+
+def a_foreign_folder(path: Path) -> None:
+    path.mkdir()
+    os.chown(path, FOREIGN_UID, FOREIGN_UID)
+
+
+def a_link_to_a_folder(path: Path) -> None:
+    path.with_name("target").mkdir()
+    path.symlink_to(path.with_name("target"))
+
+
+@pytest.mark.parametrize(
+    ("plant", "says"),
+    [
+        (a_file, "is not a folder"),
+        (a_link_to_a_folder, "is a link: name the folder that it leads to, .*/target"),
+        (a_folder_for_all, "is writable by other users"),
+        (a_folder_for_the_group, "is writable by other users"),
+        pytest.param(a_foreign_folder, "belongs to", marks=needs_root),
+    ],
+)
+@pytest.mark.parametrize("use", [make_private_folder, check_private_folder, open_private_folder])
+def test_a_planted_folder_is_refused(
+    tmp_path: Path, plant: Callable[[Path], None], says: str, use: Callable[[Path], object]
+) -> None:
+    plant(tmp_path / "planted")
+    with pytest.raises(UnsafePath, match=f"{tmp_path}/planted {says}"):
+        use(tmp_path / "planted")
+
+
+def test_a_place_where_anybody_can_rename_folders_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o1777)
+    check_parents(tmp_path / "open" / "data")
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(UnsafePath, match=r"open is writable by every user.*chmod o-w"):
+        check_parents(tmp_path / "open" / "data")
+
+
+@needs_root
+def test_a_place_in_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
+    """Its owner may rename what is in it, even where it is sticky."""
+    (tmp_path / "theirs" / "mine").mkdir(parents=True)
+    (tmp_path / "theirs").chmod(0o1777)
+    os.chown(tmp_path / "theirs", FOREIGN_UID, FOREIGN_UID)
+    with pytest.raises(UnsafePath, match=r"theirs belongs to .*, who can put another folder in the place of"):
+        check_parents(tmp_path / "theirs" / "mine" / "data")
+
+
+@needs_root
+def test_a_place_behind_a_link_of_another_user_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "link").symlink_to("mine")
+    check_parents(tmp_path / "link" / "data")
+    os.chown(tmp_path / "link", FOREIGN_UID, FOREIGN_UID, follow_symlinks=False)
+    with pytest.raises(UnsafePath, match="link belongs to"):
+        check_parents(tmp_path / "link" / "data")

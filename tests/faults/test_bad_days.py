@@ -1,0 +1,221 @@
+"""The machine's bad days: processes that are stopped, disks that are full, files that somebody removes.
+
+Whatever it is, `jibek status` says it, `jibek up` goes on, and so does the venue by itself once the cause is gone. Bounds of
+time are those of `WAIT_S`: how soon a state is shown is what the constants of `jibek.venue.children` say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from jibek.client.trading import Credentials, RequestRefused, TradingClient
+from tests.worlds.processes import is_running, wait_until
+from tests.worlds.venue import VenueProcess
+
+PROCESSES = ("engine", "settlement", "gateway", "store")
+
+
+@pytest.fixture(scope="module")
+def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VenueProcess]:
+    """A venue that each test leaves ready."""
+    venue = VenueProcess(tmp_path_factory.mktemp("days") / "data")
+    venue.start()
+    yield venue
+    venue.end()
+
+
+def states(venue: VenueProcess) -> dict[str, str]:
+    found: dict[str, str] = venue.facts()["states"]
+    return found
+
+
+def wait_until_ready(venue: VenueProcess) -> None:
+    try:
+        wait_until(lambda: set(states(venue).values()) == {"ready"}, "all is ready")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {states(venue)}") from None
+
+
+def assert_it_trades(venue: VenueProcess, name: str) -> None:
+    """An order that is acknowledged, by a new account."""
+    with trading(venue, name) as place:
+        assert place("order") == ""
+
+
+@contextlib.contextmanager
+def trading(venue: VenueProcess, name: str) -> Iterator[Callable[[str], str]]:
+    """A new account with money, logged on. Yields a function that places an order with a client order id, and returns how it
+    was refused, if it was."""
+    venue.json("account", "create", name, "--deposit", "BTC=10")
+    made = venue.json("account", "key", name, "--type", "ed25519")
+    client = TradingClient(made["urls"]["ws_api"], Credentials.ed25519(made["key"], made["private_key"]))
+
+    async def place(client_id: str) -> str:
+        try:
+            await client.call(
+                "order.place", symbol="BTCKZT", side="SELL", type="LIMIT", timeInForce="GTC", price="45000000",
+                quantity="0.001", newClientOrderId=client_id,
+            )  # fmt: skip
+        except RequestRefused as refused:
+            return str(refused)
+        return ""
+
+    with asyncio.Runner() as runner:
+        runner.run(client.__aenter__())
+        yield lambda client_id: runner.run(place(client_id))
+        runner.run(client.__aexit__(None, None, None))
+
+
+# -- processes that are stopped
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_a_stopped_process_is_shown_and_is_ready_again(venue: VenueProcess, name: str) -> None:
+    pid = venue.pids()[name]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: states(venue)[name].startswith("stopped answering"), f"the {name} is missed")
+        status = venue.jibek("status")
+        assert status.returncode == 1
+        line = next(line for line in status.stdout.splitlines() if line.startswith(name))
+        assert "stopped answering" in line
+        wait_until(lambda: f"The {name}: stopped answering" in venue.said(), "it was said")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_until_ready(venue)
+    assert venue.pids()[name] == pid, "it was not restarted"
+    wait_until(lambda: f"The {name} is ready again." in venue.said(), "it was said")
+    assert venue.said().count(f"The {name}: stopped answering") == 1
+
+
+def shown_as_stopped(venue: VenueProcess) -> subprocess.CompletedProcess[str] | None:
+    """What `jibek status` says of a `jibek up` that has stopped; None if it does not."""
+    status = venue.jibek("status")
+    line = next(line for line in status.stdout.splitlines() if line.startswith("up"))
+    return status if "stopped answering" in line else None
+
+
+def test_a_stopped_supervisor_is_shown_and_blames_nobody_afterwards(venue: VenueProcess) -> None:
+    before = venue.said()
+    pid = venue.facts()["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        shown = wait_until(lambda: shown_as_stopped(venue), "that is shown")
+        assert shown.returncode == 1 and "the states of the others are as old" in shown.stdout
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: venue.jibek("status").returncode == 0, "all is ready")
+    assert venue.said() == before
+
+
+# -- files that were removed
+
+
+def test_what_was_removed_in_the_data_folder_comes_back(venue: VenueProcess) -> None:
+    gateway = venue.pids()["gateway"]
+    removed = [venue.folder.logs, venue.data / "watermarks", venue.folder.venue_file]
+    shutil.rmtree(venue.data / "refusals", ignore_errors=True)
+    for path in removed:
+        path.rename(venue.data.with_name(f"removed-{path.name}"))  # In one step: they are made again at once.
+    wait_until(lambda: all(path.exists() for path in removed), "all are made again")
+    wait_until_ready(venue)
+    assert venue.pids()["gateway"] == gateway
+    assert_it_trades(venue, "removed")
+
+
+def test_a_store_whose_files_were_removed_writes_them_anew_before_orders_are_taken(venue: VenueProcess) -> None:
+    gateway = venue.pids()["gateway"]
+    shutil.rmtree(venue.folder.store / "appendonlydir")
+    venue.wait_until_back("gateway", gateway)
+    wait_until_ready(venue)
+    assert list((venue.folder.store / "appendonlydir").glob("*.base.rdb"))
+    assert_it_trades(venue, "rewritten")
+    wait_until_nothing_is_lost(venue)
+
+
+def test_orders_stop_while_the_data_folder_is_away(venue: VenueProcess) -> None:
+    gateway = venue.pids()["gateway"]
+    away = venue.data.with_name("away")
+    venue.data.rename(away)
+    wait_until(lambda: not is_running(gateway), "the gateway has ended")
+    away.rename(venue.data)
+    venue.wait_until_back("gateway", gateway)
+    wait_until_ready(venue)
+    assert_it_trades(venue, "away")
+
+
+def wait_until_nothing_is_lost(venue: VenueProcess) -> None:
+    """The venue stops and starts, and has all that it had."""
+    settled = venue.wait_until_settled()
+    venue.stop()
+    venue.start()
+    assert venue.wait_until_settled() >= settled
+    assert venue.json("ledger", "reconcile")["passed"]
+
+
+# -- a disk that is full
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own of 48 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=48m,mode=700", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("a file system can only be mounted by root")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+def fill(folder: Path) -> Path:
+    """Writes a file until the disk takes no more."""
+    path = folder / "filler"
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return path
+
+
+def write_too_much(venue: VenueProcess) -> None:
+    """A write that the disk cannot take. The store ends of it, and has not acknowledged it."""
+    client = venue.store()
+    with pytest.raises(redis.ConnectionError):
+        client.set("{jibek}:too-much", bytes(1 << 20))
+
+
+def test_a_full_disk_stops_trading_and_all_goes_on_when_there_is_room(small_disk: Path) -> None:
+    venue = VenueProcess(small_disk / "data").start()
+    try:
+        with trading(venue, "alice") as place:
+            assert place("before") == ""
+            filler = fill(small_disk)
+            wait_until(lambda: "disk" in states(venue)["up"], "the full disk is shown")
+            wait_until(lambda: "-1008" in place("refused"), "new orders are refused")
+            write_too_much(venue)
+            wait_until(lambda: states(venue)["store"].startswith("waiting"), "the store waits")
+            status = venue.jibek("status")
+            assert status.returncode == 1, "it says so although nothing can be written"
+            assert "It is full: new orders are refused until you make room." in status.stdout
+            assert "waiting: the disk takes no writes" in status.stdout
+            assert "-1008" in place("refused-too")
+
+            filler.unlink()
+            wait_until_ready(venue)
+            wait_until(lambda: place("after") == "", "orders are taken again")
+        assert venue.said().count("The store ended, because the disk takes no writes.") == 1
+        wait_until_nothing_is_lost(venue)
+    finally:
+        venue.end()

@@ -1,0 +1,36 @@
+"""What is known about the ends of processes: their own words, and the cure."""
+
+from __future__ import annotations
+
+import pytest
+
+from jibek.venue.cures import cause_passes, cure_of, with_cure
+
+# What the process says, words of the cure, and whether the cause may pass.
+KNOWN = (
+    ("# Short write while writing to the AOF file: (nwritten=73568, expected=100033)", "disk is full", True),
+    ("OSError: [Errno 28] No space left on device", "disk is full", True),
+    ("[Errno 122] Disk quota exceeded", "disk is full", True),
+    ("# Can't open the append-only file: Read-only file system", "read-only", True),
+    ("gateway ERROR cannot listen on 127.0.0.1:9443: Address already in use", "--port", False),
+    ("OSError: [Errno 24] Too many open files", "ulimit -n", False),
+    ("OSError: [Errno 12] Cannot allocate memory", "too little memory", False),
+    ("MemoryError", "too little memory", False),
+    ("# Bad file format reading the append only file appendonly.aof.1.incr.aof: make a backup", "backup", False),
+    ("# Can't handle RDB format version 99", "newer server", False),
+    ("# Can't open the append-only file: Permission denied", "chown", False),
+    ("ModuleNotFoundError: No module named 'engine.core.core'", "make build", False),
+    ("StoreRefused: the functions `jibek_journal` in the store are not those of this version", "that version", False),
+)
+
+
+@pytest.mark.parametrize(("said", "cure", "passes"), KNOWN, ids=[row[0][:40] for row in KNOWN])
+def test_a_known_cause_has_a_cure(said: str, cure: str, passes: bool) -> None:
+    assert cure in cure_of(said)
+    assert cause_passes(said) == passes
+    assert with_cure(["It ended."], said) == f"It ended. {cure_of(said)}"
+
+
+def test_an_unknown_cause_has_none() -> None:
+    said = "* Ready to accept connections unix\nbye bye"
+    assert (cure_of(said), cause_passes(said), with_cure(["It ended."], said)) == ("", False, "It ended.")

@@ -1,0 +1,158 @@
+"""Store and data folder belong together: watermarks that vouch for the store, and a secret.key that opens its secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine.journal import EVENTS_KEY, PUBLISHED_KEY, EntryId, Store, ensure_functions, library_code
+from engine.process import EXIT_REFUSED
+from engine.process.watermarks import FOLDER_NAME, begin_watermarks, path_of, read_watermarks, write_watermark
+from gateway.auth.secrets import SECRET_KEY_FILE, SECRETS_KEY, create_secret_key, load_secret_key, seal
+from jibek.venue.launch import LaunchFailed
+from jibek.venue.store_match import StoreMismatch, match_store
+from tests.worlds.stepped_venue import SteppedVenue
+from tests.worlds.venue import VenueProcess
+
+OTHER = b"\x07" * 32
+
+
+def test_a_new_venue_gets_its_first_mark_once(client: Store, tmp_path: Path) -> None:
+    ensure_functions(client, "jibek_journal", library_code("engine.journal", "journal.lua"))
+    match_store(client, tmp_path)
+    first = path_of(tmp_path, "up").stat()
+    match_store(client, tmp_path)
+    assert path_of(tmp_path, "up").stat().st_ino == first.st_ino
+    with pytest.raises(StoreMismatch, match="start without --accept-store-end"):
+        match_store(client, tmp_path, accept_end=True)
+
+
+def lose_all(venue: SteppedVenue, data: Path) -> None:
+    for path in (data / FOLDER_NAME).iterdir():
+        path.unlink()
+
+
+def lose_tail(venue: SteppedVenue, data: Path) -> None:
+    last = venue.engine.published
+    venue.client.xdel(EVENTS_KEY, str(last))
+    venue.client.set(PUBLISHED_KEY, f"1-{last.sequence - 1}")
+
+
+def name_another_head(venue: SteppedVenue, data: Path) -> None:
+    write_watermark(data, "settlement", EntryId(1, 0), OTHER)
+
+
+def name_what_is_not_there(venue: SteppedVenue, data: Path) -> None:
+    venue.client.xdel(EVENTS_KEY, str(venue.engine.published))
+
+
+def tear_a_mark(venue: SteppedVenue, data: Path) -> None:
+    path_of(data, "settlement").write_text('{"id": "1-')
+
+
+def contradict(venue: SteppedVenue, data: Path) -> None:
+    write_watermark(data, "settlement", venue.engine.published, OTHER)
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        (lose_all, "has no watermark: nothing shows whether the store is whole"),
+        (lose_tail, r"ends at 1-\d+, but the engine had verified 1-\d+"),
+        (name_another_head, "the chain at 1-0 is not the one"),
+        (name_what_is_not_there, r"the store has no entry 1-\d+"),
+        (tear_a_mark, "settlement.json is not a watermark"),
+        (contradict, "two watermarks name different heads"),
+    ],
+)
+def test_a_store_that_the_marks_do_not_vouch_for_needs_the_word_of_an_operator(
+    client: Store, tmp_path: Path, damage: Callable[[SteppedVenue, Path], None], what: str
+) -> None:
+    begin_watermarks(tmp_path)
+    venue = SteppedVenue(client, tmp_path)
+    write_watermark(tmp_path, "engine", venue.engine.published, venue.engine.published_head)
+    match_store(client, tmp_path)
+    damage(venue, tmp_path)
+    with pytest.raises(StoreMismatch, match=f"(?i){what}"):
+        match_store(client, tmp_path)
+    match_store(client, tmp_path, accept_end=True)
+    assert [mark.process for mark in read_watermarks(tmp_path)] == ["up"]
+    match_store(client, tmp_path)
+
+
+# -- secrets
+
+
+def sealed_under(secret_key: bytes, client: Store, *names: str) -> None:
+    for name in names:
+        client.hset(SECRETS_KEY, name, seal(secret_key, name, b"the secret"))
+
+
+def test_a_folder_without_secrets_gets_a_key(client: Store, tmp_path: Path) -> None:
+    assert match_store(client, tmp_path) == []
+    key = load_secret_key(tmp_path)
+    sealed_under(key, client, "a", "b")
+    assert match_store(client, tmp_path) == []
+    with pytest.raises(StoreMismatch, match="start without --forget-secrets"):
+        match_store(client, tmp_path, forget_secrets=True)
+    assert load_secret_key(tmp_path) == key
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["missing", "another one"])
+def test_a_secret_key_that_is_lost_is_not_replaced(client: Store, tmp_path: Path, is_there: bool) -> None:
+    sealed_under(OTHER, client, "a", "b")
+    if is_there:
+        create_secret_key(tmp_path)
+    what = "is not the one under which" if is_there else "is missing, and the store has 2 sealed secrets"
+    with pytest.raises(StoreMismatch, match=f"{what}.*restore {tmp_path / SECRET_KEY_FILE}.*--forget-secrets"):
+        match_store(client, tmp_path)
+    assert (tmp_path / SECRET_KEY_FILE).exists() == is_there
+    [warning] = match_store(client, tmp_path, forget_secrets=True)
+    assert warning.startswith("2 sealed secrets deleted")
+    assert client.hlen(SECRETS_KEY) == 0
+    assert match_store(client, tmp_path) == []
+
+
+def test_both_are_judged_before_anything_is_changed(client: Store, tmp_path: Path) -> None:
+    SteppedVenue(client, tmp_path)
+    sealed_under(OTHER, client, "a")
+    for option in ("accept_end", "forget_secrets"):
+        with pytest.raises(StoreMismatch):
+            match_store(client, tmp_path, **{option: True})
+        assert not any(tmp_path.iterdir())
+        assert client.hlen(SECRETS_KEY) == 1
+    assert len(match_store(client, tmp_path, accept_end=True, forget_secrets=True)) == 1
+
+
+def test_a_single_secret_that_was_changed_is_named_and_holds_nothing_up(client: Store, tmp_path: Path) -> None:
+    sealed_under(create_secret_key(tmp_path), client, "0123456789abcdef")
+    sealed_under(OTHER, client, "fedcba9876543210")
+    [warning] = match_store(client, tmp_path)
+    assert "API key fedcba98… was changed" in warning
+
+
+# -- a whole venue
+
+
+def test_a_venue_whose_marks_and_key_are_gone_starts_only_when_its_operator_says_so(
+    new_venue: Callable[..., VenueProcess],
+) -> None:
+    venue = new_venue().start()
+    end = venue.wait_until_settled()
+    client = venue.store()
+    sealed_under(load_secret_key(venue.data), client, "a")
+    client.close()
+    venue.stop()
+    marks = {mark.process: str(mark.id) for mark in read_watermarks(venue.data)}
+    assert marks == dict.fromkeys(("engine", "settlement", "gateway-16"), end) | {"up": "0-0"}
+
+    for path in (venue.data / FOLDER_NAME).iterdir():
+        path.unlink()
+    (venue.data / SECRET_KEY_FILE).unlink()
+    with pytest.raises(LaunchFailed, match="has no watermark") as failed:
+        venue.start()
+    assert failed.value.exit_code == EXIT_REFUSED
+    [warning] = new_venue(accept_store_end=True, forget_secrets=True).launch().wait_until_ready()
+    assert warning.startswith("Warning: 1 sealed secret deleted")

@@ -1,0 +1,72 @@
+"""The thread that asks the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from engine.journal import EntryId
+from jibek.venue.offsets import Offset
+from jibek.venue.store_watch import BEHIND_SHOWN_S, Lag, StoreWatch
+from tests.worlds.processes import paused, wait_until
+from tests.worlds.store import StoreProcess
+
+
+@pytest.fixture
+def store() -> Iterator[StoreProcess]:
+    store = StoreProcess()
+    yield store
+    store.remove()
+
+
+def test_a_store_that_is_stopped_or_away_is_noticed_and_found_again(store: StoreProcess) -> None:
+    watch = StoreWatch(store.url)
+    watch.start()
+    try:
+        wait_until(lambda: watch.is_serving, "it serves")
+        with paused(store.process):
+            wait_until(lambda: not watch.is_serving, "it is missed")
+            last_s = watch.answered_s
+        wait_until(lambda: watch.is_serving and watch.answered_s > last_s, "it serves again")
+        store.kill()
+        wait_until(lambda: not watch.is_serving, "it is missed")
+        store.start()
+        wait_until(lambda: watch.is_serving, "it serves again")
+        assert watch.memory_bytes > 0
+    finally:
+        watch.stop()
+
+
+def test_an_answer_that_is_an_error_is_an_answer() -> None:
+    store = StoreProcess()
+    watch = StoreWatch(store.url)
+    try:
+        store.client().set("{jibek}:published", "not an id")
+        began_s = time.monotonic()
+        watch.start()
+        wait_until(lambda: watch.answered_s > began_s, "it has answered")
+    finally:
+        watch.stop()
+        store.remove()
+
+
+# Times, entry and lag; whether the part is stuck at the last of them.
+READINGS = (
+    ([(0, 1, 0), (9, 1, 0)],                                                          False),
+    ([(0, 1, 5), (1, 2, 5), (2, 3, 9), (3, 4, 9)],                                    False),
+    ([(0, 1, 5), (BEHIND_SHOWN_S + 0.1, 1, 6)],                                       True),
+    ([(0, 1, 0), (9, 1, 1)],                                                          False),
+    ([(0, 1, 5), (9, 1, 5), (9.1, 2, 0)],                                             False),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("readings", "stands"), READINGS)
+def test_a_part_that_stands_still_with_more_to_do_is_noticed(
+    readings: list[tuple[float, int, int]], stands: bool
+) -> None:
+    lag = Lag()
+    for now_s, sequence, behind in readings:
+        lag.note(Offset("ledger", EntryId(1, sequence), behind), now_s)
+    assert bool(lag.fault(readings[-1][0])) == stands
