@@ -7,10 +7,10 @@ starts. So the cure is there when the ledger is what keeps a venue from starting
 from __future__ import annotations
 
 import json
-import os
 import time
-from contextlib import suppress
 from pathlib import Path
+
+from engine.process.private_files import read_private, replace_private
 
 REQUEST_FILE = "rebuild-ledger.json"
 LOOK_EVERY_S = 0.2
@@ -40,7 +40,7 @@ class RebuildRequest:
         """Who asks and why, fit for a log line."""
         assert self._path is not None
         try:
-            asked = json.loads(self._path.read_text())
+            asked = json.loads(read_private(self._path))
             return json.dumps({"who": asked["who"], "why": asked["why"]})[:TEXT_MAX]
         except (OSError, ValueError, KeyError, TypeError):
             return "nobody said why"
@@ -57,14 +57,7 @@ def ask_for_rebuild(data: Path, *, who: str, why: str) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    path = data / REQUEST_FILE
-    draft = data / f"{REQUEST_FILE}.new"
-    with suppress(FileNotFoundError):
-        draft.unlink()
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w") as file:
-        json.dump({"who": who, "why": why}, file)
-    draft.rename(path)
+    replace_private(data / REQUEST_FILE, json.dumps({"who": who, "why": why}).encode(), on_disk=True)
 
 
 def is_asked_for(data: Path) -> bool:

@@ -59,23 +59,23 @@ class Settlement:
     """Carries the ledger along the events (a `Follower`).
 
     Args:
+        known: heads that the chain must have, by entry, as watermarks name them.
         data: the venue's folder, in which an operator may ask for a rebuild (`ledger.rebuild`); None if there is none.
         engine_wait_s: how long the engine may take to report its balances, before the stored ones are compared with the events
             instead; 0: it is not even asked.
-        known: heads that the chain must have, by entry, as watermarks name them.
     """
 
     def __init__(
         self,
         store: LedgerStore,
+        known: Mapping[EntryId, bytes] = MappingProxyType({}),
         data: Path | None = None,
         *,
         engine_wait_s: float = ENGINE_WAIT_S,
-        known: Mapping[EntryId, bytes] = MappingProxyType({}),
     ) -> None:
         self.store = store
-        self._engine_wait_s = engine_wait_s
         self.known = known
+        self._engine_wait_s = engine_wait_s
         self.counters: dict[int, int] = {}
         """Slot -> its counters at `ledger_cursor`; a slot that is not here was never touched."""
         self._rebuild = RebuildRequest(data)
@@ -92,13 +92,14 @@ class Settlement:
         return self.ledger_cursor.id
 
     @property
-    def unproved(self) -> str:
-        """Why the stored balances are not proved, so that nothing is settled; empty if they are."""
-        return "" if self._proof is None else self._proof.text
-
-    @property
     def verified(self) -> tuple[EntryId, bytes]:
         return self.ledger_cursor.id, self.ledger_cursor.head
+
+    @property
+    def unproved(self) -> str:
+        """Why the stored balances are not proved, so that nothing is settled; empty if they are. Any thread may ask."""
+        proof = self._proof
+        return "" if proof is None else proof.text
 
     def resume(self) -> None:
         """Goes on where the ledger is.
@@ -159,7 +160,7 @@ class Settlement:
         return {"unproved": self.unproved} if self.unproved else {}
 
     def faults(self) -> Mapping[str, Fault]:
-        return {}
+        return {"balances": lambda: self.unproved}
 
     def close(self) -> None:
         """Gives up the calls in flight; the store may still execute some of them."""
@@ -276,7 +277,7 @@ def open_ledger(client: Store) -> LedgerStore:
 def open_settlement(client: Store, options: argparse.Namespace) -> Settlement:
     """A settlement that begins where the ledger of this store is, its balances proved if the engine answers in time."""
     store = open_ledger(client)
-    settlement = Settlement(store, options.data, known=known_heads(options.data, store.source))
+    settlement = Settlement(store, known_heads(options.data, store.source), options.data)
     settlement.prove(READY_WAIT_S)
     return settlement
 

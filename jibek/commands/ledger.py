@@ -285,18 +285,18 @@ def rebuild_command(data_dir: Path, who: str, why: str) -> None:
     \b
       jibek ledger rebuild --why "account 7 differs after the disk fault"
     """
-    if not DataFolder(data_dir).store.is_dir():
-        fail(EXIT_UNREACHABLE, f"{data_dir} is not the data folder of a venue: name it with --data.")
     try:
+        if not DataFolder(data_dir).is_marked():
+            fail(EXIT_UNREACHABLE, f"{data_dir} is not the data folder of a venue: name it with --data.")
         ask_for_rebuild(data_dir, who=who, why=why)
     except OSError as error:
-        fail(EXIT_REFUSED, f"The request cannot be written into {data_dir}: {error.strerror}.")
+        fail(EXIT_REFUSED, f"The request cannot be written into {data_dir}: {error}")
     if not ((data_dir / VENUE_FILE).exists() and find_venue(data_dir).is_running):
-        click.echo(f"No venue runs on {data_dir}: its ledger is computed again when `jibek up` starts it.")
+        print_line(f"No venue runs on {data_dir}: its ledger is computed again when `jibek up` starts it.")
         return
     with opened(data_dir) as store, progress_shown("settling the events again") as progress:
         id = _wait_for_rebuild(store, data_dir, progress)
-    click.echo(f"The ledger was computed again from the events, up to entry {id}.")
+    print_line(f"The ledger was computed again from the events, up to entry {id}.")
 
 
 def _wait_for_rebuild(store: LedgerStore, data_dir: Path, progress: Progress) -> EntryId:

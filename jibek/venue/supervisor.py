@@ -53,7 +53,7 @@ from jibek.venue.preflight import (
 )
 from jibek.venue.services import ENGINE, GATEWAY, SERVICES, STOP_ORDER, STORE, SUPERVISOR, Service
 from jibek.venue.state_file import StateFile
-from jibek.venue.store_binary import StoreBinary, find_binary
+from jibek.venue.store_binary import StoreBinary, StoreUnavailable, find_binary
 from jibek.venue.store_claim import StoreClaim, StoreClaimed
 from jibek.venue.store_match import StoreMismatch, match_store
 from jibek.venue.store_watch import StoreWatch
@@ -435,7 +435,7 @@ class Supervisor:
                     store_server.make_runtime_folder(self._socket.parent)
                 self._launch(child)
                 child.seen.pop("start", None)
-            except (OSError, store_server.StoreUnavailable) as error:
+            except (OSError, StoreUnavailable) as error:
                 child.seen["start"] = f"it cannot be started, and is tried again: {error}"
                 self._restart_at_s = time.monotonic() + LAUNCH_RETRY_S
                 return

@@ -56,7 +56,7 @@ def assert_it_trades(venue: VenueProcess, name: str) -> None:
 def trading(venue: VenueProcess, name: str) -> Iterator[Callable[[str], str]]:
     """A new account with money, logged on. Yields a function that places an order with a client order id, and returns how it
     was refused, if it was."""
-    venue.json("account", "create", name, "--deposit", "BTC=10")
+    venue.json("account", "create", name, "--deposit", "BTC=10", "--why", "test")
     made = venue.json("account", "key", name, "--type", "ed25519")
     client = TradingClient(made["urls"]["ws_api"], Credentials.ed25519(made["key"], made["private_key"]))
 

@@ -91,7 +91,7 @@ class World:
         for account, name in zip((RICH, POOR), KEYS, strict=True):
             client.hset(SECRETS_KEY, name, seal(self.secret_key, name, b"secret"))
             definition = KEY_DEFINITION.pack(KeyDefinition(KeyType.HMAC_SHA256, Permission.READ | Permission.TRADE, 0))
-            parts = (definition, name.encode(), b"", b"", b"test", b"why")
+            parts = (definition, name.encode(), b"", b"", b"test", b"why", b"")
             added = venue.command(CommandKind.KEY_ADD, *parts, account=account)
             assert added.kind == EventKind.KEY_ADDED
         gateway = Producer(client, GATEWAY)

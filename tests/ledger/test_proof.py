@@ -167,7 +167,7 @@ def test_a_report_among_other_commands_is_compared_at_its_place(
     money = Command(kind=CommandKind.DEPOSIT, account=1, asset=BTC, amount=7)
     builder = BatchBuilder()
     for command in (money, Command(kind=CommandKind.STATE_REPORT), money):
-        builder.add(command, *((b"test", b"") if command is money else ()))
+        builder.add(command, *((b"test", b"", b"") if command is money else ()))
     traded.execute(builder)
     settle(settlement)
     assert settlement.unproved == ""

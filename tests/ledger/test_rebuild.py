@@ -42,7 +42,7 @@ def ask(data: Path) -> None:
 
 
 def start(server: StoreProcess, data: Path) -> Settlement:
-    return Settlement(open_ledger(server.client()), data, engine_wait_s=0)
+    return Settlement(open_ledger(server.client()), data=data, engine_wait_s=0)
 
 
 def spoil_a_balance(client: Store) -> None:
@@ -142,7 +142,7 @@ def test_killed_at_any_step_of_a_rebuild_the_next_one_finishes(
     while killed:
         ask(tmp_path)
         store = KilledStore(server.client(), steps)
-        child = start_child(lambda: settle(Settlement(store, tmp_path, engine_wait_s=0)))  # noqa: B023
+        child = start_child(lambda: settle(Settlement(store, data=tmp_path, engine_wait_s=0)))  # noqa: B023
         killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
         settle(start(server, tmp_path))
         assert dump_ledger(client) == sound, f"killed at step {steps}"

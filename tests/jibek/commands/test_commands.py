@@ -65,6 +65,7 @@ OTHERS = {
     "bench end-to-end",
     "bench fairness",
     "clock accept",
+    "ledger rebuild",
 }
 
 # Wrong in one way each; the exit code, and words of the sentence.

@@ -20,6 +20,7 @@ from engine.records import BatchBuilder, EventEntry, Side
 from jibek.commands import ledger as ledger_commands
 from jibek.commands.ledger import ledger
 from jibek.console.operator import system_user
+from jibek.venue.folder import DataFolder
 from ledger.accounts import field_of, slot_of
 from ledger.rebuild import is_asked_for
 from ledger.settlement import Settlement, open_ledger
@@ -48,11 +49,21 @@ def ledger_runner(venue: SteppedVenue, server: StoreProcess, data_dir: Path) -> 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(ledger, [*arguments, "--data", str(data_dir)])
 
-    (data_dir / "store").mkdir(exist_ok=True)
-    settlement = Settlement(open_ledger(venue.client), data_dir, engine_wait_s=0)
+    lock = lock_and_mark(data_dir)
+    settlement = Settlement(open_ledger(venue.client), data=data_dir, engine_wait_s=0)
     settle(settlement)
     with EngineThread(venue, server.url), SettlementThread(settlement):
         yield run
+    os.close(lock)
+
+
+def lock_and_mark(data_dir: Path) -> int:
+    """Makes it the data folder of a venue that this process holds, until the descriptor is closed."""
+    folder = DataFolder(data_dir)
+    folder.create()
+    lock = folder.lock()
+    folder.mark()
+    return lock
 
 
 @pytest.fixture
@@ -284,7 +295,7 @@ def test_a_rebuild_of_a_running_venue(run: Run, client: Store) -> None:
 
 
 def test_a_rebuild_of_a_venue_that_does_not_run_waits_for_its_start(tmp_path: Path) -> None:
-    (tmp_path / "store").mkdir()
+    os.close(lock_and_mark(tmp_path))
     result = CliRunner().invoke(ledger, ["rebuild", "--why", "bits turned", "--data", str(tmp_path)])
     assert good(result) == f"No venue runs on {tmp_path}: its ledger is computed again when `jibek up` starts it.\n"
     assert is_asked_for(tmp_path)
@@ -294,9 +305,10 @@ def test_a_rebuild_without_a_settlement_says_so(
     venue: SteppedVenue, server: StoreProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_commands, "REBUILD_WAIT_S", 0.05)
-    (tmp_path / "store").mkdir()
+    lock = lock_and_mark(tmp_path)
     (tmp_path / "venue.json").write_text(json.dumps({"pid": os.getpid(), "store": server.url}))
     result = CliRunner().invoke(ledger, ["rebuild", "--why", "bits turned", "--data", str(tmp_path)])
+    os.close(lock)
     assert result.exit_code == EXIT_UNREACHABLE
     assert result.stderr.startswith("The settlement does not run. It computes the ledger again when it starts")
 
