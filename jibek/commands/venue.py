@@ -251,6 +251,7 @@ def up(
 
     is_launched = ready_fd is not None
     log = UpLog(DataFolder(data_dir).logs / "up.log", options.log_format, is_launched=is_launched)
+    log.watch_threads()
     # Standard error of a venue that was launched leads into its log already.
     supervisor = Supervisor(options, _say_nothing if is_launched else _say_unblocked(), log)
 

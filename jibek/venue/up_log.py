@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import threading
 import time
 import traceback
 from collections import deque
@@ -40,6 +41,8 @@ class UpLog:
         self._format = log_format
         self._clock = clock
         self._file = LogFile(path, say_lost=self._lost_line, captured=(1, 2) if is_launched else ())
+        self._lock = threading.Lock()
+        """Lines come from the threads of `jibek up`, too."""
         self._is_open = False
         self._early: deque[bytes] = deque(maxlen=EARLY_LINES_MAX)
 
@@ -68,20 +71,31 @@ class UpLog:
         """
         self._write(self._line(text, level))
 
-    def write_defect(self, error: BaseException) -> None:
-        """Writes what has ended `jibek up` that no code has foreseen, with its traceback."""
+    def watch_threads(self) -> None:
+        """Writes what ends a thread of this process from here on, too."""
+
+        def ended(found: threading.ExceptHookArgs) -> None:
+            name = found.thread.name if found.thread is not None else "unknown"
+            if found.exc_value is not None:
+                self.write_defect(found.exc_value, f"the thread {name} ended by")
+
+        threading.excepthook = ended
+
+    def write_defect(self, error: BaseException, what: str = "ended by") -> None:
+        """Writes what has ended `jibek up`, or a part of it, that no code has foreseen, with its traceback."""
         trace = "".join(traceback.format_exception(error)).rstrip("\n")
-        self._write(self._line(f"ended by {type(error).__name__}", logging.CRITICAL, trace))
+        self._write(self._line(f"{what} {type(error).__name__}", logging.CRITICAL, trace))
 
     def on_time(self) -> None:
         """Says that lines were lost, if they can be written again."""
         self._file.on_time()
 
     def _write(self, line: bytes) -> None:
-        if self._is_open:
-            self._file.write(line)
-        else:
-            self._early.append(line)
+        with self._lock:
+            if self._is_open:
+                self._file.write(line)
+            else:
+                self._early.append(line)
 
     def _lost_line(self, lines: int, why: str) -> bytes:
         return self._line(f"lost log lines: {lines} ({why})", logging.WARNING)

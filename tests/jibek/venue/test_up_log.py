@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,18 @@ def test_a_defect_is_one_line_with_its_traceback(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "up.log").read_text())
     assert (found["level"], found["message"]) == ("CRITICAL", "ended by ZeroDivisionError")
     assert "test_up_log.py" in found["traceback"]
+
+
+def test_what_ends_a_thread_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    log = UpLog(tmp_path / "up.log", PLAIN)
+    log.open()
+    log.watch_threads()
+    thread = threading.Thread(target=lambda: 1 / 0, name="store watch")
+    thread.start()
+    thread.join()
+    [line] = (tmp_path / "up.log").read_text().splitlines()
+    assert " CRITICAL the thread store watch ended by ZeroDivisionError\\nTraceback" in line
 
 
 @pytest.mark.parametrize("name", ["ours", "missing", "link", "file"])
