@@ -143,7 +143,7 @@ def without_tokens(text: str) -> str:
 def shown_key(key_id: str) -> str:
     """What a log shows of a key's id, which may be any text that a client has sent: eight characters, and never all of it.
 
-    >>> shown_key("5f2ab10c77e0"), shown_key("abcd"), shown_key("")
+    >>> shown_key("5f2ab10c77e0aa01"), shown_key("abcd"), shown_key("")
     ('5f2ab10c…', 'ab…', '…')
     """
     return escaped(key_id[: min(SHOWN_CHARACTERS, len(key_id) // 2)]) + "…"

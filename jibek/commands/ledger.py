@@ -22,7 +22,6 @@ from engine.records import Command, CommandKind
 from jibek.console.books import (
     print_reconciliation,
     print_trial_balance,
-    read_names,
     reconciliation_json,
     trial_balance_json,
 )
@@ -34,6 +33,7 @@ from jibek.console.output import Column, print_json, print_line, print_table
 from jibek.console.printable import excerpt
 from jibek.console.text import parse_amount
 from jibek.venue.address import find_venue, open_store
+from jibek.venue.directory import read_names
 from jibek.venue.folder import VENUE_FILE, DataFolder
 from ledger.checks import BalanceRow, fault_of_sums
 from ledger.names import Names

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from engine.journal import EntryId, Store
+from engine.journal import EntryId
 from jibek.console.output import Column, print_line, print_table
-from jibek.venue.directory import read_directory
 from ledger.accounts import AccountKind
 from ledger.names import Names
 from ledger.reconciliation import Reconciliation
@@ -20,15 +18,6 @@ KIND_TITLES = {
     AccountKind.CUSTODY: "custody",
     AccountKind.CLEARING: "clearing",
 }
-
-
-def read_names(client: Store, data_dir: Path) -> Names:
-    """The names of all accounts and assets, as the verified events define them.
-
-    Raises: as `read_directory`.
-    """
-    directory = read_directory(client, data_dir)
-    return Names({number: account.name for number, account in directory.accounts.items()}, directory.listing.assets)
 
 
 def print_trial_balance(id: EntryId, rows: list[TrialRow], names: Names) -> None:

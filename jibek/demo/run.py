@@ -28,7 +28,6 @@ from jibek.client.trading import Credentials, TradingClient
 from jibek.console.books import (
     print_reconciliation,
     print_trial_balance,
-    read_names,
     reconciliation_json,
     trial_balance_json,
 )
@@ -40,7 +39,7 @@ from jibek.demo.traders import DemoMarket, Maker, Taker, Trader
 from jibek.demo.view import DemoSnapshot, MarketView, Rate, watch
 from jibek.venue.accounts import open_trading_accounts
 from jibek.venue.address import VenueAddress, find_venue
-from jibek.venue.directory import find_market, read_directory
+from jibek.venue.directory import find_market, read_directory, read_names
 from jibek.venue.launch import VenueOptions
 from jibek.venue.offsets import NotCaughtUp, read_offsets, wait_until_settled
 from jibek.venue.temporary_venue import launched_venue

@@ -37,6 +37,7 @@ from jibek.console.failure import fail, store_errors
 from jibek.console.printable import excerpt
 from jibek.venue.address import VenueAddress, open_store, running_venue
 from jibek.venue.directory_cache import CacheUnusable, DirectoryCache
+from ledger.names import Names
 
 ENTRIES_PER_READ = 256
 
@@ -197,6 +198,15 @@ def open_directory(data_dir: Path) -> tuple[VenueAddress, Store, Directory]:
     client = open_store(address)
     with store_errors():
         return address, client, read_directory(client, data_dir)
+
+
+def read_names(client: Store, data_dir: Path) -> Names:
+    """The names of all accounts and assets, as the verified events define them.
+
+    Raises: as `read_directory`.
+    """
+    directory = read_directory(client, data_dir)
+    return Names({number: account.name for number, account in directory.accounts.items()}, directory.listing.assets)
 
 
 def find_account(directory: Directory, name: str) -> AccountRecord:

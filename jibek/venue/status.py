@@ -53,7 +53,8 @@ def _ask_store(address: VenueAddress) -> dict[str, Any]:
             for offset in read_offsets(client)
         ]
     except (redis.ConnectionError, redis.TimeoutError, OSError):
-        return {"offsets": [], "store": {"memory_bytes": None, "memory_bytes_max": None, "state": SILENT}}
+        store = {"memory_bytes": None, "memory_bytes_max": None, "state": SILENT, "binary": address.store_binary}
+        return {"offsets": [], "store": store}
     finally:
         client.close()
     used_bytes, largest_bytes = memory["used_memory"], memory["maxmemory"]

@@ -413,5 +413,7 @@ def started_states(data: Path) -> dict[EntryId, str]:
 
 
 def unasked_deaths(said: str) -> list[str]:
-    """What `up` says of processes that ended otherwise than by SIGKILL: by an error, by a broken promise."""
-    return [line for line in said.splitlines() if re.search("ended with exit code|killed by (?!SIGKILL)", line)]
+    """What `up` says of processes that ended otherwise than by SIGKILL, or with their store: by an error, by a broken promise."""
+    asked = "ended with exit code 3: its store was away"
+    ends = "ended with exit code|killed by (?!SIGKILL)"
+    return [line for line in said.splitlines() if re.search(ends, line) and asked not in line]
