@@ -203,6 +203,8 @@ COMMANDS = {
     "ledger, transfers": ("ledger", "journal", "--limit", "1000"),
 }
 """What is asked for -> the command that prints it."""
+_READ_AT = ("id", "settled_to")
+"""Fields that say at which entry a command has read."""
 
 
 def _operator_view(data: Path) -> Iterator[tuple[str, str]]:
@@ -211,7 +213,7 @@ def _operator_view(data: Path) -> Iterator[tuple[str, str]]:
         code, printed = _jibek(data, *command)
         found = json.loads(printed) if code == 0 else {}
         if isinstance(found, dict):
-            found.pop("id", None)  # The entry that it was read at.
+            found = {name: value for name, value in found.items() if name not in _READ_AT}
         yield what, f"{NOT_SERVED}{printed}" if code else json.dumps(found)
 
 
