@@ -55,14 +55,12 @@ def _parse_plain(text: str) -> int | Reason:
     digits = whole + fraction
     if not (digits.isascii() and digits.isdigit() and whole) or (point and not fraction):
         return Reason.ILLEGAL_CHARACTERS
+    if len(whole) > WHOLE_DIGITS_MAX or len(fraction) > WHOLE_DIGITS_MAX:
+        return Reason.ILLEGAL_CHARACTERS
     if len(fraction) > DECIMALS:
-        if len(fraction) > WHOLE_DIGITS_MAX:
-            return Reason.ILLEGAL_CHARACTERS
         if fraction[DECIMALS:].strip("0"):
             return Reason.TOO_PRECISE
         fraction = fraction[:DECIMALS]
-    if len(whole) > WHOLE_DIGITS_MAX:
-        return Reason.ILLEGAL_CHARACTERS
     return int(whole + fraction) * _POWERS[DECIMALS - len(fraction)]
 
 

@@ -95,6 +95,7 @@ def test_a_text_of_digits_is_what_it_says(text: str) -> None:
 
 
 @given(st.text(max_size=30) | st.from_regex(r"[0-9]{0,22}\.?[0-9]{0,22}", fullmatch=True))
+@example("000000000000000000000.000000001")
 def test_any_other_text_is_refused(text: str) -> None:
     assert parse_e8(text) == (meant(text) if PLAIN.fullmatch(text) else ILLEGAL)
 
