@@ -11,6 +11,7 @@ is named here. What is asked of a key directly, such as its length, takes the ke
     chain       what follows what: the hash chain
     store_url   how the store is named, and what of that may be shown
     store       connecting, settings, server-side functions, keys, the epoch, the clock
+    passing     which refusals of the store pass
     publishing  event entries into the store
     streams     the call that reads the streams, and the one parser of its reply
     source      where entries are read from: the `Source` protocol, and the store as one
@@ -47,8 +48,15 @@ from engine.journal.marks import (
     mark_name,
     mark_used_call,
 )
+from engine.journal.passing import (
+    NOT_READY_ERRORS,
+    is_not_ready,
+    passes,
+    reason_of,
+)
 from engine.journal.producer import (
     Opening,
+    OutcomeUnknown,
     Producer,
     StaleEpoch,
     StoreTimeout,
@@ -136,6 +144,7 @@ __all__ = [
     "INCARNATION_KEY",
     "JOURNAL_KEY",
     "LIBRARY_NAME",
+    "NOT_READY_ERRORS",
     "OPERATOR_PRODUCER",
     "PRODUCERS_KEY",
     "PUBLISHED_KEY",
@@ -155,6 +164,7 @@ __all__ = [
     "KnownHeads",
     "Mark",
     "Opening",
+    "OutcomeUnknown",
     "Producer",
     "ProducerRow",
     "PublishedEntry",
@@ -187,6 +197,7 @@ __all__ = [
     "events_in",
     "first_event",
     "has_password",
+    "is_not_ready",
     "journal_in",
     "library_code",
     "mark_name",
@@ -196,6 +207,7 @@ __all__ = [
     "parse_events",
     "parse_journal",
     "parse_streams",
+    "passes",
     "place_of",
     "prepare_store",
     "publish",
@@ -206,6 +218,7 @@ __all__ = [
     "read_events",
     "read_journal",
     "read_store_file",
+    "reason_of",
     "row_call",
     "start_venue",
     "store_from_environment",

@@ -18,6 +18,7 @@ from engine.journal.chain import ChainBroken, UnreadableReply, excerpt
 from engine.journal.consistency import check_row, row_call
 from engine.journal.ids import BEGINNING, EntryId
 from engine.journal.marks import Mark
+from engine.journal.passing import passes, reason_of
 from engine.journal.source import event_at, read_events, read_journal
 from engine.journal.store import (
     EPOCH_KEY,
@@ -68,7 +69,11 @@ class StaleEpoch(Exception):
 
 
 class StoreTimeout(Exception):
-    """No answer in time: whether the commands were executed is unknown."""
+    """No answer in time. Unless the text says that nothing was sent, whether the commands were executed is unknown."""
+
+
+class OutcomeUnknown(StoreTimeout):
+    """A batch was sent, and whether it was or will be executed cannot be found out: it must not be sent again by itself."""
 
 
 def append_call(epoch: int, batch: bytes, *, reducing: bool = False, marks: Sequence[Mark] = ()) -> tuple[Any, ...]:
@@ -156,23 +161,33 @@ class Producer:
         """Of the last batch that was added under this incarnation."""
         self.last_id: EntryId = BEGINNING
         """The id of the producer's last batch, as far as is known here."""
+        self.is_under_way = False
+        """Whether a batch was sent of which it is unknown so far whether it was or will be executed."""
         self._is_open = False
         self._lost: tuple[bytes, EntryId] | None = None
         """The batch that was on its way when the connection was lost, and the producer's last batch before it."""
         self._open()
 
     def execute(self, builder: BatchBuilder, *, timeout_s: float = 10.0) -> tuple[EntryId, EventEntry]:
-        """Appends a batch and returns the id and the event entry that answers it. Outlives a lost connection.
+        """Appends a batch and returns the id and the event entry that answers it. Outlives a lost connection, and once the
+        batch is under way also a store that cannot serve for a while.
 
         Raises:
-            StoreTimeout: no event within `timeout_s`, or it cannot be found out whether the batch was added.
-            StaleEpoch: the venue has begun a new epoch.
-            ChainBroken: the store has lost a batch that it had confirmed.
+            OutcomeUnknown: the batch was sent, and then no event came within `timeout_s`, or the store failed.
+            StoreTimeout: nothing of it was sent, or it was not added.
+            StaleEpoch, ChainBroken, redis.ResponseError: the store refused it, or has lost an earlier batch. It was not added.
         """
         deadline_s = time.monotonic() + timeout_s
+        self.is_under_way = False
         while True:
-            id = self._append_surely(builder, deadline_s)
-            entry = self._await_event(id, deadline_s)
+            try:
+                id = self._append_surely(builder, deadline_s)
+                entry = self._await_event(id, deadline_s)
+            except (ChainBroken, StaleEpoch, redis.ResponseError) as error:
+                if not self.is_under_way:
+                    raise
+                raise OutcomeUnknown(f"whether it was executed is unknown: {reason_of(error)}") from error
+            self.is_under_way = False
             if entry.header.disposition != Disposition.STALE:
                 return id, entry
             self._is_open = False
@@ -220,6 +235,7 @@ class Producer:
     def _send(self, builder: BatchBuilder) -> EntryId | None:
         """Sends a batch under the next number; None if it was refused because the producer must open again."""
         batch = builder.build(producer=self.producer, incarnation=self.incarnation, number=self.number + 1)
+        self.is_under_way = True
         try:
             answer = self._append(builder, batch)
         except (redis.ConnectionError, redis.TimeoutError):
@@ -227,6 +243,8 @@ class Producer:
             raise
         except redis.ResponseError as error:
             code, _, detail = str(error).partition(" ")
+            # A refusal says that nothing was written.
+            self.is_under_way = code == "THERE"
             if code == "STALEEPOCH":
                 raise StaleEpoch(f"the epoch in force is {detail}, and this process belongs to {self.epoch}") from None
             if code in ("STALE", "GAP"):
@@ -257,25 +275,30 @@ class Producer:
                 if self._lost is not None and (id := self._find_lost(*self._lost)) is not None:
                     return id
                 return self.append(builder, timeout_s=deadline_s - time.monotonic())
-            except (redis.ConnectionError, redis.TimeoutError) as error:
+            except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
+                is_away = isinstance(error, redis.ConnectionError | redis.TimeoutError)
+                if not is_away and not (self.is_under_way and passes(error)):
+                    raise
                 if time.monotonic() > deadline_s:
-                    raise StoreTimeout(f"whether it was executed is unknown: {error}") from None
+                    if not self.is_under_way:
+                        raise StoreTimeout(f"nothing was executed: {reason_of(error)}") from None
+                    raise OutcomeUnknown(f"whether it was executed is unknown: {reason_of(error)}") from None
                 time.sleep(RETRY_S)
 
     def _find_lost(self, batch: bytes, last_id: EntryId) -> EntryId | None:
         """Opens again and returns the id of the batch that was on its way after `last_id`; None if it was not added.
 
         Raises:
-            StoreTimeout: others have added batches in the producer's name since, so it cannot be found out.
+            OutcomeUnknown: others have added batches in the producer's name since, so it cannot be found out.
         """
         self._open()
         if self.last_id != last_id:
             # `_open` has found the entry: it is in the journal.
             [entry] = read_journal(self.client, _before(self.last_id), count=1)
             if entry.batch != batch:
-                raise StoreTimeout("the connection was lost: whether it was executed is unknown")
+                raise OutcomeUnknown("the connection was lost: whether it was executed is unknown")
             return entry.id
-        self._lost = None
+        self._lost, self.is_under_way = None, False
         return None
 
     def _await_event(self, id: EntryId, deadline_s: float) -> EventEntry:
@@ -283,14 +306,17 @@ class Producer:
         while (left_s := deadline_s - time.monotonic()) > 0:
             try:
                 found = read_events(self.client, previous, count=1, block_ms=max(1, int(min(left_s, 1.0) * 1000)))
-            except (redis.ConnectionError, redis.TimeoutError):
+                entry = event_at(self.client, id) if found else None
+            except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
+                if not passes(error):
+                    raise
                 time.sleep(min(left_s, RETRY_S))
                 continue
-            if found and (entry := event_at(self.client, id)) is not None:
+            if entry is not None:
                 return EventEntry(entry.data)
             if found:
                 raise ChainBroken(f"the events go on at {found[0].id}, and {id} is not among them")
-        raise StoreTimeout(f"no answer to {id}: whether it was executed is unknown; is the engine running?")
+        raise OutcomeUnknown(f"no answer to {id} (is the engine running?): whether it was executed is unknown")
 
 
 def _before(id: EntryId) -> EntryId:

@@ -19,9 +19,20 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import redis
-from redis.exceptions import MasterDownError, TryAgainError
 
-from engine.journal import ChainBroken, EntryId, StaleEpoch, Store, StoreRefused, StoreTimeout, connect, prepare_store
+from engine.journal import (
+    NOT_READY_ERRORS,
+    ChainBroken,
+    EntryId,
+    StaleEpoch,
+    Store,
+    StoreRefused,
+    StoreTimeout,
+    connect,
+    is_not_ready,
+    prepare_store,
+    reason_of,
+)
 from engine.process.common import (
     EXIT_GOOD,
     EXIT_REFUSED,
@@ -46,13 +57,6 @@ RETRY_S_MAX = 1.0
 
 BROKEN_PROMISES = (BadWatermark, ChainBroken, MalformedRecord, StaleEpoch, StoreRefused)
 """What ends any follower: going on would act on entries that are not those of a sound venue."""
-NOT_READY = (
-    "LOADING", "BUSY", "TRYAGAIN", "READONLY", "MASTERDOWN", "UNBLOCKED", "MISCONF", "NOREPLICAS", "CLUSTERDOWN",
-)  # fmt: skip
-"""First words of refusals that pass: the store is there and cannot serve yet. MISCONF is a disk that takes no writes."""
-
-_NOT_READY_ERRORS = (redis.BusyLoadingError, redis.ReadOnlyError, TryAgainError, MasterDownError)
-"""As redis-py names four of them, whose first word it takes off."""
 
 Answer = TypeVar("Answer")
 
@@ -130,28 +134,13 @@ def classify(error: BaseException, broken: tuple[type[Exception], ...] = ()) -> 
         return Trouble.BROKEN
     if isinstance(error, Overtaken):
         return Trouble.OVERTAKEN
-    if isinstance(error, (NotReady, *_NOT_READY_ERRORS)):
+    if isinstance(error, (NotReady, *NOT_READY_ERRORS)):
         return Trouble.NOT_READY
     if isinstance(error, redis.ConnectionError | redis.TimeoutError | StoreTimeout | ConnectionError | TimeoutError):
         return Trouble.AWAY
     if isinstance(error, redis.ResponseError):
         return Trouble.NOT_READY if is_not_ready(reason_of(error)) else Trouble.BROKEN
     return Trouble.UNEXPECTED
-
-
-def reason_of(error: BaseException) -> str:
-    """What an error says, without the call that it answers: for a call in a pipeline, redis-py puts that before the store's
-    own words, with its arguments."""
-    return str(error).rpartition("of pipeline caused error: ")[2]
-
-
-def is_not_ready(refusal: str) -> bool:
-    """Whether a refusal of the store passes.
-
-    >>> is_not_ready("LOADING Valkey is loading the dataset in memory"), is_not_ready("WRONGTYPE ...")
-    (True, False)
-    """
-    return refusal.partition(" ")[0] in NOT_READY
 
 
 class Backoff:

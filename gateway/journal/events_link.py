@@ -20,7 +20,7 @@ from engine.journal import (
     published_call,
     published_id,
 )
-from engine.process.follower import is_not_ready
+from engine.journal.passing import is_not_ready
 from gateway.journal.intake import Intake
 from gateway.journal.kept_link import KeptLink
 from gateway.journal.link import StoreLink

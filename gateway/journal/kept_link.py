@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from engine.journal import StoreRefused
-from engine.process.follower import Backoff, is_not_ready
+from engine.journal.passing import is_not_ready
+from engine.process.follower import Backoff
 from gateway.journal.link import LOST, Answered, AnswerRefused, StoreLink, connect
 from gateway.limits import LINK_PROVEN_S
 

@@ -21,7 +21,7 @@ from engine.journal import (
     parse_journal,
     row_call,
 )
-from engine.process.follower import is_not_ready
+from engine.journal.passing import is_not_ready
 from gateway.clock import Clock
 from gateway.journal.kept_link import KeptLink
 from gateway.journal.link import Answered, StoreLink

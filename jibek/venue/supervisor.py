@@ -27,8 +27,8 @@ from pathlib import Path
 import redis
 
 from engine.journal import ChainBroken, EntryId, StoreRefused, StoreTimeout, connect, prepare_store, start_venue
+from engine.journal.passing import reason_of
 from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, LOG_FORMAT_VARIABLE, STORE_VARIABLE
-from engine.process.follower import reason_of
 from engine.process.watermarks import UP, write_watermark
 from engine.venue_file import VenueDefinition, load_venue
 from gateway.access import exposure_warning

@@ -24,6 +24,7 @@ from engine.journal import (
     EntryId,
     JournalEntry,
     Opening,
+    OutcomeUnknown,
     Producer,
     PublishedEntry,
     StaleEpoch,
@@ -216,9 +217,10 @@ def test_an_operator_can_halt_pay_and_freeze_though_the_store_is_full(
 
 
 class Breaks:
-    """A client that loses the connection at chosen calls, before or after the store has carried them out."""
+    """A client that loses the connection at chosen calls, before or after the store has carried them out, or gets an error instead
+    of an answer."""
 
-    def __init__(self, client: Store, *faults: str) -> None:
+    def __init__(self, client: Store, *faults: str | Exception) -> None:
         self.client = client
         self.faults = list(faults)
 
@@ -227,6 +229,8 @@ class Breaks:
 
     def execute_command(self, *call: object) -> object:
         fault = self.faults.pop(0) if self.faults else ""
+        if isinstance(fault, Exception):
+            raise fault
         if fault == "before":
             raise redis.ConnectionError("lost on the way")
         answer = self.client.execute_command(*call)
@@ -244,6 +248,44 @@ def test_a_producer_adds_a_batch_once_whatever_is_lost(client: Store, faults: tu
     producer.client = client
     assert producer.append(a_tick()) == (1, 3)
     assert (id, client.xlen(JOURNAL_KEY)) == ((1, 2), 4)
+
+
+READ_ONLY = redis.ReadOnlyError("You can't write against a read only replica.")
+BROKEN = redis.ResponseError("WRONGTYPE of a key")
+UNKNOWN = (OutcomeUnknown, "whether it was executed is unknown")
+WHAT_FOLLOWS: list[tuple[list[str | Exception], tuple[type[Exception], str] | None, int]] = [
+    # What the calls meet (append, then open and on, or the wait for events), what is raised, how many entries were added.
+    (["after", READ_ONLY, READ_ONLY], None, 1),
+    (["after", "", READ_ONLY, redis.ResponseError("MISCONF the disk is full")], None, 1),
+    (["after", BROKEN], UNKNOWN, 1),
+    (["after", "", BROKEN], UNKNOWN, 1),
+    (["after", "", "", ChainBroken("at 1-1")], UNKNOWN, 1),
+    (["after", StaleEpoch("the epoch in force is 2")], UNKNOWN, 1),
+    (["after", *[READ_ONLY] * 99], UNKNOWN, 1),
+    (["", READ_ONLY, redis.ResponseError("BUSY")], None, 1),
+    (["", BROKEN], UNKNOWN, 1),
+    ([READ_ONLY], (redis.ReadOnlyError, "read only"), 0),
+    ([BROKEN], (redis.ResponseError, "WRONGTYPE"), 0),
+    (["before", "", "", BROKEN], (redis.ResponseError, "WRONGTYPE"), 0),
+]
+
+
+@pytest.mark.parametrize(("faults", "raised", "added"), WHAT_FOLLOWS)
+def test_what_the_store_says_after_a_batch_was_sent_is_no_refusal(
+    client: Store, faults: list[str | Exception], raised: tuple[type[Exception], str] | None, added: int
+) -> None:
+    publish_next(client, Core(), BEGINNING, GENESIS_HEAD)
+    producer, before = Producer(client), client.xlen(JOURNAL_KEY)
+    producer.client = Breaks(client, *faults)
+    if raised is None:
+        with pytest.raises(OutcomeUnknown, match="is the engine running"):
+            producer.execute(a_tick(), timeout_s=0.2)
+        assert not producer.client.faults, "all of them were outlived"
+    else:
+        with pytest.raises(raised[0], match=raised[1]):
+            producer.execute(a_tick(), timeout_s=0.2)
+    assert client.xlen(JOURNAL_KEY) - before == added
+    assert producer.is_under_way == bool(added)
 
 
 def test_where_others_have_spoken_since_the_outcome_is_unknown(client: Store) -> None:
