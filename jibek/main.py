@@ -87,14 +87,19 @@ class LazyGroup(click.Group):
         return super().parse_args(context, args)
 
     def invoke(self, context: click.Context) -> Any:
-        from engine.process import EXIT_REFUSED
+        from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
         from engine.process.private_files import UnsafePath
-        from jibek.console.failure import fail
+        from jibek.console.failure import EXECUTED, fail
 
         try:
             return super().invoke(context)
         except UnsafePath as error:
             fail(EXIT_REFUSED, str(error))
+        except KeyboardInterrupt:
+            # An interruption that reads like a refusal would have a change made twice.
+            if context.meta.get(EXECUTED):
+                fail(EXIT_UNREACHABLE, "Interrupted, but the change was executed: `jibek audit` shows it.")
+            raise
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(SUBCOMMANDS)

@@ -162,7 +162,7 @@ class Producer:
         self.last_id: EntryId = BEGINNING
         """The id of the producer's last batch, as far as is known here."""
         self.is_under_way = False
-        """Whether a batch was sent of which it is unknown so far whether it was or will be executed."""
+        """Whether the last batch was sent, and it is not known that it was refused or lost on the way."""
         self._is_open = False
         self._lost: tuple[bytes, EntryId] | None = None
         """The batch that was on its way when the connection was lost, and the producer's last batch before it."""
@@ -187,10 +187,9 @@ class Producer:
                 if not self.is_under_way:
                     raise
                 raise OutcomeUnknown(f"whether it was executed is unknown: {reason_of(error)}") from error
-            self.is_under_way = False
             if entry.header.disposition != Disposition.STALE:
                 return id, entry
-            self._is_open = False
+            self._is_open = self.is_under_way = False
 
     def append(self, builder: BatchBuilder, *, timeout_s: float = 10.0) -> EntryId:
         """Appends a batch without waiting for its events.

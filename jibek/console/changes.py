@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from engine.journal import EntryId, Producer, Store
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from engine.journal import EntryId, OutcomeUnknown, Producer, Store
 from engine.process import EXIT_REFUSED
 from engine.reasons import Reason
 from engine.records import BatchBuilder, Command, Event, EventEntry, EventKind
-from jibek.console.failure import fail, store_errors
+from jibek.console.failure import EXECUTED, Failure, store_errors
 from jibek.console.operator import system_user
 
 OPERATOR_TEXTS = {
@@ -18,6 +25,10 @@ OPERATOR_TEXTS = {
     Reason.TOO_MANY_KEYS: "The account has as many API keys as it can have. Revoke one with `jibek account key --revoke`.",
 }
 """What an operator can do, where the text of the reason advises a client."""
+
+
+class Rejected(Failure):
+    """The engine itself has refused a command: it changed nothing."""
 
 
 def execute(client: Store, command: Command, *parts: bytes, who: str, why: str) -> tuple[EntryId, Event]:
@@ -39,11 +50,48 @@ def execute_batch(client: Store, builder: BatchBuilder) -> tuple[EntryId, EventE
         Failure: exit code 1 if the engine refuses a command, 3 if no answer comes.
     """
     with store_errors():
-        id, answer = Producer(client).execute(builder)
+        id, answer = send(Producer(client), builder)
     for event in answer:
         if event.kind == EventKind.REJECTED:
-            fail(EXIT_REFUSED, reason_text(event.reason))
+            raise Rejected(EXIT_REFUSED, reason_text(event.reason))
     return id, answer
+
+
+def send(producer: Producer, builder: BatchBuilder) -> tuple[EntryId, EventEntry]:
+    """As `Producer.execute`. From the first send on, Ctrl-C, SIGTERM and SIGHUP end it with the word that the outcome is unknown:
+    an operator who takes an interruption for a refusal repeats the command, and pays twice.
+
+    Raises:
+        OutcomeUnknown: no answer came, or the command was interrupted while it waited for one.
+        KeyboardInterrupt: it was interrupted before anything was sent.
+    """
+    with _ended_by_signals():
+        try:
+            answered = producer.execute(builder)
+            context = click.get_current_context(silent=True)
+            if context is not None and "who" in context.params:
+                context.meta[EXECUTED] = True
+            return answered
+        except KeyboardInterrupt:
+            if not producer.is_under_way:
+                raise
+            raise OutcomeUnknown("interrupted: whether it was executed is unknown") from None
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Inside the block SIGTERM and SIGHUP raise what Ctrl-C raises, unless the process handles or ignores them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    taken = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def signature(who: str, why: str) -> tuple[bytes, bytes, bytes]:

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import redis
 
-from engine.journal import ChainBroken, Diverged, StaleEpoch, StoreRefused, StoreTimeout
+from engine.journal import ChainBroken, Diverged, OutcomeUnknown, StaleEpoch, StoreRefused, StoreTimeout
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from jibek.console.standard_streams import Sentence
 
@@ -20,6 +20,8 @@ MORE_MEMORY = (
     "Give it more memory: stop the venue and start it with a larger `jibek up --store-memory`, or raise `maxmemory` of a store "
     "of your own."
 )
+EXECUTED = "jibek.executed"
+"""In the notes of a click context: the command was asked to change something, and the engine has executed it."""
 
 
 class Failure(Sentence):
@@ -52,6 +54,11 @@ def store_errors() -> Iterator[None]:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as error:
         fail(EXIT_UNREACHABLE, f"The store went away ({error}): see `jibek status`.")
+    except OutcomeUnknown as error:
+        fail(
+            EXIT_UNREACHABLE,
+            f"{error}. Do not repeat it: look with `jibek audit` once `jibek status` shows that the engine has caught up.",
+        )
     except StoreTimeout as error:
         fail(EXIT_UNREACHABLE, f"{error}")
     except (ChainBroken, Diverged, StaleEpoch, StoreRefused) as error:
