@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.journal import BEGINNING, Producer, Store, first_event
+import redis
+
+from engine.journal import BEGINNING, Producer, Store, StoreTimeout, first_event
 from engine.listing import Asset
 from engine.process import EXIT_REFUSED, EXIT_USAGE
 from engine.records import (
@@ -20,8 +23,9 @@ from engine.records import (
     KeyType,
     Permission,
 )
-from jibek.console.changes import execute, reason_text, signature
-from jibek.console.failure import Failure, fail, store_errors
+from jibek.console.changes import Rejected, execute, reason_text, send, signature
+from jibek.console.failure import fail, store_errors
+from jibek.console.output import print_line
 from jibek.venue.directory import AccountRecord, read_directory
 from jibek.venue.tiers import LOAD_TIER, define_load_tier
 
@@ -56,7 +60,13 @@ class AccountBatch(BatchBuilder):
     def build(self, *, producer: int, incarnation: int, number: int) -> bytes:
         last_id = self.producer.last_id
         if last_id != BEGINNING:
-            self.producer.wait_for(last_id)
+            try:
+                self.producer.wait_for(last_id)
+            except StoreTimeout:
+                raise StoreTimeout(
+                    f"Nothing of this command was sent: the engine has not answered {last_id}, an earlier command, which comes "
+                    "first. Is the engine running? See `jibek status`."
+                ) from None
         self.account = len(read_directory(self._client, self._data_dir).accounts) + 1
         self._fill()
         return super().build(producer=producer, incarnation=incarnation, number=number)
@@ -91,7 +101,7 @@ def open_account(
             batch = AccountBatch(client, data_dir, name, deposits, tier, signature(who, why))
         except OverflowError:
             fail(EXIT_USAGE, "So many deposits do not fit into one entry: make the rest with `jibek ledger deposit`.")
-        id, answer = batch.producer.execute(batch)
+        id, answer = send(batch.producer, batch)
     opened, *others = [first_event(answer, index) for index in range(len(batch))]
     if opened.kind == EventKind.REJECTED:
         fail(EXIT_REFUSED, reason_text(opened.reason))
@@ -166,9 +176,9 @@ class KeyAdder:
             self.client.hset(SECRETS_KEY, key_id, sealed)
         try:
             self._add(key_id, KeyType.HMAC_SHA256, b"")
-        except Failure as failure:
-            # If no answer came, the key may have been added after all, and then it needs its secret.
-            if failure.exit_code == EXIT_REFUSED:
+        except Rejected:
+            # Only the engine's own word says that no key needs the secret. One that stays though no key has it opens nothing.
+            with suppress(redis.RedisError):
                 self.client.hdel(SECRETS_KEY, key_id)
             raise
         return made
@@ -209,7 +219,8 @@ def new_key_id() -> str:
 
 
 def revoke_key(client: Store, account: AccountRecord, key_id: str, *, who: str, why: str) -> None:
-    """Revokes a key, and then deletes its secret if it has one.
+    """Revokes a key, and then deletes its secret if it has one. Where that fails the key is revoked nevertheless, and a warning on
+    standard error says so.
 
     Raises:
         Failure: exit code 1 if the account has no such key, 3 if no answer comes.
@@ -218,5 +229,10 @@ def revoke_key(client: Store, account: AccountRecord, key_id: str, *, who: str, 
 
     command = Command(kind=CommandKind.KEY_REVOKE, account=account.number)
     execute(client, command, key_id.encode(), who=who, why=why)
-    with store_errors():
+    try:
         client.hdel(SECRETS_KEY, key_id)
+    except redis.RedisError as error:
+        print_line(
+            f"The key is revoked. Its sealed secret, which opens nothing any more, could not be deleted: {error}.",
+            err=True,
+        )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
+import redis
 
-from engine.journal import Store
-from engine.process import EXIT_REFUSED
+from engine.journal import JOURNAL_KEY, EntryId, OutcomeUnknown, Producer, Store
+from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.records import KeyType
 from gateway.auth.secrets import SECRETS_KEY
+from jibek.console.changes import Rejected
 from jibek.console.failure import Failure
 from jibek.venue.accounts import PERMISSIONS, KeyAdder, open_account, open_trading_accounts, revoke_key
 from jibek.venue.directory import AccountRecord, read_directory
@@ -71,3 +74,48 @@ def test_a_revoked_key_loses_its_secret(running_venue: VenueProcess, client: Sto
     assert account(running_venue, client, "revoked").keys[key].is_revoked
     with pytest.raises(Failure):
         revoke_key(client, record, key, who="test", why="")
+
+
+def test_a_failing_store_neither_takes_a_secret_that_may_count_nor_hides_a_revocation(
+    running_venue: VenueProcess, client: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(*_: Any) -> None:
+        raise redis.ReadOnlyError("a read only replica")
+
+    def unanswered(*_: Any, **__: Any) -> None:
+        raise Failure(EXIT_REFUSED, "The store refused: something")
+
+    open_account(client, running_venue.data, "failing", [], who="test", why="")
+    record = account(running_venue, client, "failing")
+    adder = KeyAdder(client, record, PERMISSIONS["read"], "test", "")
+    key = adder.hmac(running_venue.data)["key"]
+    with monkeypatch.context() as patch:
+        patch.setattr("jibek.venue.accounts.execute", unanswered)
+        before = client.hlen(SECRETS_KEY)
+        with pytest.raises(Failure):
+            adder.hmac(running_venue.data)
+        assert client.hlen(SECRETS_KEY) == before + 1, "only the engine can say that no key needs it"
+    monkeypatch.setattr(client, "hdel", failing)
+    nobody = replace(adder, account=replace(record, number=2**31))
+    with pytest.raises(Rejected, match="No such account"):
+        nobody.hmac(running_venue.data)
+    revoke_key(client, record, key, who="test", why="")
+    assert account(running_venue, client, "failing").keys[key].is_revoked
+    assert capsys.readouterr().err == (
+        "The key is revoked. Its sealed secret, which opens nothing any more, could not be deleted: a read only replica.\n"
+    )
+
+
+def test_an_account_waits_for_an_earlier_command_and_says_that_nothing_was_sent(
+    running_venue: VenueProcess, client: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(producer: Producer, id: EntryId, **_: Any) -> None:
+        raise OutcomeUnknown(f"no answer to {id}: whether it was executed is unknown")
+
+    open_account(client, running_venue.data, "earlier", [], who="test", why="")
+    monkeypatch.setattr(Producer, "wait_for", silent)
+    before = client.xlen(JOURNAL_KEY)
+    with pytest.raises(Failure, match=r"^Nothing of this command was sent: the engine has not answered") as failure:
+        open_account(client, running_venue.data, "later", [], who="test", why="")
+    assert "unknown" not in failure.value.message
+    assert (failure.value.exit_code, client.xlen(JOURNAL_KEY)) == (EXIT_UNREACHABLE, before)
