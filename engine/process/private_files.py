@@ -173,11 +173,20 @@ def replace_private(path: Path, content: bytes, *, on_disk: bool = False) -> Non
             os.fsync(file.fileno())
     draft.replace(path)
     if on_disk:
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """The names in the folder are on disk on return. Cost: one fsync.
+
+    Raises:
+        OSError: the disk does not take them.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _check_file(path: Path, found: os.stat_result) -> None:

@@ -20,10 +20,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from engine.process.log_lines import shown_key
-from engine.process.private_files import UnsafePath, open_private
+from engine.process.private_files import UnsafePath, open_private, sync_folder
 
 SECRETS_KEY = "{jibek}:secrets"
 SECRET_KEY_FILE = "secret.key"
+DRAFT_BEGINNING = f"{SECRET_KEY_FILE}.draft-"
+"""Of the names of files that become the secret key, and are deleted if their process was killed before."""
 SECRET_KEY_BYTES = 32
 NONCE_BYTES = 12
 SECRETS_PER_READ = 1000
@@ -36,27 +38,34 @@ class SecretError(Exception):
 
 
 def create_secret_key(data_dir: Path) -> bytes:
-    """The secret key of `data_dir`; creates it (mode 0600) if it is missing. Safe against a second creator.
+    """The secret key of `data_dir`; creates it (mode 0600) if it is missing, and then it is on disk under its name. Safe against a
+    second creator, and against one that was killed.
 
     Raises:
         SecretError: a file is there that is not a secret key, or is readable by others.
+        OSError: it cannot be written.
     """
     path = data_dir / SECRET_KEY_FILE
-    # The file appears under its name only when it is complete, and only if no other process was first.
-    draft = data_dir / f"{SECRET_KEY_FILE}.{os.getpid()}"
+    # The file appears under its name only when it is complete, and only if no other process was first. No two drafts have one name:
+    # a process that was killed leaves its own, and its number comes again.
+    draft = data_dir / f"{DRAFT_BEGINNING}{os.urandom(8).hex()}"
     if not path.exists():
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(os.urandom(SECRET_KEY_BYTES))
                 file.flush()
                 os.fsync(file.fileno())
-            # Where another process was first, its key is the one.
-            with contextlib.suppress(FileExistsError):
+            # Where another process was first, its key is the one, and it has deleted this draft.
+            with contextlib.suppress(FileExistsError, FileNotFoundError):
                 os.link(draft, path)
         finally:
-            os.unlink(draft)
-    return load_secret_key(data_dir)
+            draft.unlink(missing_ok=True)
+        sync_folder(data_dir)
+    secret_key = load_secret_key(data_dir)
+    for left in data_dir.glob(f"{DRAFT_BEGINNING}*"):
+        left.unlink(missing_ok=True)
+    return secret_key
 
 
 def load_secret_key(data_dir: Path) -> bytes:

@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.process import EXIT_REFUSED, EXIT_USAGE
+from engine.process.private_files import sync_folder
 from jibek.console.failure import fail
 from jibek.console.standard_streams import Sentence
 
 
 @contextmanager
 def secret_file(path: Path) -> Iterator[Callable[[str], None]]:
-    """Makes the file, and gives the function that writes its text to disk. If the block is refused, the file is deleted; if its
-    outcome is unknown, it stays, because the secret may count.
+    """Makes the file, and gives the function that writes its text and its name to disk. If the block is refused, the file is
+    deleted; if its outcome is unknown, it stays, because the secret may count.
 
     Raises:
         Failure: exit code 2 if it cannot be made, or there is one; 1 if it cannot be written.
@@ -32,6 +33,7 @@ def secret_file(path: Path) -> Iterator[Callable[[str], None]]:
             file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())
+            sync_folder(path.parent)
         except OSError as error:
             fail(EXIT_REFUSED, f"{path} cannot be written ({error.strerror}): nothing was changed.")
 

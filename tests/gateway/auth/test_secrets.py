@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gateway.auth.secrets import SECRET_KEY_FILE, SecretError, create_secret_key, load_secret_key, seal, unseal
+from gateway.auth.secrets import (
+    DRAFT_BEGINNING,
+    SECRET_KEY_FILE,
+    SecretError,
+    create_secret_key,
+    load_secret_key,
+    seal,
+    unseal,
+)
 
 KEY = bytes(range(32))
 
@@ -38,6 +47,31 @@ def test_the_secret_key_is_created_once_and_only_for_the_owner(tmp_path: Path) -
     assert len(first) == 32
     assert create_secret_key(tmp_path) == first == load_secret_key(tmp_path)
     assert (tmp_path / SECRET_KEY_FILE).stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == [SECRET_KEY_FILE]
+
+
+def test_what_a_killed_creator_has_left_is_in_no_ones_way(tmp_path: Path) -> None:
+    old = [tmp_path / f"{SECRET_KEY_FILE}.{os.getpid()}", tmp_path / f"{DRAFT_BEGINNING}0123456789abcdef"]
+    for draft in old:
+        draft.write_bytes(b"half")
+    secret_key = create_secret_key(tmp_path)
+    assert (len(secret_key), old[1].exists()) == (32, False)
+    old[1].write_bytes(b"half")
+    assert (create_secret_key(tmp_path), old[1].exists()) == (secret_key, False)
+
+
+def test_a_creator_whose_draft_another_one_deleted_takes_the_key_of_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, others = os.link, []
+
+    def late(source: Path, target: Path) -> None:
+        monkeypatch.setattr(os, "link", link)
+        others.append(create_secret_key(tmp_path))
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    assert [create_secret_key(tmp_path)] == others
     assert [path.name for path in tmp_path.iterdir()] == [SECRET_KEY_FILE]
 
 
