@@ -268,6 +268,13 @@ def permission_names(permissions: int) -> list[str]:
 # -- key
 
 
+def _new_file(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    """The file of `--output`: neither "", which is the folder itself, nor "-", which elsewhere is standard output."""
+    if path is not None and str(path) in ("-", "."):
+        raise click.BadParameter("name a new file, such as alice.key. Without --output the key is printed.")
+    return path
+
+
 @account.command()
 @click.argument("name")
 @click.option("--type", "type_name", type=click.Choice(list(KEY_TYPES)), help="Type of the new key.")
@@ -300,6 +307,7 @@ def permission_names(permissions: int) -> list[str]:
     "--output",
     "output_file",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=_new_file,
     help="Write the new key with its secret into this new file, which only you can read, instead of printing it.",
 )
 @data_option

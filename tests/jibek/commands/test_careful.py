@@ -57,6 +57,8 @@ REFUSED = [
     (["account", "create", "name\x9b"], 2, "U+009B"),
     (["account", "key", OPENED, "--type", "hmac", "--output", "/nowhere/key"], 2, "cannot be made (No such file or directory)"),
     (["account", "key", OPENED, "--type", "hmac", "--output", os.devnull], 2, "exists already"),
+    (["account", "key", OPENED, "--type", "hmac", "--output", "-"], 2, "name a new file, such as alice.key"),
+    (["account", "key", OPENED, "--type", "hmac", "--output", ""], 2, "name a new file, such as alice.key"),
     (["account", "key", OPENED, "--revoke", "x" * 64, "--output", "key"], 2, "--output goes with a new secret"),
     (["account", "key", OPENED, "--revoke", "x" * 65], 1, "UNKNOWN_KEY"),
     (["account", "key", OPENED, "--type", "ed25519", "--public-key", "/dev/zero"], 2, "does not hold a public key in PEM"),
