@@ -10,6 +10,7 @@ is named here. What is asked of a key directly, such as its length, takes the ke
     ids         the names of entries, and the entries as they are read
     chain       what follows what: the hash chain
     store_url   how the store is named, and what of that may be shown
+    store_socket the socket of the embedded store, and that it is this user's
     store       connecting, settings, server-side functions, keys, the epoch, the clock
     publishing  event entries into the store
     streams     the call that reads the streams, and the one parser of its reply
@@ -105,6 +106,15 @@ from engine.journal.store import (
     start_venue,
     store_time_us,
 )
+from engine.journal.store_socket import (
+    SOCKET_NAME,
+    ForeignStore,
+    check_server,
+    check_socket_place,
+    socket_folder_name,
+    socket_of,
+    socket_url,
+)
 from engine.journal.store_url import (
     SAFE_WAYS,
     STORE_FILE_VARIABLE,
@@ -141,6 +151,7 @@ __all__ = [
     "PUBLISHED_KEY",
     "SAFE_WAYS",
     "SETTLEMENT_PRODUCER",
+    "SOCKET_NAME",
     "STORE_FILE_VARIABLE",
     "STORE_VARIABLE",
     "VENUE_PRODUCER",
@@ -151,6 +162,7 @@ __all__ = [
     "EntryId",
     "EventChain",
     "EventReader",
+    "ForeignStore",
     "JournalEntry",
     "KnownHeads",
     "Mark",
@@ -177,7 +189,9 @@ __all__ = [
     "check_published",
     "check_reaches",
     "check_row",
+    "check_server",
     "check_settings",
+    "check_socket_place",
     "check_store_url",
     "connect",
     "current_epoch",
@@ -207,6 +221,9 @@ __all__ = [
     "read_journal",
     "read_store_file",
     "row_call",
+    "socket_folder_name",
+    "socket_of",
+    "socket_url",
     "start_venue",
     "store_from_environment",
     "store_time_us",

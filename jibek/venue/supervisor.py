@@ -26,7 +26,17 @@ from pathlib import Path
 
 import redis
 
-from engine.journal import ChainBroken, EntryId, StoreRefused, StoreTimeout, connect, prepare_store, start_venue
+from engine.journal import (
+    SOCKET_NAME,
+    ChainBroken,
+    EntryId,
+    StoreRefused,
+    StoreTimeout,
+    connect,
+    prepare_store,
+    socket_url,
+    start_venue,
+)
 from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, LOG_FORMAT_VARIABLE, STORE_VARIABLE
 from engine.process.follower import reason_of
 from engine.process.watermarks import UP, write_watermark
@@ -225,8 +235,9 @@ class Supervisor:
             check_store_answers(self.store_url)
             self._begin_watch()
             return
-        self._socket = store_server.runtime_folder(self.folder.identity) / store_server.SOCKET_NAME
-        self.store_url = store_server.socket_url(self._socket)
+        self._socket = store_server.runtime_folder(self.folder.identity) / SOCKET_NAME
+        self._at_end.callback(store_server.forget_runtime_folder, self._socket)
+        self.store_url = socket_url(self._socket)
         memory_bytes = self.options.store_memory_bytes
         command = store_server.command_line(self.folder.store, self._socket, memory_bytes, binary=self.store_binary)
         store = self._add(STORE, command)
