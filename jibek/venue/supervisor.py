@@ -95,7 +95,7 @@ class Supervisor:
     Args:
         options: what to start.
         say: receives each line for the operator.
-        log: receives these and more; it is opened as soon as the data folder is there.
+        log: receives these and more; it is opened as soon as the data folder is there and locked.
     """
 
     def __init__(self, options: VenueOptions, say: Callable[[str], None], log: UpLog | None = None) -> None:
@@ -144,9 +144,10 @@ class Supervisor:
             "" if certificate is None else certificate.warning(utc_now()),
         )
         self.folder.create()
+        self._fds = InheritedFds.create(self.folder.lock())
+        # Not before: until here the log may be that of a venue that runs.
         self.log.open()
         self.say(f"Starts a venue on {self.options.data} with the {self.options.engine} engine.", echo=False)
-        self._fds = InheritedFds.create(self.folder.lock())
         self.folder.mark()
         self.folder.check_parts()
         self._state_file.remove()
