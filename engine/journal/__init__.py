@@ -10,6 +10,7 @@ is named here. What is asked of a key directly, such as its length, takes the ke
     ids         the names of entries, and the entries as they are read
     chain       what follows what: the hash chain
     store_url   how the store is named, and what of that may be shown
+    store_socket the socket of the embedded store, and that it is this user's
     store       connecting, settings, server-side functions, keys, the epoch, the clock
     passing     which refusals of the store pass
     publishing  event entries into the store
@@ -113,6 +114,15 @@ from engine.journal.store import (
     start_venue,
     store_time_us,
 )
+from engine.journal.store_socket import (
+    SOCKET_NAME,
+    ForeignStore,
+    check_server,
+    check_socket_place,
+    socket_folder_name,
+    socket_of,
+    socket_url,
+)
 from engine.journal.store_url import (
     SAFE_WAYS,
     STORE_FILE_VARIABLE,
@@ -150,6 +160,7 @@ __all__ = [
     "PUBLISHED_KEY",
     "SAFE_WAYS",
     "SETTLEMENT_PRODUCER",
+    "SOCKET_NAME",
     "STORE_FILE_VARIABLE",
     "STORE_VARIABLE",
     "VENUE_PRODUCER",
@@ -160,6 +171,7 @@ __all__ = [
     "EntryId",
     "EventChain",
     "EventReader",
+    "ForeignStore",
     "JournalEntry",
     "KnownHeads",
     "Mark",
@@ -187,7 +199,9 @@ __all__ = [
     "check_published",
     "check_reaches",
     "check_row",
+    "check_server",
     "check_settings",
+    "check_socket_place",
     "check_store_url",
     "connect",
     "current_epoch",
@@ -220,6 +234,9 @@ __all__ = [
     "read_store_file",
     "reason_of",
     "row_call",
+    "socket_folder_name",
+    "socket_of",
+    "socket_url",
     "start_venue",
     "store_from_environment",
     "store_time_us",

@@ -15,6 +15,7 @@ from redis.retry import Retry
 from engine.definitions import RULES_VERSION
 from engine.journal.chain import GENESIS_HEAD, UnreadableReply, excerpt
 from engine.journal.ids import BEGINNING, EntryId
+from engine.journal.store_socket import CheckedSocketConnection
 from engine.journal.store_url import check_store_url
 from engine.records import BATCH_HEADER, EPOCH_START, BatchBuilder, Command, CommandKind, EpochStart
 
@@ -52,14 +53,18 @@ def connect(url: str, *, timeout_s: float | None = 15.0) -> Store:
     """A connection to the store at `url` (`unix:///path`, `redis://host:port/0`), bytes in and bytes out.
 
     `timeout_s` bounds each answer; a blocking read must block for less. A lost connection raises at once: a caller that can
-    wait for the store has a back-off of its own.
+    wait for the store has a back-off of its own. So does one to an embedded store that is another user's.
 
     Raises:
         BadStoreUrl: the URL names no store.
     """
     check_store_url(url)
     retry = Retry(NoBackoff(), 0)
-    return redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=5.0, retry=retry)
+    client = redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=5.0, retry=retry)
+    pool = client.connection_pool
+    if pool.connection_class is redis.UnixDomainSocketConnection:
+        pool.connection_class = CheckedSocketConnection
+    return client
 
 
 def own_connection(client: Store) -> Any:

@@ -78,7 +78,7 @@ def check_parents(path: Path) -> None:
     """Checks that no other user can put something else in the place of `path`.
 
     Raises:
-        UnsafePath: a folder above it belongs to another user (not root), or everybody may rename what others have in it.
+        UnsafePath: a folder above it belongs to another user (not root), or others may rename what is in it.
     """
     # Those by which it is named, too: one of them may be a link.
     for parent in dict.fromkeys([*path.absolute().parents, *path.resolve().parents]):
@@ -89,12 +89,45 @@ def check_parents(path: Path) -> None:
                 f"belongs to {user_name(found.st_uid)}, who can put another folder in the place of {path}",
                 "choose a place below folders of yours or of root",
             )
-        if not stat.S_ISLNK(found.st_mode) and found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+        if stat.S_ISLNK(found.st_mode) or found.st_mode & stat.S_ISVTX:
+            continue
+        if found.st_mode & stat.S_IWOTH:
             raise UnsafePath(
                 parent,
                 f"is writable by every user, so anybody can put another folder in the place of {path}",
                 f"choose another place, or run `chmod o-w {parent}`",
             )
+        if found.st_mode & stat.S_IWGRP and not _has_no_other_member(found.st_gid):
+            raise UnsafePath(
+                parent,
+                f"is writable by its group ({_group_name(found.st_gid)}), whose members can put another folder in the place of {path}",
+                f"choose another place, or run `chmod g-w {parent}`",
+            )
+
+
+def _has_no_other_member(gid: int) -> bool:
+    """Whether a group is root's, or the private one of this user: many systems give each user a group of his name, and let
+    it write to what he makes (umask 002)."""
+    import grp
+    import pwd
+
+    if gid == 0:
+        return True
+    try:
+        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(gid)
+    except KeyError:
+        return False
+    is_private = user.pw_gid == gid and group.gr_name == user.pw_name and set(group.gr_mem) <= {user.pw_name}
+    return is_private and all(other.pw_gid != gid or other.pw_uid == user.pw_uid for other in pwd.getpwall())
+
+
+def _group_name(gid: int) -> str:
+    import grp
+
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
 
 
 def _check_folder(path: Path, found: os.stat_result) -> None:

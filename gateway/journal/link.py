@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 import hiredis
 from redis.connection import parse_url
 
-from engine.journal import UnreadableReply
+from engine.journal import ForeignStore, UnreadableReply, check_server, check_socket_place
 from gateway.limits import STORE_TIMEOUT_S
 
 Result = TypeVar("Result")
@@ -134,13 +134,13 @@ async def connect(url: str, link: StoreLink) -> None:
     """Connects a link to `unix:///path`, `redis://[user:password@]host:port/db` or `rediss://…`, and signs in.
 
     Raises:
-        OSError: the store cannot be reached, does not answer within `STORE_TIMEOUT_S`, or refuses (as it does while it loads
+        OSError: the store cannot be reached, does not answer within `STORE_TIMEOUT_S`, is another user's in the place of the embedded one, or refuses (as it does while it loads
             its file).
     """
     options = parse_url(url)  # type: ignore[no-untyped-call]
     loop = asyncio.get_running_loop()
     if "path" in options:
-        await _in_time(loop.create_unix_connection(lambda: link, options["path"]))
+        await _connect_to_socket(options["path"], link)
     else:
         context = ssl.create_default_context() if url.startswith("rediss://") else None
         address = (options.get("host", "localhost"), options.get("port", 6379))
@@ -149,6 +149,16 @@ async def connect(url: str, link: StoreLink) -> None:
         credentials = (options["username"],) if options.get("username") else ()
         await link.ask("AUTH", *credentials, options["password"])
     await link.ask("SELECT", str(options.get("db", 0)))
+
+
+async def _connect_to_socket(path: str, link: StoreLink) -> None:
+    try:
+        check_socket_place(path)
+        transport, _ = await _in_time(asyncio.get_running_loop().create_unix_connection(lambda: link, path))
+        check_server(path, transport.get_extra_info("socket"))
+    except ForeignStore as error:
+        # A `redis.ConnectionError`, which is no OSError.
+        raise ConnectionError(str(error)) from None
 
 
 async def _in_time(work: Awaitable[Result]) -> Result:

@@ -31,7 +31,7 @@ from engine.process.private_files import UnsafePath
 from engine.process.watermarks import ACCEPT_STORE_END
 from jibek.console.access import access_options, check_access
 from jibek.console.failure import MORE_MEMORY, fail, store_errors
-from jibek.console.options import combined, data_option, json_option
+from jibek.console.options import TextChoice, combined, data_option, json_option
 from jibek.console.output import Column, print_json, print_line, print_table
 from jibek.venue.address import running_venue, urls
 from jibek.venue.children import CRASHES_MAX
@@ -180,7 +180,7 @@ def _store_of(url: str | None, file: Path | None) -> str | None:
 @access_options
 @click.option(
     "--log-format",
-    type=click.Choice(LOG_FORMATS),
+    type=TextChoice(LOG_FORMATS),
     envvar=LOG_FORMAT_VARIABLE,
     show_envvar=True,
     default=PLAIN,
@@ -263,14 +263,14 @@ def up(
         code = supervisor.run(when_ready)
     except (FolderRefused, StartFailed, StoreUnavailable, VenueError, OSError) as error:
         exit_code = error.exit_code if isinstance(error, StartFailed) else EXIT_REFUSED
-        log.open_if_ours()
+        log.open_if_ours(supervisor.folder.is_in_use)
         log.write(str(error), logging.ERROR)
         _answer(ready_fd, {"error": str(error), "exit_code": exit_code})
         if is_launched:
             sys.exit(exit_code)
         fail(exit_code, str(error))
     except Exception as error:
-        log.open_if_ours()
+        log.open_if_ours(supervisor.folder.is_in_use)
         log.write_defect(error)
         if is_launched:
             sys.exit(EXIT_REFUSED)

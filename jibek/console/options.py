@@ -18,6 +18,15 @@ TEXT_BYTES_MAX = 500
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
+class TextChoice(click.Choice[str]):
+    """A choice whose value may come from the environment, where it need not be text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not is_text(value):
+            self.fail("it is not text in UTF-8", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def data_option(command: CommandT) -> CommandT:
     """Adds `--data DIR`; the command receives it as `data_dir`, a Path."""
     return click.option(

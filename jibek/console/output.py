@@ -1,7 +1,7 @@
 """What a command prints: a line, a table or JSON, and all of it printable, no matter who wrote it.
 
 Data goes to standard output, talk to standard error. A table is drawn with rich on a terminal and is plain aligned text
-when it is piped; rich is imported only in the first case.
+when it is piped, or the terminal is too narrow; rich is imported only in the first case.
 """
 
 from __future__ import annotations
@@ -10,12 +10,18 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
 from jibek.console.printable import printable, printable_block, printable_json
 from jibek.console.standard_streams import OutputLost
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FOLDED_WIDTH_MIN = 8
+"""Text is folded into lines of so many characters at least; a narrower terminal gets the table as plain text."""
 
 
 class Column(NamedTuple):
@@ -73,7 +79,7 @@ def json_text(value: Any) -> str:
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, title: str = "", footer: str = "") -> None:
-    """Prints rows of text under their columns: drawn on a terminal, aligned text when piped.
+    """Prints rows of text under their columns: drawn on a terminal that is wide enough, or else as aligned text. Nothing is cut.
 
     Raises:
         OutputLost: they could not be written.
@@ -82,8 +88,10 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, tit
     cells = [[printable(cell) for cell in row] for row in rows]
     with writing():
         if sys.stdout.isatty():
-            _draw_table(columns, cells, printable(title), printable(footer))
-            return
+            from rich.console import Console
+
+            if _draw_table(Console(), columns, cells, printable(title), printable(footer)):
+                return
         lines = [title] if title else []
         lines += aligned(columns, cells)
         lines += [footer] if footer else []
@@ -110,18 +118,31 @@ def aligned(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> list[st
     ]
 
 
-def _draw_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], title: str, footer: str) -> None:
+def _draw_table(
+    console: Console, columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str, footer: str
+) -> bool:
+    """Draws the table, all of it: long text is folded, numbers stay on one line. Returns whether the terminal is wide enough; if it
+    is not, nothing is drawn."""
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
+    widths = [max(map(cell_len, texts)) for texts in zip(*([column.title for column in columns], *rows), strict=True)]
+    least = [
+        width if column.right else min(width, FOLDED_WIDTH_MIN) for width, column in zip(widths, columns, strict=True)
+    ]
+    # A space on both sides of each column, one between two of them, and one at each end.
+    if sum(least) + 3 * len(columns) + 1 > console.width:
+        return False
     # As Text: in a plain string, rich would read what is in brackets as markup.
     table = Table(title=Text(title) if title else None, box=SIMPLE_HEAD, title_justify="left")
     table.caption = Text(footer) if footer else None
     table.caption_justify = "left"
-    for column in columns:
-        table.add_column(Text(column.title), justify="right" if column.right else "left", no_wrap=column.right)
+    for column, width in zip(columns, least, strict=True):
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        table.add_column(Text(column.title), justify=justify, no_wrap=column.right, min_width=width, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+    console.print(table)
+    return True

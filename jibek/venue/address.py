@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 
-from engine.journal import BadStoreUrl, Store, connect, place_of
+from engine.journal import BadStoreUrl, ForeignStore, Store, connect, socket_of
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.process.private_files import UnsafePath, check_private_folder
 from jibek.console.failure import fail
@@ -154,9 +154,11 @@ def open_store(address: VenueAddress, *, timeout_s: float = STORE_TIMEOUT_S) -> 
         )
     try:
         client.ping()
+    except ForeignStore as error:
+        fail(EXIT_UNREACHABLE, f"{error}.")
     except (redis.ConnectionError, redis.TimeoutError, OSError):
-        socket = place_of(address.store).removeprefix("unix://")
-        if address.is_running and address.store.startswith("unix://") and not os.path.exists(socket):
+        socket = socket_of(address.store)
+        if address.is_running and socket is not None and not os.path.exists(socket):
             fail(
                 EXIT_UNREACHABLE,
                 f"The venue on {address.data_dir} runs, but the socket of its store, {socket}, cannot be seen from here. Has "

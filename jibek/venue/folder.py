@@ -233,6 +233,17 @@ class DataFolder:
         except FileNotFoundError:
             return False
 
+    def is_in_use(self) -> bool:
+        """As `is_locked`; False where the file system has no locks.
+
+        Raises:
+            UnsafePath: as `is_locked`.
+        """
+        try:
+            return self.is_locked()
+        except FolderRefused:
+            return False
+
     def _try_lock(self, fd: int, kind: int) -> bool:
         try:
             fcntl.flock(fd, kind | fcntl.LOCK_NB)

@@ -12,7 +12,6 @@ start.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import sys
@@ -21,14 +20,15 @@ from pathlib import Path
 
 import redis
 
-from engine.journal import connect
-from engine.process.private_files import UnsafePath, make_private_folder, replace_private
+from engine.journal import SOCKET_NAME, connect, socket_folder_name
+from engine.process.private_files import UnsafePath, check_parents, make_private_folder, replace_private
 from jibek.venue.store_binary import StoreBinary, StoreUnavailable, server_binary
 
 MEMORY_SHARE_PERCENT = 60
 """Of the machine's memory: the rest is for the services and for what a rewrite of the log copies."""
 SOCKET_PATH_BYTES_MAX = 107 if sys.platform == "linux" else 103
-SOCKET_NAME = "store.sock"
+_UNQUOTABLE = '"\\\n\r'
+"""What the configuration file cannot hold."""
 
 _SERVER = re.compile(r"^# For (Valkey|Redis) (\d+\.\d+\S*)\.$", re.MULTILINE)
 """The last line of the configuration file: which server was started with it."""
@@ -38,7 +38,7 @@ _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory
 def runtime_folder(identity: str, environment: dict[str, str] | None = None) -> Path:
     """The folder for the socket of a venue, for this user alone; it is made if it is missing.
 
-    It is `$XDG_RUNTIME_DIR/jibek-…`, or else in the system's temporary folder, the first whose path is short enough.
+    It is `$XDG_RUNTIME_DIR/jibek-…`, or else in the system's temporary folder: in the first place that will do.
 
     Args:
         identity: of the data folder, whatever its path is at the moment. A server takes the place of a socket that is there
@@ -46,17 +46,41 @@ def runtime_folder(identity: str, environment: dict[str, str] | None = None) -> 
             clients.
 
     Raises:
-        StoreUnavailable: no such folder can be made, or the one there belongs to another user.
+        StoreUnavailable: no place will do, and the text says why; or the folder there belongs to another user.
     """
     environment = dict(os.environ) if environment is None else environment
-    name = f"jibek-{os.getuid()}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
-    places = [environment.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"]
-    for place in filter(None, places):
-        folder = Path(place) / name
-        if len(os.fsencode(folder / SOCKET_NAME)) <= SOCKET_PATH_BYTES_MAX and os.access(place, os.W_OK):
+    name = socket_folder_name(identity)
+    faults = []
+    for place in dict.fromkeys(filter(None, [environment.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"])):
+        folder = Path(place).absolute() / name
+        fault = _place_fault(folder)
+        if not fault:
             make_runtime_folder(folder)
             return folder
-    raise StoreUnavailable("there is no writable runtime folder with a short path: set XDG_RUNTIME_DIR.")
+        faults.append(fault)
+    raise StoreUnavailable(
+        f"there is no place for the socket of the store: {'; '.join(faults)}. Set XDG_RUNTIME_DIR or TMPDIR to a folder of "
+        "yours, with a short path in UTF-8, that no other user may write to."
+    )
+
+
+def _place_fault(folder: Path) -> str:
+    """Why the folder cannot hold the socket; empty if it can."""
+    place = os.fsencode(folder.parent)
+    shown = place.decode(errors="backslashreplace")
+    if shown.encode() != place:
+        return f"the path {shown} is not UTF-8"
+    if any(character in shown for character in _UNQUOTABLE):
+        return f"the path {shown!r} holds a quote, a backslash or a line break"
+    if len(os.fsencode(folder / SOCKET_NAME)) > SOCKET_PATH_BYTES_MAX:
+        return f"the path {shown} is too long"
+    if not os.access(place, os.W_OK):
+        return f"{shown} is not writable, or not there"
+    try:
+        check_parents(folder)
+    except UnsafePath as error:
+        return str(error)
+    return ""
 
 
 def make_runtime_folder(folder: Path) -> None:
@@ -120,7 +144,7 @@ def settings(store_folder: Path, socket: Path, maxmemory_bytes: int) -> str:
 
 def _quoted(path: Path) -> str:
     text = str(path)
-    if any(character in text for character in '"\\\n\r'):
+    if any(character in text for character in _UNQUOTABLE):
         raise StoreUnavailable(f"{text!r} holds a quote, a backslash or a line break: choose another data folder.")
     return f'"{text}"'
 
@@ -172,10 +196,6 @@ def _release(version: str) -> tuple[int, ...]:
     (9, 1)
     """
     return tuple(int(part) for part in version.split(".")[:2])
-
-
-def socket_url(socket: Path) -> str:
-    return f"unix://{socket}"
 
 
 def is_serving(url: str) -> bool:

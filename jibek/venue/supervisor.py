@@ -26,7 +26,17 @@ from pathlib import Path
 
 import redis
 
-from engine.journal import ChainBroken, EntryId, StoreRefused, StoreTimeout, connect, prepare_store, start_venue
+from engine.journal import (
+    SOCKET_NAME,
+    ChainBroken,
+    EntryId,
+    StoreRefused,
+    StoreTimeout,
+    connect,
+    prepare_store,
+    socket_url,
+    start_venue,
+)
 from engine.journal.passing import reason_of
 from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, LOG_FORMAT_VARIABLE, STORE_VARIABLE
 from engine.process.watermarks import UP, write_watermark
@@ -85,7 +95,7 @@ class Supervisor:
     Args:
         options: what to start.
         say: receives each line for the operator.
-        log: receives these and more; it is opened as soon as the data folder is there.
+        log: receives these and more; it is opened as soon as the data folder is there and locked.
     """
 
     def __init__(self, options: VenueOptions, say: Callable[[str], None], log: UpLog | None = None) -> None:
@@ -134,9 +144,10 @@ class Supervisor:
             "" if certificate is None else certificate.warning(utc_now()),
         )
         self.folder.create()
+        self._fds = InheritedFds.create(self.folder.lock())
+        # Not before: until here the log may be that of a venue that runs.
         self.log.open()
         self.say(f"Starts a venue on {self.options.data} with the {self.options.engine} engine.", echo=False)
-        self._fds = InheritedFds.create(self.folder.lock())
         self.folder.mark()
         self.folder.check_parts()
         self._state_file.remove()
@@ -225,8 +236,9 @@ class Supervisor:
             check_store_answers(self.store_url)
             self._begin_watch()
             return
-        self._socket = store_server.runtime_folder(self.folder.identity) / store_server.SOCKET_NAME
-        self.store_url = store_server.socket_url(self._socket)
+        self._socket = store_server.runtime_folder(self.folder.identity) / SOCKET_NAME
+        self._at_end.callback(store_server.forget_runtime_folder, self._socket)
+        self.store_url = socket_url(self._socket)
         memory_bytes = self.options.store_memory_bytes
         command = store_server.command_line(self.folder.store, self._socket, memory_bytes, binary=self.store_binary)
         store = self._add(STORE, command)

@@ -1,7 +1,7 @@
 """The log of `jibek up` itself, `logs/up.log`, in the format of all logs.
 
 Why a venue did not start, why a process was restarted or stays down, and why the venue has ended are in it. What is said
-before the data folder is there waits until it is.
+before the data folder is there and locked waits until it is: before that the log may be another venue's.
 """
 
 from __future__ import annotations
@@ -52,10 +52,18 @@ class UpLog:
         while self._early:
             self._file.write(self._early.popleft())
 
-    def open_if_ours(self) -> None:
-        """Opens the file if its folder is there already and belongs to this user: for a start that was refused before it was
-        clear whether the data folder is one."""
+    def open_if_ours(self, is_in_use: Callable[[], bool]) -> None:
+        """Opens the file if its folder is there already and belongs to this user, and no venue writes into it: for a start that
+        was refused before it had locked the data folder.
+
+        Args:
+            is_in_use: whether a venue runs on the data folder; it may raise an OSError.
+        """
+        if self._is_open:
+            return
         try:
+            if is_in_use():
+                return
             found = os.lstat(self._file.path.parent)
         except OSError:
             return

@@ -30,6 +30,7 @@ from typing import NamedTuple
 import redis
 from websockets.exceptions import WebSocketException
 
+from engine.journal import socket_of
 from jibek.venue import store_server
 from jibek.venue.launch import LaunchFailed
 from jibek.venue.services import PROCESS_NAMES
@@ -296,7 +297,9 @@ class DamageRun:
 def forget_socket(venue: VenueProcess) -> None:
     """Removes the folder of the store's socket, which a killed venue leaves behind."""
     with suppress(FileNotFoundError):
-        store_server.forget_runtime_folder(Path(venue.facts()["store"].removeprefix("unix://")))
+        socket = socket_of(venue.facts()["store"])
+        assert socket is not None
+        store_server.forget_runtime_folder(socket)
 
 
 # -- the table

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -155,6 +158,53 @@ def test_a_place_where_anybody_can_rename_folders_is_refused(tmp_path: Path) -> 
     (tmp_path / "open").chmod(0o777)
     with pytest.raises(UnsafePath, match=r"open is writable by every user.*chmod o-w"):
         check_parents(tmp_path / "open" / "data")
+
+
+OWN_GID, OTHER_GID = 4001, 4002
+ME = pwd.getpwuid(os.geteuid()).pw_name
+
+
+@pytest.mark.parametrize(
+    ("mode", "gid", "members", "user_of_gid", "is_refused"),
+    [
+        (0o775, 0, ["others"], 4003, False),  # root's
+        (0o775, OWN_GID, [], 4003, False),
+        (0o775, OWN_GID, [ME], 4003, False),
+        (0o775, OWN_GID, [ME, "other"], 4003, True),
+        (0o775, OWN_GID, [], OWN_GID, True),
+        (0o775, OTHER_GID, [], 4003, True),
+        (0o775, 4999, [], 4003, True),  # a group without a name
+        (0o1775, OTHER_GID, ["other"], 4003, False),
+        (0o755, OTHER_GID, ["other"], 4003, False),
+    ],
+)
+def test_a_place_where_a_group_can_rename_folders_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    mode: int, gid: int, members: list[str], user_of_gid: int, is_refused: bool,
+) -> None:  # fmt: skip
+    """Unless the group is root's, or only this user is in it."""
+    me = pwd.struct_passwd((ME, "x", os.geteuid(), OWN_GID, "", "/", ""))
+    other = pwd.struct_passwd(("other", "x", os.geteuid() + 5000, user_of_gid, "", "/", ""))
+    groups = {OWN_GID: ME, OTHER_GID: "staff"}
+
+    def group_of(number: int) -> grp.struct_group:
+        return grp.struct_group((groups[number], "x", number, members))
+
+    def found(path: Path) -> os.stat_result:
+        values = list(os.lstat("/"))
+        if path == Path("/shared"):
+            values[0], values[4], values[5] = stat.S_IFDIR | mode, os.geteuid(), gid
+        return os.stat_result(values)
+
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: me)
+    monkeypatch.setattr(pwd, "getpwall", lambda: [me, other])
+    monkeypatch.setattr(grp, "getgrgid", group_of)
+    monkeypatch.setattr(Path, "lstat", found)
+    if is_refused:
+        with pytest.raises(UnsafePath, match=r"/shared is writable by its group.*chmod g-w"):
+            check_parents(Path("/shared/data"))
+    else:
+        check_parents(Path("/shared/data"))
 
 
 @needs_root

@@ -11,6 +11,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,18 @@ def test_a_store_that_is_not_there_is_named(new_venue: NewVenue, url: str, code:
     assert result.stderr.startswith(sentence)
 
 
+def test_a_refused_start_leaves_no_folder_for_a_socket(new_venue: NewVenue, monkeypatch: pytest.MonkeyPatch) -> None:
+    venue = new_venue()
+    venue.folder.create()
+    (venue.folder.store / "appendonlydir").mkdir()
+    (venue.folder.store / "valkey.conf").write_text("# For Valkey 99.0.\n")
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", place)
+        result = venue.jibek("up", "--port", str(venue.options.port))
+        assert result.returncode == 1 and "was written by Valkey 99.0" in result.stderr
+        assert os.listdir(place) == []
+
+
 def test_a_secret_key_that_others_can_read_is_refused(new_venue: NewVenue) -> None:
     venue = new_venue()
     venue.folder.create()
@@ -281,7 +294,7 @@ def test_a_later_difference_to_the_venue_file_is_said_and_changes_nothing(new_ve
 
 
 def assert_every_line_is_json(venue: VenueProcess) -> None:
-    """Every process has a log, every line has the fields, and why a start was refused is among them."""
+    """Every process has a log, every line has the fields, and a second `jibek up` has written none of them."""
     logs = {path.stem: path for path in venue.folder.logs.iterdir()}
     assert logs.keys() == set(LOG_NAMES)
     for name, path in logs.items():
@@ -291,7 +304,9 @@ def assert_every_line_is_json(venue: VenueProcess) -> None:
         for line in found:
             assert {"time", "pid", "level", "entry", "message"} <= line.keys()
         if name == "up":
-            assert any(line["level"] == "ERROR" and "is in use by `jibek up`" in line["message"] for line in found)
+            assert not any("is in use by `jibek up`" in line["message"] for line in found), (
+                "a second venue wrote into it"
+            )
         if name == "gateway":
             assert found[-1]["entry"].startswith("1-")
 

@@ -49,3 +49,11 @@ def test_what_is_not_text_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("JIBEK_OPERATOR", half)
     result = CliRunner().invoke(command, ["alice", "--why", "x"])
     assert (result.exit_code, "it is not text in UTF-8" in result.output) == (2, True)
+
+
+def test_what_is_not_text_in_the_environment_is_refused_without_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JIBEK_LOG_FORMAT", os.fsdecode(b"json\xff"))
+    result = CliRunner().invoke(main, ["up"])
+    assert result.exit_code == 2
+    assert "JIBEK_LOG_FORMAT" in result.output and "it is not text in UTF-8" in result.output
+    assert "udcff" not in result.output

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 import jibek
 from jibek.console.output import Column, print_json, print_line, print_table
@@ -23,6 +24,36 @@ def test_a_table_on_a_terminal_is_drawn(capsys: pytest.CaptureFixture[str], monk
     print_table([Column("asset"), Column("total", right=True)], [["BTC", "[1]"]], title="T", footer="F")
     drawn = capsys.readouterr().out
     assert "─" in drawn and "[1]" in drawn and "F" in drawn
+
+
+KEY = "01234567890123456789012345678901"
+AMOUNT = "123456789.00000000000000000001"
+LONG_TABLE = (
+    [Column("key"), Column("name of the account"), Column("amount", right=True), Column("fee", right=True)],
+    [[KEY, "Ақтау and a friend of theirs", AMOUNT, "0.00000001"], ["short", "東京" * 12, "1", "2"]],
+)
+
+
+@pytest.mark.parametrize("width", [1, 20, 60, 66, 67, 70, 80, 100, 200])
+def test_nothing_is_cut_however_narrow_the_terminal_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    columns, rows = LONG_TABLE
+    print_table(columns, rows, title="A title that is longer than it should be", footer=f"after {AMOUNT}")
+    drawn = capsys.readouterr().out
+    assert "…" not in drawn
+    assert AMOUNT in drawn and "0.00000001" in drawn, "a number stays on one line"
+    together = "".join(drawn.split())
+    for text in (KEY, "東京" * 12) if width in (1, 20, 200) else ():
+        assert text in together
+    for character in {*KEY, *"Ақтау", "東"}:
+        shown = sum(text.count(character) for row in rows for text in row)
+        assert drawn.count(character) >= shown, f"{character} is cut"
+    if "─" in drawn:
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", drawn).splitlines()
+        assert all(cell_len(line) <= width for line in lines)
 
 
 def test_json_keeps_letters_of_every_alphabet(capsys: pytest.CaptureFixture[str]) -> None:

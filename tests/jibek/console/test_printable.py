@@ -32,6 +32,16 @@ def test_what_is_shown_can_be_seen_and_encoded(text: str) -> None:
     assert is_printable(text) == (shown == text)
 
 
+MARKED_TEXT = st.text(st.sampled_from("e\u0301\u20dd\u1112\u1161\u11ab\ud55c\ud7fb\u3164 \u200d"))
+
+
+@given(MARKED_TEXT, MARKED_TEXT)
+def test_texts_that_can_be_seen_can_be_seen_one_after_the_other(first: str, second: str) -> None:
+    assert is_printable(printable(first) + printable(second))
+    assert printable(printable(first)) == printable(first)
+    assert is_printable(first) == (printable(first) == first)
+
+
 @settings(max_examples=40)
 @given(st.recursive(ANY_TEXT, lambda texts: st.lists(texts) | st.dictionaries(ANY_TEXT, texts)))
 def test_json_says_the_same_with_escapes(value: object) -> None:
@@ -65,6 +75,13 @@ def test_a_line_that_is_quoted_never_begins_a_message(text: str) -> None:
         ("filler\u3164\uffa0\u2800", "filler\\u3164\\uffa0\\u2800"),
         ("variation\ufe0f\U000e0100", "variation\\ufe0f\\U000e0100"),
         ("nbsp\u00a0wide\u3000", "nbsp\\xa0wide\\u3000"),
+        ("\u07fa\u2d7f\U0001107f\U00016fe4\U0001d159", "\\u07fa\\u2d7f\\U0001107f\\U00016fe4\\U0001d159"),
+        ("e\u0301 \u1112\u1161\u11ab \ud55c\u11ab שִׁ֑", "e\u0301 \u1112\u1161\u11ab \ud55c\u11ab שִׁ֑"),
+        ("a\u1161 \ud7fb", "a\\u1161 \\ud7fb"),
+        ("\u0301x", "\\u0301x"),
+        ("e" + "\u0301" * 6 + "!", "e" + "\u0301" * 4 + "\\u0301" * 2 + "!"),
+        ("\u1112" + "\u1161" * 5, "\u1112" + "\u1161" * 4 + "\\u1161"),
+        ("e\u20dd\u200d\u0301", "e\u20dd\\u200d\\u0301"),
         (os.fsdecode(b"\xff\xfe"), "\\xff\\xfe"),
         ("\0", "\\x00"),
     ],

@@ -5,23 +5,24 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from engine.journal import Store, check_settings, connect
+from engine.journal import SOCKET_NAME, Store, check_settings, connect, socket_url
 from jibek.venue import store_server
 from jibek.venue.store_binary import StoreBinary, StoreUnavailable
-from jibek.venue.store_server import command_line, is_serving, runtime_folder, socket_url
+from jibek.venue.store_server import command_line, is_serving, runtime_folder
 from tests.worlds.processes import wait_until
 
 
 @contextmanager
 def serving(folder: Path) -> Iterator[tuple[Store, subprocess.Popen[bytes]]]:
     """The embedded store on a folder; it is killed at the end."""
-    socket = runtime_folder(str(folder)) / store_server.SOCKET_NAME
+    socket = runtime_folder(str(folder)) / SOCKET_NAME
     server = subprocess.Popen(command_line(folder, socket), stdout=subprocess.DEVNULL)
     try:
         wait_until(lambda: is_serving(socket_url(socket)), "the store serves")
@@ -105,7 +106,7 @@ def test_the_socket_has_a_short_path_however_long_the_data_folder_is(tmp_path: P
     long_place.mkdir()
     folder = runtime_folder("x" * 100, {"XDG_RUNTIME_DIR": str(long_place)})
     try:
-        assert len(os.fsencode(folder / store_server.SOCKET_NAME)) <= store_server.SOCKET_PATH_BYTES_MAX
+        assert len(os.fsencode(folder / SOCKET_NAME)) <= store_server.SOCKET_PATH_BYTES_MAX
         assert folder.stat().st_mode & 0o777 == 0o700
     finally:
         folder.rmdir()
@@ -123,6 +124,56 @@ def test_the_runtime_folder_of_the_session_comes_first() -> None:
         folder.rmdir()
     finally:
         place.rmdir()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o2777])
+def test_a_place_where_others_may_rename_the_folder_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    session, temporary = tmp_path / "session", tmp_path / "temporary"
+    for place in (session, temporary):
+        place.mkdir()
+    session.chmod(mode)
+    monkeypatch.setattr(store_server, "SOCKET_PATH_BYTES_MAX", 1000)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(temporary))
+    folder = runtime_folder("data", {"XDG_RUNTIME_DIR": str(session)})
+    assert folder.parent == temporary and not list(session.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        (os.fsdecode(b"caf\xe9"), r"caf\\xe9 is not UTF-8"),
+        ('a"quote', "holds a quote"),
+        ("y" * 100, "is too long"),
+        ("missing", "is not writable, or not there"),
+        ("open", "is writable by every user"),
+    ],
+)
+def test_where_no_place_will_do_the_text_names_each_and_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, says: str
+) -> None:
+    place = tmp_path / name
+    if name != "missing":
+        place.mkdir()
+    if name == "open":
+        place.chmod(0o777)
+    monkeypatch.setattr(store_server, "SOCKET_PATH_BYTES_MAX", 100 if "y" in name else 1000)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "nowhere"))
+    real_access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: os.fsencode(path) != b"/tmp" and real_access(path, mode))
+    with pytest.raises(StoreUnavailable, match=f"{says}.*; .*Set XDG_RUNTIME_DIR or TMPDIR") as refused:
+        runtime_folder("data", {"XDG_RUNTIME_DIR": str(place)})
+    str(refused.value).encode()
+
+
+def test_a_socket_serves_whatever_characters_are_in_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(prefix="jibek-?#50%&", dir="/tmp") as place:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", place)
+        data = Path(place) / "data"
+        data.mkdir()
+        with serving(data) as (client, _):
+            assert client.connection_pool.connection_kwargs["path"].startswith(place)
 
 
 def test_two_data_folders_have_two_sockets() -> None:

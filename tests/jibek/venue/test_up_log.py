@@ -65,10 +65,18 @@ def test_a_refused_start_writes_only_into_our_own_folder(tmp_path: Path, name: s
         folder.write_text("")
     log = UpLog(folder / "up.log", PLAIN)
     log.write("refused")
-    log.open_if_ours()
+    log.open_if_ours(lambda: False)
     log.write("refused again")
     assert list(target.iterdir()) == []
     if name == "ours":
         assert len((folder / "up.log").read_text().splitlines()) == 2
     else:
         assert name != "missing" or not folder.exists()
+
+
+def test_a_refused_start_writes_nothing_into_the_log_of_a_venue_that_runs(tmp_path: Path) -> None:
+    log = UpLog(tmp_path / "up.log", PLAIN)
+    log.write("Early.")
+    log.open_if_ours(lambda: True)
+    log.write("Refused.")
+    assert list(tmp_path.iterdir()) == []
