@@ -55,6 +55,7 @@ from jibek.venue.services import ENGINE, GATEWAY, SERVICES, STOP_ORDER, STORE, S
 from jibek.venue.state_file import StateFile
 from jibek.venue.store_binary import StoreBinary, StoreUnavailable, find_binary
 from jibek.venue.store_claim import StoreClaim, StoreClaimed
+from jibek.venue.store_files import check_store_files
 from jibek.venue.store_match import StoreMismatch, match_store
 from jibek.venue.store_watch import StoreWatch
 from jibek.venue.surroundings import Surroundings, remove_left_overs
@@ -225,6 +226,7 @@ class Supervisor:
             check_store_answers(self.store_url)
             self._begin_watch()
             return
+        check_store_files(self.folder.store)
         self._socket = store_server.runtime_folder(self.folder.identity) / store_server.SOCKET_NAME
         self.store_url = store_server.socket_url(self._socket)
         memory_bytes = self.options.store_memory_bytes
@@ -432,6 +434,7 @@ class Supervisor:
         for child in crashed:
             try:
                 if child is store and self._socket is not None:
+                    check_store_files(self.folder.store)
                     store_server.make_runtime_folder(self._socket.parent)
                 self._launch(child)
                 child.seen.pop("start", None)
