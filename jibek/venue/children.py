@@ -67,6 +67,8 @@ class Child:
     ) -> None:
         self.name = name
         self.command = list(command)
+        self.called = ""
+        """The name that its program is started under; empty for its path."""
         self.log = ProcessLog(log, name, log_format)
         self.process: subprocess.Popen[bytes] | None = None
         self.ready: dict[str, Any] | None = None
@@ -102,7 +104,7 @@ class Child:
         """
         assert self.process is None
         self.process = subprocess.Popen(
-            wrapped(fds.pipe_read_fd, self.command),
+            wrapped(fds.pipe_read_fd, self.command, self.called),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
