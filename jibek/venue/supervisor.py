@@ -53,7 +53,7 @@ from jibek.venue.preflight import (
 )
 from jibek.venue.services import ENGINE, GATEWAY, SERVICES, STOP_ORDER, STORE, SUPERVISOR, Service
 from jibek.venue.state_file import StateFile
-from jibek.venue.store_binary import StoreBinary, StoreUnavailable, find_binary
+from jibek.venue.store_binary import StoreBinary, StoreUnavailable, find_again, find_binary
 from jibek.venue.store_claim import StoreClaim, StoreClaimed
 from jibek.venue.store_files import check_store_files
 from jibek.venue.store_match import StoreMismatch, match_store
@@ -226,15 +226,35 @@ class Supervisor:
             check_store_answers(self.store_url)
             self._begin_watch()
             return
-        check_store_files(self.folder.store)
         self._socket = store_server.runtime_folder(self.folder.identity) / store_server.SOCKET_NAME
         self.store_url = store_server.socket_url(self._socket)
-        memory_bytes = self.options.store_memory_bytes
-        command = store_server.command_line(self.folder.store, self._socket, memory_bytes, binary=self.store_binary)
-        store = self._add(STORE, command)
-        self._launch(store)
+        self._add(STORE, [])
+        self._launch_store()
         self._begin_watch()
         self._wait_until("the store", self._store_is_ready, STORE_RETRY_S)
+
+    def _launch_store(self) -> None:
+        """Looks at program and files, writes the configuration, and starts the store.
+
+        Raises:
+            StoreUnavailable, OSError: one of them is missing, or must not be used as it is. Nothing was started.
+        """
+        before, child = self.store_binary, self.children[STORE]
+        assert before is not None and self._socket is not None
+        check_store_files(self.folder.store)
+        binary = find_again(before)
+        memory_bytes = self.options.store_memory_bytes
+        child.command = store_server.command_line(self.folder.store, self._socket, memory_bytes, binary=binary)
+        child.called = binary.called
+        store_server.make_runtime_folder(self._socket.parent)
+        self._launch(child)
+        self.store_binary = binary
+        if binary != before:
+            self.say(
+                f"The program of the store, {binary.path}, has changed: it is now {binary.name} {binary.version} "
+                f"(SHA-256 {binary.sha256}).",
+                logging.WARNING,
+            )
 
     def _begin_watch(self) -> None:
         self._watch_store = StoreWatch(self.store_url)
@@ -251,6 +271,8 @@ class Supervisor:
             if store.ready is None and watch.is_serving and watch.answered_s > store.started_s:
                 store.ready = {"ready": True}
                 self._surroundings.store_serves()
+                assert self.store_binary is not None
+                store_server.note_server(self.folder.store, self.store_binary)
         return store.ready is not None
 
     def _start_services(self, *services: Service) -> None:
@@ -433,10 +455,7 @@ class Supervisor:
             return
         for child in crashed:
             try:
-                if child is store and self._socket is not None:
-                    check_store_files(self.folder.store)
-                    store_server.make_runtime_folder(self._socket.parent)
-                self._launch(child)
+                self._launch_store() if child is store else self._launch(child)
                 child.seen.pop("start", None)
             except (OSError, StoreUnavailable) as error:
                 child.seen["start"] = f"it cannot be started, and is tried again: {error}"
