@@ -38,7 +38,7 @@ from jibek.console.failure import MORE_MEMORY
 from jibek.venue import store_server
 from jibek.venue.announcements import Announcements
 from jibek.venue.children import SILENT_S, Child, InheritedFds, exit_text
-from jibek.venue.cures import cause_passes, with_cure
+from jibek.venue.cures import passing_cause, with_cure
 from jibek.venue.definition import DefinitionRefused, define_venue, differences
 from jibek.venue.directory import read_directory
 from jibek.venue.folder import DataFolder
@@ -64,7 +64,7 @@ from jibek.venue.venue_state import facts_of, states_of
 
 STOP_WAIT_S = 10.0
 """How long a child may take to stop before it is killed."""
-RESTART_DELAY_S = 0.1
+RESTART_POLL_S = 0.1
 STORE_RETRY_S = 0.02
 PUMP_S = 0.2
 """Longest wait of the loop that watches: whatever it sees is in venue.json so soon."""
@@ -112,6 +112,7 @@ class Supervisor:
         self._has_terminal = sys.stderr.isatty()
         self._serving = False
         self._restart_at_s = 0.0
+        """When a start that the system had no room for may be tried again, by the monotonic clock."""
         self._at_end = contextlib.ExitStack()
         """What is left to do once all children have ended."""
         self._looked_s = 0.0
@@ -313,7 +314,7 @@ class Supervisor:
         was_ready = self._ready_names()
         while self._has_its_places():
             is_settled = all(child.down or child.held or child.ready for child in self.children.values())
-            self._pump(PUMP_S if is_settled else RESTART_DELAY_S)
+            self._pump(PUMP_S if is_settled else RESTART_POLL_S)
             now_s = time.monotonic()
             is_due = now_s - self._looked_s >= LOOK_INTERVAL_S
             if is_due:
@@ -360,7 +361,7 @@ class Supervisor:
             self.say(line)
         if surroundings.must_restart_store and store is not None and store.ready:
             store.signal(signal.SIGKILL)
-        if store is not None and store.held and surroundings.disk_takes_writes and now_s >= self._restart_at_s:
+        if store is not None and store.held and surroundings.disk_takes_writes and now_s >= store.restart_at_s:
             store.held = ""
         gateway = self.children.get(GATEWAY)
         if gateway is not None and not gateway.down:
@@ -414,14 +415,14 @@ class Supervisor:
             )
         if child.held:
             return  # It was asked to end; `_restart_crashed` starts it again once it may.
-        if child.name == STORE and cause_passes(child.said()):
-            child.held = "the disk takes no writes"
+        if child.name == STORE and (cause := passing_cause(child.said())):
+            child.held = cause
             child.restarts += 1
             self.say(
-                f"The store ended, because the disk takes no writes. It is started again once it does.\n{child.last_lines()}",
+                f"The store ended, because {cause}. It is started again once that is over.\n{child.last_lines()}",
                 logging.ERROR,
             )
-            self._restart_at_s = time.monotonic() + LAUNCH_RETRY_S
+            child.restart_at_s = time.monotonic() + LAUNCH_RETRY_S
             return
         if code == EXIT_UNREACHABLE and self._lost_its_store(child):
             # That is no crash; `_restart_crashed` restarts it once the store is back.
@@ -434,7 +435,6 @@ class Supervisor:
         else:
             ends = f"T{child.down[1:]}. Its log, {child.log.path}, ends:\n{child.last_lines()}\n"
             self.say(with_cure([ends], child.said()).rstrip(), logging.ERROR)
-        self._restart_at_s = time.monotonic() + RESTART_DELAY_S
         self._looked_s = 0.0  # The next turn shows it.
 
     def _lost_its_store(self, child: Child) -> bool:
@@ -445,8 +445,10 @@ class Supervisor:
 
     def _restart_crashed(self) -> None:
         """Restarts the children that have ended and may run: the store first, the others once it serves."""
-        crashed = [child for child in self.children.values() if not (child.is_running or child.down or child.held)]
-        if not crashed or time.monotonic() < self._restart_at_s:
+        now_s = time.monotonic()
+        ended = [child for child in self.children.values() if not (child.is_running or child.down or child.held)]
+        crashed = [child for child in ended if now_s >= child.restart_at_s]
+        if not crashed or now_s < self._restart_at_s:
             return
         store = self.children.get(STORE)
         if store in crashed:

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from jibek.commands import venue as commands
 from jibek.venue import store_binary
 from jibek.venue.store_binary import StoreUnavailable, find_again, find_binary, server_binary
+from tests.worlds.processes import wait_until
 from tests.worlds.venue import VenueProcess
 
 ROOT = Path(__file__).parents[3]
@@ -237,6 +238,27 @@ def test_a_venue_runs_on_the_chosen_server_and_names_it(tmp_path: Path, new_venu
     shown = venue.jibek("status").stdout
     for text in (f"Valkey {found['version']} (--store-binary)", str(path), found["sha256"]):
         assert text in shown
+    assert venue.stop() == 0
+
+
+def test_a_store_whose_program_and_configuration_are_gone_waits_for_them(tmp_path: Path, new_venue: NewVenue) -> None:
+    """As during an update of the package: that is no crash, however long it takes."""
+    path = tmp_path / "bin" / "redis-server"
+    path.parent.mkdir(mode=0o755)
+    shutil.copy2(server_binary(), path)
+    venue = new_venue(store_binary=path, crashes_max=2).start()
+    away = path.rename(path.with_name("away"))
+    (venue.folder.store / "valkey.conf").unlink()
+    before = venue.kill("store")
+    wait_until(lambda: "No such file" in venue.facts()["states"]["store"], "the store waits for its program")
+    assert venue.facts()["states"]["store"].startswith("waiting: ")
+    with away.open("ab") as file:
+        file.write(b"\0")
+    away.rename(path)
+    venue.wait_until_back("store", before)
+    assert f"The program of the store, {path}, has changed" in venue.said()
+    assert venue.facts()["store_binary"]["sha256"] == digest(path)
+    assert "Traceback" not in venue.said() + (venue.folder.logs / "store.log").read_text()
     assert venue.stop() == 0
 
 
