@@ -29,6 +29,7 @@ import redis
 from engine.journal import ChainBroken, EntryId, StoreRefused, StoreTimeout, connect, prepare_store, start_venue
 from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, LOG_FORMAT_VARIABLE, STORE_VARIABLE
 from engine.process.follower import reason_of
+from engine.process.private_files import UnsafePath
 from engine.process.watermarks import UP, write_watermark
 from engine.venue_file import VenueDefinition, load_venue
 from gateway.access import exposure_warning
@@ -50,6 +51,7 @@ from jibek.venue.preflight import (
     check_engine_is_built,
     check_port,
     check_store_answers,
+    start_failed,
 )
 from jibek.venue.services import ENGINE, GATEWAY, SERVICES, STOP_ORDER, STORE, SUPERVISOR, Service
 from jibek.venue.state_file import StateFile
@@ -123,9 +125,16 @@ class Supervisor:
         SIGHUP lets the gateway read its certificate again, and ends the venue only with its terminal.
 
         Raises:
-            StartFailed, FolderRefused, VenueError, StoreUnavailable, OSError: it could not be started; nothing is left
-                running.
+            StartFailed, FolderRefused, UnsafePath, VenueError, StoreUnavailable: it could not be started; nothing is left running.
         """
+        try:
+            return self._run(when_ready)
+        except OSError as error:
+            if self._serving or isinstance(error, UnsafePath):
+                raise
+            raise start_failed(error, self.folder.path) from None
+
+    def _run(self, when_ready: Callable[[], None]) -> int:
         definition = load_venue(self.options.venue)
         check_engine_is_built(self.options.engine)
         if self.options.store is None:
@@ -139,12 +148,12 @@ class Supervisor:
         self.log.open()
         self.say(f"Starts a venue on {self.options.data} with the {self.options.engine} engine.", echo=False)
         self._fds = InheritedFds.create(self.folder.lock())
+        check_disk(self.folder.path)
         self.folder.mark()
         self.folder.check_parts()
         self._state_file.remove()
         self._listen_for_signals()
         try:
-            check_disk(self.folder.path)
             check_port(self.options.host, self.options.port)
             self._start(definition)
             self._state_file.open()
