@@ -7,6 +7,7 @@ regular file (or a real folder) of this user that no other user may write to.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -194,17 +195,24 @@ def replace_private(path: Path, content: bytes, *, on_disk: bool = False) -> Non
         on_disk: whether content and name are on disk on return. Cost: two fsyncs.
 
     Raises:
-        OSError: it cannot be written; the old content is still there.
+        OSError: it cannot be written, and names the path; the old content is still there, and no draft.
     """
     draft = path.with_name(path.name + ".new")
-    # A draft that a killed process has left, or a link that somebody has put there.
-    draft.unlink(missing_ok=True)
-    with os.fdopen(open_private(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
-        file.write(content)
-        file.flush()
-        if on_disk:
-            os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        # A draft that a killed process has left, or a link that somebody has put there.
+        draft.unlink(missing_ok=True)
+        with os.fdopen(open_private(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
+            file.write(content)
+            file.flush()
+            if on_disk:
+                os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        if error.filename is None:
+            error.filename = str(path)
+        raise
     if on_disk:
         sync_folder(path.parent)
 

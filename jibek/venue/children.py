@@ -28,6 +28,8 @@ LINE_BYTES_MAX = 64 << 10
 CRASHES_MAX = 3
 """A child that crashes so often within `CRASH_WINDOW_S` stays down; `jibek up --crashes-max` sets another number."""
 CRASH_WINDOW_S = 60.0
+RESTART_PAUSE_S_MIN, RESTART_PAUSE_S_MAX = 0.1, 1.0
+"""Pause before a restart. It doubles with each start in a row that fails, and once it is the longest, these count as crashes."""
 
 SILENT_S = 1.3
 """A process that has not shown for so long that it lives has stopped answering. It should every 0.3 s."""
@@ -67,12 +69,18 @@ class Child:
     ) -> None:
         self.name = name
         self.command = list(command)
+        self.called = ""
+        """The name that its program is started under; empty for its path."""
         self.log = ProcessLog(log, name, log_format)
         self.process: subprocess.Popen[bytes] | None = None
         self.ready: dict[str, Any] | None = None
         self.held = ""
         self.down = ""
         self.restarts = 0
+        self.failed_starts = 0
+        """How many of its processes, the last ones, have ended before they were ready."""
+        self.restart_at_s = 0.0
+        """When it may be started again, by the monotonic clock."""
         self.started_s = 0.0
         """Time of its last start, by the monotonic clock."""
         self.heard_s = 0.0
@@ -102,7 +110,7 @@ class Child:
         """
         assert self.process is None
         self.process = subprocess.Popen(
-            wrapped(fds.pipe_read_fd, self.command),
+            wrapped(fds.pipe_read_fd, self.command, self.called),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -203,6 +211,7 @@ class Child:
         self.log.take(bytes(self._unfinished), is_report=True)
         self._unfinished.clear()
         self.log.end_run()
+        self.failed_starts = 0 if self.ready else self.failed_starts + 1
         self.process = None
         self.ready = None
 
@@ -214,7 +223,16 @@ class Child:
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def note_crash(self, now_s: float, text: str) -> bool:
-        """Records a crash; returns whether the child may be restarted. If not, `down` says why."""
+        """Records a crash; returns whether the child may be restarted. If not, `down` says why.
+
+        The first failed starts in a row do not count: each pause before the next one is longer, and what hinders it, such as an
+        update of its program, may be over by then.
+        """
+        pause_s = min(RESTART_PAUSE_S_MIN * 2 ** max(0, self.failed_starts - 1), RESTART_PAUSE_S_MAX)
+        self.restart_at_s = now_s + pause_s
+        if self.failed_starts and pause_s < RESTART_PAUSE_S_MAX:
+            self.restarts += 1
+            return True
         self._crash_times_s.append(now_s)
         crashes_max = self._crash_times_s.maxlen
         too_often = len(self._crash_times_s) == crashes_max and now_s - self._crash_times_s[0] <= CRASH_WINDOW_S

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from jibek.venue.pdeathsig import NO_PROGRAM
+
 
 class Cure(NamedTuple):
     """A known cause and what helps."""
@@ -17,25 +19,35 @@ class Cure(NamedTuple):
     words: re.Pattern[str]
     """What a process says that ends of it."""
     text: str
-    passes: bool = False
-    """Whether the cause may go away without anybody touching the process: it is tried again for as long as it takes."""
+    passes: str = ""
+    """Why it waits, if the cause may go away without anybody touching the process: it is tried again for as long as it takes."""
 
 
-def _row(words: str, text: str, *, passes: bool = False) -> Cure:
+def _row(words: str, text: str, *, passes: str = "") -> Cure:
     return Cure(re.compile(words, re.IGNORECASE), text, passes)
 
 
 # The first row that fits counts.
 CURES = (
     _row(
+        NO_PROGRAM,
+        "Its program is missing, or cannot be run: put it back, or install it again.",
+        passes="its program cannot be run",
+    ),
+    _row(
+        "can't open config file",
+        "The store's configuration was removed at this moment: it is written again at the next start.",
+        passes="its configuration was removed",
+    ),
+    _row(
         "no space left on device|disk quota exceeded|short write while writing to the AOF|error writing to the AOF",
         "The disk is full: make room in the data folder, and start again.",
-        passes=True,
+        passes="the disk takes no writes",
     ),
     _row(
         "read-only file system",
         "The disk of the data folder is read-only: look at `dmesg`, and mount it for writing.",
-        passes=True,
+        passes="the disk takes no writes",
     ),
     _row("cannot listen on|address already in use", "The port is taken: stop what listens there, or choose another with --port."),
     _row("too many open files", "There are too few file descriptors: raise the limit (`ulimit -n`, LimitNOFILE= of systemd)."),
@@ -80,13 +92,13 @@ def cure_of(said: str) -> str:
     return next((cure.text for cure in CURES if cure.words.search(said)), "")
 
 
-def cause_passes(said: str) -> bool:
-    """Whether a process has ended of something that may go away by itself, by its own words.
+def passing_cause(said: str) -> str:
+    """Of what a process has ended, by its own words, if that may go away by itself; else the empty text.
 
-    >>> cause_passes("# Short write while writing to the AOF file: (nwritten=7, expected=9)"), cause_passes("bye bye")
-    (True, False)
+    >>> passing_cause("# Short write while writing to the AOF file: (nwritten=7, expected=9)"), passing_cause("bye bye")
+    ('the disk takes no writes', '')
     """
-    return any(cure.passes and cure.words.search(said) for cure in CURES)
+    return next((cure.passes for cure in CURES if cure.passes and cure.words.search(said)), "")
 
 
 def with_cure(sentences: Iterable[str], said: str) -> str:

@@ -63,7 +63,7 @@ OWN_ENTRIES = tuple(
 )
 """What the processes of a venue put into its folder. `jibek reset` deletes this and nothing else."""
 OWN_PARTS = {
-    "store": re.compile(r"appendonlydir|valkey\.conf|temp-rewriteaof-.*"),
+    "store": re.compile(r"appendonlydir|valkey\.conf(\.new)?|served-by(\.new)?|temp-rewriteaof-.*"),
     "logs": re.compile(r"[a-z0-9-]+\.log(\.[0-9]+)?"),
 }
 """What is in two folders whose names are common. A folder without a marker is a venue's only if they hold no more."""

@@ -1,6 +1,6 @@
 """A wrapper that starts a program and makes it end with its parent, however the parent dies.
 
-    python pdeathsig.py PARENT_PID FD PROGRAM ARGUMENT …
+    python pdeathsig.py PARENT_PID FD PROGRAM NAME ARGUMENT …
 
 On Linux the wrapper asks the kernel to kill it at the parent's death (`PR_SET_PDEATHSIG`) and becomes the program:
 nothing else remains. Elsewhere it forks the program and watches `FD`, the read end of a pipe whose other end the parent
@@ -21,18 +21,23 @@ import threading
 
 PR_SET_PDEATHSIG = 1
 EXIT_NO_PARENT = 1
+EXIT_NO_PROGRAM = 127
+NO_PROGRAM = "the program cannot be run:"
+"""The first words of the one sentence that is said then."""
 FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def wrapped(fd: int, command: list[str]) -> list[str]:
+def wrapped(fd: int, command: list[str], called: str = "") -> list[str]:
     """The command line that starts `command` so that it ends with the calling process.
 
     Start it on the main thread: on Linux a child dies with the thread that started it.
 
     Args:
         fd: the read end of a pipe, which the child must inherit.
+        called: the name to start the program under; empty for its path.
     """
-    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(fd), *command]
+    program, *arguments = command
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(fd), program, called or program, *arguments]
 
 
 def exec_with_pdeathsig(parent_pid: int, command: list[str]) -> None:
@@ -45,7 +50,18 @@ def exec_with_pdeathsig(parent_pid: int, command: list[str]) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent_pid:
         sys.exit(EXIT_NO_PARENT)
-    os.execv(command[0], command)
+    become(command)
+
+
+def become(command: list[str]) -> None:
+    """Becomes the program `command[0]` with the rest as its arguments, of which the first is its name. If that cannot be, it
+    says so in one sentence and ends."""
+    program, *arguments = command
+    try:
+        os.execv(program, arguments)
+    except OSError as error:
+        os.write(2, f"{NO_PROGRAM} {program} ({error.strerror})\n".encode(errors="backslashreplace"))
+        os._exit(EXIT_NO_PROGRAM)
 
 
 def run_until_pipe_closes(fd: int, command: list[str]) -> int:
@@ -55,7 +71,7 @@ def run_until_pipe_closes(fd: int, command: list[str]) -> int:
     pid = os.fork()
     if pid == 0:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
-        os.execv(command[0], command)
+        become(command)
     for number in FORWARDED_SIGNALS:
         signal.signal(number, lambda received, _: os.kill(pid, received))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import socket
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from engine.process.disk import MIB, read_disk
 from gateway.access import Access, AccessRefused
 from gateway.wire.tls import Certificate, TlsRefused
 from jibek.venue import store_server
+from jibek.venue.cures import with_cure
 
 
 class StartFailed(Exception):
@@ -20,6 +22,17 @@ class StartFailed(Exception):
     def __init__(self, text: str, exit_code: int = EXIT_REFUSED) -> None:
         super().__init__(text)
         self.exit_code = exit_code
+
+
+def start_failed(error: OSError, folder: Path) -> StartFailed:
+    """What a start says that ended of an error of the system: where, why, and what to do.
+
+    Args:
+        folder: the data folder, for an error that names no path.
+    """
+    place = error.filename or folder
+    place = os.fsdecode(place) if isinstance(place, bytes) else place
+    return StartFailed(with_cure([f"The venue did not start: {place}: {error.strerror or error}."], str(error)))
 
 
 def check_store_answers(url: str) -> None:

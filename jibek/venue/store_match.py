@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.journal import ChainBroken, Store, StoreSource
+from engine.journal import BEGINNING, ChainBroken, Store, StoreSource
 from engine.process.watermarks import (
     ACCEPT_STORE_END,
     FOLDER_NAME,
@@ -65,10 +65,11 @@ def match_store(client: Store, data: Path, *, accept_end: bool = False, forget_s
             f"{secret_trouble}: restore {data / SECRET_KEY_FILE} from your backup. If it is lost, start once with `jibek up "
             f"{FORGET_SECRETS}`: all HMAC keys then stop working for good, and their owners need new ones."
         )
+    warnings = [_given_up(client, data, end_trouble)] if accept_end else []
     # From here on things are changed.
     if accept_end or not read_watermarks(data):
         begin_watermarks(data)
-    warnings = _forget_secrets(client) if forget_secrets else []
+    warnings += _forget_secrets(client) if forget_secrets else []
     changed = check_secrets(client, create_secret_key(data))
     return warnings + [
         f"The stored secret of API key {key} was changed, and opens nothing: revoke the key, and give its owner a new one."
@@ -89,11 +90,36 @@ def _watermark_trouble(client: Store, data: Path) -> str:
                 return f"the chain at {entry.id} is not the one that {data / FOLDER_NAME} names. {WAY_OUT}"
         if heads:
             return f"the store has no entry {min(heads)}, which {data / FOLDER_NAME} names. {WAY_OUT}"
-    except (BadWatermark, ChainBroken) as error:
+    except BadWatermark as error:
         return str(error)
+    except ChainBroken as error:
+        return str(error) if WAY_OUT in str(error) else f"{error}. {WAY_OUT}"
     finally:
         source.close()
     return ""
+
+
+def _given_up(client: Store, data: Path, trouble: str) -> str:
+    """What an operator gives up who goes on with the store as it is, in one or two sentences.
+
+    Args:
+        trouble: why the watermarks do not vouch for the store.
+    """
+    source = StoreSource(client)
+    try:
+        end = source.published()
+        last = max((mark.id for mark in read_watermarks(data)), default=end)
+    except (BadWatermark, ChainBroken):
+        last = end = BEGINNING
+    finally:
+        source.close()
+    if end < last:
+        return (
+            f"The entries after {end}, up to {last}, were verified and are not in the store: they are given up, as "
+            f"{ACCEPT_STORE_END} says."
+        )
+    what = trouble.removesuffix(WAY_OUT).rstrip(" .")
+    return f"By {ACCEPT_STORE_END} the venue goes on with a store that the watermarks do not vouch for: {what}."
 
 
 def _forget_secrets(client: Store) -> list[str]:

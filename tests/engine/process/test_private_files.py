@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
@@ -225,3 +226,17 @@ def test_a_place_behind_a_link_of_another_user_is_refused(tmp_path: Path) -> Non
     os.chown(tmp_path / "link", FOREIGN_UID, FOREIGN_UID, follow_symlinks=False)
     with pytest.raises(UnsafePath, match="link belongs to"):
         check_parents(tmp_path / "link" / "data")
+
+
+def test_what_cannot_be_written_names_its_path_and_leaves_no_draft(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "facts"
+    replace_private(path, b"old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
+        replace_private(path, b"new", on_disk=True)
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]

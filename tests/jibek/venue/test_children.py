@@ -191,3 +191,14 @@ def test_the_number_of_crashes_can_be_chosen(tmp_path: Path) -> None:
     child = Child("probe", [], tmp_path / "probe.log", crashes_max=5)
     assert [child.note_crash(time_s, "it crashed") for time_s in range(5)] == [True, True, True, True, False]
     assert child.down == "it crashed; 5 times within 60 s, so it stays down"
+
+
+def test_failed_starts_count_as_crashes_only_after_longer_and_longer_pauses(tmp_path: Path) -> None:
+    """What hinders them, such as an update of the program, may be over by then."""
+    child = Child("probe", [], tmp_path / "probe.log")
+    pauses_s, restarted = [], []
+    for child.failed_starts in range(1, 8):
+        restarted.append(child.note_crash(NOW_S, "it ended"))
+        pauses_s.append(round(child.restart_at_s - NOW_S, 3))
+    assert pauses_s == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
+    assert restarted == [True] * 6 + [False]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from jibek.venue.cures import cause_passes, cure_of, with_cure
+from jibek.venue.cures import cure_of, passing_cause, with_cure
 
 # What the process says, words of the cure, and whether the cause may pass.
 KNOWN = (
+    ("the program cannot be run: /opt/valkey-server (No such file or directory)", "put it back", True),
+    ("Fatal error, can't open config file '/d/store/valkey.conf': No such file or directory", "written again", True),
     ("# Short write while writing to the AOF file: (nwritten=73568, expected=100033)", "disk is full", True),
     ("OSError: [Errno 28] No space left on device", "disk is full", True),
     ("[Errno 122] Disk quota exceeded", "disk is full", True),
@@ -27,10 +29,10 @@ KNOWN = (
 @pytest.mark.parametrize(("said", "cure", "passes"), KNOWN, ids=[row[0][:40] for row in KNOWN])
 def test_a_known_cause_has_a_cure(said: str, cure: str, passes: bool) -> None:
     assert cure in cure_of(said)
-    assert cause_passes(said) == passes
+    assert bool(passing_cause(said)) == passes
     assert with_cure(["It ended."], said) == f"It ended. {cure_of(said)}"
 
 
 def test_an_unknown_cause_has_none() -> None:
     said = "* Ready to accept connections unix\nbye bye"
-    assert (cure_of(said), cause_passes(said), with_cure(["It ended."], said)) == ("", False, "It ended.")
+    assert (cure_of(said), passing_cause(said), with_cure(["It ended."], said)) == ("", "", "It ended.")

