@@ -10,7 +10,17 @@ import pytest
 from engine.journal import EVENTS_KEY, PUBLISHED_KEY, EntryId, Store, ensure_functions, library_code
 from engine.process import EXIT_REFUSED
 from engine.process.watermarks import FOLDER_NAME, begin_watermarks, path_of, read_watermarks, write_watermark
-from gateway.auth.secrets import SECRET_KEY_FILE, SECRETS_KEY, create_secret_key, load_secret_key, seal
+from gateway.auth.secrets import (
+    SECRET_CHECK_KEY,
+    SECRET_KEY_FILE,
+    SECRETS_KEY,
+    create_secret_key,
+    load_secret_key,
+    seal,
+)
+from jibek.console.failure import Failure
+from jibek.venue.accounts import KeyAdder
+from jibek.venue.directory import AccountRecord
 from jibek.venue.launch import LaunchFailed
 from jibek.venue.store_match import StoreMismatch, match_store
 from tests.worlds.stepped_venue import SteppedVenue
@@ -98,6 +108,60 @@ def test_a_folder_without_secrets_gets_a_key(client: Store, tmp_path: Path) -> N
     with pytest.raises(StoreMismatch, match="start without --forget-secrets"):
         match_store(client, tmp_path, forget_secrets=True)
     assert load_secret_key(tmp_path) == key
+
+
+@pytest.mark.parametrize("names", [("a",), ("a", "b")])
+def test_a_key_that_opens_nothing_is_the_right_one_if_the_check_value_says_so(
+    client: Store, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    match_store(client, tmp_path)
+    sealed_under(OTHER, client, *names)
+    assert len(match_store(client, tmp_path)) == len(names)
+    with pytest.raises(StoreMismatch, match="start without --forget-secrets"):
+        match_store(client, tmp_path, forget_secrets=True)
+
+
+def test_a_key_that_opens_a_secret_is_the_wrong_one_if_the_check_value_says_so(client: Store, tmp_path: Path) -> None:
+    match_store(client, tmp_path)
+    sealed_under(load_secret_key(tmp_path), client, "a")
+    path = tmp_path / SECRET_KEY_FILE
+    right = path.read_bytes()
+    path.write_bytes(OTHER)
+    sealed_under(OTHER, client, "b")
+    with pytest.raises(StoreMismatch, match="is not the one under which this store's secrets are sealed"):
+        match_store(client, tmp_path)
+    account = AccountRecord(1, "alice", 0, "", "", "")
+    with pytest.raises(Failure, match="before you stop the venue"):
+        KeyAdder(client, account, 0, "me", "").hmac(tmp_path, show=lambda made: pytest.fail("shown"))
+    assert client.hlen(SECRETS_KEY) == 2
+    path.write_bytes(right)
+    assert len(match_store(client, tmp_path)) == 1
+
+
+@pytest.mark.parametrize("damage", ["none", "a bit", "short"])
+def test_an_older_venue_and_one_with_a_changed_check_value_get_it(client: Store, tmp_path: Path, damage: str) -> None:
+    match_store(client, tmp_path)
+    kept = client.get(SECRET_CHECK_KEY)
+    sealed_under(load_secret_key(tmp_path), client, "a")
+    if damage == "none":
+        client.delete(SECRET_CHECK_KEY)
+    else:
+        client.set(SECRET_CHECK_KEY, kept[:5] if damage == "short" else bytes([kept[0] ^ 1]) + kept[1:])
+    assert match_store(client, tmp_path) == []
+    assert client.get(SECRET_CHECK_KEY) == kept
+
+
+def test_a_key_that_is_none_can_be_given_up(client: Store, tmp_path: Path) -> None:
+    match_store(client, tmp_path)
+    path = tmp_path / SECRET_KEY_FILE
+    path.write_bytes(b"short")
+    with pytest.raises(StoreMismatch, match="5 bytes, not 32: restore it from your backup, or remove it"):
+        match_store(client, tmp_path)
+    sealed_under(OTHER, client, "a")
+    with pytest.raises(StoreMismatch, match=r"5 bytes, not 32.*--forget-secrets"):
+        match_store(client, tmp_path)
+    match_store(client, tmp_path, forget_secrets=True)
+    assert len(load_secret_key(tmp_path)) == 32
 
 
 @pytest.mark.parametrize("is_there", [False, True], ids=["missing", "another one"])
