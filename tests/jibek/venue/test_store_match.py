@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from jibek.venue.accounts import KeyAdder
 from jibek.venue.directory import AccountRecord
 from jibek.venue.launch import LaunchFailed
 from jibek.venue.store_match import StoreMismatch, match_store
+from tests.worlds.processes import wait_until
 from tests.worlds.stepped_venue import SteppedVenue
 from tests.worlds.venue import VenueProcess
 
@@ -220,3 +222,23 @@ def test_a_venue_whose_marks_and_key_are_gone_starts_only_when_its_operator_says
     assert failed.value.exit_code == EXIT_REFUSED
     [warning] = new_venue(accept_store_end=True, forget_secrets=True).launch().wait_until_ready()
     assert warning.startswith("Warning: 1 sealed secret deleted")
+
+
+def test_a_secret_key_that_is_lost_under_a_running_venue_is_shown_and_waited_for(
+    new_venue: Callable[..., VenueProcess],
+) -> None:
+    venue = new_venue().start()
+    path = venue.data / SECRET_KEY_FILE
+    right = path.read_bytes()
+
+    def wait_until_status_says(text: str) -> None:
+        wait_until(lambda: text in json.dumps(venue.facts()), f"the state says: {text}")
+
+    path.unlink()
+    wait_until_status_says("it was removed or changed; put it back before you stop the venue")
+    path.write_bytes(OTHER)
+    path.chmod(0o600)
+    pid = venue.kill("gateway")
+    wait_until_status_says("is not the one under which this store's secrets are sealed; put it back from a backup")
+    path.write_bytes(right)
+    venue.wait_until_back("gateway", pid)
