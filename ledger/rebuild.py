@@ -10,7 +10,7 @@ import json
 import time
 from pathlib import Path
 
-from engine.process.private_files import read_private, replace_private
+from engine.process.private_files import read_private_json, replace_private
 
 REQUEST_FILE = "rebuild-ledger.json"
 LOOK_EVERY_S = 0.2
@@ -40,7 +40,7 @@ class RebuildRequest:
         """Who asks and why, fit for a log line."""
         assert self._path is not None
         try:
-            asked = json.loads(read_private(self._path))
+            asked = read_private_json(self._path)
             return json.dumps({"who": asked["who"], "why": asked["why"]})[:TEXT_MAX]
         except (OSError, ValueError, KeyError, TypeError):
             return "nobody said why"
