@@ -19,7 +19,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -172,6 +172,31 @@ def known_heads(data: Path, source: Source) -> dict[EntryId, bytes]:
     marks = vouching_watermarks(data, source)
     check_reached(marks, source.published())
     return heads_of(marks)
+
+
+def check_heads(heads: Mapping[EntryId, bytes], source: Source, data: Path) -> None:
+    """Checks that the events have these heads, without reading what is between them. Cost: one round trip.
+
+    Raises:
+        ChainBroken: one of them is another one, or its entry is not there.
+    """
+    found = {entry.id: entry.head for entry in source.events_at(heads)}
+    for id, head in heads.items():
+        if id not in found:
+            raise ChainBroken(f"the store has no entry {id}, which {data / FOLDER_NAME} names. {WAY_OUT}")
+        if found[id] != head:
+            raise ChainBroken(f"the chain at {id} is not the one that {data / FOLDER_NAME} names. {WAY_OUT}")
+
+
+def check_vouched(data: Path, source: Source) -> None:
+    """Checks that a store has all that the marks name: what every command does before it shows or changes anything, since
+    the processes that would notice may be down. Cost: two round trips.
+
+    Raises:
+        BadWatermark: see `known_heads`.
+        ChainBroken: the store has lost its tail, or is another one.
+    """
+    check_heads(known_heads(data, source), source, data)
 
 
 def _read(path: Path) -> Watermark:

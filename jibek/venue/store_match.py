@@ -14,11 +14,10 @@ from pathlib import Path
 from engine.journal import ChainBroken, Store, StoreSource
 from engine.process.watermarks import (
     ACCEPT_STORE_END,
-    FOLDER_NAME,
-    WAY_OUT,
     BadWatermark,
     begin_watermarks,
     check_begun,
+    check_heads,
     check_reached,
     heads_of,
     read_watermarks,
@@ -88,12 +87,7 @@ def _watermark_trouble(client: Store, data: Path) -> str:
         marks = read_watermarks(data)
         check_begun(marks, data, source.appended())
         check_reached(marks, source.published())
-        heads = heads_of(marks)
-        for entry in source.events_at(heads):
-            if entry.head != heads.pop(entry.id):
-                return f"the chain at {entry.id} is not the one that {data / FOLDER_NAME} names. {WAY_OUT}"
-        if heads:
-            return f"the store has no entry {min(heads)}, which {data / FOLDER_NAME} names. {WAY_OUT}"
+        check_heads(heads_of(marks), source, data)
     except (BadWatermark, ChainBroken) as error:
         return str(error)
     finally:

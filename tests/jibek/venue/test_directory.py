@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from engine.journal import BEGINNING, EntryId, Store, read_events
+from engine.journal import BEGINNING, ChainBroken, EntryId, Store, StoreSource, read_events
+from engine.process.watermarks import write_watermark
 from engine.records import KeyType
 from jibek.console.operator import system_user
 from jibek.venue.directory import Directory, defines_something, read_directory
@@ -127,3 +128,18 @@ def test_a_disk_that_takes_no_cache_costs_no_command_its_effect(
         patch.setattr(os, call, full)
         assert content(read_directory(client, tmp_path)) == right
     assert content(read_directory(client, tmp_path)) == right
+
+
+def test_a_store_that_has_lost_its_tail_is_not_shown(
+    running_venue: VenueProcess, client: Store, tmp_path: Path
+) -> None:
+    end = StoreSource(client).published()
+    write_watermark(tmp_path, "engine", EntryId(end.epoch, end.sequence + 10_000), bytes(32))
+    with pytest.raises(ChainBroken, match="the engine had verified"):
+        read_directory(client, tmp_path)
+    write_watermark(tmp_path, "engine", EntryId(1, 0), bytes(32))
+    with pytest.raises(ChainBroken, match="the chain at 1-0 is not the one"):
+        read_directory(client, tmp_path)
+    [first] = read_events(client, BEGINNING, count=1)
+    write_watermark(tmp_path, "engine", first.id, first.head)
+    assert read_directory(client, tmp_path).cursor >= end
