@@ -7,6 +7,8 @@ starts. So the cure is there when the ledger is what keeps a venue from starting
 from __future__ import annotations
 
 import json
+import os
+import stat
 import time
 from pathlib import Path
 
@@ -34,7 +36,7 @@ class RebuildRequest:
         if self._path is None or (now_s := time.monotonic()) < self._look_at_s:
             return False
         self._look_at_s = now_s + LOOK_EVERY_S
-        return self._path.exists()
+        return _is_request(self._path)
 
     def text(self) -> str:
         """Who asks and why, fit for a log line."""
@@ -62,4 +64,12 @@ def ask_for_rebuild(data: Path, *, who: str, why: str) -> None:
 
 def is_asked_for(data: Path) -> bool:
     """Whether a request waits for the settlement."""
-    return (data / REQUEST_FILE).exists()
+    return _is_request(data / REQUEST_FILE)
+
+
+def _is_request(path: Path) -> bool:
+    """Whether a file is there. A folder or a link of this name asks for nothing, and could not be taken away as one is."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False

@@ -237,7 +237,7 @@ def _ready_facts(line: bytes) -> dict[str, Any] | None:
     """What a process reports when it is ready; None if the line is another one."""
     try:
         facts = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return facts if isinstance(facts, dict) and facts.get("ready") is True else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,30 @@ def test_the_cache_of_another_venue_is_thrown_away(client: Store, tmp_path: Path
 def test_what_defines_nothing_is_passed_over() -> None:
     assert not defines_something(b"")
     assert not defines_something(bytes(48))
+
+
+def link_to_nothing(cache: Path) -> None:
+    cache.symlink_to(cache.with_name("elsewhere"))
+
+
+def link_to_a_file(cache: Path) -> None:
+    cache.with_name("elsewhere").write_bytes(b"what is not ours")
+    cache.symlink_to(cache.with_name("elsewhere"))
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, Path.mkdir, link_to_nothing, link_to_a_file])
+def test_what_is_no_file_in_the_place_of_the_cache_is_left_alone(
+    client: Store, tmp_path: Path, put: Callable[[Path], None]
+) -> None:
+    right = content(read_directory(client, tmp_path))
+    cache, elsewhere = tmp_path / CACHE_FILE, tmp_path / "elsewhere"
+    cache.unlink()
+    put(cache)
+    before = elsewhere.read_bytes() if elsewhere.exists() else None
+    for _ in range(2):
+        assert content(read_directory(client, tmp_path)) == right
+    assert before == (elsewhere.read_bytes() if elsewhere.exists() else None)
+    assert cache.is_dir() or (cache.is_file() and not cache.is_symlink())
 
 
 @pytest.mark.parametrize("call", ["open", "write"])
