@@ -1,18 +1,27 @@
-"""What happens before the gateway opens its port: the view is built from all events in the store."""
+"""What happens before the gateway opens its port: secret.key is found, and the view is built from all events in the store."""
 
 from __future__ import annotations
 
 import logging
+import os
 from typing import NamedTuple
 
 from engine.journal import EventReader, KnownHeads, StoreSource, check_consistent, connect, current_epoch, prepare_store
-from engine.process import StopRequest
-from engine.process.follower import Backoff, NotReady, retry
+from engine.process import PARENT_FD_VARIABLE, StopRequest
+from engine.process.duties import Duties
+from engine.process.follower import RETRY_S_MAX, Backoff, NotReady, retry
 from engine.process.watermarks import known_heads
 from engine.records import EventEntry
 from gateway.arguments import Arguments
 from gateway.auth.rate_limits import RateLimits
-from gateway.auth.secrets import check_secrets, missing_secrets
+from gateway.auth.secrets import (
+    SECRET_KEY_FILE,
+    SecretError,
+    check_secret_key,
+    check_secrets,
+    load_secret_key,
+    missing_secrets,
+)
 from gateway.limits import ENTRIES_PER_REBUILD_READ
 from gateway.venue_view import VenueView
 
@@ -25,6 +34,40 @@ class Prepared(NamedTuple):
     reader: EventReader
     """Its cursor is the view's."""
     epoch: int
+
+
+def find_secret_key(arguments: Arguments, stop: StopRequest, log: logging.Logger, duties: Duties) -> bytes | None:
+    """The secret key of the data folder, once it is the one of the store. Under `jibek up`, which has begun with the right one,
+    it waits until that is back: an end would keep the venue without a gateway. None if the stop is requested before.
+
+    Raises:
+        SecretError: it cannot be used, and nobody restarts this process.
+    """
+    client = connect(arguments.store)
+    backoff = Backoff(log)
+    fault = ""
+
+    def find() -> bytes:
+        duties.came_round()
+        secret_key = load_secret_key(arguments.data)
+        check_secret_key(client, secret_key)
+        return secret_key
+
+    duties.watch(SECRET_KEY_FILE, lambda: fault)
+    try:
+        while not stop:
+            try:
+                return retry(find, stop, backoff)
+            except SecretError as error:
+                if PARENT_FD_VARIABLE not in os.environ:
+                    raise
+                if not fault:
+                    log.error("waits for its secret key: %s; put it back from a backup", error)
+                fault = f"{error}; put it back from a backup"
+                stop.wait(RETRY_S_MAX)
+        return None
+    finally:
+        client.close()
 
 
 def prepare(arguments: Arguments, secret_key: bytes, stop: StopRequest, log: logging.Logger) -> Prepared | None:

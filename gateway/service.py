@@ -48,7 +48,8 @@ from gateway.arguments import Arguments, parse_arguments
 from gateway.auth.bans import Bans
 from gateway.auth.mark_setter import MarkSetter
 from gateway.auth.secret_fetcher import SecretFetcher
-from gateway.auth.secrets import SecretError, load_secret_key
+from gateway.auth.secret_key_watch import SecretKeyWatch
+from gateway.auth.secrets import SECRET_KEY_FILE, SecretError
 from gateway.clients import Clients
 from gateway.clock import Clock
 from gateway.descriptors import fit_descriptors
@@ -66,7 +67,7 @@ from gateway.journal.pipeline import Pipeline, Superseded
 from gateway.journal.writer import JournalWriter
 from gateway.judgement.record import RefusalRecord
 from gateway.limits import STORE_FULL_PERCENT, STORE_SILENCE_S_MAX
-from gateway.rebuild import Prepared, prepare
+from gateway.rebuild import Prepared, find_secret_key, prepare
 from gateway.wire.asyncio_client import Outbox
 from gateway.wire.listener import Listener
 from gateway.wire.places import Places
@@ -133,6 +134,7 @@ class Service:
             set_mark=MarkSetter(writer.ask).set,
             published=self._published,
         )
+        self._secret_key = SecretKeyWatch(arguments.data, secret_key)
         self._watermark = WatermarkWriter(arguments.data, f"gateway-{arguments.producer}")
         self._watermark.note(prepared.reader.cursor, prepared.reader.head)
         self._events = EventsLink(
@@ -174,6 +176,7 @@ class Service:
             "refusals": lambda: self._refusals.fault,
             "watermark": lambda: self._watermark.fault,
             "orders": orders,
+            SECRET_KEY_FILE: lambda: self._secret_key.fault,
         }
 
     async def run(self) -> BaseException | None:
@@ -293,6 +296,7 @@ class Service:
         for link in self._links():
             if link.silent_s() > STORE_SILENCE_S_MAX:
                 link.drop("the store does not answer")
+        self._secret_key.look()
         self._disk_fault = self._look_at_disk()
         self._judge_store()
         self._writer.ask(("INFO", "memory"), self._note_memory)
@@ -360,9 +364,9 @@ def main(argv: list[str]) -> int:
     # Until the service listens there is nothing to read again.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        secret_key = load_secret_key(arguments.data)
         arguments.access.certificate()
-        prepared = prepare(arguments, secret_key, stop, log)
+        secret_key = find_secret_key(arguments, stop, log, duties)
+        prepared = prepare(arguments, secret_key, stop, log) if secret_key else None
     except StopOverdue:
         log.info("stopped in the middle of what it was at")
         return EXIT_GOOD
@@ -370,7 +374,7 @@ def main(argv: list[str]) -> int:
         return end_code(log, error, BROKEN_PROMISES)
     finally:
         stop_is_obeyed()
-    if prepared is None:
+    if secret_key is None or prepared is None:
         log.info("stopped before it was ready")
         return EXIT_GOOD
     entry_is(lambda: prepared.reader.cursor)

@@ -7,10 +7,12 @@ starts. So the cure is there when the ledger is what keeps a venue from starting
 from __future__ import annotations
 
 import json
+import os
+import stat
 import time
 from pathlib import Path
 
-from engine.process.private_files import read_private, replace_private
+from engine.process.private_files import read_private_json, replace_private
 
 REQUEST_FILE = "rebuild-ledger.json"
 LOOK_EVERY_S = 0.2
@@ -34,13 +36,13 @@ class RebuildRequest:
         if self._path is None or (now_s := time.monotonic()) < self._look_at_s:
             return False
         self._look_at_s = now_s + LOOK_EVERY_S
-        return self._path.exists()
+        return _is_request(self._path)
 
     def text(self) -> str:
         """Who asks and why, fit for a log line."""
         assert self._path is not None
         try:
-            asked = json.loads(read_private(self._path))
+            asked = read_private_json(self._path)
             return json.dumps({"who": asked["who"], "why": asked["why"]})[:TEXT_MAX]
         except (OSError, ValueError, KeyError, TypeError):
             return "nobody said why"
@@ -62,4 +64,12 @@ def ask_for_rebuild(data: Path, *, who: str, why: str) -> None:
 
 def is_asked_for(data: Path) -> bool:
     """Whether a request waits for the settlement."""
-    return (data / REQUEST_FILE).exists()
+    return _is_request(data / REQUEST_FILE)
+
+
+def _is_request(path: Path) -> bool:
+    """Whether a file is there. A folder or a link of this name asks for nothing, and could not be taken away as one is."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False

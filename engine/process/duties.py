@@ -115,5 +115,5 @@ class Report:
             found: dict[str, Any] = json.loads(line)
             faults = {str(name): str(text) for name, text in found["faults"].items()}
             return cls(float(found["still_s"]), faults)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
             return None

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 PRIVATE_UMASK = 0o077
 """The file mode creation mask of every process of the venue: what it makes, only its user may read or write."""
+
+JSON_BYTES_MAX = 1 << 20
+"""More than any JSON file of a data folder has: a larger one is not read."""
 
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -27,6 +32,10 @@ class UnsafePath(OSError):
 
     def __str__(self) -> str:
         return str(self.strerror)
+
+
+class NotJson(ValueError):
+    """A file holds no JSON object of a reasonable size and depth."""
 
 
 # -- folders
@@ -186,6 +195,27 @@ def read_private(path: Path) -> bytes:
     """
     with os.fdopen(open_private(path, os.O_RDONLY), "rb") as file:
         return file.read()
+
+
+def read_private_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file, at most `JSON_BYTES_MAX` long.
+
+    Raises:
+        NotJson: it holds something else.
+        UnsafePath: see `check_private_file`.
+        OSError: it cannot be read.
+    """
+    with os.fdopen(open_private(path, os.O_RDONLY), "rb") as file:
+        content = file.read(JSON_BYTES_MAX + 1)
+    if len(content) > JSON_BYTES_MAX:
+        raise NotJson("it is too large")
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):  # The second for thousands of brackets in one another.
+        raise NotJson("it is not JSON") from None
+    if not isinstance(document, dict):
+        raise NotJson("it is no JSON object")
+    return document
 
 
 def replace_private(path: Path, content: bytes, *, on_disk: bool = False) -> None:

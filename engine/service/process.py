@@ -20,7 +20,7 @@ from engine.journal import Diverged, EntryId, Store
 from engine.process import entry_is
 from engine.process.duties import Fault
 from engine.process.follower import BLOCK_MS, FollowerProcess, NotReady
-from engine.process.watermarks import check_begun, read_watermarks
+from engine.process.watermarks import check_begun, vouching_watermarks
 from engine.records import EngineStop
 from engine.service.clock_guard import ClockGuard
 from engine.service.cores import make_core
@@ -95,7 +95,7 @@ def open_engine(client: Store, options: argparse.Namespace) -> EngineFollower:
     log = logging.getLogger(ENGINE.name)
     service.note_executed = partial(log_states, log)
     entry_is(lambda: service.cursor)
-    check_begun(read_watermarks(options.data), options.data, service.source.appended())
+    check_begun(vouching_watermarks(options.data, service.source), options.data, service.source.appended())
     began_s = time.monotonic()
     count = service.recover()
     seconds = time.monotonic() - began_s

@@ -1,7 +1,11 @@
 """HMAC secrets at rest: sealed with AES-GCM under a key that never leaves the data folder.
 
-    DIR/secret.key    32 random bytes, readable by the owner only
-    {jibek}:secrets   hash, key id -> nonce (12 bytes) ‖ ciphertext ‖ tag (16 bytes)
+    DIR/secret.key         32 random bytes, readable by the owner only
+    {jibek}:secrets        hash, key id -> nonce (12 bytes) ‖ ciphertext ‖ tag (16 bytes)
+    {jibek}:secret-check   HMAC of a fixed text under secret.key (32 bytes) ‖ its own check (8 bytes)
+
+The check value alone says whether a secret.key is the one of this store, however many secrets it opens. A secret that
+does not open under the right one was changed, even if it is the only one.
 
 The key id is associated data: a sealed secret that is moved to another key id does not open. The journal holds no
 secret, because auditors read it; a store that is copied without its data folder gives none away.
@@ -10,8 +14,10 @@ secret, because auditors read it; a store that is copied without its data folder
 from __future__ import annotations
 
 import contextlib
+import hmac
 import os
 from collections.abc import Iterable
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +29,7 @@ from engine.process.log_lines import shown_key
 from engine.process.private_files import UnsafePath, open_private, sync_folder
 
 SECRETS_KEY = "{jibek}:secrets"
+SECRET_CHECK_KEY = "{jibek}:secret-check"
 SECRET_KEY_FILE = "secret.key"
 DRAFT_BEGINNING = f"{SECRET_KEY_FILE}.draft-"
 """Of the names of files that become the secret key, and are deleted if their process was killed before."""
@@ -32,9 +39,16 @@ SECRETS_PER_READ = 1000
 CHANGED_SHOWN = 10
 """So many changed secrets are named."""
 
+_CHECKED_TEXT = b"jibek: this is the secret.key of the store"
+_CHECK_BYTES = 8
+
 
 class SecretError(Exception):
-    """The secret key or a sealed secret cannot be used; the text names what to do and never the secret."""
+    """The secret key or a sealed secret cannot be used; the text never names the secret."""
+
+
+class SecretKeyLost(SecretError):
+    """There is no secret.key, or it is not the one of this store: only a backup has it."""
 
 
 def create_secret_key(data_dir: Path) -> bytes:
@@ -72,7 +86,8 @@ def load_secret_key(data_dir: Path) -> bytes:
     """The secret key of `data_dir`, 32 bytes.
 
     Raises:
-        SecretError: there is none, it has a wrong length, or it is not this user's alone.
+        SecretKeyLost: there is none, or it has a wrong length.
+        SecretError: it is not this user's alone, or cannot be read.
     """
     path = data_dir / SECRET_KEY_FILE
     try:
@@ -81,12 +96,14 @@ def load_secret_key(data_dir: Path) -> bytes:
             secret_key = file.read(SECRET_KEY_BYTES + 1)
     except UnsafePath as error:
         raise SecretError(str(error)) from None
+    except FileNotFoundError as error:
+        raise SecretKeyLost(f"{path} cannot be read: {error.strerror}") from None
     except OSError as error:
         raise SecretError(f"{path} cannot be read: {error.strerror}") from None
     if found.st_mode & 0o077:
         raise SecretError(f"{path} is readable by others: run `chmod 600 {path}`")
     if len(secret_key) != SECRET_KEY_BYTES:
-        raise SecretError(f"{path} has {found.st_size} bytes, not {SECRET_KEY_BYTES}: restore it from a backup")
+        raise SecretKeyLost(f"{path} has {found.st_size} bytes, not {SECRET_KEY_BYTES}")
     return secret_key
 
 
@@ -110,30 +127,66 @@ def unseal(secret_key: bytes, key_id: str, sealed: bytes) -> bytes:
         ) from None
 
 
+def keep_check(client: Any, secret_key: bytes) -> None:
+    """Stores the check value of `secret_key`, which is from then on the one of this store."""
+    client.set(SECRET_CHECK_KEY, _check_value(secret_key))
+
+
+def check_secret_key(client: Any, secret_key: bytes) -> None:
+    """Checks that `secret_key` is the one of this store. Cost: a round trip; a store of an older venue, without a check value,
+    may need all its secrets opened.
+
+    Raises:
+        SecretKeyLost: it is another one. Without a check value: there are sealed secrets, and it opens none of them.
+        redis.ConnectionError, redis.TimeoutError: the store is away.
+    """
+    kept = client.get(SECRET_CHECK_KEY)
+    if kept is not None and kept == _with_own_check(kept[:-_CHECK_BYTES]):
+        if not hmac.compare_digest(kept, _check_value(secret_key)):
+            raise SecretKeyLost(f"{SECRET_KEY_FILE} is not the one under which this store's secrets are sealed")
+        return
+    # It is missing, or was changed.
+    has_secrets = False
+    for key_id, sealed in client.hscan_iter(SECRETS_KEY, count=SECRETS_PER_READ):
+        has_secrets = True
+        with contextlib.suppress(SecretError):
+            unseal(secret_key, key_id.decode(errors="replace"), sealed)
+            return
+    if has_secrets:
+        raise SecretKeyLost(
+            f"{SECRET_KEY_FILE} is not the one under which the stored secrets were sealed: it opens none of them"
+        )
+
+
+def _check_value(secret_key: bytes) -> bytes:
+    return _with_own_check(hmac.digest(secret_key, _CHECKED_TEXT, "sha256"))
+
+
+def _with_own_check(value: bytes) -> bytes:
+    """Shows a changed check value, which would else speak against the right key."""
+    return value + sha256(value).digest()[:_CHECK_BYTES]
+
+
 def check_secrets(client: Any, secret_key: bytes) -> list[str]:
     """Opens every sealed secret in the store. Cost: about 5 µs each.
 
     Returns:
-        The beginnings of the ids of keys whose secret does not open, at most `CHANGED_SHOWN`: single ones were changed.
+        The beginnings of the ids of keys whose secret was changed, at most `CHANGED_SHOWN`.
 
     Raises:
-        SecretError: none of them opens, so they were sealed under another secret key.
+        SecretKeyLost: see `check_secret_key`.
         redis.ConnectionError, redis.TimeoutError: the store is away.
     """
+    check_secret_key(client, secret_key)
     changed: list[str] = []
-    opened = 0
     for key_id, sealed in client.hscan_iter(SECRETS_KEY, count=SECRETS_PER_READ):
         name = key_id.decode(errors="replace")
         try:
             unseal(secret_key, name, sealed)
-            opened += 1
         except SecretError:
-            if len(changed) < CHANGED_SHOWN:
-                changed.append(shown_key(name))
-    if changed and not opened:
-        raise SecretError(
-            f"{SECRET_KEY_FILE} is not the one under which the stored secrets were sealed: it opens none of them"
-        )
+            changed.append(shown_key(name))
+            if len(changed) == CHANGED_SHOWN:
+                break
     return changed
 
 

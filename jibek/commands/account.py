@@ -30,6 +30,7 @@ from jibek.venue.accounts import PERMISSIONS, KeyAdder, open_account, revoke_key
 from jibek.venue.address import VenueAddress
 from jibek.venue.directory import AccountRecord, KeyRecord, find_account, open_directory
 from jibek.venue.tiers import check_tier, numbers_of, put_into_tier
+from jibek.venue.unsettled import warn_of_settlement
 from ledger.reports import balances_of, time_text
 from ledger.snapshot import NotSettled
 from ledger.store import LedgerBroken, LedgerStore
@@ -179,8 +180,9 @@ def show(name: str, data_dir: Path, as_json: bool) -> None:
     \b
       jibek account show alice
     """
-    _, client, directory = open_directory(data_dir)
+    address, client, directory = open_directory(data_dir)
     record = find_account(directory, name)
+    warn_of_settlement(address)
     with store_errors():
         settled, balances = _balances(client, directory.listing, record.number)
     found = summary(record) | {

@@ -20,6 +20,7 @@ from jibek.console.printable import excerpt
 from jibek.console.text import counted
 from jibek.venue.address import find_venue, open_store
 from jibek.venue.audit import KINDS, Act, Audit
+from jibek.venue.directory import check_store
 from ledger.reports import time_text
 
 ACTS_DEFAULT = 50
@@ -98,6 +99,7 @@ def audit(
     client = open_store(find_venue(data_dir))
     try:
         with store_errors(), progress_shown("reading the journal") as progress:
+            check_store(client, data_dir)
             reader = Audit(StoreSource(client))
             shown, found = newest(reader, is_wanted, lines, progress)
     finally:

@@ -33,8 +33,9 @@ from jibek.console.output import Column, print_json, print_line, print_table
 from jibek.console.printable import excerpt
 from jibek.console.text import parse_amount
 from jibek.venue.address import find_venue, open_store
-from jibek.venue.directory import read_names
+from jibek.venue.directory import check_store, read_names
 from jibek.venue.folder import VENUE_FILE, DataFolder
+from jibek.venue.unsettled import warn_of_settlement
 from ledger.checks import BalanceRow, fault_of_sums
 from ledger.names import Names
 from ledger.rebuild import ask_for_rebuild, is_asked_for
@@ -72,10 +73,11 @@ def ledger() -> None:
 
 @contextmanager
 def opened(data_dir: Path) -> Iterator[LedgerStore]:
-    """The ledger of a venue. Errors of the store and of the ledger inside the block end the command with one sentence."""
+    """The ledger of a venue whose store has all that its watermarks name. Errors of the store and of the ledger inside the block end the command with one sentence."""
     client = open_store(find_venue(data_dir))
     try:
         with store_errors():
+            check_store(client, data_dir)
             yield LedgerStore(client)
     except NotSettled as error:
         fail(EXIT_UNREACHABLE, f"The ledger is behind: {error}")
@@ -83,6 +85,14 @@ def opened(data_dir: Path) -> Iterator[LedgerStore]:
         fail(EXIT_REFUSED, f"The ledger is broken: {error}.")
     finally:
         client.close()
+
+
+@contextmanager
+def reported(data_dir: Path) -> Iterator[LedgerStore]:
+    """`opened`, for a report. It says first if no settlement vouches for what is shown."""
+    with opened(data_dir) as store:
+        warn_of_settlement(find_venue(data_dir))
+        yield store
 
 
 @ledger.command()
@@ -102,7 +112,7 @@ def balances(data_dir: Path, account: str | None, asset_name: str | None, nonzer
       jibek ledger balances --nonzero
       jibek ledger balances --account alice --asset BTC --json
     """
-    with opened(data_dir) as store:
+    with reported(data_dir) as store:
         names = read_names(store.client, data_dir)
         id, rows = _balance_rows(store, names, account)
     rows = [row for row in _of_asset(rows, names, asset_name) if row.total or not nonzero]
@@ -163,7 +173,7 @@ def trial_balance_command(data_dir: Path, asset_name: str | None, as_json: bool)
       jibek ledger trial-balance
       jibek ledger trial-balance --asset KZT --json
     """
-    with opened(data_dir) as store:
+    with reported(data_dir) as store:
         snapshot = take_snapshot(store)
         is_unused = not snapshot.counters and not store.last_transfers(count=1)
         names = read_names(store.client, data_dir)
@@ -205,7 +215,7 @@ def journal_command(data_dir: Path, account: str | None, entry_text: str | None,
       jibek ledger journal --entry 1-20
     """
     entry = None if entry_text is None else _entry_id(entry_text)
-    with opened(data_dir) as store:
+    with reported(data_dir) as store:
         names = read_names(store.client, data_dir)
         owner = None if account is None else _account(names, account)
         if entry is None:

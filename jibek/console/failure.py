@@ -14,6 +14,7 @@ import redis
 
 from engine.journal import ChainBroken, Diverged, OutcomeUnknown, StaleEpoch, StoreRefused, StoreTimeout
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
+from engine.process.watermarks import BadWatermark
 from jibek.console.standard_streams import Sentence
 
 MORE_MEMORY = (
@@ -61,7 +62,7 @@ def store_errors() -> Iterator[None]:
         )
     except StoreTimeout as error:
         fail(EXIT_UNREACHABLE, f"{error}")
-    except (ChainBroken, Diverged, StaleEpoch, StoreRefused) as error:
+    except (BadWatermark, ChainBroken, Diverged, StaleEpoch, StoreRefused) as error:
         fail(EXIT_REFUSED, f"{type(error).__name__}: {error}")
     except redis.OutOfMemoryError:
         fail(EXIT_REFUSED, f"The store is full, and takes only what must pass. {MORE_MEMORY}")

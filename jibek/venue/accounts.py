@@ -160,15 +160,28 @@ class KeyAdder:
 
         Raises:
             What `show` raises; then nothing was stored.
-            Failure: the data folder has no usable secret.key, or the engine refuses the key.
+            Failure: the data folder has no usable secret.key, or another one than the store; or the engine refuses the key.
         """
-        from gateway.auth.secrets import SECRETS_KEY, SecretError, load_secret_key, seal
+        from gateway.auth.secrets import (
+            SECRETS_KEY,
+            SecretError,
+            SecretKeyLost,
+            check_secret_key,
+            load_secret_key,
+            seal,
+        )
 
         key_id, secret = new_key_id(), secrets.token_hex(32)
         try:
-            sealed = seal(load_secret_key(data_dir), key_id, secret.encode())
+            secret_key = load_secret_key(data_dir)
+            with store_errors():
+                # A secret that is sealed under another key would open nothing, and make that key look right.
+                check_secret_key(self.client, secret_key)
+        except SecretKeyLost as error:
+            fail(EXIT_REFUSED, f"{error}: restore it from a backup before you stop the venue.")
         except SecretError as error:
             fail(EXIT_REFUSED, f"{error}.")
+        sealed = seal(secret_key, key_id, secret.encode())
         made = {"key": key_id, "secret": secret}
         if show is not None:
             show(made)

@@ -183,10 +183,10 @@ class Child:
         if silent_s := self.silent_s(now_s):
             return f"stopped answering {silent_s:.0f} s ago"
         if not self.ready:
-            return f"waiting: {self.seen['start']}" if self.seen.get("start") else "starting"
-        found = {**self.report.faults, **self.seen}
-        if faults := {name: text for name, text in found.items() if text}:
-            return "trouble: " + "; ".join(f"{name}: {text}" for name, text in faults.items())
+            why = self.seen.get("start") or _faults_text(self.report.faults)
+            return f"waiting: {why}" if why else "starting"
+        if faults := _faults_text({**self.report.faults, **self.seen}):
+            return f"trouble: {faults}"
         if self.report.still_s > STILL_S:
             waits = "" if store_answers else ": it waits for the store, which does not answer"
             return f"trouble: its main loop has not come round for {self.report.still_s:.0f} s{waits}"
@@ -247,11 +247,15 @@ class Child:
             self.process.send_signal(number)
 
 
+def _faults_text(faults: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {text}" for name, text in faults.items() if text)
+
+
 def _ready_facts(line: bytes) -> dict[str, Any] | None:
     """What a process reports when it is ready; None if the line is another one."""
     try:
         facts = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return facts if isinstance(facts, dict) and facts.get("ready") is True else None
 

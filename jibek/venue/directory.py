@@ -17,12 +17,14 @@ from engine.journal import (
     EventChain,
     PublishedEntry,
     Store,
+    StoreSource,
     event_at,
     read_events,
 )
 from engine.listing import Listing, Market
 from engine.networks import format_networks
 from engine.process import EXIT_REFUSED
+from engine.process.watermarks import check_vouched
 from engine.records import (
     DEFAULT_TIER,
     EVENT_BYTES,
@@ -153,9 +155,11 @@ def read_directory(client: Store, data: Path) -> Directory:
     """The directory of the venue as it is now.
 
     Raises:
-        ChainBroken: the events in the store are not an unbroken chain.
+        ChainBroken: the events in the store are not an unbroken chain, or not all that the watermarks of the folder name.
+        BadWatermark: see `known_heads`.
         redis.ConnectionError, redis.TimeoutError: the store is away.
     """
+    check_store(client, data)
     cache = DirectoryCache(data, defines_something)
     try:
         directory = _from_cache(client, cache)
@@ -170,6 +174,18 @@ def read_directory(client: Store, data: Path) -> Directory:
         with suppress(OSError):  # A full disk, or the folder of another user: the cache only saves time.
             cache.append(entries)
     return directory
+
+
+def check_store(client: Store, data: Path) -> None:
+    """Checks that the store has all that the watermarks of the data folder name.
+
+    Raises: as `check_vouched`.
+    """
+    source = StoreSource(client)
+    try:
+        check_vouched(data, source)
+    finally:
+        source.close()
 
 
 def _from_cache(client: Store, cache: DirectoryCache) -> Directory:

@@ -4,7 +4,8 @@
 
 The check of a record covers the record and the check before it, so a record that was changed, removed or moved shows. A
 record without an event entry says how far the events have been read. The file is only ever appended to. You may delete it
-at any time; a command deletes it when it is damaged or when its end is not in the chain of the store.
+at any time; a command deletes it when it is damaged or when its end is not in the chain of the store. Of what is no file
+of this user alone (a link, a pipe, a folder) nothing is read, and nothing written to it; what can be deleted is.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from engine.journal import BEGINNING, EntryId, PublishedEntry
+from engine.process.private_files import open_private, read_private
 
 CACHE_FILE = "directory.cache"
 
@@ -51,12 +53,14 @@ class DirectoryCache:
         """The records, in ascending order of ids. Their events are empty where they define nothing.
 
         Raises:
-            CacheUnusable: the file is damaged.
+            CacheUnusable: the file is damaged, or cannot be read.
         """
         try:
-            data = self._path.read_bytes()
+            data = read_private(self._path)
         except FileNotFoundError:
             return
+        except OSError:
+            raise CacheUnusable from None
         position = 0
         last: EntryId = BEGINNING
         while position < len(data):
@@ -88,7 +92,7 @@ class DirectoryCache:
             self._size = _NO_SIZE
 
     def _write(self, entries: Sequence[PublishedEntry]) -> None:
-        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fd = open_private(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             if os.fstat(fd).st_size == self._size:

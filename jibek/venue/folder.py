@@ -35,6 +35,7 @@ from engine.process.private_files import (
     make_private_folder,
     open_private_folder,
     read_private,
+    read_private_json,
     replace_private,
 )
 from jibek.venue.processes import flock_taker, holds_flock, is_jibek_up
@@ -170,7 +171,7 @@ class DataFolder:
             UnsafePath: it is a link, another user's, or writable by others.
         """
         try:
-            marker = json.loads(read_private(self.marker_file))
+            marker = read_private_json(self.marker_file)
             if marker["format"] == MARKER_FORMAT and re.fullmatch("[0-9a-f]{32}", marker["venue"]):
                 return str(marker["venue"])
         except FileNotFoundError:

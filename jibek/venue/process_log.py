@@ -176,6 +176,6 @@ def _json_object(text: str) -> dict[str, Any] | None:
     """The object that a line holds; None if it holds none."""
     try:
         found = json.loads(text) if text.startswith("{") else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

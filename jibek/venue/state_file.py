@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from engine.process.private_files import read_private
+from engine.process.private_files import read_private_json
 
 FILE_BYTES = 32 << 10
 """Of the file. The document has some 1 to 4 KB; sentences in it are cut, so it never outgrows this."""
@@ -125,16 +125,13 @@ def read_state(path: Path) -> dict[str, Any]:
         if attempt:
             time.sleep(READ_PAUSE_S)
         try:
-            return _decode(read_private(path))
-        except (ValueError, UnreadableState) as failure:
+            return _verified(read_private_json(path))
+        except (ValueError, RecursionError, UnreadableState) as failure:
             error = failure
     raise UnreadableState(str(error))
 
 
-def _decode(data: bytes) -> dict[str, Any]:
-    document = json.loads(data)
-    if not isinstance(document, dict):
-        raise UnreadableState("it is no JSON object")
+def _verified(document: dict[str, Any]) -> dict[str, Any]:
     checksum = document.pop("crc32", None)
     if checksum is not None and checksum != _checksum(document):
         raise UnreadableState("its checksum is wrong")

@@ -1,7 +1,7 @@
 """Whether the store is the one that the data folder knows: `jibek up` asks before anything else starts.
 
     watermarks/   how far the chain had come: the store must reach them, with the same heads
-    secret.key    must open the sealed HMAC secrets in the store
+    secret.key    must be the one under which the HMAC secrets in the store are sealed
 
 A new venue gets both here, before its first entry. An operator who has lost one of them knowingly goes on without it, by an
 option that is refused as soon as there is nothing to give up: it cannot stay in a start script by mistake.
@@ -14,21 +14,24 @@ from pathlib import Path
 from engine.journal import BEGINNING, ChainBroken, Store, StoreSource
 from engine.process.watermarks import (
     ACCEPT_STORE_END,
-    FOLDER_NAME,
     WAY_OUT,
     BadWatermark,
     begin_watermarks,
     check_begun,
+    check_heads,
     check_reached,
     heads_of,
     read_watermarks,
 )
 from gateway.auth.secrets import (
+    SECRET_CHECK_KEY,
     SECRET_KEY_FILE,
     SECRETS_KEY,
-    SecretError,
+    SecretKeyLost,
+    check_secret_key,
     check_secrets,
     create_secret_key,
+    keep_check,
     load_secret_key,
 )
 from jibek.venue.launch import FORGET_SECRETS
@@ -50,7 +53,7 @@ def match_store(client: Store, data: Path, *, accept_end: bool = False, forget_s
 
     Raises:
         StoreMismatch: they do not belong together, or there is nothing to accept or to forget. Nothing was changed.
-        SecretError: secret.key cannot be used at all.
+        SecretError: others can read or write secret.key, or it is no file.
         redis.ConnectionError, redis.TimeoutError: the store is away.
     """
     end_trouble, secret_trouble = _watermark_trouble(client, data), _secret_trouble(client, data)
@@ -59,7 +62,7 @@ def match_store(client: Store, data: Path, *, accept_end: bool = False, forget_s
     if end_trouble and not accept_end:
         raise StoreMismatch(f"{end_trouble[:1].upper()}{end_trouble[1:]}.")
     if forget_secrets and not secret_trouble:
-        raise StoreMismatch(f"{SECRET_KEY_FILE} opens the stored secrets: start without {FORGET_SECRETS}.")
+        raise StoreMismatch(f"{SECRET_KEY_FILE} is the one of the stored secrets: start without {FORGET_SECRETS}.")
     if secret_trouble and not forget_secrets:
         raise StoreMismatch(
             f"{secret_trouble}: restore {data / SECRET_KEY_FILE} from your backup. If it is lost, start once with `jibek up "
@@ -69,8 +72,10 @@ def match_store(client: Store, data: Path, *, accept_end: bool = False, forget_s
     # From here on things are changed.
     if accept_end or not read_watermarks(data):
         begin_watermarks(data)
-    warnings += _forget_secrets(client) if forget_secrets else []
-    changed = check_secrets(client, create_secret_key(data))
+    warnings += _forget_secrets(client, data) if forget_secrets else []
+    secret_key = create_secret_key(data)
+    keep_check(client, secret_key)
+    changed = check_secrets(client, secret_key)
     return warnings + [
         f"The stored secret of API key {key} was changed, and opens nothing: revoke the key, and give its owner a new one."
         for key in changed
@@ -84,12 +89,7 @@ def _watermark_trouble(client: Store, data: Path) -> str:
         marks = read_watermarks(data)
         check_begun(marks, data, source.appended())
         check_reached(marks, source.published())
-        heads = heads_of(marks)
-        for entry in source.events_at(heads):
-            if entry.head != heads.pop(entry.id):
-                return f"the chain at {entry.id} is not the one that {data / FOLDER_NAME} names. {WAY_OUT}"
-        if heads:
-            return f"the store has no entry {min(heads)}, which {data / FOLDER_NAME} names. {WAY_OUT}"
+        check_heads(heads_of(marks), source, data)
     except BadWatermark as error:
         return str(error)
     except ChainBroken as error:
@@ -122,10 +122,14 @@ def _given_up(client: Store, data: Path, trouble: str) -> str:
     return f"By {ACCEPT_STORE_END} the venue goes on with a store that the watermarks do not vouch for: {what}."
 
 
-def _forget_secrets(client: Store) -> list[str]:
-    """Deletes the sealed secrets; what the operator should know then."""
+def _forget_secrets(client: Store, data: Path) -> list[str]:
+    """Deletes the sealed secrets, and a secret.key that is none; what the operator should know then."""
     count = int(client.hlen(SECRETS_KEY))
-    client.delete(SECRETS_KEY)
+    client.delete(SECRETS_KEY, SECRET_CHECK_KEY)
+    try:
+        load_secret_key(data)
+    except SecretKeyLost:
+        (data / SECRET_KEY_FILE).unlink(missing_ok=True)
     return [
         f"{_secrets(count)} deleted: the HMAC keys that had them open nothing any more. Revoke them, and give their owners "
         "new ones (`jibek account key`)."
@@ -141,15 +145,22 @@ def _secrets(count: int) -> str:
 
 
 def _secret_trouble(client: Store, data: Path) -> str:
-    """Why the sealed secrets cannot be used; empty if they can, or if there are none."""
+    """Why the sealed secrets cannot be used; empty if they can, or if there are none.
+
+    Raises:
+        StoreMismatch: there are none, and secret.key is no key.
+    """
     count = int(client.hlen(SECRETS_KEY))
-    if not count:
-        return ""
     if not (data / SECRET_KEY_FILE).exists():
-        return f"{SECRET_KEY_FILE} is missing, and the store has {_secrets(count)}"
-    secret_key = load_secret_key(data)
+        return f"{SECRET_KEY_FILE} is missing, and the store has {_secrets(count)}" if count else ""
     try:
-        check_secrets(client, secret_key)
-    except SecretError as error:
-        return str(error)
+        secret_key = load_secret_key(data)
+        if count:
+            check_secret_key(client, secret_key)
+    except SecretKeyLost as error:
+        if count:
+            return str(error)
+        raise StoreMismatch(
+            f"{error}: restore it from your backup, or remove it, since nothing is sealed under it."
+        ) from None
     return ""

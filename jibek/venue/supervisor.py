@@ -40,7 +40,7 @@ from engine.journal import (
 from engine.journal.passing import reason_of
 from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, LOG_FORMAT_VARIABLE, STORE_VARIABLE
 from engine.process.private_files import UnsafePath
-from engine.process.watermarks import UP, write_watermark
+from engine.process.watermarks import UP, WatermarkWriter, write_watermark
 from engine.venue_file import VenueDefinition, load_venue
 from gateway.access import exposure_warning
 from gateway.auth.secrets import SecretError
@@ -236,11 +236,16 @@ class Supervisor:
             client.close()
 
     def _note_watermark(self) -> None:
-        """Notes how far the engine had come when it was ready. The marks of the other processes are newer; this one stays if
-        they are removed."""
+        """Notes how far the engine had come when it was ready, and keeps that mark as it is. The marks of the other processes are
+        newer; this one stays if they are removed."""
         ready = self.children[ENGINE].ready
         assert ready
         write_watermark(self.folder.path, UP, EntryId.parse(ready["cursor"]), bytes.fromhex(ready["head"]))
+        self._watermark = WatermarkWriter(self.folder.path, UP, self._say_of_watermark)
+        self._at_end.callback(self._watermark.close)
+
+    def _say_of_watermark(self, level: int, text: str) -> None:
+        self.say(f"{text[:1].upper()}{text[1:]}.", level, echo=False)
 
     def _start_store(self) -> None:
         if self.store_binary is None:

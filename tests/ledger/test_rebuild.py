@@ -201,3 +201,18 @@ def test_the_request_names_who_and_why_in_one_line(tmp_path: Path) -> None:
     request.forget()
     request.forget()
     assert not is_asked_for(tmp_path)
+
+
+def test_what_is_no_file_asks_for_nothing_and_nesting_says_nothing(tmp_path: Path) -> None:
+    path = tmp_path / REQUEST_FILE
+    path.mkdir()
+    assert not RebuildRequest(tmp_path).is_asked()
+    path.rmdir()
+    path.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").write_text("{}")
+    assert not is_asked_for(tmp_path)
+    path.unlink()
+    path.write_text("[" * 100_000)
+    request = RebuildRequest(tmp_path)
+    assert request.is_asked()
+    assert request.text() == "nobody said why"

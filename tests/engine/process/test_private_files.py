@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine.process.private_files import (
+    NotJson,
     UnsafePath,
     check_parents,
     check_private_folder,
@@ -20,6 +21,7 @@ from engine.process.private_files import (
     open_private,
     open_private_folder,
     read_private,
+    read_private_json,
     replace_private,
 )
 
@@ -226,6 +228,18 @@ def test_a_place_behind_a_link_of_another_user_is_refused(tmp_path: Path) -> Non
     os.chown(tmp_path / "link", FOREIGN_UID, FOREIGN_UID, follow_symlinks=False)
     with pytest.raises(UnsafePath, match="link belongs to"):
         check_parents(tmp_path / "link" / "data")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[" * 100_000, b'{"a":' * 100_000, b"[]", b"\xff", b'{"a": "' + b" " * (1 << 20) + b'"}']
+)
+def test_json_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "facts.json"
+    path.write_bytes(content)
+    with pytest.raises(NotJson):
+        read_private_json(path)
+    path.write_bytes(b'{"a": 1}')
+    assert read_private_json(path) == {"a": 1}
 
 
 def test_what_cannot_be_written_names_its_path_and_leaves_no_draft(

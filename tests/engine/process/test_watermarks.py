@@ -6,6 +6,7 @@ import argparse
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,9 @@ def test_each_process_has_a_file_of_its_own_for_its_user_alone(tmp_path: Path) -
     assert read_watermarks(tmp_path) == [("up", BEGINNING, GENESIS_HEAD)]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"id": "1-2"}', '{"id": "x", "head": ""}', "\udcff", "1", '"1-2"'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"id": "1-2"}', '{"id": "x", "head": ""}', "\udcff", "1", '"1-2"', "[" * 100_000]
+)
 def test_a_file_that_is_no_watermark_is_refused_by_name(tmp_path: Path, text: str) -> None:
     write_watermark(tmp_path, "engine", EntryId(1, 5), HEAD)
     path = path_of(tmp_path, "settlement")
@@ -180,6 +183,92 @@ def test_a_disk_that_takes_nothing_does_not_end_it(tmp_path: Path) -> None:
     writer.note(EntryId(1, 5), HEAD)
     wait_until(lambda: writer.fault, "it says what is wrong")
     writer.close()
+
+
+def turn_a_bit(path: Path) -> None:
+    found = path.stat()
+    path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def put_link(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+def put_pipes(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+    os.mkfifo(path.with_suffix(".new"))
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, turn_a_bit, put_link, put_pipes])
+def test_a_mark_that_is_damaged_while_nothing_comes_is_written_anew(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    writer = WatermarkWriter(tmp_path, "engine")
+    path = path_of(tmp_path, "engine")
+    writer.note(EntryId(1, 4), HEAD)
+    wait_until(path.exists, "it is written")
+    damage(path)
+    wait_until(lambda: is_sound(path), "it is written anew")
+    assert path.stat(follow_symlinks=False).st_nlink == 1 and not path.is_symlink()
+    writer.close()
+    # One that has left a mark before, and has noted nothing yet, keeps it as well.
+    writer = WatermarkWriter(tmp_path, "engine")
+    path.write_text("junk")
+    wait_until(lambda: is_sound(path), "it is written anew")
+    writer.close()
+    assert writer.fault == ""
+
+
+def is_sound(path: Path) -> bool:
+    try:
+        return read_watermarks(path.parent.parent) == marks(engine=4)
+    except BadWatermark:
+        return False
+
+
+def test_no_link_in_the_place_of_the_folder_is_followed(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    writer = WatermarkWriter(data, "engine")
+    writer.note(EntryId(1, 4), HEAD)
+    wait_until(path_of(data, "engine").exists, "it is written")
+    (data / FOLDER_NAME).rename(tmp_path / "moved")
+    (data / FOLDER_NAME).symlink_to(tmp_path / "moved")
+    wait_until(lambda: "is a link" in writer.fault, "it says what is wrong")
+    before = (tmp_path / "moved" / "engine.json").read_bytes()
+    writer.note(EntryId(1, 5), HEAD)
+    with pytest.raises(BadWatermark, match="watermarks is a link"):
+        read_watermarks(data)
+    (data / FOLDER_NAME).unlink()
+    wait_until(lambda: not writer.fault, "it writes into a new folder")
+    writer.close()
+    assert read_watermarks(data) == marks(engine=5)
+    assert (tmp_path / "moved" / "engine.json").read_bytes() == before
+
+
+def test_one_whose_own_mark_is_damaged_writes_it_anew(tmp_path: Path) -> None:
+    write_watermark(tmp_path, "engine", EntryId(1, 3), HEAD)
+    path_of(tmp_path, "engine").write_text("[" * 100_000)
+    writer = WatermarkWriter(tmp_path, "engine")
+    writer.note(EntryId(1, 4), HEAD)
+    writer.close()
+    assert read_watermarks(tmp_path) == marks(engine=4)
+
+
+def test_a_process_that_starts_again_passes_over_a_damaged_mark_if_another_has_the_end(
+    service: EngineService, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_watermark(tmp_path, "engine", service.published, service.published_head)
+    write_watermark(tmp_path, "settlement", EntryId(1, 4), HEAD)
+    path_of(tmp_path, "settlement").write_text("[" * 100_000)
+    assert known_heads(tmp_path, service.source) == {service.published: service.published_head}
+    assert "settlement.json is not a watermark" in caplog.text
+    write_watermark(tmp_path, "engine", EntryId(1, 4), HEAD)
+    with pytest.raises(BadWatermark, match="settlement"):
+        known_heads(tmp_path, service.source)
 
 
 def test_a_disk_that_is_silent_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from engine.journal import EVENTS_KEY, Store
+from engine.journal import EVENTS_KEY, EntryId, Store, StoreSource
 from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
+from engine.process.watermarks import write_watermark
 from engine.records import BatchBuilder, EventEntry, Side
 from jibek.commands import ledger as ledger_commands
 from jibek.commands.ledger import ledger
@@ -429,3 +430,28 @@ def test_rich_is_not_imported_where_nothing_is_drawn() -> None:
     environment: dict[str, Any] = process_environment()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["balances"], ["trial-balance"], ["journal"], ["reconcile"], ["deposit", "alice", "1", "BTC", "--why", "x"]],
+)
+def test_of_a_store_that_has_lost_its_tail_nothing_is_shown_or_changed(
+    run: Run, venue: SteppedVenue, tmp_path: Path, arguments: list[str]
+) -> None:
+    last = StoreSource(venue.client).appended()
+    write_watermark(tmp_path, "engine", EntryId(1, 1_000), bytes(32))
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (EXIT_REFUSED, "")
+    assert "it has lost its tail, or this is an old copy of the store" in result.stderr
+    assert StoreSource(venue.client).appended() == last
+
+
+def test_reports_say_that_no_settlement_vouches_for_them(run: Run, tmp_path: Path) -> None:
+    assert run("balances").stderr == ""
+    path = tmp_path / "venue.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"states": {"settlement": "down: it ended"}}))
+    for report in ("balances", "trial-balance", "journal"):
+        result = run(report)
+        assert result.exit_code == EXIT_GOOD
+        assert "the settlement is not ready (down: it ended)" in result.stderr

@@ -112,7 +112,7 @@ def test_a_file_of_another_user_is_no_venue_to_start_again(tmp_path: Path, monke
     def refuse(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("jibek.venue.state_file.read_private", refuse)
+    monkeypatch.setattr("jibek.venue.state_file.read_private_json", refuse)
     with pytest.raises(Failure, match="run the command as the user of the venue") as failure:
         find_venue(tmp_path)
     assert failure.value.exit_code == EXIT_UNREACHABLE

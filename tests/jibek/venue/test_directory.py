@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.journal import BEGINNING, EntryId, Store, read_events
+from engine.journal import BEGINNING, ChainBroken, EntryId, Store, StoreSource, read_events
+from engine.process.watermarks import write_watermark
 from engine.records import KeyType
 from jibek.console.operator import system_user
 from jibek.venue.directory import Directory, defines_something, read_directory
@@ -113,6 +114,30 @@ def test_what_defines_nothing_is_passed_over() -> None:
     assert not defines_something(bytes(48))
 
 
+def link_to_nothing(cache: Path) -> None:
+    cache.symlink_to(cache.with_name("elsewhere"))
+
+
+def link_to_a_file(cache: Path) -> None:
+    cache.with_name("elsewhere").write_bytes(b"what is not ours")
+    cache.symlink_to(cache.with_name("elsewhere"))
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, Path.mkdir, link_to_nothing, link_to_a_file])
+def test_what_is_no_file_in_the_place_of_the_cache_is_left_alone(
+    client: Store, tmp_path: Path, put: Callable[[Path], None]
+) -> None:
+    right = content(read_directory(client, tmp_path))
+    cache, elsewhere = tmp_path / CACHE_FILE, tmp_path / "elsewhere"
+    cache.unlink()
+    put(cache)
+    before = elsewhere.read_bytes() if elsewhere.exists() else None
+    for _ in range(2):
+        assert content(read_directory(client, tmp_path)) == right
+    assert before == (elsewhere.read_bytes() if elsewhere.exists() else None)
+    assert cache.is_dir() or (cache.is_file() and not cache.is_symlink())
+
+
 @pytest.mark.parametrize("call", ["open", "write"])
 def test_a_disk_that_takes_no_cache_costs_no_command_its_effect(
     client: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
@@ -127,3 +152,18 @@ def test_a_disk_that_takes_no_cache_costs_no_command_its_effect(
         patch.setattr(os, call, full)
         assert content(read_directory(client, tmp_path)) == right
     assert content(read_directory(client, tmp_path)) == right
+
+
+def test_a_store_that_has_lost_its_tail_is_not_shown(
+    running_venue: VenueProcess, client: Store, tmp_path: Path
+) -> None:
+    end = StoreSource(client).published()
+    write_watermark(tmp_path, "engine", EntryId(end.epoch, end.sequence + 10_000), bytes(32))
+    with pytest.raises(ChainBroken, match="the engine had verified"):
+        read_directory(client, tmp_path)
+    write_watermark(tmp_path, "engine", EntryId(1, 0), bytes(32))
+    with pytest.raises(ChainBroken, match="the chain at 1-0 is not the one"):
+        read_directory(client, tmp_path)
+    [first] = read_events(client, BEGINNING, count=1)
+    write_watermark(tmp_path, "engine", first.id, first.head)
+    assert read_directory(client, tmp_path).cursor >= end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,20 @@ import pytest
 from engine.journal import EVENTS_KEY, PUBLISHED_KEY, EntryId, Store, ensure_functions, library_code
 from engine.process import EXIT_REFUSED
 from engine.process.watermarks import FOLDER_NAME, begin_watermarks, path_of, read_watermarks, write_watermark
-from gateway.auth.secrets import SECRET_KEY_FILE, SECRETS_KEY, create_secret_key, load_secret_key, seal
+from gateway.auth.secrets import (
+    SECRET_CHECK_KEY,
+    SECRET_KEY_FILE,
+    SECRETS_KEY,
+    create_secret_key,
+    load_secret_key,
+    seal,
+)
+from jibek.console.failure import Failure
+from jibek.venue.accounts import KeyAdder
+from jibek.venue.directory import AccountRecord
 from jibek.venue.launch import LaunchFailed
 from jibek.venue.store_match import StoreMismatch, match_store
+from tests.worlds.processes import wait_until
 from tests.worlds.stepped_venue import SteppedVenue
 from tests.worlds.venue import VenueProcess
 
@@ -102,6 +114,60 @@ def test_a_folder_without_secrets_gets_a_key(client: Store, tmp_path: Path) -> N
     assert load_secret_key(tmp_path) == key
 
 
+@pytest.mark.parametrize("names", [("a",), ("a", "b")])
+def test_a_key_that_opens_nothing_is_the_right_one_if_the_check_value_says_so(
+    client: Store, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    match_store(client, tmp_path)
+    sealed_under(OTHER, client, *names)
+    assert len(match_store(client, tmp_path)) == len(names)
+    with pytest.raises(StoreMismatch, match="start without --forget-secrets"):
+        match_store(client, tmp_path, forget_secrets=True)
+
+
+def test_a_key_that_opens_a_secret_is_the_wrong_one_if_the_check_value_says_so(client: Store, tmp_path: Path) -> None:
+    match_store(client, tmp_path)
+    sealed_under(load_secret_key(tmp_path), client, "a")
+    path = tmp_path / SECRET_KEY_FILE
+    right = path.read_bytes()
+    path.write_bytes(OTHER)
+    sealed_under(OTHER, client, "b")
+    with pytest.raises(StoreMismatch, match="is not the one under which this store's secrets are sealed"):
+        match_store(client, tmp_path)
+    account = AccountRecord(1, "alice", 0, "", "", "")
+    with pytest.raises(Failure, match="before you stop the venue"):
+        KeyAdder(client, account, 0, "me", "").hmac(tmp_path, show=lambda made: pytest.fail("shown"))
+    assert client.hlen(SECRETS_KEY) == 2
+    path.write_bytes(right)
+    assert len(match_store(client, tmp_path)) == 1
+
+
+@pytest.mark.parametrize("damage", ["none", "a bit", "short"])
+def test_an_older_venue_and_one_with_a_changed_check_value_get_it(client: Store, tmp_path: Path, damage: str) -> None:
+    match_store(client, tmp_path)
+    kept = client.get(SECRET_CHECK_KEY)
+    sealed_under(load_secret_key(tmp_path), client, "a")
+    if damage == "none":
+        client.delete(SECRET_CHECK_KEY)
+    else:
+        client.set(SECRET_CHECK_KEY, kept[:5] if damage == "short" else bytes([kept[0] ^ 1]) + kept[1:])
+    assert match_store(client, tmp_path) == []
+    assert client.get(SECRET_CHECK_KEY) == kept
+
+
+def test_a_key_that_is_none_can_be_given_up(client: Store, tmp_path: Path) -> None:
+    match_store(client, tmp_path)
+    path = tmp_path / SECRET_KEY_FILE
+    path.write_bytes(b"short")
+    with pytest.raises(StoreMismatch, match="5 bytes, not 32: restore it from your backup, or remove it"):
+        match_store(client, tmp_path)
+    sealed_under(OTHER, client, "a")
+    with pytest.raises(StoreMismatch, match=r"5 bytes, not 32.*--forget-secrets"):
+        match_store(client, tmp_path)
+    match_store(client, tmp_path, forget_secrets=True)
+    assert len(load_secret_key(tmp_path)) == 32
+
+
 @pytest.mark.parametrize("is_there", [False, True], ids=["missing", "another one"])
 def test_a_secret_key_that_is_lost_is_not_replaced(client: Store, tmp_path: Path, is_there: bool) -> None:
     sealed_under(OTHER, client, "a", "b")
@@ -159,3 +225,23 @@ def test_a_venue_whose_marks_and_key_are_gone_starts_only_when_its_operator_says
     end_warning, secret_warning = new_venue(accept_store_end=True, forget_secrets=True).launch().wait_until_ready()
     assert "has no watermark" in end_warning and end_warning in venue.said()
     assert secret_warning.startswith("Warning: 1 sealed secret deleted")
+
+
+def test_a_secret_key_that_is_lost_under_a_running_venue_is_shown_and_waited_for(
+    new_venue: Callable[..., VenueProcess],
+) -> None:
+    venue = new_venue().start()
+    path = venue.data / SECRET_KEY_FILE
+    right = path.read_bytes()
+
+    def wait_until_status_says(text: str) -> None:
+        wait_until(lambda: text in json.dumps(venue.facts()), f"the state says: {text}")
+
+    path.unlink()
+    wait_until_status_says("it was removed or changed; put it back before you stop the venue")
+    path.write_bytes(OTHER)
+    path.chmod(0o600)
+    pid = venue.kill("gateway")
+    wait_until_status_says("is not the one under which this store's secrets are sealed; put it back from a backup")
+    path.write_bytes(right)
+    venue.wait_until_back("gateway", pid)
