@@ -29,6 +29,8 @@ class UnsafePath(OSError):
 
     def __init__(self, path: Path, fault: str, cure: str) -> None:
         super().__init__(errno.EPERM, f"{path} {fault}: {cure}", str(path))
+        self.fault = fault
+        """What is wrong, as the end of a sentence that begins with the path."""
 
     def __str__(self) -> str:
         return str(self.strerror)

@@ -97,7 +97,10 @@ def make_runtime_folder(folder: Path) -> None:
     try:
         make_private_folder(folder)
     except UnsafePath as error:
-        raise StoreUnavailable(f"{error}.") from None
+        # It holds only a socket, which each start makes again. So the cure is not that of the data folder.
+        raise StoreUnavailable(
+            f"{folder} {error.fault}: remove it, or set XDG_RUNTIME_DIR to a folder that only you may write to."
+        ) from None
     if folder.lstat().st_mode & 0o077:
         raise StoreUnavailable(f"{folder} is not for this user alone (mode 0700): remove it.")
 

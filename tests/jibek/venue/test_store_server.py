@@ -209,6 +209,14 @@ def test_a_socket_serves_whatever_characters_are_in_its_path(monkeypatch: pytest
             assert client.connection_pool.connection_kwargs["path"].startswith(place)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_the_folder_of_another_user_is_refused_with_a_cure(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir(mode=0o700)
+    os.chown(tmp_path / "run", 65534, 65534)
+    with pytest.raises(StoreUnavailable, match=r"run belongs to .*: remove it, or set XDG_RUNTIME_DIR"):
+        store_server.make_runtime_folder(tmp_path / "run")
+
+
 def test_two_data_folders_have_two_sockets() -> None:
     folders = {runtime_folder(name) for name in ("one", "two")}
     assert len(folders) == 2
