@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from engine.journal import Store, store_time_us
+from engine.process.wall_clock import wall_ns
 
 DIFFERENCE_US_MAX = 5_000_000
 """How far clocks may be apart."""
@@ -36,7 +37,7 @@ class Machine(NamedTuple):
     since_start_us: Callable[[], int]
 
 
-MACHINE = Machine(lambda: time.time_ns() // 1000, lambda: time.clock_gettime_ns(_SINCE_START) // 1000)
+MACHINE = Machine(lambda: wall_ns() // 1000, lambda: time.clock_gettime_ns(_SINCE_START) // 1000)
 
 
 class Look(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from engine.process import EXIT_REFUSED
+from engine.process.wall_clock import time_text
 from engine.records import BatchBuilder, Command, CommandKind, MarketState
 from engine.service.clocks import DIFFERENCE_US_MAX, ahead_or_behind
 from jibek.console.changes import execute_batch, signature
@@ -17,7 +18,6 @@ from jibek.console.options import data_option, json_option, who_and_why
 from jibek.console.output import Column, print_json, print_line, print_table
 from jibek.venue.clocks import VenueClocks, halt_json, read_clocks, venue_state_text
 from jibek.venue.directory import Directory, open_directory
-from ledger.reports import time_text
 
 
 @click.group()

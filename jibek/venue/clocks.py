@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from engine.journal import EVENTS_KEY, ChainBroken, EventChain, Store, parse_events
 from engine.listing import Listing, VenueHalt
 from engine.process import EXIT_REFUSED
+from engine.process.wall_clock import time_text
 from engine.records import EventEntry, MarketState
 from engine.service.clocks import MACHINE, Accepted, Fault, Look, look_at, parted
 from jibek.console.failure import fail, store_errors
 from jibek.venue.directory import Directory
-from ledger.reports import time_text
 
 
 class VenueClocks(NamedTuple):
