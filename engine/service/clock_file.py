@@ -2,7 +2,7 @@
 
     DATA/clocks.json   {"boot": …, "low_us": …, "high_us": …, "at_us": …}
 
-The clock since the start of the machine goes on when the engine is down, and begins anew with the machine. So the file counts
+The clock since the start of the machine goes on when the engine is down, and begins again with the machine. So the file counts
 only as long as the machine has not been started again. It is a help: without it the venue runs as well.
 """
 

@@ -68,7 +68,7 @@ class Accepted(NamedTuple):
 
 
 class Baseline(NamedTuple):
-    """How far the machine's clock is ahead of its clock since the start, as long as nobody sets it. It lies between two bounds,
+    """How far the machine's clock is ahead of its clock since the start, as long as it is not set. It lies between two bounds,
     because a look takes time."""
 
     low_us: int

@@ -17,7 +17,7 @@ from jibek.venue.up_log import UpLog
 
 @pytest.fixture
 def unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock stands beyond 2262."""
+    """The clock is beyond 2262."""
 
     def read() -> float:
         raise OverflowError("timestamp too large to convert to C _PyTime_t")
