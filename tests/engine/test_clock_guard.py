@@ -21,7 +21,7 @@ from engine.journal import (
 from engine.process.watermarks import write_watermark
 from engine.records import BatchBuilder, Command, CommandKind, MarketState, parse_batch, unpack_parts
 from engine.reference import Core as ReferenceCore
-from engine.service.clock_file import FILE_NAME, ClockFile
+from engine.service.clock_file import FILE_NAME, ClockFile, boot_id
 from engine.service.clock_guard import ClockGuard
 from engine.service.clocks import Machine
 from engine.service.engine import EngineService
@@ -374,3 +374,6 @@ def test_an_engine_that_starts_halts_before_it_is_ready(
     finally:
         assert process.stop() == 0
     assert "the venue is halted: the venue's time is" in process.log.read_text()
+    assert (ClockFile(tmp_path, LOG).read() is not None) == bool(boot_id()), (
+        "the next start knows what the clocks showed"
+    )
