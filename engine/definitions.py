@@ -370,6 +370,7 @@ def check_saved_venue(venue: SavedVenue) -> None:
     _fault_unless(venue.venue_state in list(MarketState), f"the venue is in state {venue.venue_state}")
     accepted = abs(venue.accepted_difference_us) <= AMOUNT_MAX and 0 <= venue.accepted_time_us <= max(venue.time_us, 0)
     _fault_unless(accepted, "the time that was accepted is not one that the venue has had")
+    _fault_unless(venue.accepted_store_us >= 0, "the store's time that was accepted is negative")
     _fault_unless(venue.last_order_id <= ID_MAX, f"order id {venue.last_order_id} is too large")
     _fault_unless(max(venue.asset_count, venue.market_count) < 1 << 16, "more assets or markets than have numbers")
     _fault_unless(venue.account_count > 0, "there is no house account")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from engine.decimals import format_decimal, parse_decimal
 from engine.definitions import lot_value_units
+from engine.journal import ENGINE_PRODUCER
 from engine.records import (
     ASSET_DEFINITION,
     DEFAULT_LIMITS,
@@ -75,6 +76,11 @@ class VenueHalt(NamedTuple):
     is_accepted: bool = False
     """Whether an operator has accepted the clocks since."""
 
+    @property
+    def is_by_guard(self) -> bool:
+        """Whether it is that of the engine's own service, in which only the clock guard halts."""
+        return self.producer == ENGINE_PRODUCER
+
 
 @dataclass(slots=True)
 class Listing:
@@ -86,14 +92,32 @@ class Listing:
     asset_by_name: dict[str, Asset] = field(default_factory=dict)
     market_by_symbol: dict[str, Market] = field(default_factory=dict)
     venue_state: MarketState = MarketState.TRADING
-    venue_halt: VenueHalt | None = None
-    """The last halt of the whole venue; None while it trades."""
+    guard_halt: VenueHalt | None = None
+    """The last halt of the whole venue by the engine's own service, in which only the clock guard halts; None while it trades."""
+    operator_halt: VenueHalt | None = None
+    """The last one by an operator. Neither takes the other away: both must end."""
     accepted_difference_us: int = 0
     """How far an operator has accepted that the store's clock is ahead of the machine's; negative: behind."""
     accepted_time_us: int = 0
     """The venue's time when an operator accepted it last; 0: never."""
+    accepted_store_us: int = 0
+    """What the store's clock showed then."""
     tiers: dict[str, TierLimits] = field(default_factory=lambda: {DEFAULT_TIER.decode(): DEFAULT_LIMITS})
     """As they were set, in the order of their numbers: see `effective_limits`."""
+
+    @property
+    def signed_from_us(self) -> int:
+        """Signed requests with an earlier time are refused: it is what the machine's clock showed when an operator accepted the
+        clocks last, and what was signed before may have been taken under a clock that stood ahead."""
+        return max(0, self.accepted_store_us - self.accepted_difference_us)
+
+    @property
+    def venue_halt(self) -> VenueHalt | None:
+        """The halt of the whole venue that must end first: the clock guard's, unless it was accepted, or else an operator's; None
+        while it trades."""
+        if self.guard_halt is None or (self.guard_halt.is_accepted and self.operator_halt is not None):
+            return self.operator_halt
+        return self.guard_halt
 
     def effective_limits(self, tier: str) -> TierLimits:
         """The limits of a tier, with the numbers of `default` where it has none of its own."""
@@ -131,8 +155,9 @@ class Listing:
                 self.markets[event.market].state = MarketState(event.state)
         elif event.kind == EventKind.TIME_ACCEPTED:
             self.accepted_difference_us, self.accepted_time_us = event.amount, entry.header.time_us
-            if self.venue_halt is not None:
-                self.venue_halt = self.venue_halt._replace(is_accepted=True)
+            self.accepted_store_us = event.expiry_us
+            if self.guard_halt is not None:
+                self.guard_halt = self.guard_halt._replace(is_accepted=True)
         elif event.kind == EventKind.LIMITS_CHANGED:
             packed, tier, *_ = entry.parts(event)
             self.tiers[tier.decode()] = TIER_LIMITS.unpack_from(packed)
@@ -141,7 +166,13 @@ class Listing:
         return True
 
     def _set_venue_state(self, entry: EventEntry, event: OrderEvent) -> None:
-        self.venue_state, self.venue_halt = MarketState(event.state), None
-        if self.venue_state == MarketState.HALTED:
-            operator, why, *_ = (part.decode(errors="replace") for part in entry.parts(event))
-            self.venue_halt = VenueHalt(entry.header.producer, operator, why, entry.header.time_us)
+        self.venue_state = MarketState(event.state)
+        if self.venue_state != MarketState.HALTED:
+            self.guard_halt = self.operator_halt = None
+            return
+        operator, why, *_ = (part.decode(errors="replace") for part in entry.parts(event))
+        halt = VenueHalt(entry.header.producer, operator, why, entry.header.time_us)
+        if halt.is_by_guard:
+            self.guard_halt = halt
+        else:
+            self.operator_halt = halt

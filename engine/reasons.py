@@ -293,7 +293,10 @@ class Reason(IntEnum):
             "signature, sorted by name, exactly as you send them."
         ),
     )
-    OUTSIDE_WINDOW = 724, "The timestamp is older than recvWindow allows. Check your clock; `time` gives the venue's."
+    OUTSIDE_WINDOW = (
+        724,
+        "The timestamp is older than recvWindow allows, or than the last time the venue's clocks were set right. Check your clock; `time` gives the venue's.",
+    )
     AHEAD_OF_TIME = (
         725,
         ("The timestamp is more than a second ahead of the venue's clock. Check your clock; `time` gives the venue's."),

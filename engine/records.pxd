@@ -459,6 +459,7 @@ cdef struct SavedVenue:
     int64_t time_us
     int64_t accepted_difference_us
     int64_t accepted_time_us
+    int64_t accepted_store_us
     uint64_t rules_version
     uint64_t last_order_id
     uint64_t order_count

@@ -103,7 +103,7 @@ class CommandKind(IntEnum):
     | FEES_SET | account (0: the market's own fees), market (0 with an account: all markets) | Fees, the operator's |
     | MARKET_STATE_SET | market (0: the whole venue), state | the operator's |
     | LIMITS_SET | | TierLimits, tier, the operator's |
-    | TIME_ACCEPT | amount (the difference that is accepted, µs) | the operator's |
+    | TIME_ACCEPT | amount (the difference that is accepted, µs), expiry_us (the store's time) | the operator's |
     | ACCOUNT_ADD | | name, the operator's |
     | ACCOUNT_FREEZE, ACCOUNT_UNFREEZE | account | the operator's |
     | KEY_ADD | account | KeyDefinition, key id, public key (empty for HMAC), networks (`pack_networks`), the operator's |
@@ -282,6 +282,7 @@ class Command(NamedTuple):
     trigger_ticks: I64 = 0
     display_lots: I64 = 0
     expiry_us: I64 = 0
+    """For a TIME_ACCEPT the store's time, by its own clock, in microseconds since 1970 UTC; no time before it comes again."""
     group: U64 = 0
     client_id: ClientId = NO_CLIENT_ID
     blob_offset: U32 = 0
@@ -375,6 +376,7 @@ class OrderEvent(NamedTuple):
     display_lots: I64 = 0
     visible_lots: I64 = 0
     expiry_us: I64 = 0
+    """In TIME_ACCEPTED what the store's clock showed."""
     minimum_lots: I64 = 0
     list_id: U64 = 0
     peg_limit_ticks: I64 = 0
@@ -619,12 +621,14 @@ class StateReport(NamedTuple):
 class SavedVenue(NamedTuple):
     """What a dump begins with."""
 
-    magic: Magic = b"JIBEKST3"
+    magic: Magic = b"JIBEKST4"
     time_us: I64 = 0
     accepted_difference_us: I64 = 0
     """How far an operator has accepted that the store's clock is ahead of the machine's; negative: behind."""
     accepted_time_us: I64 = 0
     """The venue's time when an operator accepted it last; 0: never."""
+    accepted_store_us: I64 = 0
+    """What the store's clock showed then."""
     rules_version: U64 = 0
     last_order_id: U64 = 0
     order_count: U64 = 0
@@ -793,7 +797,7 @@ KEY_DEFINITION = Layout(KeyDefinition, 16)
 TIER_LIMITS = Layout(TierLimits, 64)
 EPOCH_START = Layout(EpochStart, 64)
 STATE_REPORT = Layout(StateReport, 88)
-SAVED_VENUE = Layout(SavedVenue, 88)
+SAVED_VENUE = Layout(SavedVenue, 96)
 SAVED_ASSET = Layout(SavedAsset, 16)
 SAVED_MARKET = Layout(SavedMarket, 48)
 SAVED_ACCOUNT = Layout(SavedAccount, 16)

@@ -22,7 +22,6 @@ import gc
 import logging
 import signal
 import sys
-import time
 from typing import Any
 
 import uvloop
@@ -42,6 +41,7 @@ from engine.process.disk import read_disk
 from engine.process.duties import LINE_INTERVAL_S, Duties, Fault
 from engine.process.follower import end_code
 from engine.process.log_lines import where_of
+from engine.process.wall_clock import wall_ns
 from engine.process.watermarks import WatermarkWriter
 from gateway.access import PROXY_PROTOCOL, exposure_warning
 from gateway.arguments import Arguments, parse_arguments
@@ -97,7 +97,7 @@ class Service:
         self._depth_ticks = 0
         self._is_memory_full = False
         self._disk_fault = ""
-        clock = Clock(self._loop.time, lambda: time.time_ns() // 1000)
+        clock = Clock(self._loop.time, lambda: wall_ns() // 1000)
         outbox = self._outbox = Outbox(self._loop.call_soon)
         view = self._view = prepared.view
         incidents = self._incidents = Incidents(log)

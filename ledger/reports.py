@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from itertools import groupby, pairwise
 from operator import attrgetter
 from typing import NamedTuple
 
 from engine.journal import ChainBroken, EntryId, EventReader, PublishedEntry, Source
+from engine.process.wall_clock import time_text
 from engine.records import EVENT_HEADER
 from ledger.accounts import (
     Account,
@@ -270,16 +270,6 @@ def account_path(number: int, names: Names) -> str:
     """The account as a path: `liabilities:clients:alice:available`, `assets:custody`, …"""
     account = Account.of(number)
     return _KIND_PATHS[account.kind].format(names.account(account.owner))
-
-
-def time_text(time_us: int) -> str:
-    """
-    >>> time_text(1_700_000_000_000_001)
-    '2023-11-14T22:13:20.000001Z'
-    """
-    seconds, microseconds = divmod(time_us, 1_000_000)
-    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=microseconds, tzinfo=None)
-    return moment.isoformat(timespec="microseconds") + "Z"
 
 
 def print_style(transactions: Iterable[Transaction], names: Names) -> Iterator[str]:

@@ -23,7 +23,7 @@ cdef int administer(Core core, const Command* command, bytes blob) except? -1:
     elif kind == COMMAND_KIND_LIMITS_SET:
         set_limits(core, blob)
     elif kind == COMMAND_KIND_TIME_ACCEPT:
-        accept_time(core, command.amount, blob)
+        accept_time(core, command.amount, command.expiry_us, blob)
     elif kind == COMMAND_KIND_ACCOUNT_ADD:
         add_account(core, blob)
     elif kind == COMMAND_KIND_ACCOUNT_FREEZE:
@@ -201,13 +201,17 @@ cdef uint8_t tier_number(Core core, bytes tier) except? 255:
     return list(core.tiers).index(tier)
 
 
-cdef accept_time(Core core, int64_t difference_us, bytes blob):
-    """Takes the venue's time as it is now, and a difference between the clocks, for right. Only clock guards look at that."""
+cdef accept_time(Core core, int64_t difference_us, int64_t store_us, bytes blob):
+    """Takes the clocks as they are for right: the venue's time now, what the store's clock shows, and how far it is from the
+    machine's. Only clock guards look at that."""
     read_change(blob)
-    reject_unless(-AMOUNT_MAX <= difference_us <= AMOUNT_MAX, Reason.INVALID_AMOUNT)
+    reject_unless(-AMOUNT_MAX <= difference_us <= AMOUNT_MAX and store_us >= 0, Reason.INVALID_AMOUNT)
     core.exchange.accepted_difference_us = difference_us
     core.exchange.accepted_time_us = core.exchange.time_us
-    core._emit(EVENT_KIND_TIME_ACCEPTED, blob).amount = difference_us
+    core.exchange.accepted_store_us = store_us
+    event = core._emit(EVENT_KIND_TIME_ACCEPTED, blob)
+    event.amount = difference_us
+    event.expiry_us = store_us
 
 
 cdef add_account(Core core, bytes blob):

@@ -378,6 +378,11 @@ cdef class Core:
         return self.exchange.accepted_time_us
 
     @property
+    def accepted_store_us(self):
+        """What the store's clock showed then."""
+        return self.exchange.accepted_store_us
+
+    @property
     def rules_version(self):
         """The rules that the last epoch-start named."""
         return self.exchange.rules_version

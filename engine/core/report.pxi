@@ -99,6 +99,7 @@ cdef bytes dump(Core core):
         time_us=exchange.time_us,
         accepted_difference_us=exchange.accepted_difference_us,
         accepted_time_us=exchange.accepted_time_us,
+        accepted_store_us=exchange.accepted_store_us,
         rules_version=exchange.rules_version,
         last_order_id=exchange.last_order_id,
         order_count=exchange.arena.live,
@@ -226,6 +227,7 @@ cdef load(Core core, bytes data):
     exchange.time_us = venue.time_us
     exchange.accepted_difference_us = venue.accepted_difference_us
     exchange.accepted_time_us = venue.accepted_time_us
+    exchange.accepted_store_us = venue.accepted_store_us
     exchange.rules_version = venue.rules_version
     exchange.last_order_id = venue.last_order_id
     exchange.venue_state = venue.venue_state

@@ -221,9 +221,11 @@ cdef struct Exchange:
     uint32_t agenda_count
     uint32_t agenda_capacity
     Entry entry
-    # What an operator has accepted last: the store's clock minus the machine's, and the time then. Only clock guards look.
+    # What an operator has accepted last: the store's clock minus the machine's, the time then, and what the store's clock
+    # showed. Only clock guards look.
     int64_t accepted_difference_us
     int64_t accepted_time_us
+    int64_t accepted_store_us
     # The hash of the client id of each command of the blocks in hand.
     uint32_t client_hashes[CLIENT_HASHES]
 

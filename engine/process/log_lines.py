@@ -18,7 +18,6 @@ Lines alike, which come from one place in the code, are bounded to `LINES_ALIKE_
 
 from __future__ import annotations
 
-import datetime
 import errno
 import faulthandler
 import json
@@ -33,6 +32,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from engine.process import wall_clock
 
 LOG_FORMAT_VARIABLE = "JIBEK_LOG_FORMAT"
 """How a process writes its log lines; `jibek up --log-format` sets it for its children."""
@@ -103,8 +104,7 @@ def time_text(time_s: float) -> str:
     >>> time_text(1_800_000_000.25)
     '2027-01-15T08:00:00.250000Z'
     """
-    moment = datetime.datetime.fromtimestamp(time_s, datetime.UTC)
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return wall_clock.time_text(round(time_s * 1e6))
 
 
 def escaped(text: str) -> str:
@@ -299,8 +299,40 @@ class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
                     self._write(_own_record("%d further lines were left out that read: %s", left_out, template))
 
 
+_ANY_RECORD = logging.LogRecord("", logging.WARNING, "", 0, "", (), None)
+
+
+def make_record(
+    name: str,
+    level: int,
+    pathname: str,
+    line: int,
+    message: object,
+    arguments: Any,
+    exc_info: Any,
+    *rest: Any,
+    **more: Any,
+) -> logging.LogRecord:
+    """A log record as the standard library makes it, also under a clock that Python cannot read."""
+    try:
+        return logging.LogRecord(name, level, pathname, line, message, arguments, exc_info, *rest, **more)
+    except OverflowError:
+        fields = {
+            "name": name,
+            "levelno": level,
+            "levelname": logging.getLevelName(level),
+            "msg": message,
+            "args": arguments,
+            "exc_info": exc_info,
+            "created": wall_clock.wall_s(),
+        }
+        record = logging.LogRecord.__new__(logging.LogRecord)
+        record.__dict__.update(_ANY_RECORD.__dict__ | fields)
+        return record
+
+
 def _own_record(text: str, *arguments: object) -> logging.LogRecord:
-    return logging.LogRecord("", logging.WARNING, "", 0, text, arguments, None)
+    return make_record("", logging.WARNING, "", 0, text, arguments, None)
 
 
 class _Place:
@@ -331,6 +363,7 @@ def log_to_stderr(name: str) -> logging.Logger:
     """Sends the log lines of this process to standard error, in the format that `LOG_FORMAT_VARIABLE` names, with whatever
     ends a thread or the process among them. Returns the process's logger."""
     log_format = os.environ.get(LOG_FORMAT_VARIABLE) or PLAIN
+    logging.setLogRecordFactory(make_record)
     handler = LineHandler(_standard_error())
     handler.setFormatter(
         LineFormatter(name, log_format if log_format in LOG_FORMATS else PLAIN, lambda: _Progress.entry())

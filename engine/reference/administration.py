@@ -133,12 +133,14 @@ def tier_number(exchange: Exchange, tier: bytes) -> int:
 
 
 def accept_time(exchange: Exchange, command: Command, blob: bytes) -> None:
-    """Takes the venue's time as it is now, and a difference between the clocks, for right. Only clock guards look at that."""
+    """Takes the clocks as they are for right: the venue's time now, what the store's clock shows, and how far it is from the
+    machine's. Only clock guards look at that."""
     read_change(blob)
-    reject_unless(abs(command.amount) <= AMOUNT_MAX, Reason.INVALID_AMOUNT)
+    reject_unless(abs(command.amount) <= AMOUNT_MAX and command.expiry_us >= 0, Reason.INVALID_AMOUNT)
     exchange.accepted_difference_us = command.amount
     exchange.accepted_time_us = exchange.time_us
-    emit(exchange, EventKind.TIME_ACCEPTED, amount=command.amount, blob=blob)
+    exchange.accepted_store_us = command.expiry_us
+    emit(exchange, EventKind.TIME_ACCEPTED, amount=command.amount, expiry_us=command.expiry_us, blob=blob)
 
 
 def add_account(exchange: Exchange, command: Command, blob: bytes) -> None:

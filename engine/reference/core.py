@@ -111,6 +111,11 @@ class Core:
         return self.exchange.accepted_time_us
 
     @property
+    def accepted_store_us(self) -> int:
+        """What the store's clock showed then."""
+        return self.exchange.accepted_store_us
+
+    @property
     def rules_version(self) -> int:
         """The rules that the last epoch-start named."""
         return self.exchange.rules_version

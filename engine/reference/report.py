@@ -152,6 +152,7 @@ def dump(exchange: Exchange) -> bytes:
         time_us=exchange.time_us,
         accepted_difference_us=exchange.accepted_difference_us,
         accepted_time_us=exchange.accepted_time_us,
+        accepted_store_us=exchange.accepted_store_us,
         rules_version=exchange.rules_version,
         last_order_id=exchange.last_order_id,
         order_count=len(exchange.orders),
@@ -241,6 +242,7 @@ def load(data: bytes) -> Exchange:
     exchange.time_us = venue.time_us
     exchange.accepted_difference_us = venue.accepted_difference_us
     exchange.accepted_time_us = venue.accepted_time_us
+    exchange.accepted_store_us = venue.accepted_store_us
     exchange.rules_version = venue.rules_version
     exchange.last_order_id = venue.last_order_id
     exchange.venue_state = MarketState(venue.venue_state)

@@ -222,6 +222,8 @@ class Exchange:
     """How far an operator has accepted that the store's clock is ahead of the machine's. Only clock guards look at it."""
     accepted_time_us: int = 0
     """The time when an operator accepted it last; 0: never."""
+    accepted_store_us: int = 0
+    """What the store's clock showed then."""
     rules_version: int = RULES_VERSION
     venue_state: int = MarketState.TRADING
     last_order_id: int = 0

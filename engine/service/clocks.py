@@ -18,9 +18,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from engine.journal import Store, store_time_us
+from engine.process.wall_clock import wall_ns
 
 DIFFERENCE_US_MAX = 5_000_000
 """How far clocks may be apart."""
+DRIFT_PPM_MAX = 500
+"""How fast the machine's two clocks may part without being set: NTP slews a clock no faster."""
 
 _SINCE_START = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Where there is no CLOCK_BOOTTIME, as on macOS, CLOCK_MONOTONIC goes on in sleep."""
@@ -34,7 +37,7 @@ class Machine(NamedTuple):
     since_start_us: Callable[[], int]
 
 
-MACHINE = Machine(lambda: time.time_ns() // 1000, lambda: time.clock_gettime_ns(_SINCE_START) // 1000)
+MACHINE = Machine(lambda: wall_ns() // 1000, lambda: time.clock_gettime_ns(_SINCE_START) // 1000)
 
 
 class Look(NamedTuple):
@@ -60,6 +63,18 @@ class Accepted(NamedTuple):
     """The store's clock minus the machine's."""
     time_us: int = 0
     """The venue's time then; 0: never."""
+    store_us: int = 0
+    """What the store's clock showed then."""
+
+
+class Baseline(NamedTuple):
+    """How far the machine's clock is ahead of its clock since the start, as long as it is not set. It lies between two bounds,
+    because a look takes time."""
+
+    low_us: int
+    high_us: int
+    at_us: int
+    """When it was seen last, since the machine was started."""
 
 
 class Fault(NamedTuple):
@@ -94,17 +109,39 @@ def parted(look: Look, venue_time_us: int, accepted: Accepted) -> list[Fault]:
     if ahead_us > DIFFERENCE_US_MAX and venue_time_us > accepted.time_us:
         why = "a clock stood ahead when an entry was stamped"
         faults.append(Fault("ahead", f"the venue's time is {ahead_or_behind(ahead_us)} the store's clock: {why}"))
+    back_us = accepted.store_us - look.store_us
+    if back_us > DIFFERENCE_US_MAX:
+        when = "what it showed when an operator accepted the clocks"
+        faults.append(Fault("before", f"the store's clock is {back_us / 1e6:.1f} s before {when}"))
     return faults
 
 
-def stepped(before: Look, now: Look) -> Fault | None:
-    """Whether this machine's clock was set between two looks; a step that is undone in between does not show."""
-    went_us = now.wall_us - before.wall_us
-    step_us = _nearest_to_zero(went_us - (now.ended_us - before.began_us), went_us - (now.began_us - before.ended_us))
+def baseline_of(look: Look) -> Baseline:
+    """The baseline of a machine that one look has shown."""
+    return Baseline(look.wall_us - look.ended_us, look.wall_us - look.began_us, look.ended_us)
+
+
+def stepped(baseline: Baseline, now: Look) -> Fault | None:
+    """Whether this machine's clock was set since the baseline; a step that is undone in between does not show."""
+    seen = baseline_of(now)
+    step_us = _nearest_to_zero(seen.low_us - baseline.high_us, seen.high_us - baseline.low_us)
     if abs(step_us) <= DIFFERENCE_US_MAX:
         return None
     direction = "ahead" if step_us > 0 else "back"
     return Fault(f"set {direction}", f"the machine's clock was set {abs(step_us) / 1e6:.1f} s {direction}")
+
+
+def moved(baseline: Baseline, now: Look) -> Baseline:
+    """The baseline after a look that shows no step: nearer to what it shows, but only by what a clock drifts in the time. So many
+    small steps add up to one that is seen."""
+    seen = baseline_of(now)
+    low_us, high_us = max(baseline.low_us, seen.low_us), min(baseline.high_us, seen.high_us)
+    if low_us <= high_us:
+        return Baseline(low_us, high_us, seen.at_us)
+    room_us = max(0, seen.at_us - baseline.at_us) * DRIFT_PPM_MAX // 1_000_000
+    apart_us = _nearest_to_zero(seen.low_us - baseline.high_us, seen.high_us - baseline.low_us)
+    by_us = max(-room_us, min(apart_us, room_us))
+    return Baseline(baseline.low_us + by_us, baseline.high_us + by_us, seen.at_us)
 
 
 def _nearest_to_zero(low: int, high: int) -> int:

@@ -21,6 +21,10 @@ class ExchangeCore(Protocol):
         """The venue's time when an operator accepted it last; 0: never."""
 
     @property
+    def accepted_store_us(self) -> int:
+        """What the store's clock showed then."""
+
+    @property
     def venue_state(self) -> int: ...
 
     @property

@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 from engine.journal import Diverged, EntryId, Store
 from engine.process import entry_is
@@ -22,6 +23,7 @@ from engine.process.duties import Fault
 from engine.process.follower import BLOCK_MS, FollowerProcess, NotReady
 from engine.process.watermarks import check_begun, vouching_watermarks
 from engine.records import EngineStop
+from engine.service.clock_file import ClockFile
 from engine.service.clock_guard import ClockGuard
 from engine.service.cores import make_core
 from engine.service.engine import EngineService
@@ -33,10 +35,11 @@ from engine.service.ticker import Ticker
 class EngineFollower:
     """The engine with its clocks. It keeps all in memory: a new process replays, and an outage changes nothing here."""
 
-    def __init__(self, service: EngineService) -> None:
+    def __init__(self, service: EngineService, data: Path) -> None:
         producer = OwnProducer(service.client)
         self.service = service
-        self._guard = ClockGuard(service, producer, logging.getLogger(ENGINE.name))
+        log = logging.getLogger(ENGINE.name)
+        self._guard = ClockGuard(service, producer, log, ClockFile(data, log))
         self._ticker = Ticker(service.client, service.core, producer)
         self._wait_ms: int | None = BLOCK_MS
         """Longest wait for the next entry; None: not at all, because a tick may be due."""
@@ -80,6 +83,7 @@ class EngineFollower:
         return {"clocks": lambda: self._guard.fault}
 
     def close(self) -> None:
+        self._guard.close()
         self.service.source.close()
 
 
@@ -100,7 +104,7 @@ def open_engine(client: Store, options: argparse.Namespace) -> EngineFollower:
     count = service.recover()
     seconds = time.monotonic() - began_s
     log.info("replayed %d entries in %.3f s to %s", count, seconds, service.cursor)
-    follower = EngineFollower(service)
+    follower = EngineFollower(service, options.data)
     follower.begin()
     return follower
 

@@ -28,12 +28,13 @@ class NeedsSecret(Exception):
         self.key = key
 
 
-def authenticate(session_key: Key | None, request: Request, keys: Keys, now_ms: int) -> Key:
+def authenticate(session_key: Key | None, request: Request, keys: Keys, now_ms: int, oldest_ms: int) -> Key:
     """The key that a request is sent with. Sets the request's `expires_ms`.
 
     Args:
         session_key: the key with which the session is logged on.
         now_ms: the venue's clock.
+        oldest_ms: requests with an earlier time are refused, whatever their window.
 
     Raises:
         Rejected: the key, the signature or the time is missing or wrong; `UnknownKey` if the event of a new key may not have
@@ -42,14 +43,14 @@ def authenticate(session_key: Key | None, request: Request, keys: Keys, now_ms: 
     """
     params = request.params
     if "signature" in params or "apiKey" in params:
-        return _authenticate_signed(request, keys, now_ms)
+        return _authenticate_signed(request, keys, now_ms, oldest_ms)
     if session_key is None:
         raise Rejected(Reason.MISSING_PARAMETER, "apiKey")
-    check_window(request, now_ms)
+    check_window(request, now_ms, oldest_ms)
     return session_key
 
 
-def authenticate_logon(session_key: Key | None, request: Request, keys: Keys, now_ms: int) -> Key:
+def authenticate_logon(session_key: Key | None, request: Request, keys: Keys, now_ms: int, oldest_ms: int) -> Key:
     """As `authenticate`, for a logon. The request must carry a signature of its own, by an Ed25519 key; the key that the
     session has already, `session_key`, does not count.
 
@@ -64,17 +65,17 @@ def authenticate_logon(session_key: Key | None, request: Request, keys: Keys, no
     key = keys.get(params["apiKey"])
     if key is not None and key.is_hmac:
         raise Rejected(Reason.LOGON_NEEDS_ED25519)
-    return _authenticate_signed(request, keys, now_ms, is_logon=True)
+    return _authenticate_signed(request, keys, now_ms, oldest_ms, is_logon=True)
 
 
-def _authenticate_signed(request: Request, keys: Keys, now_ms: int, *, is_logon: bool = False) -> Key:
+def _authenticate_signed(request: Request, keys: Keys, now_ms: int, oldest_ms: int, *, is_logon: bool = False) -> Key:
     request.use_exact_params()
     params = request.params
     for name in ("apiKey", "signature"):
         if type(params.get(name)) is not str or not params[name]:
             raise Rejected(Reason.MISSING_PARAMETER, name)
     key = keys.find(params["apiKey"])
-    window_ms = check_window(request, now_ms)
+    window_ms = check_window(request, now_ms, oldest_ms)
     if is_logon and window_ms > LOGON_WINDOW_MS_MAX:
         raise Rejected(Reason.LOGON_WINDOW_TOO_LARGE)
     if key.is_hmac and key.secret is None:
@@ -84,9 +85,9 @@ def _authenticate_signed(request: Request, keys: Keys, now_ms: int, *, is_logon:
     return key
 
 
-def check_window(request: Request, now_ms: int) -> int:
-    """Judges `timestamp` and `recvWindow` against the venue's clock, and notes when the window ends. Returns the window in
-    milliseconds. Raises Rejected."""
+def check_window(request: Request, now_ms: int, oldest_ms: int) -> int:
+    """Judges `timestamp` and `recvWindow` against the venue's clock and the oldest time that is taken, and notes when the window
+    ends. Returns the window in milliseconds. Raises Rejected."""
     params = request.params
     value = params.get("timestamp")
     timestamp = parse_integer(value)
@@ -103,7 +104,7 @@ def check_window(request: Request, now_ms: int) -> int:
         timestamp //= 1000
     if timestamp >= now_ms + AHEAD_MS_MAX:
         raise Rejected(Reason.AHEAD_OF_TIME)
-    if now_ms - timestamp > window_ms:
+    if now_ms - timestamp > window_ms or timestamp < oldest_ms:
         raise Rejected(Reason.OUTSIDE_WINDOW)
     request.expires_ms = timestamp + window_ms
     return window_ms

@@ -18,10 +18,10 @@ class SignedCommand(PendingCommand):
     def accept(self, account: Account, mark: Mark) -> None: ...
 
 def read_order(
-    message: bytes, markets: Mapping[str, MarketNumbers], session: Caller, account: Account, now_ms: int
+    message: bytes, markets: Mapping[str, MarketNumbers], session: Caller, account: Account, now_ms: int, oldest_ms: int
 ) -> PendingCommand | None: ...
 def read_signed_order(
-    message: bytes, markets: Mapping[str, MarketNumbers], session: Caller, now_ms: int
+    message: bytes, markets: Mapping[str, MarketNumbers], session: Caller, now_ms: int, oldest_ms: int
 ) -> SignedCommand | None: ...
 
 class CountedText:

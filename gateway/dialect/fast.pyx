@@ -104,17 +104,20 @@ cdef class SignedCommand(PendingCommand):
         (<Command *>PyBytes_AS_STRING(self.command)).account = <uint32_t>account.number
 
 
-def read_order(bytes message not None, dict markets not None, session, Account account not None, int64_t now_ms):
+def read_order(
+    bytes message not None, dict markets not None, session, Account account not None, int64_t now_ms, int64_t oldest_ms
+):
     """An ordinary order.place or order.cancel without a signature as a PendingCommand; None for any other.
 
     Args:
         markets: symbol -> MarketNumbers.
         account: of the session, which is logged on.
         now_ms: the venue's clock, for the window of the request's time.
+        oldest_ms: the slow path refuses a request whose time is before this one.
     """
     cdef Placing placing
     cdef PendingCommand pending = PendingCommand.__new__(PendingCommand)
-    if not _read(pending, message, markets, session, <uint32_t>account.number, now_ms, &placing):
+    if not _read(pending, message, markets, session, <uint32_t>account.number, now_ms, oldest_ms, &placing):
         return None
     if placing.api_key.text != NULL or placing.signature.text != NULL:
         return None
@@ -122,11 +125,11 @@ def read_order(bytes message not None, dict markets not None, session, Account a
     return pending
 
 
-def read_signed_order(bytes message not None, dict markets not None, session, int64_t now_ms):
+def read_signed_order(bytes message not None, dict markets not None, session, int64_t now_ms, int64_t oldest_ms):
     """An ordinary order.place or order.cancel with a signature as a SignedCommand; None for any other."""
     cdef Placing placing
     cdef SignedCommand pending = SignedCommand.__new__(SignedCommand)
-    if not _read(pending, message, markets, session, 0, now_ms, &placing):
+    if not _read(pending, message, markets, session, 0, now_ms, oldest_ms, &placing):
         return None
     if placing.api_key.length == 0 or not placing.api_key.is_text:
         return None
@@ -139,7 +142,8 @@ def read_signed_order(bytes message not None, dict markets not None, session, in
 
 
 cdef bint _read(
-    PendingCommand pending, bytes message, dict markets, session, uint32_t account, int64_t now_ms, Placing *placing
+    PendingCommand pending, bytes message, dict markets, session, uint32_t account, int64_t now_ms, int64_t oldest_ms,
+    Placing *placing
 ) except -1:
     """Fills in a PendingCommand but for its account; whether the request is ordinary."""
     cdef const char *position = PyBytes_AS_STRING(message)
@@ -155,7 +159,7 @@ cdef bint _read(
     if method.length > len(VERSION_PREFIX) and memcmp(method.text, <const char *>VERSION_PREFIX, len(VERSION_PREFIX)) == 0:
         method.text += len(VERSION_PREFIX)
         method.length -= len(VERSION_PREFIX)
-    pending.expires_ms = _window_end(placing, now_ms)
+    pending.expires_ms = _window_end(placing, now_ms, oldest_ms)
     if pending.expires_ms < 0 or placing.symbol.text == NULL or not placing.symbol.is_text:
         return False
     market = markets.get(PyUnicode_DecodeASCII(placing.symbol.text, placing.symbol.length, NULL))
@@ -281,7 +285,7 @@ cdef str _cancel(Placing *placing, Command *command):
     return CANCEL
 
 
-cdef int64_t _window_end(Placing *placing, int64_t now_ms) noexcept:
+cdef int64_t _window_end(Placing *placing, int64_t now_ms, int64_t oldest_ms) noexcept:
     """When the window of the request's time ends; negative where it is not now, or unusual."""
     cdef int64_t window_ms = _window_ms(placing), timestamp
     if placing.timestamp.text == NULL:
@@ -293,7 +297,7 @@ cdef int64_t _window_end(Placing *placing, int64_t now_ms) noexcept:
         return -1
     if timestamp >= MICROSECOND_TIMESTAMP_MIN:
         timestamp //= 1000
-    if timestamp >= now_ms + AHEAD_MS_MAX or now_ms - timestamp > window_ms:
+    if timestamp >= now_ms + AHEAD_MS_MAX or now_ms - timestamp > window_ms or timestamp < oldest_ms:
         return -1
     return timestamp + window_ms
 

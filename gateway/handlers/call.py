@@ -94,7 +94,7 @@ class LongResult(NamedTuple):
 Outcome = Result | LongResult | PendingCommand
 Handler = Callable[[Call], Outcome]
 Weigh = Callable[[Mapping[str, Any]], int]
-Authenticate = Callable[[Key | None, Request, Keys, int], Key]
+Authenticate = Callable[[Key | None, Request, Keys, int, int], Key]
 
 
 class Route(NamedTuple):

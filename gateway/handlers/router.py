@@ -211,9 +211,9 @@ class Router:
         now_ms = state.now_ms
         command: PendingCommand | None = None
         if key is not None and key.may_trade and now_ms < key.expires_ms:
-            command = read_order(message, self._markets, session, key.account, now_ms)
+            command = read_order(message, self._markets, session, key.account, now_ms, state.oldest_ms)
         if command is None and _SIGNATURE in message:
-            signed = read_signed_order(message, self._markets, session, now_ms)
+            signed = read_signed_order(message, self._markets, session, now_ms, state.oldest_ms)
             command = signed if signed is not None and self._verify_fast(signed) else None
         if command is None:
             return None
@@ -315,8 +315,9 @@ class Router:
     def _execute(self, call: Call, route: Route, message: bytes = b"") -> None:
         """Raises Rejected, NeedsSecret and NeedsMark."""
         if route.needs is not None:
-            key = route.authenticate(call.caller.key, call.request, self.state.view.keys, self.state.now_ms)
-            key.check_use(call.caller.ip, self.state.now_ms)
+            state = self.state
+            key = route.authenticate(call.caller.key, call.request, state.view.keys, state.now_ms, state.oldest_ms)
+            key.check_use(call.caller.ip, state.now_ms)
             if not key.may(route.needs):
                 raise Rejected(Reason.UNAUTHORIZED)
             call.authenticated(key)

@@ -33,6 +33,8 @@ class GatewayState:
         """Whether the store is so full that only what makes it smaller is taken."""
         self.now_s = 0.0
         self.now_ms = 0
+        self.oldest_ms = 0
+        """Signed requests with an earlier time are refused, since an operator has accepted the clocks."""
         self.begin_turn()
 
     def failed(self, address: str, incident: Incident, key_id: str = "", count: int = 1) -> None:
@@ -48,3 +50,4 @@ class GatewayState:
         """Reads the clocks."""
         self.now_s = self.clock.now_s()
         self.now_ms = self.clock.now_us() // 1000
+        self.oldest_ms = self.view.projection.listing.signed_from_us // 1000

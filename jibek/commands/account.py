@@ -17,6 +17,7 @@ from engine.journal import EntryId, Store
 from engine.listing import Asset, Listing
 from engine.networks import NetworkError, format_networks, pack_networks
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
+from engine.process.wall_clock import time_text
 from engine.reasons import Reason
 from engine.records import HOUSE_NAME, KEYS_PER_ACCOUNT_MAX, Command, CommandKind, KeyType, Permission
 from jibek.console.changes import execute, reason_text
@@ -31,7 +32,7 @@ from jibek.venue.address import VenueAddress
 from jibek.venue.directory import AccountRecord, KeyRecord, find_account, open_directory
 from jibek.venue.tiers import check_tier, numbers_of, put_into_tier
 from jibek.venue.unsettled import warn_of_settlement
-from ledger.reports import balances_of, time_text
+from ledger.reports import balances_of
 from ledger.snapshot import NotSettled
 from ledger.store import LedgerBroken, LedgerStore
 

@@ -12,6 +12,7 @@ import click
 
 from engine.journal import StoreSource
 from engine.process import EXIT_REFUSED
+from engine.process.wall_clock import time_text
 from jibek.console.failure import fail, store_errors
 from jibek.console.live import progress_shown
 from jibek.console.options import data_option, json_option
@@ -21,7 +22,6 @@ from jibek.console.text import counted
 from jibek.venue.address import find_venue, open_store
 from jibek.venue.audit import KINDS, Act, Audit
 from jibek.venue.directory import check_store
-from ledger.reports import time_text
 
 ACTS_DEFAULT = 50
 ACTS_MAX = 100_000

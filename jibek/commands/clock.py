@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from engine.process import EXIT_REFUSED
+from engine.process.wall_clock import time_text
 from engine.records import BatchBuilder, Command, CommandKind, MarketState
 from engine.service.clocks import DIFFERENCE_US_MAX, ahead_or_behind
 from jibek.console.changes import execute_batch, signature
@@ -17,7 +18,6 @@ from jibek.console.options import data_option, json_option, who_and_why
 from jibek.console.output import Column, print_json, print_line, print_table
 from jibek.venue.clocks import VenueClocks, halt_json, read_clocks, venue_state_text
 from jibek.venue.directory import Directory, open_directory
-from ledger.reports import time_text
 
 
 @click.group()
@@ -64,6 +64,7 @@ def clocks_json(clocks: VenueClocks, directory: Directory) -> dict[str, Any]:
         "venue_minus_store_us": clocks.venue_time_us - look.store_us,
         "accepted": {
             "store_minus_machine_us": accepted.difference_us,
+            "store_time": time_text(accepted.store_us) if accepted.time_us else None,
             "venue_time": time_text(accepted.time_us) if accepted.time_us else None,
         },
         "agree": not clocks.faults,
@@ -114,9 +115,13 @@ def _difference_text(difference_us: int) -> str:
 def accept(keep_halted: bool, data_dir: Path, as_json: bool, who: str, why: str) -> None:
     """Take the venue's clocks as they are for right, and resume a venue that the clock guard has halted.
 
-    Set the clocks of the machines right first. Two things are accepted, for every engine and every start from now on: the
-    difference between the clocks of store and machine, if there is one, and the venue's time. If that is ahead of the clocks,
-    it stays as it is until they have reached it: everything that happens until then has the same time.
+    Set the clocks of the machines right first. Three things are accepted, for every engine and every start from now on: the
+    difference between the clocks of store and machine, if there is one, what the store's clock shows, before which it must not
+    go back, and the venue's time. If that is ahead of the clocks, it stays as it is until they have reached it: everything
+    that happens until then has the same time.
+
+    Signed requests with a time before this moment are refused from then on: one that was taken under a clock that stood ahead
+    is not taken again.
 
     A halt by an operator stays; `jibek market resume --all` ends that.
 
@@ -129,24 +134,33 @@ def accept(keep_halted: bool, data_dir: Path, as_json: bool, who: str, why: str)
     check_something_is_to_accept(clocks)
     # Clocks that agree well enough are accepted as clocks that agree.
     difference_us = clocks.look.difference_us if abs(clocks.look.difference_us) > DIFFERENCE_US_MAX else 0
-    resumes = not keep_halted and (clocks.halt is None or clocks.is_halted_by_guard)
+    # The store's clock may be ahead by a little, and what is signed from now on must pass.
+    store_us = min(clocks.look.store_us, clocks.look.wall_us + difference_us)
+    resumes = not keep_halted and clocks.operator_halt is None
     builder = BatchBuilder()
-    builder.add(Command(kind=CommandKind.TIME_ACCEPT, amount=difference_us), *signature(who, why))
+    builder.add(Command(kind=CommandKind.TIME_ACCEPT, amount=difference_us, expiry_us=store_us), *signature(who, why))
     if resumes:
         builder.add(Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.TRADING), *signature(who, why))
     _, answer = execute_batch(client, builder)
     venue_time_us = answer.header.time_us
     is_ahead = venue_time_us > clocks.look.store_us + DIFFERENCE_US_MAX
     until = time_text(venue_time_us - difference_us) if is_ahead else None
+    signed_from = time_text(max(0, store_us - difference_us))
     is_halted = clocks.halt is not None and not resumes
     if as_json:
-        accepted = {"store_minus_machine_us": difference_us, "venue_time": time_text(venue_time_us)}
+        accepted = {
+            "store_minus_machine_us": difference_us,
+            "store_time": time_text(store_us),
+            "venue_time": time_text(venue_time_us),
+            "signed_from": signed_from,
+        }
         state = (MarketState.HALTED if is_halted else MarketState.TRADING).name.lower()
         print_json({"accepted": accepted, "stays_until": until, "venue_state": state})
         return
     print_line(f"Accepted: the venue's time up to {time_text(venue_time_us)}{_difference_text(difference_us)}.")
     if until is not None:
         print_line(f"The venue's time stays as it is until the machine's clock reaches {until}.")
+    print_line(f"Requests that were signed before {signed_from} are refused from now on (-1021).")
     by = "" if keep_halted else ", because an operator has halted it"
     lets = ": `jibek market resume --all` lets it trade"
     print_line(f"The venue stays halted{by}{lets}." if is_halted else "The venue is trading.")

@@ -18,6 +18,7 @@ from engine.decimals import DecimalError
 from engine.journal import BEGINNING, EntryId
 from engine.listing import Asset
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
+from engine.process.wall_clock import time_text
 from engine.records import Command, CommandKind
 from jibek.console.books import (
     print_reconciliation,
@@ -51,7 +52,6 @@ from ledger.reports import (
     journal,
     journal_of_entry,
     print_style,
-    time_text,
     trial_balance,
     trial_totals,
 )

@@ -14,6 +14,7 @@ from engine.definitions import Rejected
 from engine.journal import ChainReader, EntryId, JournalEntry, PublishedEntry, Source
 from engine.listing import Listing
 from engine.networks import format_networks
+from engine.process.wall_clock import time_text
 from engine.reasons import Reason
 from engine.records import (
     BATCH_HEADER,
@@ -40,7 +41,6 @@ from engine.records import (
 from engine.service.clocks import ahead_or_behind
 from jibek.console.text import percent_text
 from jibek.venue.directory import text_of
-from ledger.reports import time_text
 
 ENTRIES_PER_READ = 16
 """An event entry has 2 MB at most."""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from engine.journal import ENGINE_PRODUCER, EVENTS_KEY, ChainBroken, EventChain, Store, parse_events
+from engine.journal import EVENTS_KEY, ChainBroken, EventChain, Store, parse_events
 from engine.listing import Listing, VenueHalt
 from engine.process import EXIT_REFUSED
+from engine.process.wall_clock import time_text
 from engine.records import EventEntry, MarketState
 from engine.service.clocks import MACHINE, Accepted, Fault, Look, look_at, parted
 from jibek.console.failure import fail, store_errors
 from jibek.venue.directory import Directory
-from ledger.reports import time_text
 
 
 class VenueClocks(NamedTuple):
@@ -24,7 +24,9 @@ class VenueClocks(NamedTuple):
     venue_time_us: int
     accepted: Accepted
     halt: VenueHalt | None
-    """The last halt of the whole venue; None while it trades."""
+    """The halt of the whole venue that must end first; None while it trades."""
+    operator_halt: VenueHalt | None = None
+    """The last halt by an operator, which stays when the clocks are accepted."""
 
     @property
     def faults(self) -> list[Fault]:
@@ -34,7 +36,7 @@ class VenueClocks(NamedTuple):
     @property
     def is_halted_by_guard(self) -> bool:
         """Whether the clock guard has halted the venue, and no one has accepted the clocks since."""
-        return self.halt is not None and is_by_guard(self.halt) and not self.halt.is_accepted
+        return self.halt is not None and self.halt.is_by_guard and not self.halt.is_accepted
 
 
 def read_clocks(client: Store, directory: Directory) -> VenueClocks:
@@ -47,8 +49,8 @@ def read_clocks(client: Store, directory: Directory) -> VenueClocks:
     with store_errors():
         venue_time_us = last_time_us(client, directory)
         look = look_at(client, MACHINE)
-    accepted = Accepted(listing.accepted_difference_us, listing.accepted_time_us)
-    return VenueClocks(look, venue_time_us, accepted, listing.venue_halt)
+    accepted = Accepted(listing.accepted_difference_us, listing.accepted_time_us, listing.accepted_store_us)
+    return VenueClocks(look, venue_time_us, accepted, listing.venue_halt, listing.operator_halt)
 
 
 def last_time_us(client: Store, directory: Directory) -> int:
@@ -92,17 +94,12 @@ def check_clocks_let_resume(client: Store, directory: Directory) -> None:
 # -- halts, for people and as JSON
 
 
-def is_by_guard(halt: VenueHalt) -> bool:
-    """Whether a halt of the venue is that of the engine's own service, in which only the clock guard halts."""
-    return halt.producer == ENGINE_PRODUCER
-
-
 def venue_state_text(listing: Listing) -> str:
     """A sentence about the state of the whole venue: whether it trades; if not, since when, by whom, and why."""
     halt = listing.venue_halt
     if listing.venue_state == MarketState.TRADING or halt is None:
         return f"The venue is {listing.venue_state.name.lower()}."
-    by = "the clock guard" if is_by_guard(halt) else halt.operator
+    by = "the clock guard" if halt.is_by_guard else halt.operator
     why = f": {halt.why}" if halt.why else ""
     return f"The venue is halted since {time_text(halt.time_us)} by {by}{why}."
 
@@ -112,7 +109,7 @@ def halt_json(halt: VenueHalt | None) -> dict[str, Any] | None:
     if halt is None:
         return None
     return {
-        "by_clock_guard": is_by_guard(halt),
+        "by_clock_guard": halt.is_by_guard,
         "operator": halt.operator,
         "why": halt.why,
         "time": time_text(halt.time_us),

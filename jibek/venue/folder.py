@@ -56,6 +56,7 @@ OWN_ENTRIES = tuple(
         r"up\.pid(\.new)?",
         r"secret\.key(\.[0-9]+)?",
         r"directory\.cache(\.new)?",
+        r"clocks\.json(\.new)?",
         r"watermark\.json(\.new)?",
         r"rebuild-ledger\.json(\.new)?",
         r"engine-stopped-at-[0-9]+-[0-9]+\.txt(\.new)?",

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from engine.process.log_lines import JSON, PLAIN, LogLine, bounded, escaped, without_tokens
+from engine.process.wall_clock import wall_s
 from jibek.venue.log_file import LOG_BYTES_MAX, OLD_FILES, LogFile
 
 PIECE_BYTES_MAX = 128 << 10
@@ -48,7 +48,7 @@ class ProcessLog:
         *,
         bytes_max: int = LOG_BYTES_MAX,
         old_files: int = OLD_FILES,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = wall_s,
     ) -> None:
         self.path = path
         self._name = name

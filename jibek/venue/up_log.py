@@ -10,13 +10,13 @@ import logging
 import os
 import stat
 import threading
-import time
 import traceback
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 from engine.process.log_lines import LogLine
+from engine.process.wall_clock import wall_s
 from jibek.venue.log_file import LogFile
 
 UP = "up"
@@ -36,7 +36,7 @@ class UpLog:
     """
 
     def __init__(
-        self, path: Path, log_format: str, *, is_launched: bool = False, clock: Callable[[], float] = time.time
+        self, path: Path, log_format: str, *, is_launched: bool = False, clock: Callable[[], float] = wall_s
     ) -> None:
         self._format = log_format
         self._clock = clock

@@ -220,7 +220,7 @@ class CommandFlow:
             (1, (Command(kind=CommandKind.MARKET_STATE_SET, market=market, state=3), *NOTE)),
             (12, (Command(kind=CommandKind.MARKET_STATE_SET, market=market, state=MarketState.TRADING), *NOTE)),
             (12, (Command(kind=CommandKind.MARKET_STATE_SET, market=0, state=MarketState.TRADING), *NOTE)),
-            (3, (Command(kind=CommandKind.TIME_ACCEPT, amount=amount), *NOTE)),
+            (3, (Command(kind=CommandKind.TIME_ACCEPT, amount=amount, expiry_us=pick.choice((0, -1, 10**15))), *NOTE)),
             (6, (Command(kind=CommandKind.KEY_ADD, account=account), key, key_id, public_key, networks, *NOTE)),
             (6, (Command(kind=CommandKind.KEY_REVOKE, account=account), key_id, *NOTE)),
             (9, (Command(kind=CommandKind.LIMITS_SET), limits, tier, *NOTE)),

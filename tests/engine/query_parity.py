@@ -12,6 +12,7 @@ def check_same_answers(reference: ReferenceCore, compiled: Core) -> None:
     """Asserts that the engines give the same answers, and that these agree with one another."""
     assert compiled.open_order_count == reference.open_order_count
     assert compiled.accepted_difference_us == reference.accepted_difference_us
+    assert compiled.accepted_store_us == reference.accepted_store_us >= 0
     assert compiled.accepted_time_us == reference.accepted_time_us <= reference.time_us == compiled.time_us
     assert list(compiled.balances()) == list(reference.balances())
     markets = range(1, len(reference.exchange.markets) + 1)

@@ -21,6 +21,7 @@ from engine.journal import (
 from engine.process.watermarks import write_watermark
 from engine.records import BatchBuilder, Command, CommandKind, MarketState, parse_batch, unpack_parts
 from engine.reference import Core as ReferenceCore
+from engine.service.clock_file import FILE_NAME, ClockFile, boot_id
 from engine.service.clock_guard import ClockGuard
 from engine.service.clocks import Machine
 from engine.service.engine import EngineService
@@ -49,11 +50,18 @@ class FakeMachine:
 class Engine:
     """An engine that a test steps by hand, with its guard."""
 
-    def __init__(self, client: Store, data: Path, machine: FakeMachine, make: type[ReferenceCore] | type[Core]) -> None:
+    def __init__(
+        self,
+        client: Store,
+        data: Path,
+        machine: FakeMachine,
+        make: type[ReferenceCore] | type[Core],
+        boot: str = "this start",
+    ) -> None:
         self.machine = machine
         self.service = EngineService(client, make(), data)
         self.service.recover()
-        self.guard = ClockGuard(self.service, OwnProducer(client), LOG, machine.clocks)
+        self.guard = ClockGuard(self.service, OwnProducer(client), LOG, ClockFile(data, LOG, boot), machine.clocks)
 
     @property
     def is_halted(self) -> bool:
@@ -109,8 +117,8 @@ RESUME = Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.TRADING)
 HALT = Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.HALTED)
 
 
-def accept(difference_us: int = 0) -> Command:
-    return Command(kind=CommandKind.TIME_ACCEPT, amount=difference_us)
+def accept(difference_us: int = 0, store_us: int = 0) -> Command:
+    return Command(kind=CommandKind.TIME_ACCEPT, amount=difference_us, expiry_us=store_us)
 
 
 def test_the_clocks_are_looked_at_once_a_second(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +246,7 @@ def test_a_halt_that_is_not_executed_yet_is_not_appended_again(
     assert len(halts(client)) == 1
 
 
-def test_the_halt_of_an_operator_stands_and_the_log_says_what_the_clocks_do(
+def test_what_parts_under_the_halt_of_an_operator_halts_too(
     engine: Engine, machine: FakeMachine, client: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "engine")
@@ -247,13 +255,92 @@ def test_the_halt_of_an_operator_stands_and_the_log_says_what_the_clocks_do(
     machine.set_us = HOUR
     for _ in range(3):
         assert engine.look()
-    assert halts(client) == []
+    [why] = halts(client)
+    assert "3600.0 s behind the machine's" in why
     [line] = caplog.messages
-    assert "halted already" in line and "3600.0 s behind the machine's" in line and "jibek clock accept" in line
+    assert "the venue is halted" in line and why in line and "jibek clock accept" in line
     machine.set_us = 0
     engine.look()
+    assert "was set 3600.0 s back" in caplog.messages[-1]
+
+
+def test_a_step_under_the_halt_of_an_operator_is_kept_until_it_is_accepted(
+    engine: Engine, machine: FakeMachine, client: Store
+) -> None:
+    """Store and machine have one clock; what makes the difference here is accepted."""
     engine.look()
-    assert [message for message in caplog.messages[1:] if "do not part any more" in message]
+    operate(client, HALT, accept(-HOUR))
+    engine.work_off()
+    machine.set_us = HOUR
+    for _ in range(3):
+        assert engine.look()
+    assert halts(client) == ["the machine's clock was set 3600.0 s ahead"]
+    operate(client, RESUME)
+    engine.work_off()
+    assert engine.look() and len(halts(client)) == 2, "nobody has accepted it"
+    operate(client, accept(-HOUR, 1), RESUME)
+    engine.work_off()
+    assert not engine.look() and engine.guard.fault == ""
+
+
+def test_small_steps_halt_when_they_add_up(engine: Engine, machine: FakeMachine, client: Store) -> None:
+    engine.look()
+    operate(client, accept(-6 * S))
+    engine.work_off()
+    machine.set_us = 4 * S
+    assert not engine.look()
+    machine.set_us = 8 * S
+    assert engine.look()
+    [why] = halts(client)
+    assert re.fullmatch(r"the machine's clock was set [78]\.\d s ahead", why)
+
+
+@pytest.mark.parametrize(("boot", "shows"), [("this start", True), ("another start", False)])
+def test_a_clock_that_was_set_while_the_engine_was_down(
+    engine: Engine, machine: FakeMachine, client: Store, tmp_path: Path, boot: str, shows: bool
+) -> None:
+    assert not engine.look()
+    operate(client, accept(-HOUR))
+    engine.work_off()
+    engine.guard.close()
+    machine.set_us = HOUR
+    for _ in range(2):
+        started = Engine(client, tmp_path, machine, Core, boot)
+        assert started.look() is shows
+        started.guard.close()
+    assert halts(client) == (["the machine's clock was set 3600.0 s ahead"] if shows else []), "once"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b'{"boot":"this start","low_us":"1","high_us":2,"at_us":3}', None]
+)
+def test_a_file_of_the_clocks_that_is_none_stops_nothing(
+    client: Store, machine: FakeMachine, tmp_path: Path, content: bytes | None
+) -> None:
+    if content is None:
+        (tmp_path / f"{FILE_NAME}.new").mkdir()
+        (tmp_path / FILE_NAME).mkdir()
+    else:
+        (tmp_path / FILE_NAME).write_bytes(content)
+        (tmp_path / FILE_NAME).chmod(0o600)
+    engine = Engine(client, tmp_path, machine, ReferenceCore)
+    engine.work_off()
+    assert not engine.look()
+    engine.guard.close()
+
+
+def test_a_store_that_is_set_back_behind_what_was_accepted(engine: Engine, machine: FakeMachine, client: Store) -> None:
+    """The venue's time is ahead, so nothing else says what the store's clock may show."""
+    stamp_ahead(client, HOUR)
+    now_us = store_time_us(client)
+    operate(client, accept(0, now_us), RESUME)
+    engine.work_off()
+    assert not engine.look()
+    operate(client, accept(0, now_us + 10 * S), RESUME)
+    engine.work_off()
+    assert engine.look()
+    [why] = halts(client)
+    assert "before what it showed when an operator accepted the clocks" in why
 
 
 def test_a_halt_that_could_not_be_appended_is_not_forgotten(
@@ -287,3 +374,6 @@ def test_an_engine_that_starts_halts_before_it_is_ready(
     finally:
         assert process.stop() == 0
     assert "the venue is halted: the venue's time is" in process.log.read_text()
+    assert (ClockFile(tmp_path, LOG).read() is not None) == bool(boot_id()), (
+        "the next start knows what the clocks showed"
+    )

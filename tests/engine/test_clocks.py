@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.journal import Store
-from engine.service.clocks import MACHINE, Accepted, Look, Machine, look_at, parted, stepped
+from engine.service.clocks import (
+    DRIFT_PPM_MAX,
+    MACHINE,
+    Accepted,
+    Look,
+    Machine,
+    baseline_of,
+    look_at,
+    moved,
+    parted,
+    stepped,
+)
 
 S = 1_000_000
 NOW = 1_800_000_000 * S
@@ -35,6 +46,9 @@ def look(at: int = 0, *, wall: int = 0, store: int = 0, took: int = 0) -> Look:
         (look(), NOW + HOUR, Accepted(), ["the venue's time is 3600.0 s ahead of the store's clock: a clock stood ahead when an entry was stamped"]),
         (look(), NOW + HOUR, Accepted(time_us=NOW + HOUR), []),
         (look(), NOW + HOUR + 1, Accepted(time_us=NOW + HOUR), ["the venue's time is 3600.0 s ahead of the store's clock: a clock stood ahead when an entry was stamped"]),
+        # The venue's time was ahead when it was accepted, and then somebody has set the store's clock back.
+        (look(store=-S), NOW + HOUR, Accepted(time_us=NOW + HOUR, store_us=NOW + 4 * S), []),
+        (look(wall=-HOUR, store=-HOUR), NOW + HOUR, Accepted(time_us=NOW + HOUR, store_us=NOW), ["the store's clock is 3600.0 s before what it showed when an operator accepted the clocks"]),
         # Between the clocks of the machine and the store the process was stopped for ten minutes, or the store was busy.
         (look(store=600 * S, took=601 * S), 0, Accepted(), []),
         (look(store=600 * S, took=594 * S), 0, Accepted(), ["the store's clock is 600.0 s ahead of the machine's"]),
@@ -62,8 +76,23 @@ def test_clocks_part(seen: Look, venue_time: int, accepted: Accepted, texts: lis
     ],
 )
 def test_a_machine_whose_clock_was_set(before: Look, now: Look, text: str) -> None:
-    fault = stepped(before, now)
+    fault = stepped(baseline_of(before), now)
     assert (fault.text if fault else "") == text
+
+
+@given(steps=st.lists(st.integers(-5 * S, 5 * S), max_size=30), every=st.integers(S, 60 * S))
+def test_small_steps_show_when_they_add_up(steps: list[int], every: int) -> None:
+    """Each is as long as clocks may be apart; the first by which they are too far from where they began shows."""
+    baseline, wall = baseline_of(look()), 0
+    for number, step in enumerate(steps, 1):
+        wall += step
+        seen = look(number * every, wall=wall)
+        if stepped(baseline, seen) is not None:
+            assert abs(wall) > 5 * S - number * every * DRIFT_PPM_MAX // 1_000_000
+            return
+        baseline = moved(baseline, seen)
+        assert abs(wall) <= 5 * S + number * every * DRIFT_PPM_MAX // 1_000_000
+        assert baseline.low_us <= baseline.high_us
 
 
 PAUSES = st.lists(st.integers(0, 10 * HOUR), min_size=7, max_size=7)
@@ -81,7 +110,7 @@ def test_no_pause_looks_like_a_step_and_no_step_like_a_pause(pauses: list[int], 
         store = NOW + at + set_us + skew
         at += gaps[2]
         looks.append(Look(began, wall, store, at))
-    fault = stepped(*looks)
+    fault = stepped(baseline_of(looks[0]), looks[1])
     if abs(step) <= 5 * S:
         assert fault is None
     elif abs(step) > 5 * S + sum(pauses[:6]):

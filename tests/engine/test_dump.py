@@ -295,14 +295,14 @@ def test_numbers_at_the_end_of_what_64_bits_hold() -> None:
     ("data", "why"),
     [
         (b"", "a SavedVenue is cut off"),
-        (b"JIBEKST3", "a SavedVenue is cut off"),
-        (b"This is a text, and by no means a short one, that somebody has taken for the dump of an exchange.", "b'This is ' is not the format b'JIBEKST3'"),
-        (Book().to_bytes() + bytes(80), r"b'JBK1\\x00\\x00\\x00\\x00' is not the format"),
-        (ReferenceCore().execute(1, b"") + bytes(80), "is not the format"),
-        (BatchBuilder().build(producer=1, incarnation=1, number=1) + bytes(80), "is not the format"),
+        (b"JIBEKST4", "a SavedVenue is cut off"),
+        (b"This is a text, and by no means a short one, that somebody has taken for the dump of an exchange.", "b'This is ' is not the format b'JIBEKST4'"),
+        (Book().to_bytes() + bytes(88), r"b'JBK1\\x00\\x00\\x00\\x00' is not the format"),
+        (ReferenceCore().execute(1, b"") + bytes(88), "is not the format"),
+        (BatchBuilder().build(producer=1, incarnation=1, number=1) + bytes(88), "is not the format"),
         (bytes(1_000), "is not the format"),
-        (b"JIBEKST2" + ReferenceCore().dump()[8:], "b'JIBEKST2' is not the format b'JIBEKST3'"),
-        (b"JIBEKST4" + ReferenceCore().dump()[8:], "b'JIBEKST4' is not the format b'JIBEKST3'"),
+        (b"JIBEKST3" + ReferenceCore().dump()[8:], "b'JIBEKST3' is not the format b'JIBEKST4'"),
+        (b"JIBEKST5" + ReferenceCore().dump()[8:], "b'JIBEKST5' is not the format b'JIBEKST4'"),
         (change_first(ReferenceCore().dump(), SAVED_VENUE, rules_version=1), "the rules are version 1; this engine has"),
         (
             change_first(ReferenceCore().dump(), SAVED_VENUE, rules_version=RULES_VERSION + 1),
@@ -313,11 +313,12 @@ def test_numbers_at_the_end_of_what_64_bits_hold() -> None:
         (change_first(ReferenceCore().dump(), SAVED_VENUE, account_count=0), "there is no house account"),
         (change_first(ReferenceCore().dump(), SAVED_VENUE, accepted_time_us=1), "is not one that the venue has had"),
         (change_first(ReferenceCore().dump(), SAVED_VENUE, accepted_difference_us=-AMOUNT_MAX - 1), "is not one that"),
+        (change_first(ReferenceCore().dump(), SAVED_VENUE, accepted_store_us=-1), "the store's time that was accepted is"),
     ],
     ids=[
         "nothing", "a beginning", "a text", "a book", "an event entry", "a batch", "zeros", "an older format",
         "a newer format", "older rules", "newer rules", "one byte more", "one byte less", "no house", "a time to come",
-        "a difference too large",
+        "a difference too large", "a store's time below zero",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("make", [ReferenceCore, Core], ids=["reference", "compiled"])

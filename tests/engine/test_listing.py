@@ -31,12 +31,18 @@ def test_it_knows_who_has_halted_the_venue_and_what_was_accepted_since() -> None
     halt = Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.HALTED)
     change(10, 3, halt, b"the clocks part \xff")
     assert listing.venue_halt == (3, "me", "the clocks part \ufffd", 10, False)
-    change(9, 2, Command(kind=CommandKind.TIME_ACCEPT, amount=-5))
+    change(9, 2, Command(kind=CommandKind.TIME_ACCEPT, amount=-5, expiry_us=20))
     assert (listing.accepted_difference_us, listing.accepted_time_us) == (-5, 10), (
         "the time of the venue never goes back"
     )
+    assert (listing.accepted_store_us, listing.signed_from_us) == (20, 25)
     assert listing.venue_halt is not None and listing.venue_halt.is_accepted
     change(11, 2, halt)
-    assert listing.venue_halt == (2, "me", "why", 11, False), "the last halt counts"
+    assert listing.venue_halt == (2, "me", "why", 11, False), "the guard's has ended"
+    change(11, 3, halt, b"set")
+    change(11, 2, halt, b"again")
+    assert listing.venue_halt == (3, "me", "set", 11, False), "an operator's does not take the guard's away"
+    change(11, 2, Command(kind=CommandKind.TIME_ACCEPT))
+    assert listing.venue_halt == (2, "me", "again", 11, False), "nor the guard's an operator's"
     change(12, 2, Command(kind=CommandKind.MARKET_STATE_SET, state=MarketState.TRADING))
     assert listing.venue_halt is None

@@ -196,7 +196,7 @@ def test_serving_outlives_the_store(server: StoreProcess, client: Store, tmp_pat
     own = connect(server.url)
     service, stop = EngineService(own, Core(), tmp_path), StopRequest()
     watermark, log = WatermarkWriter(tmp_path, "engine"), logging.getLogger("engine")
-    thread = threading.Thread(target=follow, args=(EngineFollower(service), stop, log, watermark.note))
+    thread = threading.Thread(target=follow, args=(EngineFollower(service, tmp_path), stop, log, watermark.note))
     thread.start()
     try:
         producer = Producer(client, OPERATOR_PRODUCER)
@@ -330,7 +330,9 @@ def test_what_an_entry_could_not_take_is_worked_off_without_anybody_sending_anyt
     builder.add(Command(kind=CommandKind.ORDER_CANCEL_ALL, account=1))
     operator.append(builder)
     last = client.xlen(JOURNAL_KEY) - 1
-    thread = threading.Thread(target=follow, args=(EngineFollower(service), stop, logging.getLogger("engine")))
+    thread = threading.Thread(
+        target=follow, args=(EngineFollower(service, tmp_path), stop, logging.getLogger("engine"))
+    )
     thread.start()
     try:
         wait_until(lambda: service.core.next_deadline_us is None and service.cursor >= (1, last), "the work is done")

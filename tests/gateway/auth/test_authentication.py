@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from engine.records import BatchBuilder, Command, CommandKind
+from gateway.auth.replay_guard import ReplayGuard
 from tests.worlds.gateway_in_process import GatewayInProcess
 
 RICH = {"BTC": "10", "KZT": "1000000000"}
@@ -159,3 +161,35 @@ def test_an_own_signature_overrides_the_session(rig: GatewayInProcess) -> None:
     result = client.result("account.status", **client.signed(rig.hmac_key(other)))
     assert result["uid"] == other
     assert client.refusal("account.status", **{**client.signed(rig.hmac_key(other)), "signature": "00"})[0] == -1022
+
+
+@pytest.mark.parametrize("difference_ms", [0, 3_600_000], ids=["clocks that agree", "a store an hour ahead"])
+def test_a_copy_from_before_the_clocks_were_accepted_is_refused_though_its_mark_is_gone(
+    rig: GatewayInProcess, difference_ms: int
+) -> None:
+    """The store's clock stood ahead for a moment, and the marks expired by it; the gateway was started again since."""
+    account = rig.account(**RICH)
+    clients = rig.client(), rig.client()
+    hmac, ed25519 = rig.hmac_key(account), rig.ed25519_key(account)
+    clients[1].logon(ed25519)
+    order = clients[0].limit("BTCKZT", "BUY", "0.01", "50000000")
+    copied = [clients[0].signed(key, **order, recvWindow=60_000) for key in (hmac, ed25519)]
+    for params in copied:
+        assert clients[0].result("order.place", **params)["status"] == "NEW"
+    rig.marks.clear()
+    rig.state.replays = ReplayGuard()
+    rig.now_ms += 2
+    builder = BatchBuilder()
+    accepted_us = (rig.now_ms - 1 + difference_ms) * 1000
+    command = Command(kind=CommandKind.TIME_ACCEPT, amount=difference_ms * 1000, expiry_us=accepted_us)
+    builder.add(command, b"me", b"set right", b"root/0")
+    rig.operate(builder)
+    for params in copied:
+        assert clients[0].refusal("order.place", **params)[0] == -1021
+    assert clients[1].refusal("order.place", **{**order, "timestamp": rig.now_ms - 2})[0] == -1021
+    for key in (hmac, ed25519):
+        assert (
+            clients[0].result("order.place", **clients[0].signed(key, **{**order, "timestamp": rig.now_ms}))["status"]
+            == "NEW"
+        )
+    assert clients[1].result("order.place", **{**order, "timestamp": rig.now_ms})["status"] == "NEW"

@@ -41,7 +41,7 @@ CANCEL: dict[str, Any] = {"symbol": "BTCUSDT", "orderId": 12, "timestamp": START
 
 
 def fast_path(message: bytes) -> tuple[Any, ...] | None:
-    command = read_order(message, MARKETS, SESSION, ACCOUNT, START_MS)
+    command = read_order(message, MARKETS, SESSION, ACCOUNT, START_MS, 0)
     if command is None:
         return None
     assert (command.caller, command.account, command.shows_rate_limits) == (SESSION, ACCOUNT, False)
@@ -53,7 +53,7 @@ def slow_path(message: bytes) -> tuple[Any, ...] | None:
     """What the dialect makes of a message; None where it refuses it."""
     try:
         request = read_request(message)
-        check_window(request, START_MS)
+        check_window(request, START_MS, 0)
         return _slow_command(request)
     except (Unreadable, Rejected):
         return None
@@ -321,7 +321,7 @@ def test_what_is_signed_is_what_the_slow_path_says_is_signed() -> None:
     def check(request: tuple[str, dict[str, Any], object], signature: dict[str, Any]) -> None:
         method, params, id = request
         message = json.dumps({"id": id, "method": method, "params": {**params, **signature}}).encode()
-        command = read_signed_order(message, MARKETS, SESSION, START_MS)
+        command = read_signed_order(message, MARKETS, SESSION, START_MS, 0)
         was_read.append(command is not None)
         if command is not None:
             check_signed(message, command, {**params, **signature})
@@ -335,7 +335,7 @@ def check_signed(message: bytes, command: SignedCommand, params: dict[str, Any])
     assert fast_path(message) is None
     request = read_request(message)
     request.use_exact_params()
-    check_window(request, START_MS)
+    check_window(request, START_MS, 0)
     assert command.payload == signature_payload(request.params)
     assert (command.key_id, command.signature) == (params["apiKey"], params["signature"])
     assert command.expires_ms == request.expires_ms
@@ -350,9 +350,9 @@ def check_signed(message: bytes, command: SignedCommand, params: dict[str, Any])
 def test_ordinary_signed_requests_take_the_fast_path(method: str) -> None:
     params = {"order.place": PLACE, "order.cancel": CANCEL}[method]
     message = frame(method, {**params, "apiKey": "k", "signature": "5f"})
-    assert read_signed_order(message, MARKETS, SESSION, START_MS) is not None
+    assert read_signed_order(message, MARKETS, SESSION, START_MS, 0) is not None
     for name in ("apiKey", "signature"):
-        assert read_signed_order(frame(method, {**params, name: "k"}), MARKETS, SESSION, START_MS) is None
+        assert read_signed_order(frame(method, {**params, name: "k"}), MARKETS, SESSION, START_MS, 0) is None
 
 
 # -- replies

@@ -63,4 +63,8 @@ def test_an_entry_that_was_changed_is_not_believed(
 def test_who_has_halted_the_venue(halt: VenueHalt | None, is_halted_by_guard: bool, text: str) -> None:
     assert VenueClocks(AGREE, 0, Accepted(), halt).is_halted_by_guard is is_halted_by_guard
     state = MarketState.TRADING if halt is None else MarketState.HALTED
-    assert venue_state_text(Listing(venue_state=state, venue_halt=halt)) == text
+    by_guard = halt is not None and halt.is_by_guard
+    listing = Listing(
+        venue_state=state, guard_halt=halt if by_guard else None, operator_halt=None if by_guard else halt
+    )
+    assert venue_state_text(listing) == text
