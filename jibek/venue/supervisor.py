@@ -51,6 +51,7 @@ from jibek.venue.preflight import (
     check_engine_is_built,
     check_port,
     check_store_answers,
+    sentence,
     start_failed,
 )
 from jibek.venue.services import ENGINE, GATEWAY, SERVICES, STOP_ORDER, STORE, SUPERVISOR, Service
@@ -212,11 +213,12 @@ class Supervisor:
             self._start_services(*(service for service in SERVICES if service.needs_definition))
             self._note_watermark()
         except (redis.ConnectionError, redis.TimeoutError) as error:
-            raise StartFailed(f"The store went away: {reason_of(error)}", EXIT_UNREACHABLE) from None
+            said = [f"The store went away: {reason_of(error).rstrip('.')}."]
+            raise StartFailed(with_cure(said, reason_of(error)), EXIT_UNREACHABLE) from None
         except StoreMismatch as error:
             raise StartFailed(str(error)) from None
         except (ChainBroken, DefinitionRefused, SecretError, StoreClaimed, StoreRefused, StoreTimeout) as error:
-            raise StartFailed(f"{error}.") from None
+            raise StartFailed(with_cure([sentence(error)], str(error))) from None
         except redis.OutOfMemoryError:
             raise StartFailed(f"The store is full. {MORE_MEMORY}") from None
         except redis.ResponseError as error:
