@@ -38,7 +38,7 @@ def check_store_files(store: Path) -> None:
     try:
         files = _data_files(folder)
         if not manifest.exists():
-            if any(size > _EMPTY_BASE_BYTES_MAX or ".incr." in name and size for name, size in files.items()):
+            if any(size > _EMPTY_BASE_BYTES_MAX or (".incr." in name and size) for name, size in files.items()):
                 raise StoreUnavailable(f"{folder} has files of the store but no {MANIFEST}: put it back{_FROM_BACKUP}")
             return
         rows = [row for line in manifest.read_text().splitlines() if (row := _ROW.fullmatch(line.strip()))]

@@ -4,7 +4,8 @@
 
 One thread waits for the next of three things: output of a child, the end of a child, a signal. A child that ends without
 being asked is restarted; after three crashes within a minute (`--crashes-max`) it stays down, and the rest of the venue
-goes on without it. The first failed starts in a row do not count (`children`). That loses nothing, since each of them only follows the store.
+goes on without it. That loses nothing, since each of them only follows the store. The first failed starts in a row do not
+count (`children`).
 
 It also looks after what they rely on (`surroundings`): it puts a removed socket back, waits for room on a full disk, and
 writes the state of all into venue.json three times a second (`state_file`). Nothing that goes wrong there ends it.
