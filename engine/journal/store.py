@@ -97,9 +97,15 @@ def check_settings(client: Store) -> None:
     for name, wanted in required.items():
         value = client.config_get(name).get(name)
         if value != wanted:
-            raise StoreRefused(f"the store has `{name} {value}`, and Jibek needs `{name} {wanted}`")
+            raise StoreRefused(
+                f"the store has `{name} {value}`, and Jibek needs `{name} {wanted}`: run `CONFIG SET {name} {wanted}` there, and "
+                "put it into its configuration"
+            )
     if int(client.config_get("maxmemory")["maxmemory"]) == 0:
-        raise StoreRefused("the store has no `maxmemory`: set it, so that a full store refuses instead of being killed")
+        raise StoreRefused(
+            "the store has no `maxmemory`, so that a full store would be killed instead of refusing: run `CONFIG SET maxmemory 8gb`, "
+            "or what the machine has for it, and put it into its configuration"
+        )
 
 
 def library_code(package: str, name: str) -> str:

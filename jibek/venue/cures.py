@@ -61,6 +61,28 @@ CURES = (
         "The files of the store are damaged: put back the last backup of the data folder.",
     ),
     _row(
+        "unable to obtain the AOF file|AOF file .*doesn't exist|AOF manifest",
+        "A file of the store is missing: put the folder of the store back from a backup.",
+    ),
+    _row(
+        "does not follow",
+        "Entries of the store were changed or lost, or it is a copy of another time: put back the last backup of the data folder.",
+    ),
+    _row(
+        "connection closed by server",
+        "If the store still runs, it closed this connection to save memory: start again with a larger `--store-memory`, or raise "
+        "`maxmemory-clients` of a store of your own.",
+    ),
+    _row(
+        "WRONGPASS|NOAUTH|invalid username-password|authentication required",
+        "The store wants another user or password: correct the URL in JIBEK_STORE or in the file of --store-file.",
+    ),
+    _row(
+        "the functions .* are not those of this version",
+        "A file of the store is damaged, or another version of Jibek has written this venue: start it with that version, or put "
+        "back the last backup of the data folder.",
+    ),
+    _row(
         "can't handle RDB format version|unknown.*AOF|AOF format",
         "A newer server has written the files of the store: start it with that version, by --store-binary or --store.",
     ),
@@ -73,12 +95,16 @@ CURES = (
         "Parts of Jibek are not built for this Python: run `make build`, or install the wheel again.",
     ),
     _row(
-        "rules of version|rules version|not those of this version|has version",
+        "rules of version|rules version|has version",
         "Another version of Jibek has written this venue: start it with that version.",
     ),
     _row(
         "old copy of the store|the store ends before",
         "The store has lost its last entries: put back its newest files; docs/reliability.md says what is known.",
+    ),
+    _row(
+        "no such file or directory",
+        "A file or folder is missing: put back what is named there, from a backup if it is of the data folder.",
     ),
 )  # fmt: skip
 

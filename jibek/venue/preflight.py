@@ -7,12 +7,13 @@ import os
 import socket
 from pathlib import Path
 
-from engine.journal import BadStoreUrl, place_of
-from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
+import redis
+
+from engine.journal import BadStoreUrl, connect, place_of
+from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, STORE_VARIABLE
 from engine.process.disk import MIB, read_disk
 from gateway.access import Access, AccessRefused
 from gateway.wire.tls import Certificate, TlsRefused
-from jibek.venue import store_server
 from jibek.venue.cures import with_cure
 
 
@@ -35,17 +36,41 @@ def start_failed(error: OSError, folder: Path) -> StartFailed:
     return StartFailed(with_cure([f"The venue did not start: {place}: {error.strerror or error}."], str(error)))
 
 
+def sentence(error: Exception) -> str:
+    """What a refusal says, as a sentence.
+
+    >>> sentence(ValueError("the store has no `maxmemory`"))
+    'The store has no `maxmemory`.'
+    """
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def check_store_answers(url: str) -> None:
     """
     Raises:
-        StartFailed: it is no URL, or no store answers there.
+        StartFailed: it is no URL, no store answers there, it wants another password, or it still loads its files.
     """
+    place = place_of(url)
     try:
-        if store_server.is_serving(url):
-            return
+        client = connect(url, timeout_s=2.0)
     except BadStoreUrl as error:
         raise StartFailed(f"{error}.", EXIT_USAGE) from None
-    raise StartFailed(f"No store answers at {place_of(url)}.", EXIT_UNREACHABLE)
+    try:
+        client.ping()
+    except redis.BusyLoadingError:
+        raise StartFailed(f"The store at {place} still loads its files: try again later.", EXIT_UNREACHABLE) from None
+    except redis.AuthenticationError:
+        raise StartFailed(
+            f"The store at {place} does not take the user and password of its URL, or wants one: correct it in {STORE_VARIABLE} or "
+            "in the file of --store-file."
+        ) from None
+    except redis.ResponseError as error:
+        raise StartFailed(f"The store at {place} refuses: {error}.", EXIT_UNREACHABLE) from None
+    except (redis.RedisError, OSError):
+        raise StartFailed(f"No store answers at {place}.", EXIT_UNREACHABLE) from None
+    finally:
+        client.close()
 
 
 def check_port(host: str, port: int) -> None:

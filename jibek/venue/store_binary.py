@@ -157,7 +157,7 @@ def _check_is_safe(path: Path) -> None:
     """
     for place in (path, *path.parents):
         found = place.stat()
-        # In a sticky folder nobody can rename what others have put there; for a file it means nothing.
+        # In a sticky folder no user can rename what others have put there; for a file it means nothing.
         is_sticky = found.st_mode & stat.S_ISVTX and stat.S_ISDIR(found.st_mode)
         if (found.st_mode & 0o022 and not is_sticky) or found.st_uid not in (0, os.getuid()):
             raise StoreUnavailable(

@@ -21,6 +21,8 @@ MANIFEST = "appendonly.aof.manifest"
 _DATA_FILE = re.compile(r"appendonly\.aof\.(\d+)\.(base|incr)\.(aof|rdb)")
 _ROW = re.compile(r"file (\S+) seq (\d+) type ([bih])( .*)?")
 _NAMES_SHOWN = 3
+_EMPTY_BASE_BYTES_MAX = 256
+"""Of the base that a new store writes before its first manifest; a server that was killed then leaves it."""
 _FROM_BACKUP = " from a backup. Nothing was started or written."
 
 
@@ -36,7 +38,7 @@ def check_store_files(store: Path) -> None:
     try:
         files = _data_files(folder)
         if not manifest.exists():
-            if files:
+            if any(size > _EMPTY_BASE_BYTES_MAX or (".incr." in name and size) for name, size in files.items()):
                 raise StoreUnavailable(f"{folder} has files of the store but no {MANIFEST}: put it back{_FROM_BACKUP}")
             return
         rows = [row for line in manifest.read_text().splitlines() if (row := _ROW.fullmatch(line.strip()))]
@@ -45,11 +47,11 @@ def check_store_files(store: Path) -> None:
     # What is history (h) is about to be deleted.
     missing = [row[1] for row in rows if row[3] != "h" and row[1] not in files]
     if missing or not rows:
-        what = f"names {_shown(missing)}, missing beside it" if missing else "names no file"
+        what = f"names {_shown(missing)}, which is missing" if missing else "names no file"
         raise StoreUnavailable(f"{manifest} {what}: put the folder back{_FROM_BACKUP}")
     if newer := _newer_files(files, {row[1] for row in rows}):
         raise StoreUnavailable(
-            f"{manifest} is older than {_shown(newer)} beside it, which it does not name: put the folder back{_FROM_BACKUP}"
+            f"{manifest} is older than {_shown(newer)}, which it does not name: put the folder back{_FROM_BACKUP}"
         )
 
 

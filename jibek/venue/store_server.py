@@ -27,6 +27,9 @@ from jibek.venue.store_files import AOF_FOLDER
 
 MEMORY_SHARE_PERCENT = 60
 """Of the machine's memory: the rest is for the services and for what a rewrite of the log copies."""
+CLIENTS_SHARE_PERCENT, CLIENTS_BYTES_MIN = 10, 160 << 20
+"""What all connections together may hold: of the store's memory, and at least the largest read of a follower, which is 64
+entries of up to 2 MB. With less, a small store would cut off those that have to read it."""
 SOCKET_PATH_BYTES_MAX = 107 if sys.platform == "linux" else 103
 _UNQUOTABLE = '"\\\n\r'
 """What the configuration file cannot hold."""
@@ -146,7 +149,7 @@ def settings(store_folder: Path, socket: Path, maxmemory_bytes: int) -> str:
         ("maxmemory", str(maxmemory_bytes)),
         ("maxmemory-policy", "noeviction"),
         # A client whose replies pile up is disconnected before they fill the memory; it connects again and reads on.
-        ("maxmemory-clients", "10%"),
+        ("maxmemory-clients", str(max(CLIENTS_BYTES_MIN, maxmemory_bytes * CLIENTS_SHARE_PERCENT // 100))),
     )
     return "# Written by `jibek up` at each launch of the store.\n" + "".join(
         f"{name} {value}\n" for name, value in lines

@@ -4,7 +4,8 @@
 
 One thread waits for the next of three things: output of a child, the end of a child, a signal. A child that ends without
 being asked is restarted; after three crashes within a minute (`--crashes-max`) it stays down, and the rest of the venue
-goes on without it. That loses nothing, since each of them only follows the store.
+goes on without it. That loses nothing, since each of them only follows the store. The first failed starts in a row do not
+count (`children`).
 
 It also looks after what they rely on (`surroundings`): it puts a removed socket back, waits for room on a full disk, and
 writes the state of all into venue.json three times a second (`state_file`). Nothing that goes wrong there ends it.
@@ -61,6 +62,7 @@ from jibek.venue.preflight import (
     check_engine_is_built,
     check_port,
     check_store_answers,
+    sentence,
     start_failed,
 )
 from jibek.venue.services import ENGINE, GATEWAY, SERVICES, STOP_ORDER, STORE, SUPERVISOR, Service
@@ -223,11 +225,12 @@ class Supervisor:
             self._start_services(*(service for service in SERVICES if service.needs_definition))
             self._note_watermark()
         except (redis.ConnectionError, redis.TimeoutError) as error:
-            raise StartFailed(f"The store went away: {reason_of(error)}", EXIT_UNREACHABLE) from None
+            said = [f"The store went away: {reason_of(error).rstrip('.')}."]
+            raise StartFailed(with_cure(said, reason_of(error)), EXIT_UNREACHABLE) from None
         except StoreMismatch as error:
             raise StartFailed(str(error)) from None
         except (ChainBroken, DefinitionRefused, SecretError, StoreClaimed, StoreRefused, StoreTimeout) as error:
-            raise StartFailed(f"{error}.") from None
+            raise StartFailed(with_cure([sentence(error)], str(error))) from None
         except redis.OutOfMemoryError:
             raise StartFailed(f"The store is full. {MORE_MEMORY}") from None
         except redis.ResponseError as error:

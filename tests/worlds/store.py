@@ -24,7 +24,7 @@ BINARY_VARIABLE = "JIBEK_TEST_STORE_BINARY"
 
 
 def binary_of(store: str) -> Path:
-    """The server of one of `STORES`; skips the test if this machine has none.
+    """The server of one of `STORES`, by the path that it is called by; skips the test if this machine has none.
 
     Raises:
         StoreUnavailable: JIBEK_TEST_STORE_BINARY names something else than a server.
@@ -32,12 +32,14 @@ def binary_of(store: str) -> Path:
     if store == "packaged":
         return server_binary()
     if named := os.environ.get(BINARY_VARIABLE):
-        return Path(find_binary(Path(named)).path)
+        find_binary(Path(named))
+        return Path(named).absolute()
     found = shutil.which("redis-server")
     if found is None:
         pytest.skip(f"there is no redis-server: install Redis 7 or newer, or name one by {BINARY_VARIABLE}")
     try:
-        return Path(find_binary(Path(found)).path)
+        find_binary(Path(found))
+        return Path(found)
     except StoreUnavailable as error:
         pytest.skip(str(error))
 

@@ -252,7 +252,8 @@ def test_an_own_store_with_unsafe_settings_is_refused(new_venue: NewVenue, own_s
     venue = new_venue()
     result = venue.jibek("up", "--port", str(venue.options.port), "--store", own_store.url)
     assert result.returncode == 1
-    assert "`appendfsync everysec`, and Jibek needs `appendfsync always`" in result.stderr
+    assert result.stderr.startswith("The store has `appendfsync everysec`, and Jibek needs `appendfsync always`: run ")
+    assert "`CONFIG SET appendfsync always`" in result.stderr
 
 
 def test_a_store_that_has_lost_what_was_published_is_refused(new_venue: NewVenue) -> None:

@@ -22,7 +22,22 @@ KNOWN = (
     ("# Can't handle RDB format version 99", "newer server", False),
     ("# Can't open the append-only file: Permission denied", "chown", False),
     ("ModuleNotFoundError: No module named 'engine.core.core'", "make build", False),
-    ("StoreRefused: the functions `jibek_journal` in the store are not those of this version", "that version", False),
+    (
+        "StoreRefused: the functions `jibek_journal` in the store are not those of this version",
+        "damaged, or another version",
+        False,
+    ),
+    ("ChainBroken: entry 1-7 does not follow 1-5: it names 1-6", "last backup", False),
+    (
+        "# Unable to obtain the AOF file appendonly.aof.1.incr.aof length. stat: No such file or directory",
+        "folder of the store",
+        False,
+    ),
+    ("FileNotFoundError: [Errno 2] No such file or directory: '/d/secret.key'", "put back what is named", False),
+    ("store error: Connection closed by server.", "larger `--store-memory`", False),
+    ("invalid username-password pair or user is disabled.", "--store-file", False),
+    ("NOAUTH Authentication required.", "--store-file", False),
+    ("this venue has rules version 3", "start it with that version", False),
 )
 
 

@@ -13,8 +13,9 @@ import pytest
 from engine.process.disk import Disk
 from jibek.venue import preflight
 from jibek.venue.launch import VenueOptions
-from jibek.venue.preflight import StartFailed, start_failed
+from jibek.venue.preflight import StartFailed, check_store_answers, start_failed
 from jibek.venue.supervisor import Supervisor
+from tests.worlds.store import StoreProcess
 
 FULL = "The disk is full: make room in the data folder, and start again."
 
@@ -70,3 +71,17 @@ def test_a_file_that_cannot_be_written_fails_the_start_with_path_and_cure(
     monkeypatch.setattr("jibek.venue.supervisor.check_port", lambda *_: None)
     with pytest.raises(StartFailed, match=f"{tmp_path}/data: No space left on device. {FULL}"):
         supervisor.run()
+
+
+def test_a_store_with_another_password_is_named_as_such() -> None:
+    store = StoreProcess()
+    try:
+        store.client().config_set("requirepass", "right")
+        for password in ("", "jibek:wrong@", ":wrong@"):
+            url = store.url.replace("://", f"://{password}")
+            with pytest.raises(StartFailed, match="does not take the user and password") as refused:
+                check_store_answers(url)
+            assert "wrong" not in str(refused.value)
+        check_store_answers(store.url.replace("://", "://:right@"))
+    finally:
+        store.remove()

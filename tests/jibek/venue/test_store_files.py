@@ -14,7 +14,7 @@ from tests.worlds.venue import VenueProcess
 BASE, LOG = "appendonly.aof.2.base.rdb", "appendonly.aof.3.incr.aof"
 NAMED = f"file {BASE} seq 2 type b\nfile {LOG} seq 3 type i\n"
 
-# The manifest (None: it is gone), the files with data beside it, and the fault.
+# The manifest (None: it is gone), the files with data next to it, and the fault.
 FOLDERS = {
     "new": (None, {}, ""),
     "whole": (NAMED, {BASE: 9, LOG: 9}, ""),
@@ -23,11 +23,13 @@ FOLDERS = {
     "an older one is left": (NAMED, {BASE: 9, LOG: 9, "appendonly.aof.1.incr.aof": 9}, ""),
     "killed before it named an empty log": (NAMED, {BASE: 9, LOG: 9, "appendonly.aof.4.incr.aof": 0}, ""),
     "killed before it named a base": (NAMED, {BASE: 9, LOG: 9, "appendonly.aof.3.base.rdb": 9}, ""),
+    "killed at its first start": (None, {"appendonly.aof.1.base.rdb": 88, "appendonly.aof.1.incr.aof": 0}, ""),
+    "no manifest, one base": (None, {BASE: 999}, "has files of the store but no"),
     "no manifest": (None, {BASE: 9, LOG: 9}, f"has files of the store but no {MANIFEST}: put it back from a backup"),
     "no manifest, one log": (None, {LOG: 9}, "has files of the store but no"),
     "an empty manifest": ("", {BASE: 9, LOG: 9}, "names no file"),
-    "no base": (NAMED, {LOG: 9}, f"names {BASE}, missing"),
-    "no log": (NAMED, {BASE: 9}, f"names {LOG}, missing"),
+    "no base": (NAMED, {LOG: 9}, f"names {BASE}, which is missing"),
+    "no log": (NAMED, {BASE: 9}, f"names {LOG}, which is missing"),
     "an old manifest": (NAMED, {BASE: 9, LOG: 9, "appendonly.aof.4.incr.aof": 9}, "does not name"),
     "a torn manifest": (NAMED.partition("\n")[0] + "\nfile appendo", {BASE: 9, LOG: 9}, f"older than {LOG}"),
 }

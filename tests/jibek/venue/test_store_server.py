@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import redis
 
 from engine.journal import SOCKET_NAME, Store, check_settings, connect, socket_url
 from jibek.venue import store_server
@@ -20,10 +22,10 @@ from tests.worlds.processes import wait_until
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[Store, subprocess.Popen[bytes]]]:
+def serving(folder: Path, maxmemory_bytes: int | None = None) -> Iterator[tuple[Store, subprocess.Popen[bytes]]]:
     """The embedded store on a folder; it is killed at the end."""
     socket = runtime_folder(str(folder)) / SOCKET_NAME
-    server = subprocess.Popen(command_line(folder, socket), stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(command_line(folder, socket, maxmemory_bytes), stdout=subprocess.DEVNULL)
     try:
         wait_until(lambda: is_serving(socket_url(socket)), "the store serves")
         with connect(socket_url(socket)) as client:
@@ -45,6 +47,24 @@ def test_its_settings_are_those_that_every_service_checks(tmp_path: Path) -> Non
 def test_it_may_use_what_the_operator_says(tmp_path: Path) -> None:
     command_line(tmp_path, tmp_path / "socket", 20_000_000)
     assert "\nmaxmemory 20000000\n" in (tmp_path / "valkey.conf").read_text()
+
+
+def test_the_connections_may_hold_a_tenth_and_at_least_one_large_read(tmp_path: Path) -> None:
+    for memory_bytes, clients_bytes in ((16_000_000, 160 << 20), (8 << 30, (8 << 30) // 10)):
+        command_line(tmp_path, tmp_path / "socket", memory_bytes)
+        assert f"\nmaxmemory-clients {clients_bytes}\n" in (tmp_path / "valkey.conf").read_text()
+
+
+def test_a_small_store_that_is_full_can_be_read(tmp_path: Path) -> None:
+    """A read of all of it is larger than a tenth of its memory."""
+    with serving(tmp_path, 16_000_000) as (client, _):
+        count = 0
+        with contextlib.suppress(redis.OutOfMemoryError):
+            while True:
+                client.xadd("entries", {"batch": os.urandom(500_000)})
+                count += 1
+        assert count > 20
+        assert len(client.xrange("entries", count=64)) == count
 
 
 SERVERS = [
