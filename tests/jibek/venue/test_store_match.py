@@ -20,6 +20,7 @@ from gateway.auth.secrets import (
     seal,
 )
 from jibek.console.failure import Failure
+from jibek.console.operator import operator_name, system_user
 from jibek.venue.accounts import KeyAdder
 from jibek.venue.directory import AccountRecord
 from jibek.venue.launch import LaunchFailed
@@ -222,6 +223,8 @@ def test_a_venue_whose_marks_and_key_are_gone_starts_only_when_its_operator_says
     assert failed.value.exit_code == EXIT_REFUSED
     [warning] = new_venue(accept_store_end=True, forget_secrets=True).launch().wait_until_ready()
     assert warning.startswith("Warning: 1 sealed secret deleted")
+    log = (venue.data / "logs" / "up.log").read_text()
+    assert f"Started with --accept-store-end --forget-secrets by {operator_name()}, system user {system_user()}." in log
 
 
 def test_a_secret_key_that_is_lost_under_a_running_venue_is_shown_and_waited_for(
