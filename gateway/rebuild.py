@@ -41,7 +41,7 @@ def find_secret_key(arguments: Arguments, stop: StopRequest, log: logging.Logger
     it waits until that is back: an end would keep the venue without a gateway. None if the stop is requested before.
 
     Raises:
-        SecretError: it cannot be used, and nobody restarts this process.
+        SecretError: it cannot be used, and no `jibek up` runs this process.
     """
     client = connect(arguments.store)
     backoff = Backoff(log)

@@ -43,7 +43,7 @@ class RebuildRequest:
         assert self._path is not None
         try:
             asked = read_private_json(self._path)
-            return json.dumps({"who": asked["who"], "why": asked["why"]})[:TEXT_MAX]
+            return json.dumps({name: asked[name] for name in ("who", "system_user", "why")})[:TEXT_MAX]
         except (OSError, ValueError, KeyError, TypeError):
             return "nobody said why"
 
@@ -53,13 +53,19 @@ class RebuildRequest:
         self._path.unlink(missing_ok=True)
 
 
-def ask_for_rebuild(data: Path, *, who: str, why: str) -> None:
-    """Leaves the request in the venue's folder.
+def ask_for_rebuild(data: Path, *, who: str, why: str, system_user: str) -> None:
+    """Leaves the request in the venue's folder. The log of the settlement has the three texts then.
+
+    Args:
+        who: the operator, as they call themselves.
+        system_user: as the operating system does.
 
     Raises:
         OSError: it cannot be written.
     """
-    replace_private(data / REQUEST_FILE, json.dumps({"who": who, "why": why}).encode(), on_disk=True)
+    replace_private(
+        data / REQUEST_FILE, json.dumps({"who": who, "system_user": system_user, "why": why}).encode(), on_disk=True
+    )
 
 
 def is_asked_for(data: Path) -> bool:

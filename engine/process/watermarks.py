@@ -31,7 +31,7 @@ UP = "up"
 """The process that writes the first mark: `jibek up`."""
 INTERVAL_S = 0.075
 REPAIR_WAITS = 4
-"""So many intervals a starting process gives the others to write their marks anew where one cannot be read."""
+"""So many intervals a starting process gives the others to write their marks again where one cannot be read."""
 FAULT_S = 1.0
 """A mark that has been on its way to the disk for so long counts as one that cannot be written."""
 CLOSE_S = 2.0
@@ -288,7 +288,7 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 class WatermarkWriter:
     """Writes the newest mark of a process every 75 ms if it has changed; `close` writes the last one. A file that is not as it
-    was written, or gone, is written anew.
+    was written, or gone, is written again.
 
     It has a thread of its own, so that its fsyncs cost the caller nothing. What goes wrong does not end the thread: it
     tries again until the disk takes the mark, and `fault` says so meanwhile. A mark never goes back.
@@ -343,7 +343,7 @@ class WatermarkWriter:
 
     def _find(self) -> tuple[EntryId, bytes] | None:
         """The mark that the process has left before; None for none. One that cannot be read was judged by who reads the
-        chain, and is written anew."""
+        chain, and is written again."""
         path = path_of(self._data, self._process)
         if not os.path.lexists(path):
             return None

@@ -29,6 +29,7 @@ from jibek.console.books import (
 from jibek.console.changes import execute
 from jibek.console.failure import fail, store_errors
 from jibek.console.live import Progress, progress_shown
+from jibek.console.operator import system_user
 from jibek.console.options import combined, data_option, json_option, who_and_why
 from jibek.console.output import Column, print_json, print_line, print_table
 from jibek.console.printable import excerpt
@@ -283,14 +284,15 @@ def reconcile_command(data_dir: Path, as_json: bool) -> None:
 
 
 @ledger.command("rebuild")
-@who_and_why(why_required=True)
+@who_and_why(why_required=True, record="the log of the settlement")
 @data_option
 def rebuild_command(data_dir: Path, who: str, why: str) -> None:
     """Compute the ledger again from the events.
 
     For a ledger of which `jibek ledger reconcile`, or the settlement at its start, says that it is wrong. Settlement takes all of
     it out of the store and begins at the first entry, at about 50,000 orders a second. Trading goes on meanwhile, and the ledger
-    is behind. If the venue does not run, that happens at its next start. Journal and events are not touched.
+    is behind. If the venue does not run, that happens at its next start. Journal and events are not touched, so `jibek audit` does
+    not have it: who asked and why is in `jibek logs settlement`.
 
     \b
       jibek ledger rebuild --why "account 7 differs after the disk fault"
@@ -298,7 +300,7 @@ def rebuild_command(data_dir: Path, who: str, why: str) -> None:
     try:
         if not DataFolder(data_dir).is_marked():
             fail(EXIT_UNREACHABLE, f"{data_dir} is not the data folder of a venue: name it with --data.")
-        ask_for_rebuild(data_dir, who=who, why=why)
+        ask_for_rebuild(data_dir, who=who, why=why, system_user=system_user())
     except OSError as error:
         fail(EXIT_REFUSED, f"The request cannot be written into {data_dir}: {error}")
     if not ((data_dir / VENUE_FILE).exists() and find_venue(data_dir).is_running):

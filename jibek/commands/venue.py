@@ -192,13 +192,16 @@ def _store_of(url: str | None, file: Path | None) -> str | None:
     is_flag=True,
     help=(
         "Start once with a store that has lost entries, or whose watermarks are lost. Gives up the proof that no acknowledged "
-        "order is missing."
+        "order is missing. Who did it is in `jibek logs up`."
     ),
 )
 @click.option(
     FORGET_SECRETS,
     is_flag=True,
-    help="Start once without the secret.key that sealed the HMAC secrets. All HMAC keys stop working for good.",
+    help=(
+        "Start once without the secret.key that sealed the HMAC secrets. All HMAC keys stop working for good. Who did it is in "
+        "`jibek logs up`."
+    ),
 )
 @click.option("--detach", is_flag=True, help="Return when the venue is ready, and leave it running.")
 @click.option("--ready-fd", type=int, hidden=True)

@@ -45,16 +45,20 @@ def json_option(command: CommandT) -> CommandT:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON; amounts are decimal strings.")(command)
 
 
-def who_and_why(*, why_required: bool) -> Callable[[CommandT], CommandT]:
-    """Adds `--who` and `--why` to a command that changes something; both go into the journal."""
+def who_and_why(*, why_required: bool, record: str = "the journal") -> Callable[[CommandT], CommandT]:
+    """Adds `--who` and `--why` to a command that changes something.
+
+    Args:
+        record: where both are recorded, for the help.
+    """
     when_left_out: dict[str, Any] = {} if why_required else {"default": ""}
     why = click.option(
-        "--why", required=why_required, metavar="TEXT", help="Reason, recorded in the journal.",
+        "--why", required=why_required, metavar="TEXT", help=f"Reason, recorded in {record}.",
         callback=_reason if why_required else _recorded, **when_left_out,
     )  # fmt: skip
     who = click.option(
         "--who", default=operator_name, metavar="NAME", callback=_name,
-        help=f"Operator name, recorded in the journal.  [default: ${OPERATOR_VARIABLE}, else your login name]",
+        help=f"Operator name, recorded in {record}.  [default: ${OPERATOR_VARIABLE}, else your login name]",
     )  # fmt: skip
 
     def add(command: CommandT) -> CommandT:

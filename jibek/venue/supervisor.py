@@ -41,12 +41,13 @@ from engine.journal import (
 from engine.journal.passing import reason_of
 from engine.process import EXIT_GOOD, EXIT_REFUSED, EXIT_UNREACHABLE, LOG_FORMAT_VARIABLE, STORE_VARIABLE
 from engine.process.private_files import UnsafePath
-from engine.process.watermarks import UP, WatermarkWriter, write_watermark
+from engine.process.watermarks import ACCEPT_STORE_END, UP, WatermarkWriter, write_watermark
 from engine.venue_file import VenueDefinition, load_venue
 from gateway.access import exposure_warning
 from gateway.auth.secrets import SecretError
 from gateway.wire.tls import utc_now
 from jibek.console.failure import MORE_MEMORY
+from jibek.console.operator import operator_name, system_user
 from jibek.venue import store_server
 from jibek.venue.announcements import Announcements
 from jibek.venue.children import SILENT_S, Child, InheritedFds, exit_text
@@ -54,7 +55,7 @@ from jibek.venue.cures import passing_cause, with_cure
 from jibek.venue.definition import DefinitionRefused, define_venue, differences
 from jibek.venue.directory import read_directory
 from jibek.venue.folder import DataFolder
-from jibek.venue.launch import VenueOptions
+from jibek.venue.launch import FORGET_SECRETS, VenueOptions
 from jibek.venue.preflight import (
     StartFailed,
     check_access,
@@ -217,6 +218,7 @@ class Supervisor:
                     forget_secrets=self.options.forget_secrets,
                 )
             )
+            self._note_what_is_given_up()
             start_venue(client)
             self._start_services(*(service for service in SERVICES if not service.needs_definition))
             define_venue(client, self.folder.path, definition)
@@ -237,6 +239,13 @@ class Supervisor:
             raise StartFailed(f"The store cannot hold a venue: {reason_of(error)}.") from None
         finally:
             client.close()
+
+    def _note_what_is_given_up(self) -> None:
+        """Leaves in the log who goes on without a proof or without the secrets: the journal has no command for it."""
+        given = {ACCEPT_STORE_END: self.options.accept_store_end, FORGET_SECRETS: self.options.forget_secrets}
+        if options := " ".join(option for option, is_given in given.items() if is_given):
+            who = f"{operator_name()}, system user {system_user()}"
+            self.say(f"Started with {options} by {who}.", logging.WARNING, echo=False)
 
     def _note_watermark(self) -> None:
         """Notes how far the engine had come when it was ready, and keeps that mark as it is. The marks of the other processes are

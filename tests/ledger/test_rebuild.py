@@ -38,7 +38,7 @@ def sound(venue: SteppedVenue, client: Store) -> LedgerDump:
 
 
 def ask(data: Path) -> None:
-    ask_for_rebuild(data, who="aigerim", why="the disk\nwas odd")
+    ask_for_rebuild(data, who="aigerim", why="the disk\nwas odd", system_user="root/0")
 
 
 def start(server: StoreProcess, data: Path) -> Settlement:
@@ -195,7 +195,7 @@ def test_the_request_names_who_and_why_in_one_line(tmp_path: Path) -> None:
     request = RebuildRequest(tmp_path)
     assert (tmp_path / REQUEST_FILE).stat().st_mode & 0o777 == 0o600
     assert request.is_asked()
-    assert request.text() == '{"who": "aigerim", "why": "the disk\\nwas odd"}'
+    assert request.text() == '{"who": "aigerim", "system_user": "root/0", "why": "the disk\\nwas odd"}'
     (tmp_path / REQUEST_FILE).write_text("[")
     assert request.text() == "nobody said why"
     request.forget()

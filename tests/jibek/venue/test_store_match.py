@@ -21,6 +21,7 @@ from gateway.auth.secrets import (
     seal,
 )
 from jibek.console.failure import Failure
+from jibek.console.operator import operator_name, system_user
 from jibek.venue.accounts import KeyAdder
 from jibek.venue.directory import AccountRecord
 from jibek.venue.launch import LaunchFailed
@@ -225,9 +226,11 @@ def test_a_venue_whose_marks_and_key_are_gone_starts_only_when_its_operator_says
     end_warning, secret_warning = new_venue(accept_store_end=True, forget_secrets=True).launch().wait_until_ready()
     assert "has no watermark" in end_warning and end_warning in venue.said()
     assert secret_warning.startswith("Warning: 1 sealed secret deleted")
+    log = (venue.data / "logs" / "up.log").read_text()
+    assert f"Started with --accept-store-end --forget-secrets by {operator_name()}, system user {system_user()}." in log
 
 
-def test_a_secret_key_that_is_lost_under_a_running_venue_is_shown_and_waited_for(
+def test_under_a_running_venue_a_lost_secret_key_is_shown_and_waited_for_and_a_lost_mark_is_back(
     new_venue: Callable[..., VenueProcess],
 ) -> None:
     venue = new_venue().start()
@@ -241,7 +244,10 @@ def test_a_secret_key_that_is_lost_under_a_running_venue_is_shown_and_waited_for
     wait_until_status_says("it was removed or changed; put it back before you stop the venue")
     path.write_bytes(OTHER)
     path.chmod(0o600)
+    mark = path_of(venue.data, "up")
+    mark.write_text("junk")
     pid = venue.kill("gateway")
+    wait_until(lambda: '"check"' in mark.read_text(), "`jibek up` has written its mark again")
     wait_until_status_says("is not the one under which this store's secrets are sealed; put it back from a backup")
     path.write_bytes(right)
     venue.wait_until_back("gateway", pid)
