@@ -295,6 +295,7 @@ class Service:
                 link.drop("the store does not answer")
         self._disk_fault = self._look_at_disk()
         self._judge_store()
+        self._writer.check_settings()
         self._writer.ask(("INFO", "memory"), self._note_memory)
         self._outbox.flush()
 

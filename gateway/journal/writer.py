@@ -16,10 +16,14 @@ from engine.journal import (
     StoreRefused,
     answered_id,
     append_call,
+    check_answered_log,
+    check_answered_settings,
     check_row,
+    log_call,
     open_call,
     parse_journal,
     row_call,
+    settings_call,
 )
 from engine.process.follower import is_not_ready
 from gateway.clock import Clock
@@ -55,6 +59,8 @@ class JournalWriter:
         self._broken = broken
         self._loop = asyncio.get_running_loop()
         self._is_waking = False
+        self._was_unsafe = False
+        """Whether the settings of the store were unsafe when they were last looked at."""
         self.link = KeptLink(
             url, log, opened=self._open_producer, ready=self._send_next, lost=self._lost, broken=broken
         )
@@ -73,6 +79,19 @@ class JournalWriter:
             self._flush()
 
         self.link.ask(arguments, answered_and_flushed)
+
+    def check_settings(self) -> None:
+        """Asks for the settings of the store, and ends the link if they are unsafe: nothing is sent until they are right."""
+
+        def answered(reply: Any) -> None:
+            if isinstance(reply, list):
+                try:
+                    check_answered_settings(reply)
+                except StoreRefused as unsafe:
+                    self._was_unsafe = True
+                    self.link.drop(str(unsafe))
+
+        self.link.ask(settings_call(), answered)
 
     def _wake_now(self) -> None:
         self._is_waking = False
@@ -143,10 +162,26 @@ class JournalWriter:
         """Opens the gateway as a producer, before anything else is sent.
 
         Raises:
-            OSError: the store was lost, or has refused.
+            OSError: the store was lost, has refused, or does not keep what it is given.
             Superseded, ChainBroken: this process has to end.
         """
+        await self._check_keeps(link)
         opening = Opening.parse(await link.ask(*open_call(self._pipeline.producer)))
         row = opening.row(self._pipeline.producer)
         check_row(row, parse_journal(await link.ask(*row_call(row))))
         self._pipeline.opened(opening)
+
+    async def _check_keeps(self, link: StoreLink) -> None:
+        """What the operator has changed in the settings passes as an outage does.
+
+        Raises:
+            OSError: the store was lost, or a setting is unsafe.
+        """
+        try:
+            check_answered_settings(await link.ask(*settings_call()))
+            if self._was_unsafe:
+                check_answered_log(await link.ask(*log_call()))
+        except StoreRefused as unsafe:
+            self._was_unsafe = True
+            raise ConnectionError(str(unsafe)) from None
+        self._was_unsafe = False

@@ -70,3 +70,31 @@ def test_a_part_that_stands_still_with_more_to_do_is_noticed(
     for now_s, sequence, behind in readings:
         lag.note(Offset("ledger", EntryId(1, sequence), behind), now_s)
     assert bool(lag.fault(readings[-1][0])) == stands
+
+
+UNSAFE = (("appendonly", "no"), ("appendfsync", "everysec"), ("no-appendfsync-on-rewrite", "yes"), ("maxmemory", "0"))
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_unsafe_settings_of_a_running_store_are_trouble(store: StoreProcess, is_own: bool) -> None:
+    """Those of the venue's own store are put right; those of another one are waited for."""
+    watch = StoreWatch(store.url, 100 << 20 if is_own else None)
+    watch.checks = True
+    watch.start()
+    client = store.client()
+    try:
+        for name, value in UNSAFE:
+            right = client.config_get(name)[name]
+            client.config_set(name, value)
+            wait_until(lambda name=name: name in watch.fault, f"{name} is noticed")  # type: ignore[misc]
+            if is_own:
+                assert name in "".join(watch.take_lines())
+                right = str(100 << 20) if name == "maxmemory" else right
+            else:
+                client.config_set(name, right)
+            wait_until(lambda: not watch.fault, f"{name} is right again")
+            assert client.config_get(name)[name] == right
+            if not is_own:
+                break
+    finally:
+        watch.stop()
