@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.journal import EntryId, Producer, Store
+from engine.journal import EntryId, Producer, Store, check_settings
 from engine.process import EXIT_REFUSED
 from engine.reasons import Reason
 from engine.records import BatchBuilder, Command, Event, EventEntry, EventKind
@@ -39,6 +39,7 @@ def execute_batch(client: Store, builder: BatchBuilder) -> tuple[EntryId, EventE
         Failure: exit code 1 if the engine refuses a command, 3 if no answer comes.
     """
     with store_errors():
+        check_settings(client)
         id, answer = Producer(client).execute(builder)
     for event in answer:
         if event.kind == EventKind.REJECTED:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.journal import BEGINNING, Producer, Store, first_event
+from engine.journal import BEGINNING, Producer, Store, check_settings, first_event
 from engine.listing import Asset
 from engine.process import EXIT_REFUSED, EXIT_USAGE
 from engine.records import (
@@ -48,6 +48,7 @@ class AccountBatch(BatchBuilder):
         self._client, self._data_dir = client, data_dir
         self._name, self._deposits, self._tier = name, deposits, tier
         self._signature = signature
+        check_settings(client)
         self.producer = Producer(client)
         self.account = 0
         """The number of the account, once the batch was built."""

@@ -146,13 +146,27 @@ def test_a_watermark_that_cannot_be_written_is_shown_until_it_can(venue: VenuePr
     assert mark.exists()
 
 
-def test_a_store_whose_files_were_removed_writes_them_anew_before_orders_are_taken(venue: VenueProcess) -> None:
+def remove(log: Path) -> None:
+    shutil.rmtree(log)
+
+
+def replace_by_a_copy(log: Path) -> None:
+    """The server goes on writing into the file that has no name any more."""
+    (written,) = log.glob("*.incr.aof")
+    shutil.copy2(written, log / "copy")
+    (log / "copy").rename(written)
+
+
+@pytest.mark.parametrize("damage", [remove, replace_by_a_copy])
+def test_a_store_that_has_lost_its_files_writes_them_anew_before_orders_are_taken(
+    venue: VenueProcess, damage: Callable[[Path], None]
+) -> None:
     gateway = venue.pids()["gateway"]
-    shutil.rmtree(venue.folder.store / "appendonlydir")
+    damage(venue.folder.store / "appendonlydir")
     venue.wait_until_back("gateway", gateway)
     wait_until_ready(venue)
     assert list((venue.folder.store / "appendonlydir").glob("*.base.rdb"))
-    assert_it_trades(venue, "rewritten")
+    assert_it_trades(venue, f"rewritten after {damage.__name__}")
     wait_until_nothing_is_lost(venue)
 
 
