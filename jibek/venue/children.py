@@ -175,7 +175,8 @@ class Child:
         if silent_s := self.silent_s(now_s):
             return f"stopped answering {silent_s:.0f} s ago"
         if not self.ready:
-            return f"waiting: {self.seen['start']}" if self.seen.get("start") else "starting"
+            reasons = [self.seen.get("start"), self.seen.get("waits"), *self.report.faults.values()]
+            return f"waiting: {text}" if (text := "; ".join(filter(None, reasons))) else "starting"
         found = {**self.report.faults, **self.seen}
         if faults := {name: text for name, text in found.items() if text}:
             return "trouble: " + "; ".join(f"{name}: {text}" for name, text in faults.items())

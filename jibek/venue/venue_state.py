@@ -46,6 +46,9 @@ def states_of(
     else:
         states[STORE] = f"trouble: writes: {store_fault}" if store_fault else "ready"
     store_answers = silent_s <= SILENT_S
+    for name, child in children.items():
+        waits = name != STORE and not child.ready and not watch.is_serving
+        child.seen["waits"] = f"the store {'is not ready yet' if store_answers else 'does not answer'}" if waits else ""
     return states | {name: child.state(now_s, store_answers=store_answers) for name, child in children.items()}
 
 
