@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from engine.journal import EventReader, KnownHeads, StoreSource, check_consistent, connect, current_epoch, prepare_store
 from engine.process import StopRequest
+from engine.process.duties import Duties
 from engine.process.follower import Backoff, NotReady, retry
 from engine.process.watermarks import known_heads
 from engine.records import EventEntry
@@ -27,7 +28,9 @@ class Prepared(NamedTuple):
     epoch: int
 
 
-def prepare(arguments: Arguments, secret_key: bytes, stop: StopRequest, log: logging.Logger) -> Prepared | None:
+def prepare(
+    arguments: Arguments, secret_key: bytes, stop: StopRequest, log: logging.Logger, duties: Duties
+) -> Prepared | None:
     """Applies all events in the store, from the beginning; waits for a store that is away and for a venue in it. None if
     the stop is requested before. Cost: about 10 µs an event.
 
@@ -58,8 +61,10 @@ def prepare(arguments: Arguments, secret_key: bytes, stop: StopRequest, log: log
             log.error("API key %s has no secret in the store, and opens nothing: revoke the key", key)
         return epoch
 
+    backoff = Backoff(log)
+    duties.watch("store", lambda: backoff.fault)
     try:
-        epoch = retry(rebuild, stop, Backoff(log))
+        epoch = retry(rebuild, stop, backoff)
     finally:
         source.close()
         client.close()

@@ -112,6 +112,7 @@ class Service:
             flush=outbox.flush,
             broken=self._end,
             log=log,
+            read_to=lambda: prepared.reader.cursor,
         )
         self._published = CatchUp(writer, view, pipeline, PUBLISHED)
         self._appended = CatchUp(writer, view, pipeline, APPENDED)
@@ -363,7 +364,7 @@ def main(argv: list[str]) -> int:
     try:
         secret_key = load_secret_key(arguments.data)
         arguments.access.certificate()
-        prepared = prepare(arguments, secret_key, stop, log)
+        prepared = prepare(arguments, secret_key, stop, log, duties)
     except StopOverdue:
         log.info("stopped in the middle of what it was at")
         return EXIT_GOOD

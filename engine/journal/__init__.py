@@ -23,6 +23,7 @@ is named here. What is asked of a key directly, such as its length, takes the ke
 from engine.journal.chain import (
     GENESIS_HEAD,
     ChainBroken,
+    EndsBefore,
     EventChain,
     KnownHeads,
     UnreadableReply,
@@ -53,6 +54,7 @@ from engine.journal.producer import (
     StaleEpoch,
     StoreTimeout,
     append_call,
+    check_takes_writes,
     first_event,
     open_call,
 )
@@ -154,6 +156,7 @@ __all__ = [
     "ChainBroken",
     "ChainReader",
     "Diverged",
+    "EndsBefore",
     "EntryId",
     "EventChain",
     "EventReader",
@@ -187,6 +190,7 @@ __all__ = [
     "check_row",
     "check_settings",
     "check_store_url",
+    "check_takes_writes",
     "connect",
     "current_epoch",
     "ensure_functions",

@@ -118,14 +118,14 @@ def log_call() -> tuple[Any, ...]:
 
 def check_answered_log(answer: Any) -> None:
     """Judges the answer to `log_call` after `appendonly` was switched on: what the store takes is kept only once it has
-    written its log anew.
+    written its whole log.
 
     Raises:
         StoreRefused: it has not yet.
     """
     text = _text(answer)
     if "aof_rewrite_in_progress:1" in text or "aof_rewrite_scheduled:1" in text:
-        raise StoreRefused("the store writes its log anew, and keeps nothing before it has")
+        raise StoreRefused("the store is writing its log, and keeps nothing before it has")
 
 
 def _text(value: Any) -> str:

@@ -21,7 +21,17 @@ from typing import Protocol, TypeVar
 import redis
 from redis.exceptions import MasterDownError, TryAgainError
 
-from engine.journal import ChainBroken, EntryId, StaleEpoch, Store, StoreRefused, StoreTimeout, connect, prepare_store
+from engine.journal import (
+    ChainBroken,
+    EndsBefore,
+    EntryId,
+    StaleEpoch,
+    Store,
+    StoreRefused,
+    StoreTimeout,
+    connect,
+    prepare_store,
+)
 from engine.process.common import (
     EXIT_GOOD,
     EXIT_REFUSED,
@@ -50,6 +60,9 @@ NOT_READY = (
     "LOADING", "BUSY", "TRYAGAIN", "READONLY", "MASTERDOWN", "UNBLOCKED", "MISCONF", "NOREPLICAS", "CLUSTERDOWN",
 )  # fmt: skip
 """First words of refusals that pass: the store is there and cannot serve yet. MISCONF is a disk that takes no writes."""
+
+NO_FUNCTION = "Function not found"
+"""What a store says, after ERR, that has lost the functions of the venue."""
 
 _NOT_READY_ERRORS = (redis.BusyLoadingError, redis.ReadOnlyError, TryAgainError, MasterDownError)
 """As redis-py names four of them, whose first word it takes off."""
@@ -146,12 +159,12 @@ def reason_of(error: BaseException) -> str:
 
 
 def is_not_ready(refusal: str) -> bool:
-    """Whether a refusal of the store passes.
+    """Whether a refusal of the store passes. Functions that an operator has removed are loaded again.
 
     >>> is_not_ready("LOADING Valkey is loading the dataset in memory"), is_not_ready("WRONGTYPE ...")
     (True, False)
     """
-    return refusal.partition(" ")[0] in NOT_READY
+    return refusal.partition(" ")[0] in NOT_READY or refusal.removeprefix("ERR ") == NO_FUNCTION
 
 
 class Backoff:
@@ -250,12 +263,13 @@ def _resume(follower: Follower, check_store: Callable[[], None]) -> None:
     """What an operator can put right in a running store is waited for.
 
     Raises:
-        NotReady: the settings or the functions are not those that the venue needs.
+        NotReady: the settings or the functions are not those that the venue needs, or the store ends before what it has
+            confirmed.
     """
     try:
         check_store()
         follower.resume()
-    except StoreRefused as error:
+    except (EndsBefore, StoreRefused) as error:
         raise NotReady(str(error)) from error
 
 

@@ -10,14 +10,18 @@ from typing import Any
 import hiredis
 
 from engine.journal import (
+    BEGINNING,
     EntryId,
     Opening,
     StaleEpoch,
     StoreRefused,
     answered_id,
     append_call,
+    appended_call,
+    appended_id,
     check_answered_log,
     check_answered_settings,
+    check_reaches,
     check_row,
     log_call,
     open_call,
@@ -37,6 +41,7 @@ class JournalWriter:
 
     Args:
         epoch: the one that this gateway belongs to.
+        read_to: the last entry that this gateway has read.
         flush: writes what an answer has queued for clients.
         broken: called with what ends the process: going on would break a promise.
     """
@@ -51,8 +56,10 @@ class JournalWriter:
         flush: Callable[[], None],
         broken: Callable[[BaseException], None],
         log: logging.Logger,
+        read_to: Callable[[], EntryId] = lambda: BEGINNING,
     ) -> None:
         self._pipeline = pipeline
+        self._read_to = read_to
         self._epoch = epoch
         self._clock = clock
         self._flush = flush
@@ -77,6 +84,9 @@ class JournalWriter:
         def answered_and_flushed(reply: Any) -> None:
             answered(reply)
             self._flush()
+            if isinstance(reply, hiredis.ReplyError) and is_not_ready(str(reply)):
+                # A batch would be refused, too. The link is not open again before the store takes writes.
+                self.link.drop(str(reply))
 
         self.link.ask(arguments, answered_and_flushed)
 
@@ -128,6 +138,8 @@ class JournalWriter:
         elif code == "USED":
             places = [int(place) for place in detail.split()]
             self._send_rest(self._pipeline.signatures_used(places, self._clock.now_s()))
+        elif code == "STALEEPOCH" and int(detail) < self._epoch:
+            self.link.drop(f"it is another one, in epoch {detail}")
         elif code == "STALEEPOCH":
             self._broken(StaleEpoch(f"the epoch in force is {detail}, and this gateway belongs to {self._epoch}"))
         elif code == "STALE":
@@ -163,9 +175,12 @@ class JournalWriter:
 
         Raises:
             OSError: the store was lost, has refused, or does not keep what it is given.
+            EndsBefore: it has not what was read or confirmed.
             Superseded, ChainBroken: this process has to end.
         """
         await self._check_keeps(link)
+        # Before anything is written into it: another store may have come back in the place of the right one.
+        check_reaches(appended_id(await link.ask(*appended_call())), self._read_to())
         opening = Opening.parse(await link.ask(*open_call(self._pipeline.producer)))
         row = opening.row(self._pipeline.producer)
         check_row(row, parse_journal(await link.ask(*row_call(row))))

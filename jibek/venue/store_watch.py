@@ -18,11 +18,14 @@ from engine.journal import (
     StoreRefused,
     check_answered_log,
     check_settings,
+    check_takes_writes,
     connect,
     log_call,
+    prepare_store,
 )
 from engine.process.follower import reason_of
 from jibek.venue.offsets import Offset, read_offsets
+from ledger.store import LedgerStore
 
 ASK_INTERVAL_S = 0.3
 RETRY_INTERVAL_S_MIN, RETRY_INTERVAL_S_MAX = 0.02, 0.1
@@ -130,13 +133,17 @@ class StoreWatch:
         self.lags["ledger"].note(ledger._replace(lag_entries=max(0, ledger.lag_entries - events.lag_entries)), now_s)
 
     def _check(self, client: Store) -> None:
+        """Looks at the settings, puts functions back that are missing, and tries whether a write would be taken."""
         try:
             self._check_settings(client)
+            prepare_store(client)
+            LedgerStore(client).prepare()
+            check_takes_writes(client)
             self.fault = ""
         except StoreRefused as error:
             self.fault = str(error)
         except redis.ResponseError as error:
-            self.fault = f"it refuses: {reason_of(error)}"
+            self.fault = f"it takes none: {reason_of(error)}"
 
     def _check_settings(self, client: Store) -> None:
         """
