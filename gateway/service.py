@@ -10,9 +10,9 @@ and sent on. Nothing leaves before its event entry is in the store (promise P4).
     sockets ◀─ Outbox  ◀─ Answers ◀─ Intake  ◀─ EventsLink    ◀─ store
 
 When the store goes away the process stays, tries again, goes on reading at its cursor, and opens again as a producer: the
-store then says whether the batch on its way is in the journal, and no copy of it can come in later. The process ends when
-a promise is broken: an entry is missing, the store ends before what was read, the epoch has moved on, or another process
-speaks under its number.
+store then says whether the batch on its way is in the journal, and no copy of it can come in later. A store whose settings are
+unsafe, or that ends before what was read, is waited for like one that is away. The process ends when a promise is broken: an
+entry is missing, the epoch has moved on, or another process speaks under its number.
 """
 
 from __future__ import annotations
