@@ -70,7 +70,9 @@ def find_secret_key(arguments: Arguments, stop: StopRequest, log: logging.Logger
         client.close()
 
 
-def prepare(arguments: Arguments, secret_key: bytes, stop: StopRequest, log: logging.Logger) -> Prepared | None:
+def prepare(
+    arguments: Arguments, secret_key: bytes, stop: StopRequest, log: logging.Logger, duties: Duties
+) -> Prepared | None:
     """Applies all events in the store, from the beginning; waits for a store that is away and for a venue in it. None if
     the stop is requested before. Cost: about 10 µs an event.
 
@@ -101,8 +103,10 @@ def prepare(arguments: Arguments, secret_key: bytes, stop: StopRequest, log: log
             log.error("API key %s has no secret in the store, and opens nothing: revoke the key", key)
         return epoch
 
+    backoff = Backoff(log)
+    duties.watch("store", lambda: backoff.fault)
     try:
-        epoch = retry(rebuild, stop, Backoff(log))
+        epoch = retry(rebuild, stop, backoff)
     finally:
         source.close()
         client.close()

@@ -10,9 +10,9 @@ and sent on. Nothing leaves before its event entry is in the store (promise P4).
     sockets ◀─ Outbox  ◀─ Answers ◀─ Intake  ◀─ EventsLink    ◀─ store
 
 When the store goes away the process stays, tries again, goes on reading at its cursor, and opens again as a producer: the
-store then says whether the batch on its way is in the journal, and no copy of it can come in later. The process ends when
-a promise is broken: an entry is missing, the store ends before what was read, the epoch has moved on, or another process
-speaks under its number.
+store then says whether the batch on its way is in the journal, and no copy of it can come in later. A store whose settings are
+unsafe, or that ends before what was read, is waited for like one that is away. The process ends when a promise is broken: an
+entry is missing, the epoch has moved on, or another process speaks under its number.
 """
 
 from __future__ import annotations
@@ -113,6 +113,7 @@ class Service:
             flush=outbox.flush,
             broken=self._end,
             log=log,
+            read_to=lambda: prepared.reader.cursor,
         )
         self._published = CatchUp(writer, view, pipeline, PUBLISHED)
         self._appended = CatchUp(writer, view, pipeline, APPENDED)
@@ -299,6 +300,7 @@ class Service:
         self._secret_key.look()
         self._disk_fault = self._look_at_disk()
         self._judge_store()
+        self._writer.check_settings()
         self._writer.ask(("INFO", "memory"), self._note_memory)
         self._outbox.flush()
 
@@ -366,7 +368,7 @@ def main(argv: list[str]) -> int:
     try:
         arguments.access.certificate()
         secret_key = find_secret_key(arguments, stop, log, duties)
-        prepared = prepare(arguments, secret_key, stop, log) if secret_key else None
+        prepared = prepare(arguments, secret_key, stop, log, duties) if secret_key else None
     except StopOverdue:
         log.info("stopped in the middle of what it was at")
         return EXIT_GOOD

@@ -25,7 +25,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
-from engine.journal import BEGINNING, EntryId, EventReader, PublishedEntry, Store, prepare_store
+from engine.journal import BEGINNING, EntryId, EventReader, PublishedEntry, Store, check_reaches, prepare_store
 from engine.process.duties import Fault
 from engine.process.follower import FollowerProcess
 from engine.process.watermarks import known_heads
@@ -106,8 +106,11 @@ class Settlement:
 
         Raises:
             LedgerBroken, ChainBroken: it is nowhere in the chain of the events.
+            EndsBefore: the events end before what was settled.
         """
         self.close()
+        check_reaches(self.store.source.published(), self.cursor)
+        self.store.prepare()
         if self._proof is not None:
             self._begin()
             return

@@ -49,6 +49,11 @@ class ChainBroken(Exception):
     """An entry is missing, changed or out of order; the text names its id."""
 
 
+class EndsBefore(ChainBroken):
+    """The store ends before what it has confirmed: it lost its tail, or it is an old copy. A process that runs waits until an
+    operator has put the right one back."""
+
+
 class UnreadableReply(ChainBroken):
     """The store answered a call with something that is no reply to it."""
 
@@ -92,10 +97,10 @@ def check_reaches(end: EntryId, reached: EntryId) -> None:
     """Checks that events that end at `end` still have the entry `reached`, which was published or read earlier.
 
     Raises:
-        ChainBroken: they do not: the store lost its tail, or was restored from an old copy.
+        EndsBefore: they do not: the store lost its tail, or was restored from an old copy.
     """
     if end < reached:
-        raise ChainBroken(f"the store ends at {end}, but {reached} was published: this is an old copy of the store")
+        raise EndsBefore(f"the store ends at {end}, but {reached} was published: this is an old copy of the store")
 
 
 class KnownHeads:

@@ -13,6 +13,10 @@ NOT_READY_ERRORS = (redis.BusyLoadingError, redis.ReadOnlyError, TryAgainError, 
 """As redis-py names four of them, whose first word it takes off."""
 
 
+NO_FUNCTION = "Function not found"
+"""What a store says, after ERR, that has lost the functions of the venue."""
+
+
 def passes(error: redis.RedisError) -> bool:
     """Whether what the store or the connection raised may pass: it is away, does not answer, or cannot serve yet.
 
@@ -31,9 +35,9 @@ def reason_of(error: BaseException) -> str:
 
 
 def is_not_ready(refusal: str) -> bool:
-    """Whether a refusal of the store passes.
+    """Whether a refusal of the store passes. Functions that an operator has removed are loaded again.
 
     >>> is_not_ready("LOADING Valkey is loading the dataset in memory"), is_not_ready("WRONGTYPE ...")
     (True, False)
     """
-    return refusal.partition(" ")[0] in NOT_READY
+    return refusal.partition(" ")[0] in NOT_READY or refusal.removeprefix("ERR ") == NO_FUNCTION

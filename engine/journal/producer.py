@@ -101,6 +101,24 @@ def append_call(epoch: int, batch: bytes, *, reducing: bool = False, marks: Sequ
     return ("FCALL", function, len(keys), *keys, str(epoch), *sender, batch, *lifetimes)
 
 
+def check_takes_writes(client: Store) -> None:
+    """Calls a function of the venue that may write, and writes nothing, because it names no epoch. A store refuses such a call
+    before it begins: as a replica, for want of replicas, or because its disk or its reserve is full. Cost: one round trip.
+
+    Raises:
+        redis.ResponseError: the store refuses it, in its own words.
+        UnreadableReply: it was carried out.
+    """
+    keys = (EPOCH_KEY, JOURNAL_KEY, PRODUCERS_KEY)
+    try:
+        answer = client.execute_command("FCALL", "jibek_append_reducing", len(keys), *keys, "none", "0", "0", "0", b"")
+    except redis.ResponseError as error:
+        if not str(error).startswith("STALEEPOCH "):
+            raise
+    else:
+        raise UnreadableReply(f"the store answered {excerpt(answer)} to a batch of no epoch")
+
+
 def open_call(producer: int) -> tuple[Any, ...]:
     """Arguments of `execute_command` that open a producer; the answer is an `Opening`."""
     return ("FCALL", "jibek_open_producer", 2, PRODUCERS_KEY, INCARNATION_KEY, str(producer))

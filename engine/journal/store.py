@@ -82,30 +82,74 @@ def own_connection(client: Store) -> Any:
     return connection
 
 
-def check_settings(client: Store) -> None:
-    """Refuses a store that could lose or drop what it was given.
+REQUIRED_SETTINGS = {
+    "appendonly": "yes",
+    "appendfsync": "always",
+    "no-appendfsync-on-rewrite": "no",
+    "maxmemory-policy": "noeviction",
+}
+"""Setting -> the only value with which a store keeps all that it has acknowledged."""
+
+
+def settings_call() -> tuple[Any, ...]:
+    """Arguments of `execute_command` that ask for the settings; the answer is for `check_answered_settings`."""
+    return ("CONFIG", "GET", *REQUIRED_SETTINGS, "maxmemory")
+
+
+def check_answered_settings(answer: Any) -> None:
+    """Judges the answer to `settings_call`, as a list of names and values or as a mapping, in bytes or as text.
 
     Raises:
         StoreRefused: one of the settings is unsafe; the text names it, its value, and the value it must have.
+        UnreadableReply: it is no answer to that call.
     """
-    required = {
-        "appendonly": "yes",
-        "appendfsync": "always",
-        "no-appendfsync-on-rewrite": "no",
-        "maxmemory-policy": "noeviction",
-    }
-    for name, wanted in required.items():
-        value = client.config_get(name).get(name)
-        if value != wanted:
+    try:
+        pairs = answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=True)
+        values = {_text(name): _text(value) for name, value in pairs}
+        is_limited = int(values.get("maxmemory", "0")) > 0
+    except (TypeError, ValueError, AttributeError):
+        raise UnreadableReply(f"the store answered {excerpt(answer)}, which is no list of settings") from None
+    for name, wanted in REQUIRED_SETTINGS.items():
+        if values.get(name) != wanted:
             raise StoreRefused(
-                f"the store has `{name} {value}`, and Jibek needs `{name} {wanted}`: run `CONFIG SET {name} {wanted}` there, and "
+                f"the store has `{name} {values.get(name)}`, and Jibek needs `{name} {wanted}`: run `CONFIG SET {name} {wanted}` there, and "
                 "put it into its configuration"
             )
-    if int(client.config_get("maxmemory")["maxmemory"]) == 0:
+    if not is_limited:
         raise StoreRefused(
             "the store has no `maxmemory`, so that a full store would be killed instead of refusing: run `CONFIG SET maxmemory 8gb`, "
             "or what the machine has for it, and put it into its configuration"
         )
+
+
+def log_call() -> tuple[Any, ...]:
+    """Arguments of `execute_command` that ask how the store's log is; the answer is for `check_answered_log`."""
+    return ("INFO", "persistence")
+
+
+def check_answered_log(answer: Any) -> None:
+    """Judges the answer to `log_call` after `appendonly` was switched on: what the store takes is kept only once it has
+    written its whole log.
+
+    Raises:
+        StoreRefused: it has not yet.
+    """
+    text = _text(answer)
+    if "aof_rewrite_in_progress:1" in text or "aof_rewrite_scheduled:1" in text:
+        raise StoreRefused("the store is writing its log, and keeps nothing before it has")
+
+
+def _text(value: Any) -> str:
+    return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+
+
+def check_settings(client: Store) -> None:
+    """Refuses a store that could lose or drop what it was given. Cost: one round trip.
+
+    Raises:
+        StoreRefused: one of the settings is unsafe; the text names it, its value, and the value it must have.
+    """
+    check_answered_settings(client.execute_command(*settings_call()))
 
 
 def library_code(package: str, name: str) -> str:

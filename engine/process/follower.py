@@ -23,6 +23,7 @@ import redis
 from engine.journal import (
     NOT_READY_ERRORS,
     ChainBroken,
+    EndsBefore,
     EntryId,
     StaleEpoch,
     Store,
@@ -196,12 +197,15 @@ def follow(
     log: logging.Logger,
     note: Callable[[EntryId, bytes], None] = lambda id, head: None,
     duties: Duties | None = None,
+    check_store: Callable[[], None] = lambda: None,
 ) -> None:
     """Runs a follower until the stop is requested, and closes it. It outlives the store.
 
     Args:
         note: takes after each step what is verified; must not wait.
         duties: where it shows that it gets on; None to show it to no one.
+        check_store: called before the follower resumes: the store may have come back with other settings, or without its
+            functions.
 
     Raises:
         Exception: what the follower raised, if trying again cannot help.
@@ -215,7 +219,7 @@ def follow(
             duties.came_round()
             try:
                 if is_stale:
-                    follower.resume()
+                    _resume(follower, check_store)
                     is_stale = False
                 follower.step(BLOCK_MS)
                 backoff.succeeded()
@@ -230,6 +234,20 @@ def follow(
     finally:
         note(*follower.verified)
         follower.close()
+
+
+def _resume(follower: Follower, check_store: Callable[[], None]) -> None:
+    """What an operator can put right in a running store is waited for.
+
+    Raises:
+        NotReady: the settings or the functions are not those that the venue needs, or the store ends before what it has
+            confirmed.
+    """
+    try:
+        check_store()
+        follower.resume()
+    except (EndsBefore, StoreRefused) as error:
+        raise NotReady(str(error)) from error
 
 
 def end_code(log: logging.Logger, error: BaseException | None, broken: tuple[type[Exception], ...] = ()) -> int:
@@ -296,7 +314,7 @@ class FollowerProcess:
             duties.came_round()
             report_ready(cursor=str(follower.cursor), **follower.facts())
             try:
-                follow(follower, stop, log, watermark.note, duties)
+                follow(follower, stop, log, watermark.note, duties, lambda: prepare_store(client))
             finally:
                 watermark.close()
         except StopOverdue:

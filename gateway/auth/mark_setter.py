@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import hiredis
+
 from engine.journal import Mark, mark_used_call
+from engine.journal.passing import is_not_ready
 from engine.reasons import Reason
 from gateway.dialect.rejects import Reject
 
@@ -25,7 +28,8 @@ class MarkSetter:
         self._ask = ask
 
     def set(self, mark: Mark, marked: Marked) -> None:
-        """Calls `marked`, later. Without the store nothing is let through: the request is refused as unavailable."""
+        """Calls `marked`, later. Without the store nothing is let through: the request is refused as unavailable, or as
+        overloaded if the store is there and takes no writes at the moment."""
         self._ask(mark_used_call(mark), lambda reply: marked(*_read(reply)))
 
 
@@ -34,4 +38,5 @@ def _read(reply: Any) -> tuple[str | None, Reject | None]:
         return None, None
     if isinstance(reply, bytes):
         return reply.decode("ascii", "replace"), None
-    return None, Reject(Reason.UNAVAILABLE)
+    is_passing = isinstance(reply, hiredis.ReplyError) and is_not_ready(str(reply))
+    return None, Reject(Reason.OVERLOADED if is_passing else Reason.UNAVAILABLE)

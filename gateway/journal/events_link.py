@@ -66,7 +66,7 @@ class EventsLink:
         """The store must still have what was read from it.
 
         Raises:
-            ChainBroken: it ends before.
+            EndsBefore: it has not.
         """
         check_reaches(published_id(await link.ask(*published_call())), self._reader.cursor)
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from engine.journal import StoreRefused
+from engine.journal import EndsBefore, StoreRefused
 from engine.journal.passing import is_not_ready
 from engine.process.follower import Backoff
 from gateway.journal.link import LOST, Answered, AnswerRefused, StoreLink, connect
@@ -22,11 +22,11 @@ class KeptLink:
 
     Args:
         url: of the store; may hold a password, so it is never logged.
-        opened: awaited with each new link, before anything else is sent on it. It raises OSError to have the link made
-            again after a while, anything else to give up.
+        opened: awaited with each new link, before anything else is sent on it. It raises OSError or EndsBefore to
+            have the link made again after a while, anything else to give up.
         ready: called when a link is open.
         lost: called when a link that was open is lost.
-        broken: called with what `opened` raised that is not an OSError, or what the taker of an answer raised.
+        broken: called with what else `opened` raised, or what the taker of an answer raised.
     """
 
     def __init__(
@@ -93,6 +93,9 @@ class KeptLink:
             if is_not_ready(str(refused)):
                 raise
             raise StoreRefused(str(refused)) from None
+        except EndsBefore as error:
+            # The operator may put the right store back.
+            raise ConnectionError(str(error)) from None
         if not link.is_open:
             raise ConnectionError(LOST)
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from engine.journal import BEGINNING, ChainBroken, EntryId, Mark, Opening
+from engine.journal import BEGINNING, EndsBefore, EntryId, Mark, Opening
 from engine.reasons import Reason
 from engine.records import (
     BATCH_COMMANDS_MAX,
@@ -250,7 +250,7 @@ class Pipeline:
 
         Raises:
             Superseded: another process has sent batches under this number.
-            ChainBroken: the store has lost a batch that it had confirmed.
+            EndsBefore: the store has lost a batch that it had confirmed.
         """
         if not self.incarnation:
             self._began_after = opening.last_id
@@ -274,7 +274,7 @@ class Pipeline:
         is_older = opening.old_incarnation < self.incarnation or opening.last_id < self._last_id
         is_short = opening.old_incarnation == self.incarnation and opening.last_number < self._confirmed_number
         if is_older or is_short:
-            raise ChainBroken(f"the store ends before the batch at {self._last_id}, which it had confirmed")
+            raise EndsBefore(f"the store ends before the batch at {self._last_id}, which it had confirmed")
 
     def _is_added(self, batch: Batch, opening: Opening) -> bool:
         """Whether a batch whose confirmation was lost is in the journal."""

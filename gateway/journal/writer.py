@@ -10,16 +10,24 @@ from typing import Any
 import hiredis
 
 from engine.journal import (
+    BEGINNING,
     EntryId,
     Opening,
     StaleEpoch,
     StoreRefused,
     answered_id,
     append_call,
+    appended_call,
+    appended_id,
+    check_answered_log,
+    check_answered_settings,
+    check_reaches,
     check_row,
+    log_call,
     open_call,
     parse_journal,
     row_call,
+    settings_call,
 )
 from engine.journal.passing import is_not_ready
 from gateway.clock import Clock
@@ -33,6 +41,7 @@ class JournalWriter:
 
     Args:
         epoch: the one that this gateway belongs to.
+        read_to: the last entry that this gateway has read.
         flush: writes what an answer has queued for clients.
         broken: called with what ends the process: going on would break a promise.
     """
@@ -47,14 +56,18 @@ class JournalWriter:
         flush: Callable[[], None],
         broken: Callable[[BaseException], None],
         log: logging.Logger,
+        read_to: Callable[[], EntryId] = lambda: BEGINNING,
     ) -> None:
         self._pipeline = pipeline
+        self._read_to = read_to
         self._epoch = epoch
         self._clock = clock
         self._flush = flush
         self._broken = broken
         self._loop = asyncio.get_running_loop()
         self._is_waking = False
+        self._was_unsafe = False
+        """Whether the settings of the store were unsafe when they were last looked at."""
         self.link = KeptLink(
             url, log, opened=self._open_producer, ready=self._send_next, lost=self._lost, broken=broken
         )
@@ -71,8 +84,24 @@ class JournalWriter:
         def answered_and_flushed(reply: Any) -> None:
             answered(reply)
             self._flush()
+            if isinstance(reply, hiredis.ReplyError) and is_not_ready(str(reply)):
+                # A batch would be refused, too. The link is not open again before the store takes writes.
+                self.link.drop(str(reply))
 
         self.link.ask(arguments, answered_and_flushed)
+
+    def check_settings(self) -> None:
+        """Asks for the settings of the store, and ends the link if they are unsafe: nothing is sent until they are right."""
+
+        def answered(reply: Any) -> None:
+            if isinstance(reply, list):
+                try:
+                    check_answered_settings(reply)
+                except StoreRefused as unsafe:
+                    self._was_unsafe = True
+                    self.link.drop(str(unsafe))
+
+        self.link.ask(settings_call(), answered)
 
     def _wake_now(self) -> None:
         self._is_waking = False
@@ -109,6 +138,8 @@ class JournalWriter:
         elif code == "USED":
             places = [int(place) for place in detail.split()]
             self._send_rest(self._pipeline.signatures_used(places, self._clock.now_s()))
+        elif code == "STALEEPOCH" and int(detail) < self._epoch:
+            self.link.drop(f"it is another one, in epoch {detail}")
         elif code == "STALEEPOCH":
             self._broken(StaleEpoch(f"the epoch in force is {detail}, and this gateway belongs to {self._epoch}"))
         elif code == "STALE":
@@ -143,10 +174,29 @@ class JournalWriter:
         """Opens the gateway as a producer, before anything else is sent.
 
         Raises:
-            OSError: the store was lost, or has refused.
+            OSError: the store was lost, has refused, or does not keep what it is given.
+            EndsBefore: it has not what was read or confirmed.
             Superseded, ChainBroken: this process has to end.
         """
+        await self._check_keeps(link)
+        # Before anything is written into it: another store may have come back in the place of the right one.
+        check_reaches(appended_id(await link.ask(*appended_call())), self._read_to())
         opening = Opening.parse(await link.ask(*open_call(self._pipeline.producer)))
         row = opening.row(self._pipeline.producer)
         check_row(row, parse_journal(await link.ask(*row_call(row))))
         self._pipeline.opened(opening)
+
+    async def _check_keeps(self, link: StoreLink) -> None:
+        """What the operator has changed in the settings passes as an outage does.
+
+        Raises:
+            OSError: the store was lost, or a setting is unsafe.
+        """
+        try:
+            check_answered_settings(await link.ask(*settings_call()))
+            if self._was_unsafe:
+                check_answered_log(await link.ask(*log_call()))
+        except StoreRefused as unsafe:
+            self._was_unsafe = True
+            raise ConnectionError(str(unsafe)) from None
+        self._was_unsafe = False

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import click
 
-from engine.journal import EntryId, OutcomeUnknown, Producer, Store
+from engine.journal import EntryId, OutcomeUnknown, Producer, Store, check_settings
 from engine.process import EXIT_REFUSED
 from engine.reasons import Reason
 from engine.records import BatchBuilder, Command, Event, EventEntry, EventKind
@@ -50,6 +50,7 @@ def execute_batch(client: Store, builder: BatchBuilder) -> tuple[EntryId, EventE
         Failure: exit code 1 if the engine refuses a command, 3 if no answer comes.
     """
     with store_errors():
+        check_settings(client)
         id, answer = send(Producer(client), builder)
     for event in answer:
         if event.kind == EventKind.REJECTED:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import redis
 
-from engine.journal import BEGINNING, Producer, Store, StoreTimeout, first_event
+from engine.journal import BEGINNING, Producer, Store, StoreTimeout, check_settings, first_event
 from engine.listing import Asset
 from engine.process import EXIT_REFUSED, EXIT_USAGE
 from engine.records import (
@@ -52,6 +52,7 @@ class AccountBatch(BatchBuilder):
         self._client, self._data_dir = client, data_dir
         self._name, self._deposits, self._tier = name, deposits, tier
         self._signature = signature
+        check_settings(client)
         self.producer = Producer(client)
         self.account = 0
         """The number of the account, once the batch was built."""

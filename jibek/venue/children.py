@@ -183,7 +183,7 @@ class Child:
         if silent_s := self.silent_s(now_s):
             return f"stopped answering {silent_s:.0f} s ago"
         if not self.ready:
-            why = self.seen.get("start") or _faults_text(self.report.faults)
+            why = self.seen.get("start") or self.seen.get("waits") or _faults_text(self.report.faults)
             return f"waiting: {why}" if why else "starting"
         if faults := _faults_text({**self.report.faults, **self.seen}):
             return f"trouble: {faults}"

@@ -171,7 +171,7 @@ class Supervisor:
             check_port(self.options.host, self.options.port)
             self._start(definition)
             self._state_file.open()
-            self._serving = True
+            self._serving = self._watch_store.checks = True
             self._show(time.monotonic())
             when_ready()
             self._watch()
@@ -296,7 +296,8 @@ class Supervisor:
             )
 
     def _begin_watch(self) -> None:
-        self._watch_store = StoreWatch(self.store_url)
+        own_memory_bytes = self.options.store_memory_bytes or store_server.memory_limit_bytes()
+        self._watch_store = StoreWatch(self.store_url, own_memory_bytes if self._socket is not None else None)
         self._watch_store.start()
         self._surroundings = Surroundings(self.folder, self._socket, self.store_url)
         self._at_end.callback(self._surroundings.forget_socket)
@@ -395,7 +396,7 @@ class Supervisor:
         store = self.children.get(STORE)
         surroundings = self._surroundings
         surroundings.look(is_serving=store is not None and bool(store.ready))
-        for line in surroundings.take_lines():
+        for line in (*surroundings.take_lines(), *self._watch_store.take_lines()):
             self.say(line)
         if surroundings.must_restart_store and store is not None and store.ready:
             store.signal(signal.SIGKILL)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import NamedTuple
 
 import redis
 
@@ -52,8 +53,9 @@ class Surroundings:
         self._identity = file_identity(folder.path)
         self._store_url = store_url
         self._spare = None if socket is None else SpareSocket(socket)
+        self._files = StoreFiles(folder.store)
         self._missing: list[str] = []
-        """Files of the store that were missing at the last look."""
+        """Files of the store that were missing, or not its own, at the last look."""
         self._missing_said = False
         self._lines: list[str] = []
         self.disk = look_at_disk(folder.path)
@@ -69,7 +71,8 @@ class Surroundings:
         return self.disk is not None and self.disk.takes_writes
 
     def store_serves(self) -> None:
-        """A store has just begun to serve: its socket is new."""
+        """A store has just begun to serve: its socket is new, and it has opened the files that are there."""
+        self._files = StoreFiles(self._folder.store)
         if self._spare is not None:
             self._spare.keep()
 
@@ -127,21 +130,30 @@ class Surroundings:
             self.must_restart_store = True
 
     def _look_at_store_files(self) -> None:
-        """A store whose files were removed goes on in memory: what it acknowledges would be gone with it."""
-        before, self._missing = self._missing, missing_store_files(self._folder.store)
+        """A store whose files were removed, replaced or cut goes on in memory: what it acknowledges would be gone with it."""
+        if self._files.are_elsewhere():
+            self._stop_orders(
+                f"the folder {self._folder.store} was removed or replaced, and the store goes on in the old one: put that back. "
+                "If it is deleted, the store's memory is the only copy: do not stop the venue"
+            )
+            return
+        before, self._missing = self._missing, self._files.lost()
         if not self._missing:
             self._missing_said = False
         if not (before and self._missing):
             return  # A rewrite of the log, which replaces its files, may have come in between.
+        names = ", ".join(self._missing)
         if not self._missing_said:
-            self._lines.append(f"Files of the store were removed ({', '.join(self._missing)}): it writes them anew.")
+            self._lines.append(f"Files of the store were removed, replaced or cut ({names}): it writes them anew.")
         self._missing_said = True
-        self.orders_stop = "files of the store were removed"
-        self.faults["store"] = (
-            f"files of the store were removed ({', '.join(self._missing)}). Its memory is the only copy: do not stop the venue"
+        self._stop_orders(
+            f"files of the store were removed, replaced or cut ({names}). Its memory is the only copy: do not stop the venue"
         )
-        if self._folder.store.is_dir():
-            self._rewrite()
+        self._rewrite()
+
+    def _stop_orders(self, fault: str) -> None:
+        self.orders_stop = "the store has lost its files"
+        self.faults["store"] = fault
 
     def _rewrite(self) -> None:
         """Lets the store write a new log from its memory, with a manifest that names the new files."""
@@ -202,20 +214,79 @@ class SpareSocket:
         store_server.forget_runtime_folder(self.socket)
 
 
-def missing_store_files(store: Path) -> list[str]:
-    """Which files of the embedded store's log have been removed, as its manifest has them: paths within `store`. If the manifest
-    is gone, all of them count as missing. Cost: some 50 µs."""
-    folder = store / AOF_FOLDER
+class StoreFiles:
+    """The files of an embedded store's log, as its manifest names them, and as they were when first seen.
+
+    A server keeps them open and adds to them: one with another number is not the one that it writes, and none gets shorter. It
+    gives each new one a name of its own.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+        self._identity = file_identity(store)
+        self._seen: dict[str, SeenFile] = {}
+
+    def are_elsewhere(self) -> bool:
+        """Whether the folder at the path is not the one in which the server works. Where it writes a file by its name, it does so
+        in its own folder."""
+        return self._identity is not None and file_identity(self._store) != self._identity
+
+    def lost(self) -> list[str]:
+        """Which of them were removed, replaced or cut: paths within the folder. If the manifest is gone, that is all of them.
+        Cost: some 50 µs."""
+        folder = self._store / AOF_FOLDER
+        names = names_in_manifest(folder)
+        if names is None:
+            return []
+        if not names:
+            return [AOF_FOLDER]
+        seen, self._seen = self._seen, {}
+        for name in names:
+            now = SeenFile.at(folder / name)
+            self._seen[name] = seen[name].followed_by(now) if name in seen else now
+        return [f"{AOF_FOLDER}/{name}" for name in names if self._seen[name].is_lost]
+
+
+class SeenFile(NamedTuple):
+    """A file of the log as it was at the last look."""
+
+    identity: tuple[int, int] | None
+    """As it was first seen; None for one that has not been there."""
+    size_bytes: int
+    is_lost: bool
+    is_cut: bool = False
+
+    @classmethod
+    def at(cls, path: Path) -> SeenFile:
+        try:
+            found = path.stat()
+        except OSError:
+            return cls(None, 0, True)
+        return cls((found.st_dev, found.st_ino), found.st_size, False)
+
+    def followed_by(self, now: SeenFile) -> SeenFile:
+        """What is known after another look. One that was moved away and put back is the same as before; what was cut off a file
+        does not come back, however long it gets."""
+        if self.identity is None:
+            return now
+        is_cut = self.is_cut or (now.identity == self.identity and now.size_bytes < self.size_bytes)
+        if is_cut or now.identity != self.identity:
+            return self._replace(is_lost=True, is_cut=is_cut)
+        return now
+
+
+def names_in_manifest(folder: Path) -> list[str] | None:
+    """The names of the files of a log; none if the manifest is gone, or names none. None if it could not be looked at, for want
+    of file descriptors for example: that is no reason to stop."""
     try:
         (manifest,) = folder.glob("*.manifest")
         rows = [line.split() for line in manifest.read_text().splitlines()]
         # file NAME seq NUMBER type b|i|h; what is history (h) is about to be deleted.
-        names = [row[1] for row in rows if row[0] == "file" and row[-1] != "h"]
+        return [row[1] for row in rows if row[0] == "file" and row[-1] != "h"]
     except (FileNotFoundError, NotADirectoryError, ValueError, IndexError):
-        return [AOF_FOLDER]
+        return []
     except OSError:
-        return []  # It could not be looked at, for want of file descriptors for example: that is no reason to stop.
-    return [f"{AOF_FOLDER}/{name}" for name in names if not (folder / name).exists()]
+        return None
 
 
 def remove_left_overs(store: Path) -> list[str]:

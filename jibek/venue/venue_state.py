@@ -38,9 +38,17 @@ def states_of(
     troubles = [text for text in (*surroundings.faults.values(), file_fault) if text]
     states = {SUPERVISOR: f"trouble: {'; '.join(troubles)}" if troubles else "ready"}
     silent_s = now_s - watch.answered_s
-    if STORE not in children:
-        states[STORE] = "ready" if silent_s <= SILENT_S else f"stopped answering {silent_s:.0f} s ago"
+    store_fault = watch.fault if watch.is_serving else ""
+    if STORE in children:
+        children[STORE].seen["writes"] = store_fault
+    elif silent_s > SILENT_S:
+        states[STORE] = f"stopped answering {silent_s:.0f} s ago"
+    else:
+        states[STORE] = f"trouble: writes: {store_fault}" if store_fault else "ready"
     store_answers = silent_s <= SILENT_S
+    for name, child in children.items():
+        waits = name != STORE and not child.ready and not watch.is_serving
+        child.seen["waits"] = f"the store {'is not ready yet' if store_answers else 'does not answer'}" if waits else ""
     return states | {name: child.state(now_s, store_answers=store_answers) for name, child in children.items()}
 
 

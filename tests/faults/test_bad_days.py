@@ -18,8 +18,10 @@ from pathlib import Path
 import pytest
 import redis
 
+from engine.journal import EntryId
 from jibek.client.trading import Credentials, RequestRefused, TradingClient
 from tests.worlds.processes import is_running, wait_until
+from tests.worlds.store import StoreProcess
 from tests.worlds.venue import VenueProcess
 
 PROCESSES = ("engine", "settlement", "gateway", "store")
@@ -146,14 +148,75 @@ def test_a_watermark_that_cannot_be_written_is_shown_until_it_can(venue: VenuePr
     assert mark.exists()
 
 
-def test_a_store_whose_files_were_removed_writes_them_anew_before_orders_are_taken(venue: VenueProcess) -> None:
+def remove(log: Path) -> None:
+    shutil.rmtree(log)
+
+
+def replace_by_a_copy(log: Path) -> None:
+    """The server goes on writing into the file that has no name any more."""
+    (written,) = log.glob("*.incr.aof")
+    shutil.copy2(written, log / "copy")
+    (log / "copy").rename(written)
+
+
+@pytest.mark.parametrize("damage", [remove, replace_by_a_copy])
+def test_a_store_that_has_lost_its_files_writes_them_anew_before_orders_are_taken(
+    venue: VenueProcess, damage: Callable[[Path], None]
+) -> None:
     gateway = venue.pids()["gateway"]
-    shutil.rmtree(venue.folder.store / "appendonlydir")
+    damage(venue.folder.store / "appendonlydir")
     venue.wait_until_back("gateway", gateway)
     wait_until_ready(venue)
     assert list((venue.folder.store / "appendonlydir").glob("*.base.rdb"))
-    assert_it_trades(venue, "rewritten")
+    assert_it_trades(venue, f"rewritten-{damage.__name__}")
     wait_until_nothing_is_lost(venue)
+
+
+# -- a store that answers, and that the venue cannot use
+
+
+def test_a_store_that_takes_no_writes_is_trouble_until_it_does(venue: VenueProcess) -> None:
+    pids = venue.pids()
+    client = venue.store()
+    with trading(venue, "read-only") as place:
+        client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        wait_until(lambda: "read only replica" in states(venue)["store"], "it is shown")
+        assert venue.jibek("status").returncode == 1
+        client.execute_command("REPLICAOF", "NO", "ONE")
+        wait_until_ready(venue)
+        assert place("after") == ""
+    client.function_flush()
+    wait_until(lambda: len(client.function_list()) == 2, "the functions are loaded again")
+    wait_until_ready(venue)
+    assert_it_trades(venue, "functions")
+    assert venue.pids() == pids
+    client.close()
+
+
+def test_a_store_that_comes_back_without_its_files_is_waited_for(tmp_path: Path) -> None:
+    store = StoreProcess()
+    venue = VenueProcess(tmp_path / "data", store=store.url)
+    log, aside = store.folder / "appendonlydir", store.folder / "aside"
+    try:
+        pids = venue.start().pids()
+        store.kill()
+        log.rename(aside)
+        store.start()
+        wait_until(
+            lambda: all("the store ends at 0-0" in states(venue)[name] for name in ("engine", "settlement", "gateway")),
+            "all say what they wait for",
+        )
+        assert not store.client().keys("*"), "nothing was written into it"
+        store.kill()
+        shutil.rmtree(log)
+        aside.rename(log)
+        store.start()
+        wait_until_ready(venue)
+        assert venue.pids() == pids
+        assert_it_trades(venue, "put-right")
+    finally:
+        venue.end()
+        store.remove()
 
 
 def test_orders_stop_while_the_data_folder_is_away(venue: VenueProcess) -> None:
@@ -172,7 +235,7 @@ def wait_until_nothing_is_lost(venue: VenueProcess) -> None:
     settled = venue.wait_until_settled()
     venue.stop()
     venue.start()
-    assert venue.wait_until_settled() >= settled
+    assert EntryId.parse(venue.wait_until_settled()) >= EntryId.parse(settled)
     assert venue.json("ledger", "reconcile")["passed"]
 
 

@@ -32,6 +32,7 @@ from engine.journal import (
     event_at,
 )
 from engine.process import StopRequest
+from engine.process.duties import Duties
 from engine.process.log_lines import shown_key
 from engine.process.watermarks import BadWatermark, begin_watermarks, path_of, read_watermarks, write_watermark
 from engine.records import (
@@ -121,7 +122,7 @@ class World:
 
     def gateway(self) -> object:
         options = ["--store", self.url, "--data", str(self.data), "--port", "0"]
-        prepared = prepare(parse_arguments(options), self.secret_key, StopRequest(), LOG)
+        prepared = prepare(parse_arguments(options), self.secret_key, StopRequest(), LOG, Duties())
         assert prepared is not None
         return prepared.reader.head
 

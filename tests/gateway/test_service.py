@@ -18,7 +18,16 @@ import pytest
 import uvloop
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from engine.journal import BEGINNING, EVENTS_KEY, FIRST_GATEWAY, JOURNAL_KEY, EventReader, open_call, read_journal
+from engine.journal import (
+    BEGINNING,
+    EVENTS_KEY,
+    FIRST_GATEWAY,
+    JOURNAL_KEY,
+    PUBLISHED_KEY,
+    EventReader,
+    open_call,
+    read_journal,
+)
 from engine.process import EXIT_REFUSED
 from engine.process.duties import Duties
 from engine.records import parse_batch
@@ -350,7 +359,7 @@ class TestEnd:
         events = [first.event()["event"] for _ in range(4)]
         assert [event.get("X") for event in events] == ["NEW", None, "FILLED", None]
 
-    @pytest.mark.parametrize("damage", ["a gap", "a foreign field", "an end before the cursor"])
+    @pytest.mark.parametrize("damage", ["a gap", "a foreign field"])
     def test_a_store_that_forgets_ends_the_process(self, own_venue: ServiceVenue, damage: str) -> None:
         venue = own_venue
         venue.account(**RICH)
@@ -361,13 +370,19 @@ class TestEnd:
             last = client.xrevrange(EVENTS_KEY, count=1)[0]
             epoch, _, sequence = last[0].decode().partition("-")
             client.xadd(EVENTS_KEY, last[1], id=f"{epoch}-{int(sequence) + 2}")
-        elif damage == "a foreign field":
-            client.xadd(EVENTS_KEY, {"h": b"", "d": b"", "b": b"", "z": b""})
         else:
-            client.set("{jibek}:published", "1-0")
-            client.client_kill_filter(_type="normal", skipme=True)
+            client.xadd(EVENTS_KEY, {"h": b"", "d": b"", "b": b"", "z": b""})
         assert gateway.process.wait(timeout=10) == 1
         assert "ERROR" in gateway.log.read_text()
+
+    def test_a_store_that_ends_before_what_was_read_is_waited_for(self, own_venue: ServiceVenue) -> None:
+        trader, gateway, client = own_venue.trader(**RICH), own_venue.processes["gateway"], own_venue.client
+        published = client.get(PUBLISHED_KEY)
+        client.set(PUBLISHED_KEY, "1-0")
+        client.client_kill_filter(_type="normal", skipme=True)
+        wait_until(lambda: "cannot be used" in gateway.log.read_text(), "it is noticed")
+        client.set(PUBLISHED_KEY, published)
+        assert trader.place("BTCKZT", "BUY", "0.5", "40000000")["status"] == "NEW"
 
     def test_without_a_secret_key_it_says_what_is_missing(self, venue: ServiceVenue, tmp_path: Path) -> None:
         finished = subprocess.run(

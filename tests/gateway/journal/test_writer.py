@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import pytest
 
@@ -16,12 +17,16 @@ from gateway.limits import PipelineLimits
 from tests.worlds.store import StoreProcess
 
 
+def make_writer(url: str, faults: list[BaseException]) -> JournalWriter:
+    pipeline = Pipeline(FIRST_GATEWAY, lambda command, reject: None, PipelineLimits())
+    clock, log = Clock(lambda: 0.0, lambda: 0), logging.getLogger("writer under test")
+    return JournalWriter(url, pipeline, epoch=1, clock=clock, flush=lambda: None, broken=faults.append, log=log)
+
+
 async def what_ends_it(url: str) -> BaseException | None:
     """Lets a gateway open on the store; what ends it, if anything does."""
     faults: list[BaseException] = []
-    pipeline = Pipeline(FIRST_GATEWAY, lambda command, reject: None, PipelineLimits())
-    clock, log = Clock(lambda: 0.0, lambda: 0), logging.getLogger("writer under test")
-    writer = JournalWriter(url, pipeline, epoch=1, clock=clock, flush=lambda: None, broken=faults.append, log=log)
+    writer = make_writer(url, faults)
     await writer.link.start()
     assert writer.link.is_open != bool(faults)
     writer.link.stop()
@@ -44,3 +49,34 @@ def test_a_table_of_producers_that_was_changed_ends_the_gateway(client: Store, s
     fault = asyncio.run(what_ends_it(server.url))
     assert isinstance(fault, ChainBroken)
     assert "producer 16 has appended" in str(fault)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(("name", "unsafe"), [("appendonly", "no"), ("appendfsync", "everysec")])
+def test_a_store_with_unsafe_settings_gets_nothing_until_they_are_right(
+    client: Store, server: StoreProcess, name: str, unsafe: str
+) -> None:
+    prepare_store(client)
+    start_venue(client)
+    right = client.config_get(name)[name]
+
+    async def scene() -> None:
+        faults: list[BaseException] = []
+        writer = make_writer(server.url, faults)
+        await writer.link.start()
+        client.config_set(name, unsafe)
+        writer.check_settings()
+        await until(lambda: name in writer.link.fault and not writer.link.is_open)
+        client.config_set(name, right)
+        await until(lambda: writer.link.is_open)
+        writer.link.stop()
+        assert not faults
+
+    try:
+        asyncio.run(asyncio.wait_for(scene(), 20))
+    finally:
+        client.config_set(name, right)

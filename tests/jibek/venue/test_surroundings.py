@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from jibek.venue.folder import DataFolder
-from jibek.venue.surroundings import SpareSocket, Surroundings, missing_store_files, remove_left_overs
+from jibek.venue.surroundings import SpareSocket, StoreFiles, Surroundings, remove_left_overs
 
 MANIFEST = """file appendonly.aof.1.base.rdb seq 1 type b
 file appendonly.aof.0.incr.aof seq 0 type h
@@ -87,7 +88,7 @@ def test_removed_files_of_the_store_are_noticed(tmp_path: Path, removed: tuple[s
     folder = store_folder(tmp_path)
     for name in removed:
         (folder / name).unlink()
-    assert missing_store_files(folder.parent) == missing
+    assert StoreFiles(folder.parent).lost() == missing
 
 
 def test_orders_stop_only_if_files_are_missing_twice(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_left_overs_of_killed_rewrites_are_removed_and_nothing_else(tmp_path: Pa
     assert sorted(remove_left_overs(store)) == sorted(path.name for path in left)
     assert not any(path.exists() for path in left)
     assert (store / "temp-1.rdb").is_dir() and outside.read_bytes() == b"mine" and (store / "valkey.conf").exists()
-    assert missing_store_files(store) == []
+    assert StoreFiles(store).lost() == []
 
 
 def test_files_that_cannot_be_looked_at_are_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,4 +135,64 @@ def test_files_that_cannot_be_looked_at_are_not_missing(tmp_path: Path, monkeypa
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(Path, "read_text", refuse)
-    assert missing_store_files(folder.parent) == []
+    assert StoreFiles(folder.parent).lost() == []
+
+
+INCREMENT = "appendonlydir/appendonly.aof.1.incr.aof"
+
+
+def replace_by_copy(path: Path) -> None:
+    copy = path.with_name("copy")
+    shutil.copy2(path, copy)
+    copy.rename(path)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("change", [replace_by_copy, cut, Path.unlink])
+def test_a_file_that_is_not_what_the_server_writes_is_lost_until_there_is_another(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    folder = store_folder(tmp_path)
+    path = folder.parent / INCREMENT
+    path.write_bytes(b"some entries")
+    files = StoreFiles(folder.parent)
+    assert files.lost() == []
+    with path.open("ab") as file:
+        file.write(b"and more")
+    assert files.lost() == []
+    with path.open("ab"):  # Like the server, so that the number of the file is not given to another one.
+        change(path)
+        assert files.lost() == [INCREMENT]
+        path.write_bytes(b"the server goes on behind what is no longer there")
+        assert files.lost() == [INCREMENT]
+    # A rewrite gives it a new name.
+    path.rename(folder / "appendonly.aof.2.incr.aof")
+    manifest = folder / "appendonly.aof.manifest"
+    manifest.write_text(MANIFEST.replace("1.incr.aof seq 1", "2.incr.aof seq 2"))
+    assert files.lost() == []
+
+
+def test_an_empty_manifest_names_no_files(tmp_path: Path) -> None:
+    folder = store_folder(tmp_path)
+    cut(folder / "appendonly.aof.manifest")
+    assert StoreFiles(folder.parent).lost() == ["appendonlydir"]
+
+
+def test_orders_stop_while_another_folder_is_in_the_place_of_the_store(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    folder.create()
+    shutil.move(store_folder(tmp_path / "made"), folder.store)
+    surroundings = Surroundings(folder, tmp_path / "run" / "s", "unix:///nowhere/s")
+    surroundings.look(is_serving=True)
+    assert not surroundings.orders_stop
+    folder.store.rename(tmp_path / "aside")
+    shutil.copytree(tmp_path / "aside", folder.store)
+    surroundings.look(is_serving=True)
+    assert surroundings.orders_stop and "put that back" in surroundings.faults["store"]
+    shutil.rmtree(folder.store)
+    (tmp_path / "aside").rename(folder.store)
+    surroundings.look(is_serving=True)
+    assert not surroundings.orders_stop
