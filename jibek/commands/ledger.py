@@ -31,8 +31,9 @@ from jibek.console.live import Progress, progress_shown
 from jibek.console.options import combined, data_option, json_option, who_and_why
 from jibek.console.output import Column, print_json, print_line, print_table
 from jibek.console.printable import excerpt
+from jibek.console.suggestion import with_folder
 from jibek.console.text import parse_amount
-from jibek.venue.address import find_venue, open_store
+from jibek.venue.address import check_is_there, find_venue, open_store
 from jibek.venue.directory import read_names
 from jibek.venue.folder import VENUE_FILE, DataFolder
 from ledger.checks import BalanceRow, fault_of_sums
@@ -285,6 +286,7 @@ def rebuild_command(data_dir: Path, who: str, why: str) -> None:
     \b
       jibek ledger rebuild --why "account 7 differs after the disk fault"
     """
+    check_is_there(data_dir)
     try:
         if not DataFolder(data_dir).is_marked():
             fail(EXIT_UNREACHABLE, f"{data_dir} is not the data folder of a venue: name it with --data.")
@@ -292,7 +294,7 @@ def rebuild_command(data_dir: Path, who: str, why: str) -> None:
     except OSError as error:
         fail(EXIT_REFUSED, f"The request cannot be written into {data_dir}: {error}")
     if not ((data_dir / VENUE_FILE).exists() and find_venue(data_dir).is_running):
-        print_line(f"No venue runs on {data_dir}: its ledger is computed again when `jibek up` starts it.")
+        print_line(with_folder(f"No venue runs on {data_dir}: its ledger is computed again when `jibek up` starts it."))
         return
     with opened(data_dir) as store, progress_shown("settling the events again") as progress:
         id = _wait_for_rebuild(store, data_dir, progress)

@@ -15,7 +15,7 @@ from engine.records import BatchBuilder, Command, CommandKind
 from jibek.console.operator import system_user
 from jibek.console.printable import is_printable
 from jibek.main import main
-from tests.worlds.venue import VenueProcess
+from tests.worlds.venue import VenueProcess, without_folder
 
 NAMES = (f"audited-{number}" for number in itertools.count(1))
 
@@ -124,4 +124,4 @@ def test_what_others_wrote_into_the_journal_is_escaped(running_venue: VenueProce
 )
 def test_wrong_usage(running_venue: VenueProcess, words: list[str], code: int, says: str) -> None:
     result = audit(running_venue, *words)
-    assert (result.exit_code, says in result.stderr, result.stdout) == (code, True, "")
+    assert (result.exit_code, says in without_folder(result.stderr), result.stdout) == (code, True, "")
