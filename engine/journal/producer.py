@@ -70,6 +70,16 @@ class StaleEpoch(Exception):
 class StoreTimeout(Exception):
     """No answer in time: whether the commands were executed is unknown."""
 
+    def __init__(self, text: str, id: EntryId | None = None, *, is_unknown: bool = True) -> None:
+        """
+        Args:
+            id: the entry that has them in the journal; None if that is unknown, too.
+            is_unknown: False if they were certainly not executed.
+        """
+        super().__init__(text)
+        self.id = id
+        self.is_unknown = is_unknown
+
 
 def append_call(epoch: int, batch: bytes, *, reducing: bool = False, marks: Sequence[Mark] = ()) -> tuple[Any, ...]:
     """Arguments of `execute_command` that append a batch; the answer is its id (`answered_id`), or one of
@@ -195,7 +205,9 @@ class Producer:
             if id is not None:
                 return id
             if time.monotonic() > deadline_s:
-                raise StoreTimeout(f"others speak as producer {self.producer} all the time: nothing was executed")
+                raise StoreTimeout(
+                    f"others speak as producer {self.producer} all the time: nothing was executed", is_unknown=False
+                )
             time.sleep(random.uniform(0.0, CONTENTION_S_MAX))
 
     def wait_for(self, id: EntryId, *, timeout_s: float = 10.0) -> EventEntry:
@@ -290,7 +302,7 @@ class Producer:
                 return EventEntry(entry.data)
             if found:
                 raise ChainBroken(f"the events go on at {found[0].id}, and {id} is not among them")
-        raise StoreTimeout(f"no answer to {id}: whether it was executed is unknown; is the engine running?")
+        raise StoreTimeout(f"no answer to {id}: whether it was executed is unknown", id)
 
 
 def _before(id: EntryId) -> EntryId:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine.journal import EntryId, Producer, Store
-from engine.process import EXIT_REFUSED
+from engine.journal import EntryId, Producer, Store, StoreTimeout
+from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.reasons import Reason
 from engine.records import BatchBuilder, Command, Event, EventEntry, EventKind
 from jibek.console.failure import fail, store_errors
@@ -39,11 +39,27 @@ def execute_batch(client: Store, builder: BatchBuilder) -> tuple[EntryId, EventE
         Failure: exit code 1 if the engine refuses a command, 3 if no answer comes.
     """
     with store_errors():
-        id, answer = Producer(client).execute(builder)
+        try:
+            id, answer = Producer(client).execute(builder)
+        except StoreTimeout as timeout:
+            fail(EXIT_UNREACHABLE, unknown_outcome(timeout))
     for event in answer:
         if event.kind == EventKind.REJECTED:
             fail(EXIT_REFUSED, reason_text(event.reason))
     return id, answer
+
+
+def unknown_outcome(timeout: StoreTimeout) -> str:
+    """What to do about a command without an answer. What is in the journal will be executed, so that repeating it would do it twice.
+
+    >>> unknown_outcome(StoreTimeout("no answer to 1-23", EntryId(1, 23)))
+    'Do not repeat the command: no answer to 1-23. See `jibek status`; then `jibek audit`, and for money `jibek ledger journal --entry 1-23`, show whether it was done.'
+    """
+    if not timeout.is_unknown:
+        return str(timeout)
+    money = "" if timeout.id is None else f", and for money `jibek ledger journal --entry {timeout.id}`,"
+    shows = "show" if money else "shows"
+    return f"Do not repeat the command: {timeout}. See `jibek status`; then `jibek audit`{money} {shows} whether it was done."
 
 
 def signature(who: str, why: str) -> tuple[bytes, bytes, bytes]:

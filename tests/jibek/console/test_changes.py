@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from engine.journal import EVENTS_KEY, Store
+from engine.journal import EVENTS_KEY, EntryId, Store, StoreTimeout
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.reasons import Reason
 from engine.records import Command, CommandKind, EventEntry, EventKind
-from jibek.console.changes import OPERATOR_TEXTS, execute, reason_text
+from jibek.console.changes import OPERATOR_TEXTS, execute, reason_text, unknown_outcome
 from jibek.console.failure import Failure
 from jibek.console.operator import system_user
 from tests.worlds.stepped_venue import EngineThread, SteppedVenue
@@ -48,3 +48,18 @@ def test_a_store_that_is_away_is_a_failure() -> None:
     with pytest.raises(Failure, match="see `jibek status`") as failure:
         execute(client, ADD, b"alice", who="", why="")
     assert failure.value.exit_code == EXIT_UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("timeout", "is_repeatable", "words"),
+    [
+        (StoreTimeout("no answer to 1-23", EntryId(1, 23)), False, "`jibek ledger journal --entry 1-23`"),
+        (StoreTimeout("the connection was lost"), False, "`jibek audit` shows"),
+        (StoreTimeout("nothing was executed", is_unknown=False), True, "nothing was executed"),
+    ],
+)
+def test_a_command_of_unknown_outcome_is_not_to_be_repeated(
+    timeout: StoreTimeout, is_repeatable: bool, words: str
+) -> None:
+    text = unknown_outcome(timeout)
+    assert words in text and text.startswith("Do not repeat") != is_repeatable
