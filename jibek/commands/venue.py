@@ -220,7 +220,7 @@ def up(
     """Start the venue, and watch its processes until Ctrl-C or `jibek down`.
 
     The data folder is a new or empty one, or that of a venue, and this user's alone. A new one gets the markets of
-    --venue; later they change only by command. A process that crashes is restarted; one that crashes too often stays
+    --venue: assets, markets and fees are set when a venue is made; `jibek limits set` changes tiers later. A process that crashes is restarted; one that crashes too often stays
     down. With --tls-cert, SIGHUP makes the gateway read its certificate again; without, it stops the venue.
     docs/deployment.md says what else to do before strangers may connect.
 

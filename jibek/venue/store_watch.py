@@ -12,6 +12,7 @@ import time
 import redis
 
 from engine.journal import Store, connect
+from jibek.console.text import counted
 from jibek.venue.offsets import Offset, read_offsets
 
 ASK_INTERVAL_S = 0.3
@@ -40,7 +41,8 @@ class Lag:
         offset = self._offset
         if offset is None or not offset.lag_entries or now_s - self._since_s <= BEHIND_SHOWN_S:
             return ""
-        return f"it stands at {offset.id}, {offset.lag_entries:,} entries behind, for {now_s - self._since_s:.0f} s"
+        behind = counted(offset.lag_entries, "entry")
+        return f"it does not get beyond {offset.id}, {behind} behind, for {now_s - self._since_s:.0f} s"
 
 
 class StoreWatch:

@@ -126,14 +126,14 @@ def test_the_trial_balance(run: Run) -> None:
     lines = good(run("trial-balance", "--asset", "BTC")).splitlines()
     assert lines[:-1] == [
         "Trial balance",
-        "asset  accounts              number       debit      credit",
-        "BTC    clients: available         2              0.99950000",
-        "BTC    held for open orders       3",
-        "BTC    house: fees                1              0.00050000",
-        "BTC    custody                    1  1.00000000",
-        "BTC    clearing                   1",
-        "BTC    total                         1.00000000  1.00000000",
-        "BTC    difference                                0.00000000",
+        "asset  kind                  accounts       debit      credit",
+        "BTC    clients: available           2              0.99950000",
+        "BTC    held for open orders         3",
+        "BTC    house: fees                  1              0.00050000",
+        "BTC    custody                      1  1.00000000",
+        "BTC    clearing                     1",
+        "BTC    total                           1.00000000  1.00000000",
+        "BTC    difference                                  0.00000000",
     ]
     document = json.loads(good(run("trial-balance", "--json")))
     assert document["balanced"] is True
@@ -389,8 +389,8 @@ def test_money_in_and_out_is_in_the_journal_with_who_and_why(run: Run, client: S
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "says"),
     [
-        (["balances", "--account", "nobody"], EXIT_REFUSED, "No account is called 'nobody'"),
-        (["balances", "--asset", "XXX"], EXIT_REFUSED, "No asset is called 'XXX': there are BTC, ETH, KZT, USDT."),
+        (["balances", "--account", "nobody"], EXIT_REFUSED, "No account is named nobody"),
+        (["balances", "--asset", "XXX"], EXIT_REFUSED, "No asset is named XXX; there are BTC, ETH, KZT, USDT."),
         (["journal", "--entry", "one"], EXIT_USAGE, "'one' is not an entry"),
         (["journal", "--entry", "9999999-1"], EXIT_REFUSED, "The ledger has no entry 9999999-1: its last one is 1-"),
         (["journal", "--entry", "0-1"], EXIT_REFUSED, "The venue has no entry 0-1."),
@@ -402,7 +402,7 @@ def test_money_in_and_out_is_in_the_journal_with_who_and_why(run: Run, client: S
         (["deposit", "alice", "0", "KZT", "--why", "x"], EXIT_USAGE, "above 0"),
         (["deposit", "alice", "99999999999999999999", "KZT", "--why", "x"], EXIT_USAGE, "at most"),
         (["deposit", "alice", "1", "KZT", "--why", "x" * 70_000], EXIT_USAGE, "at most 500 bytes"),
-        (["deposit", "nobody", "1", "KZT", "--why", "x"], EXIT_REFUSED, "No account is called 'nobody'"),
+        (["deposit", "nobody", "1", "KZT", "--why", "x"], EXIT_REFUSED, "No account is named nobody"),
         (["deposit", "house", "1", "KZT", "--why", "x"], EXIT_REFUSED, "No such account."),
         (["withdraw", "alice", "1000", "BTC", "--why", "x"], EXIT_REFUSED, "has not enough available funds"),
     ],

@@ -56,7 +56,7 @@ def test_output_that_is_refused_is_one_sentence(
     if printer not in (
         "print",
         "echo",
-    ):  # What writes past `console/output` fails where nobody knows the command any more.
+    ):  # What writes past `console/output` fails where the command is not known any more.
         assert capsys.readouterr().err == f"{said} `jibek audit` shows what was changed.\n"
 
 
