@@ -70,7 +70,7 @@ class StaleEpoch(Exception):
 class StoreTimeout(Exception):
     """No answer in time: whether the commands were executed is unknown."""
 
-    def __init__(self, text: str, id: EntryId | None = None, *, is_unknown: bool = True) -> None:
+    def __init__(self, text: str = "no answer in time", id: EntryId | None = None, *, is_unknown: bool = True) -> None:
         """
         Args:
             id: the entry that has them in the journal; None if that is unknown, too.

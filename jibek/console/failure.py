@@ -41,6 +41,16 @@ def fail(exit_code: int, text: str) -> NoReturn:
     raise Failure(exit_code, text)
 
 
+def sentence_of(error: Exception) -> str:
+    """The text of a broken promise as a sentence, without the name of its class.
+
+    >>> sentence_of(ChainBroken("the hash chain breaks at 1-7"))
+    'The hash chain breaks at 1-7.'
+    """
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
 @contextmanager
 def store_errors() -> Iterator[None]:
     """Turns what the store and the journal raise inside the block into a failure with one sentence.
@@ -55,7 +65,7 @@ def store_errors() -> Iterator[None]:
     except StoreTimeout as error:
         fail(EXIT_UNREACHABLE, f"{error}")
     except (ChainBroken, Diverged, StaleEpoch, StoreRefused) as error:
-        fail(EXIT_REFUSED, f"{type(error).__name__}: {error}")
+        fail(EXIT_REFUSED, sentence_of(error))
     except redis.OutOfMemoryError:
         fail(EXIT_REFUSED, f"The store is full, and takes only what must pass. {MORE_MEMORY}")
     except redis.ResponseError as error:
