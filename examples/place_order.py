@@ -13,6 +13,7 @@ from websockets.exceptions import InvalidHandshake
 
 URL = os.getenv("JIBEK_URL", "ws://127.0.0.1:9443/ws-api/v3")
 KEY, SECRET = os.getenv("JIBEK_KEY"), os.getenv("JIBEK_SECRET")
+OUTCOME_UNKNOWN = -1007
 
 
 async def call(venue, method, **params):
@@ -21,15 +22,20 @@ async def call(venue, method, **params):
     params["signature"] = hmac.new(SECRET.encode(), payload.encode(), "sha256").hexdigest()
     await venue.send(json.dumps({"id": method, "method": method, "params": params}))
     print(json.dumps(reply := json.loads(await venue.recv())))
-    return reply["result"] if reply["status"] == 200 else sys.exit("The venue refused the request.")
+    if reply["status"] != 200 and reply["error"]["code"] != OUTCOME_UNKNOWN:
+        sys.exit("The venue refused the request.")
+    return reply["status"] == 200
 
 
 async def main():
     async with connect(URL + "?returnRateLimits=false") as venue:
         limit = {"side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "40000000", "quantity": "0.001"}
-        order = await call(venue, "order.place", symbol="BTCKZT", **limit)
-        await call(venue, "order.status", symbol="BTCKZT", orderId=order["orderId"])
-        await call(venue, "order.cancel", symbol="BTCKZT", orderId=order["orderId"])
+        # The outcome can stay unknown: the order may be in the book all the same. Ask for it by a name of your own.
+        name = f"example-{time.time_ns()}"
+        await call(venue, "order.place", symbol="BTCKZT", newClientOrderId=name, **limit)
+        is_known = await call(venue, "order.status", symbol="BTCKZT", origClientOrderId=name)
+        if not (is_known and await call(venue, "order.cancel", symbol="BTCKZT", origClientOrderId=name)):
+            sys.exit(f"The outcome is unknown: ask order.status for {name} again.")
 
 
 if not (KEY and SECRET):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from jibek.console.printable import argument_fault
+from jibek.console.printable import argument_fault, excerpt
 
 
 class Subcommand(NamedTuple):
@@ -111,6 +111,17 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in SUBCOMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], SUBCOMMANDS, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            context.fail(f"No such command '{excerpt(args[0])}'.{hint}")
+        return super().resolve_command(context, args)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

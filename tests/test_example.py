@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+from websockets.sync.server import ServerConnection, serve
 
 from tests.worlds.processes import WAIT_S
 from tests.worlds.venue import VenueProcess
@@ -81,3 +83,26 @@ def test_a_refusal_ends_it_after_the_reply(running_venue: VenueProcess) -> None:
     )
     assert (result.returncode, result.stderr) == (1, "The venue refused the request.\n")
     assert json.loads(result.stdout)["status"] == 401
+
+
+def test_an_unknown_outcome_is_no_refusal() -> None:
+    """A venue that knows no outcome: the example asks for the order by its name, and does not call it refused."""
+    asked = []
+
+    def answer(venue: ServerConnection) -> None:
+        for text in venue:
+            asked.append(request := json.loads(text))
+            venue.send(json.dumps({"id": request["id"], "status": 504, "error": {"code": -1007, "msg": "unknown"}}))
+
+    with serve(answer, "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
+        environment = {**os.environ, "JIBEK_KEY": "k", "JIBEK_SECRET": "s", "JIBEK_URL": url}
+        result = subprocess.run(
+            [sys.executable, str(EXAMPLE)], env=environment, capture_output=True, text=True, timeout=WAIT_S, check=False
+        )
+        server.shutdown()
+    place, status = asked
+    name = place["params"]["newClientOrderId"]
+    assert (status["id"], status["params"]["origClientOrderId"]) == ("order.status", name)
+    assert result.stderr == f"The outcome is unknown: ask order.status for {name} again.\n"

@@ -75,6 +75,14 @@ class StoreTimeout(Exception):
 class OutcomeUnknown(StoreTimeout):
     """A batch was sent, and whether it was or will be executed cannot be found out: it must not be sent again by itself."""
 
+    def __init__(self, text: str, id: EntryId | None = None) -> None:
+        """
+        Args:
+            id: the entry that has it in the journal; None if that is unknown, too.
+        """
+        super().__init__(text)
+        self.id = id
+
 
 def append_call(epoch: int, batch: bytes, *, reducing: bool = False, marks: Sequence[Mark] = ()) -> tuple[Any, ...]:
     """Arguments of `execute_command` that append a batch; the answer is its id (`answered_id`), or one of
@@ -333,7 +341,7 @@ class Producer:
                 return EventEntry(entry.data)
             if found:
                 raise ChainBroken(f"the events go on at {found[0].id}, and {id} is not among them")
-        raise OutcomeUnknown(f"no answer to {id} (is the engine running?): whether it was executed is unknown")
+        raise OutcomeUnknown(f"no answer to {id}: whether it was executed is unknown", id)
 
 
 def _before(id: EntryId) -> EntryId:

@@ -267,8 +267,11 @@ def end_code(log: logging.Logger, error: BaseException | None, broken: tuple[typ
         log.error("%s: %s", type(error).__name__, error, exc_info=error)
     elif isinstance(error, redis.ResponseError):
         log.error("the store refused: %s", reason_of(error))
+    elif isinstance(error, redis.InvalidResponse):
+        log.error("the store's answer cannot be read: %s", error)
     else:
-        log.error("%s: %s", type(error).__name__, error)
+        # A known broken promise: its text is for operators, its class is not.
+        log.error("%s", error)
     return EXIT_REFUSED
 
 

@@ -25,4 +25,4 @@ def log_states(log: logging.Logger, entry: PublishedEntry) -> None:
             who, why, *_ = (part.decode("utf-8", "backslashreplace") for part in (*events.parts(event), b"", b""))
             what = f"market {event.market}" if event.market else "the venue"
             state = _WORDS.get(MarketState(event.state), "changed")
-            log.warning("entry %s: %s is %s by %s: %s", entry.id, what, state, who, why)
+            log.warning("entry %s: %s is %s by %s%s", entry.id, what, state, who, f": {why}" if why else "")

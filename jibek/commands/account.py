@@ -24,6 +24,7 @@ from jibek.console.changes import execute, reason_text
 from jibek.console.failure import Failure, fail, store_errors
 from jibek.console.options import check_reason, combined, data_option, json_option, who_and_why
 from jibek.console.output import Column, json_text, print_json, print_line, print_table
+from jibek.console.printable import excerpt
 from jibek.console.secret_file import secret_file
 from jibek.console.standard_streams import OutputLost
 from jibek.console.text import counted, parse_amount
@@ -48,13 +49,18 @@ KEY_TYPE_NAMES = {number: name for name, number in KEY_TYPES.items()}
 
 @click.group()
 def account() -> None:
-    """Open accounts, give them API keys and limits, freeze and unfreeze them."""
+    """Open accounts, give them API keys and limits, freeze and unfreeze them.
+
+    \b
+      jibek account create alice --deposit BTC=10 --why "transfer 4711"
+      jibek account key alice --type hmac
+    """
 
 
 # -- create
 
 
-@account.command()
+@account.command(short_help="Open an account, and credit deposits to it.")
 @click.argument("name")
 @click.option("--deposit", "deposits", multiple=True, metavar="ASSET=AMOUNT", help="Amount to credit. May be repeated.")
 @data_option
@@ -123,7 +129,9 @@ def parse_deposit(text: str, listing: Listing) -> tuple[Asset, int]:
         raise click.UsageError(f"{text!r}: write ASSET=AMOUNT, such as BTC=10.")
     asset = listing.asset_by_name.get(name)
     if asset is None:
-        raise click.UsageError(f"{text!r}: the venue has no asset {name!r}; it has {', '.join(listing.asset_by_name)}.")
+        raise click.UsageError(
+            f"{text!r}: no asset is named {excerpt(name)}; there are {', '.join(listing.asset_by_name)}."
+        )
     try:
         return asset, parse_amount(asset, amount)
     except DecimalError as error:
@@ -202,7 +210,7 @@ def show(name: str, data_dir: Path, as_json: bool) -> None:
         f"by {record.operator}" + (f" ({record.system_user})" if record.system_user else "")
     )
     if record.why:
-        print_line(f"  {record.why}")
+        print_line(f"  why: {record.why}")
     print_line()
     columns = [Column("asset"), Column("available", right=True), Column("held", right=True)]
     print_table(columns, [[each["asset"], each["available"], each["held"]] for each in balances])
@@ -345,7 +353,7 @@ def key(
       jibek account key alice --revoke 6f1d…
     """
     if (type_name is None) == (revoked_id is None):
-        raise click.UsageError("give either --type or --revoke.")
+        raise click.UsageError("give either --type or --revoke, as in `jibek account key alice --type hmac`.")
     if public_key_file is not None and type_name != "ed25519":
         raise click.UsageError("--public-key goes with --type ed25519.")
     if revoked_id is not None and (expires is not None or networks):
@@ -487,7 +495,7 @@ def read_public_key(path: Path) -> bytes:
 # -- limits
 
 
-@account.command()
+@account.command(short_help="Show or set the tier of an account.")
 @click.argument("name")
 @click.option("--tier", metavar="TIER", help="Put the account into this tier.")
 @data_option

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -22,14 +23,16 @@ from jibek.console.text import counted
 from jibek.venue.address import find_venue, open_store
 from jibek.venue.audit import KINDS, Act, Audit
 from jibek.venue.directory import check_store
+from jibek.venue.log_reader import since_time
 
 ACTS_DEFAULT = 50
 ACTS_MAX = 100_000
+LONG_ID = re.compile(r"\A[0-9A-Za-z]{9,}")
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def _time(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
-    """Microseconds since 1970 UTC of an ISO time.
+    """Microseconds since 1970 UTC of a time as in `jibek logs --since`.
 
     Raises:
         click.BadParameter: the text is none.
@@ -37,18 +40,20 @@ def _time(context: click.Context, parameter: click.Parameter, text: str | None) 
     if text is None:
         return None
     try:
-        when = datetime.fromisoformat(text)
-        when = when if when.tzinfo else when.replace(tzinfo=UTC)
-        return (when - EPOCH) // timedelta(microseconds=1)
+        return (since_time(text, datetime.now(UTC)) - EPOCH) // timedelta(microseconds=1)
     except (ValueError, OverflowError):
         raise click.BadParameter(
-            f"'{excerpt(text)}' is no time: write 2026-11-26 or 2026-11-26T18:00, in UTC."
+            f"'{excerpt(text)}' is no time: write 2026-11-26 or 2026-11-26T18:00, in UTC, or how long ago, as 10m."
         ) from None
 
 
 @click.command()
 @click.option(
-    "--since", "since_us", metavar="TIME", callback=_time, help="From this time on; UTC, as 2026-11-26T18:00."
+    "--since",
+    "since_us",
+    metavar="TIME",
+    callback=_time,
+    help="From then on: how long ago, as 30s, 10m, 2h, 1d, or a time of UTC, as 2026-11-26T18:00.",
 )
 @click.option("--until", "until_us", metavar="TIME", callback=_time, help="Before this time.")
 @click.option("--account", metavar="NAME", help="Only what concerns this account.")
@@ -111,7 +116,7 @@ def audit(
         return
     titles = ("time", "entry", "kind", "account", "what", "result", "who", "system user", "why")
     rows = [
-        [time_text(act.time_us), str(act.id), act.kind, act.account, act.what, act.refused or "done", act.operator,
+        [time_text(act.time_us), str(act.id), act.kind, act.account, short(act), act.refused or "done", act.operator,
          act.system_user, act.why]
         for act in shown
     ]  # fmt: skip
@@ -124,6 +129,13 @@ def audit(
             f"{reader.verified_to}, head {reader.head.hex()}"
         ),
     )
+
+
+def short(act: Act) -> str:
+    """What an act asks for, with the first 8 characters of the id of a key, as logs have it. JSON has the whole id."""
+    if act.kind not in ("key-add", "key-revoke"):
+        return act.what
+    return LONG_ID.sub(lambda found: f"{found[0][:8]}…", act.what)
 
 
 def newest(

@@ -22,13 +22,18 @@ from jibek.venue.directory import Directory, open_directory
 
 @click.group()
 def clock() -> None:
-    """Compare the venue's clocks, and accept them as they are after a halt."""
+    """Compare the venue's clocks, and accept them as they are after a halt.
+
+    \b
+      jibek clock show
+      jibek clock accept --why "the clock of the machine was set right"
+    """
 
 
 # -- show
 
 
-@clock.command()
+@clock.command(short_help="Show the clocks, and the venue's time.")
 @data_option
 @json_option
 def show(data_dir: Path, as_json: bool) -> None:
@@ -107,7 +112,7 @@ def _difference_text(difference_us: int) -> str:
 # -- accept
 
 
-@clock.command()
+@clock.command(short_help="Accept the clocks as they are, and resume.")
 @click.option("--keep-halted", is_flag=True, help="Accept the clocks, and leave the venue halted.")
 @data_option
 @json_option

@@ -6,6 +6,7 @@ journal, which records the operator and the reason.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,8 +34,9 @@ from jibek.console.operator import system_user
 from jibek.console.options import combined, data_option, json_option, who_and_why
 from jibek.console.output import Column, print_json, print_line, print_table
 from jibek.console.printable import excerpt
+from jibek.console.suggestion import with_folder
 from jibek.console.text import parse_amount
-from jibek.venue.address import find_venue, open_store
+from jibek.venue.address import check_is_there, find_venue, open_store
 from jibek.venue.directory import check_store, read_names
 from jibek.venue.folder import VENUE_FILE, DataFolder
 from jibek.venue.unsettled import warn_of_settlement
@@ -64,12 +66,18 @@ JOURNAL_LIMIT_MAX = 100_000
 REBUILD_WAIT_S = 10.0
 REBUILD_STALL_S = 60.0
 REBUILD_POLL_S = 0.05
+NUMBER = re.compile(r"[0-9.,]+")
 RowT = TypeVar("RowT", BalanceRow, TrialRow)
 
 
 @click.group()
 def ledger() -> None:
-    """Inspect the ledger, reconcile or rebuild it, deposit and withdraw."""
+    """Inspect the ledger, reconcile or rebuild it, deposit and withdraw.
+
+    \b
+      jibek ledger balances --nonzero
+      jibek ledger deposit alice 10 BTC --why "transfer 4711"
+    """
 
 
 @contextmanager
@@ -264,8 +272,9 @@ def _transaction_json(transaction: Transaction, names: Names) -> dict[str, Any]:
 def reconcile_command(data_dir: Path, as_json: bool) -> None:
     """Compute the ledger again from the events, and compare.
 
-    It prints each check with the number of items it looked at. The exit code is 1 if one fails; a check that looked at
-    nothing fails too. On a venue where nothing was ever credited there is nothing to look at: it says so, and passes if ledger and
+    It prints each check with the number of items it looked at. The exit code is 1 if one fails. A check that looked at
+    nothing fails too, unless there need be nothing, as with fees. To learn what the engine holds, it adds one entry to the
+    journal. On a venue where nothing was ever credited there is nothing to look at: it says so, and passes if ledger and
     engine have nothing either.
 
     \b
@@ -297,6 +306,7 @@ def rebuild_command(data_dir: Path, who: str, why: str) -> None:
     \b
       jibek ledger rebuild --why "account 7 differs after the disk fault"
     """
+    check_is_there(data_dir)
     try:
         if not DataFolder(data_dir).is_marked():
             fail(EXIT_UNREACHABLE, f"{data_dir} is not the data folder of a venue: name it with --data.")
@@ -304,7 +314,7 @@ def rebuild_command(data_dir: Path, who: str, why: str) -> None:
     except OSError as error:
         fail(EXIT_REFUSED, f"The request cannot be written into {data_dir}: {error}")
     if not ((data_dir / VENUE_FILE).exists() and find_venue(data_dir).is_running):
-        print_line(f"No venue runs on {data_dir}: its ledger is computed again when `jibek up` starts it.")
+        print_line(with_folder(f"No venue runs on {data_dir}: its ledger is computed again when `jibek up` starts it."))
         return
     with opened(data_dir) as store, progress_shown("settling the events again") as progress:
         id = _wait_for_rebuild(store, data_dir, progress)
@@ -377,6 +387,8 @@ def _move_money(
     kind: CommandKind, account: str, amount: str, asset: str, who: str, why: str, data_dir: Path, as_json: bool
 ) -> None:
     """Sends the command, waits for its event, and prints the result."""
+    if NUMBER.fullmatch(asset) and not NUMBER.fullmatch(amount):
+        raise click.UsageError("write ACCOUNT AMOUNT ASSET, such as alice 10 BTC.")
     with opened(data_dir) as store:
         names = read_names(store.client, data_dir)
         number = _account(names, account)
@@ -398,7 +410,7 @@ def _move_money(
 def _account(names: Names, name: str) -> int:
     number = names.number_of(name)
     if number is None:
-        fail(EXIT_REFUSED, f"No account is called '{excerpt(name)}': see `jibek account list`.")
+        fail(EXIT_REFUSED, f"No account is named {excerpt(name)}. See `jibek account list`.")
     return number
 
 
@@ -407,7 +419,7 @@ def _asset(names: Names, name: str) -> Asset:
     if asset is None:
         fail(
             EXIT_REFUSED,
-            f"No asset is called '{excerpt(name)}': there are {', '.join(sorted(names.asset_by_name)) or 'none'}.",
+            f"No asset is named {excerpt(name)}; there are {', '.join(sorted(names.asset_by_name)) or 'none'}.",
         )
     return asset
 
@@ -424,7 +436,7 @@ def _amount(asset: Asset, text: str) -> int:
     try:
         return parse_amount(asset, text)
     except DecimalError as error:
-        fail(EXIT_USAGE, f"The amount cannot be used: {error}.")
+        fail(EXIT_USAGE, f"The amount {excerpt(text)} cannot be used: {error}.")
 
 
 def _entry_id(text: str) -> EntryId:

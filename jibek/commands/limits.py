@@ -33,7 +33,12 @@ assert tuple(HELP) == LIMIT_NAMES, "every number of a tier has an option"
 
 @click.group()
 def limits() -> None:
-    """List, show and set the tiers, which say how much an account may ask for."""
+    """List, show and set the tiers, which say how much an account may ask for.
+
+    \b
+      jibek limits list
+      jibek limits set market_maker --orders-per-10-s 1000
+    """
 
 
 # -- list and show
@@ -71,7 +76,7 @@ def summary(directory: Directory, tier: str) -> dict[str, Any]:
     }
 
 
-@limits.command()
+@limits.command(short_help="Show the limits of one tier.")
 @click.argument("tier")
 @data_option
 @json_option

@@ -8,9 +8,11 @@ from typing import Any
 import click
 
 from engine.listing import Listing, Market
+from engine.process import EXIT_REFUSED
 from engine.records import Command, CommandKind, MarketState
 from jibek.client.rest import fetch
 from jibek.console.changes import execute
+from jibek.console.failure import Failure
 from jibek.console.options import combined, data_option, json_option, who_and_why
 from jibek.console.output import Column, print_json, print_line, print_table
 from jibek.console.text import percent_text, price_text, quantity_text
@@ -21,7 +23,12 @@ from jibek.venue.directory import find_market, open_directory
 
 @click.group()
 def market() -> None:
-    """List and show markets, show their books, halt and resume them."""
+    """List and show markets, show their books, halt and resume them.
+
+    \b
+      jibek market list
+      jibek market halt BTCKZT --why "wrong tick in the feed"
+    """
 
 
 # -- list and show
@@ -78,7 +85,8 @@ def show(symbol: str, data_dir: Path, as_json: bool) -> None:
         print_json(found)
         return
     for name, value in found.items():
-        print_line(f"{name:18} {value}")
+        title = name.removesuffix("_ppm").replace("_", " ")
+        print_line(f"{title:18} {percent_text(value) if name.endswith('_ppm') else value}")
 
 
 def summary(market: Market) -> dict[str, Any]:
@@ -124,7 +132,14 @@ def book(symbol: str, limit: int, data_dir: Path, as_json: bool) -> None:
       jibek market book BTCKZT
       jibek market book BTCKZT --limit 100 --json
     """
-    depth = fetch(f"{running_venue(data_dir).urls['http']}/depth", symbol=symbol, limit=str(limit))
+    url = f"{running_venue(data_dir).urls['http']}/depth"
+    try:
+        depth = fetch(url, symbol=symbol, limit=str(limit))
+    except Failure as failure:
+        if failure.exit_code == EXIT_REFUSED:
+            # The gateway says it to clients; an operator gets the list of markets.
+            find_market(open_directory(data_dir)[2].listing, symbol)
+        raise
     if as_json:
         print_json(depth)
         return
@@ -135,7 +150,9 @@ def book(symbol: str, limit: int, data_dir: Path, as_json: bool) -> None:
         bid_price, bid_quantity = bids[index] if index < len(bids) else ("", "")
         ask_price, ask_quantity = asks[index] if index < len(asks) else ("", "")
         rows.append([bid_quantity, bid_price, ask_price, ask_quantity])
-    print_table(columns, rows, title=symbol, footer=f"update {depth['lastUpdateId']}")
+    print_table(
+        columns, rows, title=symbol, footer=f"{len(bids)} bids, {len(asks)} asks, after update {depth['lastUpdateId']}"
+    )
 
 
 # -- halt and resume

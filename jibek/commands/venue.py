@@ -33,7 +33,8 @@ from jibek.console.access import access_options, check_access
 from jibek.console.failure import MORE_MEMORY, fail, store_errors
 from jibek.console.options import TextChoice, combined, data_option, json_option
 from jibek.console.output import Column, print_json, print_line, print_table
-from jibek.venue.address import running_venue, urls
+from jibek.console.suggestion import with_folder
+from jibek.venue.address import check_is_there, running_venue, urls
 from jibek.venue.children import CRASHES_MAX
 from jibek.venue.folder import MARKER_FILE, DataFolder, FolderRefused, shown
 from jibek.venue.launch import (
@@ -45,7 +46,7 @@ from jibek.venue.launch import (
     option_of,
 )
 from jibek.venue.log_reader import LogFollower, files_of, last_lines, since_time
-from jibek.venue.processes import is_alive, is_jibek_up, signal_proved
+from jibek.venue.processes import is_alive, is_jibek_up, is_stopped, signal_proved
 from jibek.venue.services import LOG_NAMES
 from jibek.venue.store_server import MEMORY_SHARE_PERCENT, machine_memory_bytes
 
@@ -58,9 +59,9 @@ STORE_STATES = {
     "silent": "It does not answer: orders wait, and are refused after some seconds.",
 }
 DISK_STATES = {
-    "low": " It is low: make room, or a rewrite of the store's log may not fit any more.",
-    "full": " It is full: new orders are refused until you make room.",
-    "read-only": " It is read-only: nothing can be written until you mount it for writing.",
+    "low": "It is low: make room, or a rewrite of the store's log may not fit any more.",
+    "full": "It is full: new orders are refused until you make room.",
+    "read-only": "It is read-only: nothing can be written until you mount it for writing.",
 }
 STOP_WAIT_S = 60.0
 FOLLOW_INTERVAL_S = 0.2
@@ -222,7 +223,7 @@ def up(
     """Start the venue, and watch its processes until Ctrl-C or `jibek down`.
 
     The data folder is a new or empty one, or that of a venue, and this user's alone. A new one gets the markets of
-    --venue; later they change only by command. A process that crashes is restarted; one that crashes too often stays
+    --venue: assets, markets and fees are set when a venue is made; `jibek limits set` changes tiers later. A process that crashes is restarted; one that crashes too often stays
     down. With --tls-cert, SIGHUP makes the gateway read its certificate again; without, it stops the venue.
     docs/deployment.md says what else to do before strangers may connect.
 
@@ -308,7 +309,7 @@ def _say_unblocked() -> Callable[[str], None]:
 
     def say(line: str) -> None:
         with contextlib.suppress(OSError):
-            stderr.write(f"{line}\n")
+            stderr.write(f"{with_folder(line)}\n")
 
     return say
 
@@ -329,7 +330,7 @@ def _start_detached(options: VenueOptions) -> None:
     for warning in warnings:
         _say(warning)
     _say(_welcome(options))
-    _say(f"`jibek down --data {options.data}` stops it.")
+    _say("`jibek down` stops it.")
 
 
 # -- down
@@ -347,6 +348,7 @@ def down(data_dir: Path) -> None:
       jibek down
       jibek down --data /var/lib/jibek
     """
+    check_is_there(data_dir)
     folder = DataFolder(data_dir)
     with _folder_errors():
         if not folder.is_locked():
@@ -364,11 +366,16 @@ def _ask_to_stop(folder: DataFolder) -> None:
     """Sends SIGTERM to the `jibek up` that holds the lock. If that has died, its processes are about to end by themselves.
 
     Raises:
-        Failure: the lock is held by something else.
+        Failure: the lock is held by something else, or `jibek up` is stopped and cannot obey.
     """
     holder = folder.holder()
     if holder is None:
         return
+    if is_jibek_up(holder) and is_stopped(holder):
+        fail(
+            EXIT_REFUSED,
+            f"`jibek up` (process {holder}) has stopped answering: `kill -CONT {holder}`, then `jibek down`.",
+        )
     if not signal_proved(holder, signal.SIGTERM, lambda pid: folder.is_held_by(pid) and is_jibek_up(pid)) and is_alive(
         holder
     ):
@@ -393,7 +400,8 @@ def _folder_errors() -> Iterator[None]:
 @click.command()
 @data_option
 @json_option
-def status(data_dir: Path, as_json: bool) -> None:
+@click.option("--verbose", is_flag=True, help="Show also the path and the SHA-256 digest of the store's program.")
+def status(data_dir: Path, as_json: bool, verbose: bool) -> None:
     """Show the venue's processes, how far each part has come, and its memory.
 
     From 80 % of its memory limit the store is filling, and new orders are refused; when it is full, only cancels and what
@@ -414,34 +422,60 @@ def status(data_dir: Path, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        _print_status(found)
+        _print_status(found, verbose=verbose)
     if not is_good(found):
         sys.exit(EXIT_REFUSED)
 
 
-def _print_status(found: dict[str, Any]) -> None:
+def _print_status(found: dict[str, Any], *, verbose: bool) -> None:
     columns = [
         Column("process"), Column("pid", right=True), Column("memory", right=True), Column("restarts", right=True),
         Column("state"),
     ]  # fmt: skip
     rows = [
-        [each["name"], str(each["pid"] or "-"), _megabytes(each["memory_bytes"]), str(each["restarts"]), each["state"]]
+        [each["name"], str(each["pid"] or "-"), _megabytes(each["memory_bytes"]), str(each["restarts"]),
+         with_folder(each["state"])]
         for each in found["processes"]
-    ]
+    ]  # fmt: skip
     print_table(columns, rows, title=f"Venue on {found['data']}, {found['engine']} engine, {found['urls']['ws_api']}")
+    if found["offsets"]:
+        print_line()
+        columns = [Column("part"), Column("last entry", right=True), Column("entries behind", right=True)]
+        print_table(columns, [[each["name"], each["id"], str(each["lag_entries"])] for each in found["offsets"]])
     print_line()
-    columns = [Column("part"), Column("last entry", right=True), Column("entries behind", right=True)]
-    rows = [[each["name"], each["id"], str(each["lag_entries"])] for each in found["offsets"]]
-    store, disk = found["store"], found["disk"]
-    footer = f"The store holds {_megabytes(store['memory_bytes'])} of {_megabytes(store['memory_bytes_max'])}."
-    if (binary := store["binary"]) is not None:
-        footer += f" It is {binary['name']} {binary['version']} ({binary['origin']}), {binary['path']}, SHA-256 {binary['sha256']}."
-    if store["state"] in STORE_STATES:
-        footer += f" {STORE_STATES[store['state']]}"
+    store, disk, binary = found["store"], found["disk"], found["store"]["binary"]
+    rows = [["store", _used(store), with_folder(STORE_STATES.get(store["state"], store["state"]))]]
     if disk is not None:
-        footer += f" The disk has {_megabytes(disk['free_bytes'])} of {_megabytes(disk['size_bytes'])} left."
-        footer += DISK_STATES.get(disk["state"], "")
-    print_table(columns, rows, footer=footer)
+        rows.append(
+            [
+                "disk",
+                f"{_share(disk['free_bytes'], disk['size_bytes'])} free",
+                DISK_STATES.get(disk["state"], disk["state"]),
+            ]
+        )
+    if binary is not None:
+        rows.append(["program", f"{binary['name']} {binary['version']}", f"from {binary['origin']}"])
+        if verbose:
+            rows += [["path", binary["path"], ""], ["SHA-256", binary["sha256"], ""]]
+    print_table([Column(""), Column(""), Column("state")], rows)
+
+
+def _used(store: dict[str, Any]) -> str:
+    used_bytes, largest_bytes = store["memory_bytes"], store["memory_bytes_max"]
+    if used_bytes is None:
+        return "unknown"
+    return f"{_share(used_bytes, largest_bytes)} used" if largest_bytes else f"{_megabytes(used_bytes)} used, no limit"
+
+
+def _share(part_bytes: int, whole_bytes: int) -> str:
+    """A part of a size, in one unit.
+
+    >>> _share(64_000_000, 8_000_000_000), _share(2_500_000, 64_000_000)
+    ('0.06 of 8.00 GB', '2.5 of 64.0 MB')
+    """
+    if whole_bytes < 10**9:
+        return f"{part_bytes / 1e6:,.1f} of {whole_bytes / 1e6:,.1f} MB"
+    return f"{part_bytes / 1e9:,.2f} of {whole_bytes / 1e9:,.2f} GB"
 
 
 def _megabytes(size: int | None) -> str:
@@ -487,6 +521,7 @@ def logs(data_dir: Path, service: str | None, follow: bool, lines: int | None, s
       jibek logs --since 10m up
       jibek logs -f engine
     """
+    check_is_there(data_dir)
     folder = DataFolder(data_dir)
     with _folder_errors():
         folder.check()
@@ -544,6 +579,7 @@ def reset(data_dir: Path, yes: bool) -> None:
     \b
       jibek down && jibek reset --yes
     """
+    check_is_there(data_dir)
     folder = DataFolder(data_dir)
     with _folder_errors():
         if not folder.is_marked():

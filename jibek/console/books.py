@@ -33,8 +33,8 @@ def print_trial_balance(id: EntryId, rows: list[TrialRow], names: Names) -> None
         lines.append([asset.name, "difference", "", "", asset.format(total.debit - total.credit)])
     titles = [
         Column("asset"),
-        Column("accounts"),
-        *(Column(title, right=True) for title in ("number", "debit", "credit")),
+        Column("kind"),
+        *(Column(title, right=True) for title in ("accounts", "debit", "credit")),
     ]
     print_table(titles, lines, title="Trial balance", footer=f"after entry {id}")
 

@@ -44,6 +44,16 @@ def fail(exit_code: int, text: str) -> NoReturn:
     raise Failure(exit_code, text)
 
 
+def sentence_of(error: Exception) -> str:
+    """The text of a broken promise as a sentence, without the name of its class.
+
+    >>> sentence_of(ChainBroken("the hash chain breaks at 1-7"))
+    'The hash chain breaks at 1-7.'
+    """
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
 @contextmanager
 def store_errors() -> Iterator[None]:
     """Turns what the store and the journal raise inside the block into a failure with one sentence.
@@ -56,15 +66,23 @@ def store_errors() -> Iterator[None]:
     except (redis.ConnectionError, redis.TimeoutError) as error:
         fail(EXIT_UNREACHABLE, f"The store went away ({error}): see `jibek status`.")
     except OutcomeUnknown as error:
-        fail(
-            EXIT_UNREACHABLE,
-            f"{error}. Do not repeat it: look with `jibek audit` once `jibek status` shows that the engine has caught up.",
-        )
+        fail(EXIT_UNREACHABLE, unknown_outcome(error))
     except StoreTimeout as error:
         fail(EXIT_UNREACHABLE, f"{error}")
     except (BadWatermark, ChainBroken, Diverged, StaleEpoch, StoreRefused) as error:
-        fail(EXIT_REFUSED, f"{type(error).__name__}: {error}")
+        fail(EXIT_REFUSED, sentence_of(error))
     except redis.OutOfMemoryError:
         fail(EXIT_REFUSED, f"The store is full, and takes only what must pass. {MORE_MEMORY}")
     except redis.ResponseError as error:
         fail(EXIT_REFUSED, f"The store refused: {error}")
+
+
+def unknown_outcome(error: OutcomeUnknown) -> str:
+    """What to do about a command without an answer. What is in the journal will be executed, so that repeating it would do it twice.
+
+    >>> print(unknown_outcome(OutcomeUnknown("no answer to 1-23", EntryId(1, 23))))
+    Do not repeat the command: no answer to 1-23. See `jibek status`; then `jibek audit`, and for money `jibek ledger journal --entry 1-23`, show whether it was done.
+    """
+    money = "" if error.id is None else f", and for money `jibek ledger journal --entry {error.id}`,"
+    shows = "show" if money else "shows"
+    return f"Do not repeat the command: {error}. See `jibek status`; then `jibek audit`{money} {shows} whether it was done."

@@ -10,8 +10,8 @@ import click
 
 from jibek.console.operator import OPERATOR_VARIABLE, operator_name
 from jibek.console.printable import argument_fault, is_text
+from jibek.console.suggestion import DEFAULT_DATA_DIR
 
-DEFAULT_DATA_DIR = Path("jibek-data")
 TEXT_BYTES_MAX = 500
 """Of a name or a reason: both go into one journal entry, which has room for 48 KB."""
 

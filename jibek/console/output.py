@@ -16,6 +16,7 @@ import click
 
 from jibek.console.printable import printable, printable_block, printable_json
 from jibek.console.standard_streams import OutputLost
+from jibek.console.suggestion import with_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,7 +58,7 @@ def print_line(text: str = "", *, err: bool = False) -> None:
     """
     if err:
         with suppress(OSError):
-            click.echo(printable_block(text), err=True)
+            click.echo(printable_block(with_folder(text)), err=True)
         return
     with writing():
         click.echo(printable(text))

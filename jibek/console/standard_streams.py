@@ -15,16 +15,22 @@ from typing import Any
 import click
 
 from jibek.console.printable import excerpt, printable_block
+from jibek.console.suggestion import with_folder
 
 STREAM_ERRORS = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT, errno.EFBIG})
 """With these a stream refuses what is written to it; such an error names no file."""
+
+CHANGE_PARAMETER = "who"
+"""What a command has that changes something, and no other."""
+EXIT_READ_NO_MORE = 141
+"""As a shell shows a program that SIGPIPE has ended."""
 
 
 class Sentence(click.ClickException):
     """Ends the command with one sentence on standard error and an exit code."""
 
     def __init__(self, text: str, exit_code: int = 1) -> None:
-        super().__init__(text)
+        super().__init__(with_folder(text))
         self.exit_code = exit_code  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
@@ -38,10 +44,20 @@ class OutputLost(Sentence):
     def __init__(self, error: OSError | None) -> None:
         """`error` is what the system says; None if it was closed from the beginning."""
         self.reason = "it is closed" if error is None else error.strerror or str(error)
+        context = click.get_current_context(silent=True)
+        changes = context is not None and CHANGE_PARAMETER in context.params
+        is_read_no_more = error is not None and error.errno == errno.EPIPE
+        self.is_quiet = is_read_no_more and not changes
+        """Whether the reader of a pipe has seen enough of what a command only shows: nothing is wrong then."""
         super().__init__(
-            f"Standard output cannot be written ({self.reason}): something may be missing there. "
-            "`jibek audit` shows what was changed."
+            f"Standard output cannot be written ({self.reason}): something may be missing there."
+            + (" `jibek audit` shows what was changed." if changes else ""),
+            EXIT_READ_NO_MORE if self.is_quiet else 1,
         )
+
+    def show(self, file: Any = None) -> None:
+        if not self.is_quiet:
+            super().show(file)
 
 
 def run(command: Callable[[], Any], *, needs_output: bool = True) -> int:

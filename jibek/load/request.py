@@ -90,7 +90,7 @@ def load_remote(url: str, credentials: Credentials, request: LoadRequest) -> Loa
     symbols = fetch(f"{http_of(ws_api)}/exchangeInfo")["symbols"]
     rules = next((each for each in symbols if request.symbol in (None, each["symbol"])), None)
     if rules is None:
-        fail(EXIT_REFUSED, f"No market is named {request.symbol}.")
+        fail(EXIT_REFUSED, f"No market is named {request.symbol}. See `jibek market list`.")
     terms = possible_terms(rules, request.price)
     clients = request.load_clients(terms, [credentials])
     result = run_until_stopped(ws_api, clients, request.amount, terms.symbol)

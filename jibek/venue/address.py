@@ -82,6 +82,20 @@ def urls(host: str, port: int, *, tls: bool = False) -> dict[str, str]:
     }
 
 
+def check_is_there(data_dir: Path) -> None:
+    """A folder that was moved away may be that of a running venue, and another one must not be started in its place.
+
+    Raises:
+        Failure: exit code 3 if there is no such folder.
+    """
+    if not os.path.lexists(data_dir):
+        fail(
+            EXIT_UNREACHABLE,
+            f"There is no folder {data_dir}: is it the right one (--data)? If a venue ran there, put its folder back; do not "
+            "start another.",
+        )
+
+
 def find_venue(data_dir: Path) -> VenueAddress:
     """The venue of a data folder, whether its supervisor is alive or not.
 
@@ -89,6 +103,7 @@ def find_venue(data_dir: Path) -> VenueAddress:
         Failure: exit code 3 if the folder has no readable `venue.json`.
     """
     path = data_dir / VENUE_FILE
+    check_is_there(data_dir)
     try:
         check_private_folder(data_dir)
         content = read_state(path)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 
 SAID_AFTER_S = 0.6
 """A trouble that is over sooner, such as a restart of the store, is not worth a line for every process that felt it."""
+
+ONLY_COPY = "the only copy"
+"""A trouble that says this ends the data if the store ends."""
 
 _NUMBER = re.compile(r"\d[\d,.]*")
 
@@ -38,6 +42,17 @@ class Announcements:
                 self._said[name] = kind
                 found.append(f"{_subject(name)}: {state.rstrip('.')}.")
         return found
+
+
+def level_of(line: str) -> int:
+    """The level in the log of a line of `Announcements`.
+
+    >>> level_of("The store is ready again."), level_of("The engine: stopped answering 3 s ago.")
+    (20, 30)
+    """
+    if line.endswith(" is ready again."):
+        return logging.INFO
+    return logging.ERROR if ONLY_COPY in line else logging.WARNING
 
 
 def _subject(name: str) -> str:

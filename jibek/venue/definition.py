@@ -16,6 +16,8 @@ from jibek.console.printable import excerpt
 from jibek.venue.directory import read_directory
 from jibek.venue.tiers import LOAD_TIER
 
+CHANGES_NOTHING = "This venue exists, so --venue changes nothing; it differs in:"
+
 
 class DefinitionRefused(Exception):
     """The engine refused a part of a venue.toml that passed its own checks; the text says why."""
@@ -63,11 +65,16 @@ def is_beginning_of(definition: VenueDefinition, listing: Listing) -> bool:
     )
 
 
-def differences(definition: VenueDefinition, listing: Listing) -> Iterator[str]:
-    """One sentence for each difference between the file and the venue. The venue is right.
+def differences(definition: VenueDefinition, listing: Listing) -> list[str]:
+    """One sentence for each difference between the file and the venue, and one in front. The venue is right.
 
     It compares names, not numbers: the file numbers by its own order.
     """
+    found = list(_differences(definition, listing))
+    return [CHANGES_NOTHING, *found] if found else []
+
+
+def _differences(definition: VenueDefinition, listing: Listing) -> Iterator[str]:
     for asset in definition.assets:
         listed = listing.asset_by_name.get(asset.name)
         if listed is None:

@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.process.private_files import (
+    UnsafePath,
     check_parents,
     check_private_file,
     check_private_folder,
@@ -102,12 +103,19 @@ class DataFolder:
         """Makes the folder and its parts, as far as they are missing, for this user alone.
 
         Raises:
-            FolderRefused: something else than a venue is in it.
+            FolderRefused: something else than a venue is in it, or it cannot be made.
             UnsafePath: it belongs to another user, is a link, or others may write to it or to what is above it.
         """
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        check_parents(self.path)
-        make_private_folder(self.path)
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            check_parents(self.path)
+            make_private_folder(self.path)
+        except UnsafePath:
+            raise
+        except OSError as error:
+            raise FolderRefused(
+                f"The data folder {self.path} cannot be made ({error.strerror}): name another place with --data."
+            ) from None
         if not self.is_marked():
             self._refuse_strangers()
         for folder in (self.store, self.logs):

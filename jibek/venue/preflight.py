@@ -11,7 +11,7 @@ import redis
 
 from engine.journal import BadStoreUrl, connect, place_of
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, STORE_VARIABLE
-from engine.process.disk import MIB, read_disk
+from engine.process.disk import read_disk
 from gateway.access import Access, AccessRefused
 from gateway.wire.tls import Certificate, TlsRefused
 from jibek.venue.cures import with_cure
@@ -124,6 +124,6 @@ def check_disk(folder: Path) -> None:
         raise StartFailed(f"The disk of {folder} is read-only: mount it for writing.")
     if not disk.takes_writes:
         raise StartFailed(
-            f"The disk of {folder} is full ({disk.free_bytes / MIB:.0f} MiB are free): make room, at least "
-            f"{disk.full_bytes / MIB:.0f} MiB."
+            f"The disk of {folder} is full ({disk.free_bytes / 1e6:.0f} MB are free): make room, at least "
+            f"{disk.full_bytes / 1e6:.0f} MB."
         )

@@ -134,6 +134,18 @@ def is_jibek_up(pid: int) -> bool:
     return is_up_command(arguments)
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped by SIGSTOP, Ctrl-Z or a debugger, and obeys no other signal until it goes on."""
+    if sys.platform != "linux":
+        found = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return found.stdout.startswith("T")
+    try:
+        # The state follows the name of the program, which is in brackets and may hold any character.
+        return (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] in ("T", "t")
+    except (OSError, IndexError):
+        return False
+
+
 def is_up_command(arguments: list[str]) -> bool:
     """
     >>> is_up_command(["/opt/bin/python", "-P", "-m", "jibek", "up"]), is_up_command(["python", "/opt/bin/jibek", "up", "-h"])

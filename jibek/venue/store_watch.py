@@ -24,6 +24,7 @@ from engine.journal import (
     prepare_store,
 )
 from engine.journal.passing import reason_of
+from jibek.console.text import counted
 from jibek.venue.offsets import Offset, read_offsets
 from ledger.store import LedgerStore
 
@@ -55,7 +56,8 @@ class Lag:
         offset = self._offset
         if offset is None or not offset.lag_entries or now_s - self._since_s <= BEHIND_SHOWN_S:
             return ""
-        return f"it stands at {offset.id}, {offset.lag_entries:,} entries behind, for {now_s - self._since_s:.0f} s"
+        behind = counted(offset.lag_entries, "entry")
+        return f"it does not get beyond {offset.id}, {behind} behind, for {now_s - self._since_s:.0f} s"
 
 
 class StoreWatch:

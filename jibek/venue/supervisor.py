@@ -49,7 +49,7 @@ from gateway.wire.tls import utc_now
 from jibek.console.failure import MORE_MEMORY
 from jibek.console.operator import operator_name, system_user
 from jibek.venue import store_server
-from jibek.venue.announcements import Announcements
+from jibek.venue.announcements import Announcements, level_of
 from jibek.venue.children import SILENT_S, Child, InheritedFds, exit_text
 from jibek.venue.cures import passing_cause, with_cure
 from jibek.venue.definition import DefinitionRefused, define_venue, differences
@@ -382,7 +382,7 @@ class Supervisor:
         except redis.ResponseError:
             pass  # It took the claim at the start, so a store that refuses it now is asked again later.
         if self.lost:
-            self.say(self.lost)
+            self.say(self.lost, logging.ERROR)
         return not self.lost
 
     def _ready_names(self) -> set[str]:
@@ -397,7 +397,7 @@ class Supervisor:
         surroundings = self._surroundings
         surroundings.look(is_serving=store is not None and bool(store.ready))
         for line in (*surroundings.take_lines(), *self._watch_store.take_lines()):
-            self.say(line)
+            self.say(line, logging.WARNING)
         if surroundings.must_restart_store and store is not None and store.ready:
             store.signal(signal.SIGKILL)
         if store is not None and store.held and surroundings.disk_takes_writes and now_s >= store.restart_at_s:
@@ -507,7 +507,7 @@ class Supervisor:
         """Writes the state of everything into venue.json, and says what has changed for long enough."""
         states = states_of(self.children, self._watch_store, self._surroundings, self._state_file.fault, now_s)
         for line in self._announcements.lines(states, now_s):
-            self.say(line)
+            self.say(line, level_of(line))
         disk = self._surroundings.disk
         if self.folder.is_in_place():
             facts = facts_of(self.options, self.store_url, self.children, states, disk, self.store_binary)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import redis
 
 from engine.journal import connect
-from engine.process.disk import MIB, Disk, read_disk
+from engine.process.disk import Disk, read_disk
 from jibek.venue import store_server
 from jibek.venue.folder import DataFolder
 from jibek.venue.store_binary import StoreUnavailable
@@ -110,7 +110,7 @@ class Surroundings:
             return
         if self.disk is not None and not self.disk.takes_writes:
             self.faults["disk"] = (
-                f"the disk of the data folder is {self.disk.state} ({self.disk.free_bytes / MIB:,.0f} MiB are free), and new "
+                f"the disk of the data folder is {self.disk.state} ({self.disk.free_bytes / 1e6:,.0f} MB are free), and new "
                 "orders are refused: make room"
             )
         if not folder.logs.is_dir():

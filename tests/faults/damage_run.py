@@ -330,6 +330,31 @@ def _rows(name: str, results: Sequence[Result]) -> list[str]:
     return [f"| {' | '.join([name, str(done), *(str(counts[each]) for each in columns), by, *speed])} |"]
 
 
+def on_terminal(lines: str) -> str:
+    """A table of Markdown as aligned columns.
+
+    >>> print(on_terminal("| a | times |\\n|---|---|\\n| bit | 12 |"))
+    a    times
+    bit  12
+    """
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines.splitlines() if "|---" not in line]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def verdict(results: Sequence[Result]) -> str:
+    """The last line of a run."""
+    counts = Counter(result.outcome for result in results)
+    done = len(results) - counts[Outcome.SKIPPED]
+    skipped = f" Skipped: {counts[Outcome.SKIPPED]}." if counts[Outcome.SKIPPED] else ""
+    return (
+        f"WRONG means that the venue served something else than the truth, or failed, without saying so.{skipped}\n"
+        f"{counts[Outcome.WRONG]} of {done} damages led to a wrong answer."
+    )
+
+
 def line_of(number: int, count: int, result: Result) -> str:
     """The line of progress."""
     found = ": ".join(filter(None, (result.by, result.text)))
@@ -360,12 +385,14 @@ def main() -> int:
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="jibek-damage-") as folder:
         results = run(Path(folder), seed, options.damages)
-    print(f"\n{table(results)}\n\nSeed {seed}, {len(results)} damages, {time.monotonic() - began_s:.0f} s.\n")
+    shown = on_terminal(table(results)) if sys.stdout.isatty() else table(results)
+    print(f"\n{shown}\n\nSeed {seed}, {len(results)} damages, {time.monotonic() - began_s:.0f} s.\n")
     for result in results:
         if result.outcome in (Outcome.WRONG, Outcome.SKIPPED):
             print(f"{result.outcome}: {result.kind}: {result.text} [{command(result.seed)}]")
     if options.json is not None:
         options.json.write_text(json.dumps([result._asdict() for result in results], indent=1) + "\n")
+    print(verdict(results))
     return 1 if any(result.outcome == Outcome.WRONG for result in results) else 0
 
 

@@ -24,7 +24,9 @@ from tests.faults.damage_run import (
     judge,
     kind_of,
     line_of,
+    on_terminal,
     table,
+    verdict,
 )
 from tests.faults.damage_scenes import HOUR_S, Clock, Skipped
 from tests.faults.damage_venue import Operator, View, look
@@ -171,6 +173,9 @@ def test_the_table_counts_and_names_who_has_found_what() -> None:
     ]
     assert line_of(1, 4, results[0]) == "1/4 seed 1, 1.0 s, a bit (byte 1): refused at start, engine: broken"
     assert command(3) == "make damage-test N=1 SEED=3"
+    assert verdict(results).endswith(" Skipped: 1.\n1 of 3 damages led to a wrong answer.")
+    title, *rows = on_terminal(table(results)).splitlines()
+    assert {row.index("engine 1") for row in rows} == {title.rindex("found by")}
 
 
 def test_a_process_sees_the_clock_that_was_set(tmp_path: Path) -> None:

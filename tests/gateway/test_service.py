@@ -435,5 +435,5 @@ class TestStoreLinks:
         gateway = venue.processes["gateway"]
         assert gateway.wait() == EXIT_REFUSED
         log = gateway.log.read_text()
-        assert "StoreRefused: read: WRONGTYPE" in log
+        assert "read: WRONGTYPE" in log
         assert "Traceback" not in log

@@ -375,7 +375,7 @@ def test_the_process_ends_with_one_clear_line_when_a_promise_is_broken(
     client.set(CURSOR_KEY, "nonsense")
     done = run_settlement(server.url, tmp_path)
     assert done.returncode == EXIT_REFUSED
-    assert "LedgerBroken: the cursor b'nonsense' cannot be read" in done.stderr
+    assert "the cursor b'nonsense' cannot be read" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -391,7 +391,7 @@ def test_the_process_ends_before_it_is_ready_if_a_balance_is_wrong(
         done = run_settlement(server.url, tmp_path)
     assert (done.returncode, done.stdout) == (EXIT_REFUSED, "")
     assert done.stderr.splitlines()[-1].endswith(
-        "LedgerBroken: the stored balances are not those of the events: account 1 (alice), BTC: client is stored as 5.00000004, "
+        "the stored balances are not those of the events: account 1 (alice), BTC: client is stored as 5.00000004, "
         "and is 5.00000000 by the events. `jibek ledger rebuild` computes the ledger again from the events"
     )
     assert dump_ledger(client) == before

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -126,3 +127,8 @@ class VenueProcess:
     def end(self) -> None:
         if self.launched is not None and self.launched.process.poll() is None:
             self.stop()
+
+
+def without_folder(text: str) -> str:
+    """A sentence as it is on the default folder: no command in it names another."""
+    return re.sub(r" --data [^ `]+", "", text)

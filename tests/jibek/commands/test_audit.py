@@ -5,17 +5,20 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from engine.journal import Producer, Store
+from engine.journal import EntryId, Producer, Store
 from engine.records import BatchBuilder, Command, CommandKind
+from jibek.commands.audit import short
 from jibek.console.operator import system_user
 from jibek.console.printable import is_printable
 from jibek.main import main
-from tests.worlds.venue import VenueProcess
+from jibek.venue.audit import Act
+from tests.worlds.venue import VenueProcess, without_folder
 
 NAMES = (f"audited-{number}" for number in itertools.count(1))
 
@@ -124,4 +127,10 @@ def test_what_others_wrote_into_the_journal_is_escaped(running_venue: VenueProce
 )
 def test_wrong_usage(running_venue: VenueProcess, words: list[str], code: int, says: str) -> None:
     result = audit(running_venue, *words)
-    assert (result.exit_code, says in result.stderr, result.stdout) == (code, True, "")
+    assert (result.exit_code, says in without_folder(result.stderr), result.stdout) == (code, True, "")
+
+
+def test_a_row_names_a_key_by_its_beginning() -> None:
+    act = Act(EntryId(1, 2), 0, "key-add", "alice", f"{'5f2ab10c' * 4}: ed25519, may read", "", "op", "user", "")
+    assert short(act) == "5f2ab10c…: ed25519, may read"
+    assert short(replace(act, kind="deposit", what="x" * 32)) == "x" * 32

@@ -35,7 +35,7 @@ REFUSED = [
     (["account", "create", "NEW", "--deposit", "BTC=5", "--deposit", "KZT=0", "--why", "x"], 2, "'KZT=0': it must be above 0"),
     (["account", "create", "NEW", "--deposit", "BTC=5", "--deposit", f"KZT={LARGE}", "--why", "x"], 2, "at most 46116860184273879.03"),
     (["account", "create", "NEW", "--deposit", "BTC=5", "--deposit", "KZT=-1", "--why", "x"], 2, "is not a plain decimal number"),
-    (["account", "create", "NEW", "--deposit", "BTC=5", "--deposit", "XYZ=1", "--why", "x"], 2, "no asset 'XYZ'"),
+    (["account", "create", "NEW", "--deposit", "BTC=5", "--deposit", "XYZ=1", "--why", "x"], 2, "no asset is named XYZ"),
     (["account", "create", "NEW", "--deposit", "BTC=5", "--deposit", "BTC=5", "--why", "x"], 2, "BTC is named twice"),
     (["account", "create", "NEW", "--deposit", "BTC=5", "--deposit", "KZT=0.001", "--why", "x"], 2, "more than 2 decimals"),
     (["account", "create", "NEW", "--deposit", "BTC=5"], 2, "--deposit needs a reason: say it with --why"),
@@ -79,7 +79,7 @@ REFUSED = [
     (["ledger", "deposit", OPENED, "0", "BTC", "--why", "x"], 2, "above 0"),
     (["ledger", "deposit", OPENED, LARGE, "BTC", "--why", "x"], 2, "at most"),
     (["ledger", "withdraw", OPENED, "1", "BTC", "--why", "x", "--who", "  "], 2, "it is blank"),
-    (["ledger", "withdraw", OPENED, "1", "x" * 300, "--why", "x"], 1, f"No asset is called '{'x' * 64}…'"),
+    (["ledger", "withdraw", OPENED, "1", "x" * 300, "--why", "x"], 1, f"No asset is named {'x' * 64}…"),
 ]  # fmt: skip
 
 

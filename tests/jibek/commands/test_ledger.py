@@ -30,6 +30,7 @@ from tests.worlds.ledger import SettlementThread, settle
 from tests.worlds.processes import process_environment, wait_until
 from tests.worlds.stepped_venue import EngineThread, SteppedVenue
 from tests.worlds.store import StoreProcess
+from tests.worlds.venue import without_folder
 
 Run = Callable[..., Result]
 
@@ -126,14 +127,14 @@ def test_the_trial_balance(run: Run) -> None:
     lines = good(run("trial-balance", "--asset", "BTC")).splitlines()
     assert lines[:-1] == [
         "Trial balance",
-        "asset  accounts              number       debit      credit",
-        "BTC    clients: available         2              0.99950000",
-        "BTC    held for open orders       3",
-        "BTC    house: fees                1              0.00050000",
-        "BTC    custody                    1  1.00000000",
-        "BTC    clearing                   1",
-        "BTC    total                         1.00000000  1.00000000",
-        "BTC    difference                                0.00000000",
+        "asset  kind                  accounts       debit      credit",
+        "BTC    clients: available           2              0.99950000",
+        "BTC    held for open orders         3",
+        "BTC    house: fees                  1              0.00050000",
+        "BTC    custody                      1  1.00000000",
+        "BTC    clearing                     1",
+        "BTC    total                           1.00000000  1.00000000",
+        "BTC    difference                                  0.00000000",
     ]
     document = json.loads(good(run("trial-balance", "--json")))
     assert document["balanced"] is True
@@ -148,7 +149,7 @@ def test_balances_that_do_not_add_up_are_not_shown(run: Run, client: Store, word
     result = run(*words)
     assert (result.exit_code, result.stdout) == (EXIT_REFUSED, "")
     assert result.stderr.startswith("The ledger is broken: the stored balances do not add up after entry 1-")
-    assert result.stderr.endswith(
+    assert without_folder(result.stderr).endswith(
         ": asset 3 differs by 49950000. `jibek ledger rebuild` computes the ledger again from the events.\n"
     )
 
@@ -161,7 +162,7 @@ def test_balances_of_an_asset_that_is_not_listed_are_named(run: Run, client: Sto
     for words in (["balances"], ["trial-balance"]):
         result = run(*words)
         assert (result.exit_code, result.stdout) == (EXIT_REFUSED, "")
-        assert result.stderr == (
+        assert without_folder(result.stderr) == (
             "The ledger has balances of asset 67, which is not listed: run `jibek ledger reconcile`.\n"
         )
 
@@ -184,7 +185,7 @@ def test_transfers_that_do_not_follow_from_the_events_are_not_shown(run: Run, cl
     for words in ([], ["--account", "alice"], ["--entry", id], ["--json"]):
         result = run("journal", *words)
         assert (result.exit_code, result.stdout) == (EXIT_REFUSED, "")
-        assert result.stderr == (
+        assert without_folder(result.stderr) == (
             f"The ledger is broken: the stored transfers of entry {id} are not those that follow from its events."
             " `jibek ledger rebuild` computes the ledger again from the events.\n"
         )
@@ -194,14 +195,14 @@ def test_a_trial_balance_that_does_not_balance_fails(run: Run, client: Store) ->
     client.hdel(BALANCES_KEY, field_of(slot_of(1, 3)))
     result = run("trial-balance")
     assert result.exit_code == EXIT_REFUSED
-    assert result.stderr == "Debits and credits differ in BTC: run `jibek ledger reconcile`.\n"
+    assert without_folder(result.stderr) == "Debits and credits differ in BTC: run `jibek ledger reconcile`.\n"
 
 
 def test_a_trial_balance_without_the_balances_of_its_transfers_fails(run: Run, client: Store) -> None:
     client.delete(BALANCES_KEY)
     result = run("trial-balance")
     assert result.exit_code == EXIT_REFUSED
-    assert result.stderr == "The ledger has transfers, but no balances: run `jibek ledger reconcile`.\n"
+    assert without_folder(result.stderr) == "The ledger has transfers, but no balances: run `jibek ledger reconcile`.\n"
 
 
 def test_a_trial_balance_of_an_asset_that_no_account_has_fails(run: Run) -> None:
@@ -298,7 +299,9 @@ def test_a_rebuild_of_a_running_venue(run: Run, client: Store) -> None:
 def test_a_rebuild_of_a_venue_that_does_not_run_waits_for_its_start(tmp_path: Path) -> None:
     os.close(lock_and_mark(tmp_path))
     result = CliRunner().invoke(ledger, ["rebuild", "--why", "bits turned", "--data", str(tmp_path)])
-    assert good(result) == f"No venue runs on {tmp_path}: its ledger is computed again when `jibek up` starts it.\n"
+    assert good(result) == (
+        f"No venue runs on {tmp_path}: its ledger is computed again when `jibek up --data {tmp_path}` starts it.\n"
+    )
     assert is_asked_for(tmp_path)
 
 
@@ -387,8 +390,8 @@ def test_money_in_and_out_is_in_the_journal_with_who_and_why(run: Run, client: S
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "says"),
     [
-        (["balances", "--account", "nobody"], EXIT_REFUSED, "No account is called 'nobody'"),
-        (["balances", "--asset", "XXX"], EXIT_REFUSED, "No asset is called 'XXX': there are BTC, ETH, KZT, USDT."),
+        (["balances", "--account", "nobody"], EXIT_REFUSED, "No account is named nobody"),
+        (["balances", "--asset", "XXX"], EXIT_REFUSED, "No asset is named XXX; there are BTC, ETH, KZT, USDT."),
         (["journal", "--entry", "one"], EXIT_USAGE, "'one' is not an entry"),
         (["journal", "--entry", "9999999-1"], EXIT_REFUSED, "The ledger has no entry 9999999-1: its last one is 1-"),
         (["journal", "--entry", "0-1"], EXIT_REFUSED, "The venue has no entry 0-1."),
@@ -400,7 +403,7 @@ def test_money_in_and_out_is_in_the_journal_with_who_and_why(run: Run, client: S
         (["deposit", "alice", "0", "KZT", "--why", "x"], EXIT_USAGE, "above 0"),
         (["deposit", "alice", "99999999999999999999", "KZT", "--why", "x"], EXIT_USAGE, "at most"),
         (["deposit", "alice", "1", "KZT", "--why", "x" * 70_000], EXIT_USAGE, "at most 500 bytes"),
-        (["deposit", "nobody", "1", "KZT", "--why", "x"], EXIT_REFUSED, "No account is called 'nobody'"),
+        (["deposit", "nobody", "1", "KZT", "--why", "x"], EXIT_REFUSED, "No account is named nobody"),
         (["deposit", "house", "1", "KZT", "--why", "x"], EXIT_REFUSED, "No such account."),
         (["withdraw", "alice", "1000", "BTC", "--why", "x"], EXIT_REFUSED, "has not enough available funds"),
     ],

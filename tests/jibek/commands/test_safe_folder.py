@@ -127,7 +127,9 @@ def test_a_second_venue_is_refused_whatever_file_was_removed(venue: VenueProcess
             path.touch(mode=0o600)
             path.write_bytes(content)
     assert result.exit_code == EXIT_REFUSED
-    assert result.stderr.startswith(f"{venue.data} is in use by `jibek up`, process {facts['pid']}: `jibek down`")
+    assert result.stderr.startswith(
+        f"{venue.data} is in use by `jibek up`, process {facts['pid']}: `jibek down --data {venue.data}`"
+    )
     assert venue.facts() == facts
 
 

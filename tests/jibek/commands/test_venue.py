@@ -392,7 +392,8 @@ def test_logs_can_be_followed(new_venue: NewVenue) -> None:
 
 @pytest.mark.parametrize("name", ["down", "status", "logs", "reset"])
 def test_a_folder_without_a_venue_is_code_three(tmp_path: Path, name: str) -> None:
-    assert VenueProcess(tmp_path / "none").jibek(name).returncode == 3
+    result = VenueProcess(tmp_path / "none").jibek(name)
+    assert (result.returncode, "do not start another" in result.stderr) == (3, True)
 
 
 def test_a_start_that_fails_quotes_only_itself_and_names_the_cure(new_venue: NewVenue) -> None:

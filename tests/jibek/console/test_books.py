@@ -32,11 +32,11 @@ def test_a_difference_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     print_trial_balance(ID, rows, NAMES)
     assert capsys.readouterr().out.splitlines() == [
         "Trial balance",
-        "asset  accounts            number  debit  credit",
-        "KZT    clients: available       3           5.00",
-        "KZT    custody                  1   4.00",
-        "KZT    total                        4.00    5.00",
-        "KZT    difference                          -1.00",
+        "asset  kind                accounts  debit  credit",
+        "KZT    clients: available         3           5.00",
+        "KZT    custody                    1   4.00",
+        "KZT    total                          4.00    5.00",
+        "KZT    difference                            -1.00",
         "after entry 1-20",
     ]
     assert trial_balance_json(ID, rows, NAMES)["balanced"] is False

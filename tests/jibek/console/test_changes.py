@@ -14,12 +14,12 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from engine.journal import EVENTS_KEY, JOURNAL_KEY, Producer, Store
+from engine.journal import EVENTS_KEY, JOURNAL_KEY, EntryId, Producer, Store
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.reasons import Reason
 from engine.records import Command, CommandKind, EventEntry, EventKind
 from jibek.console.changes import OPERATOR_TEXTS, execute, reason_text
-from jibek.console.failure import Failure
+from jibek.console.failure import Failure, unknown_outcome
 from jibek.console.operator import system_user
 from jibek.main import main
 from jibek.venue.directory import read_directory
@@ -145,3 +145,15 @@ def test_a_command_that_is_asked_for_no_change_is_aborted(monkeypatch: pytest.Mo
     monkeypatch.setattr("jibek.main.LazyGroup.get_command", lambda *_: looks)
     result = CliRunner().invoke(main, ["market"], prog_name="jibek")
     assert (result.exit_code, "Aborted!" in result.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OutcomeUnknown("no answer to 1-23", EntryId(1, 23)), "`jibek ledger journal --entry 1-23`"),
+        (OutcomeUnknown("the connection was lost"), "`jibek audit` shows"),
+    ],
+)
+def test_a_command_of_unknown_outcome_is_not_to_be_repeated(error: OutcomeUnknown, words: str) -> None:
+    text = unknown_outcome(error)
+    assert words in text and text.startswith("Do not repeat")

@@ -18,7 +18,7 @@ from jibek.console.failure import Failure, fail, store_errors
         (redis.ConnectionError("gone"), EXIT_UNREACHABLE),
         (redis.TimeoutError("slow"), EXIT_UNREACHABLE),
         (StoreTimeout("no answer"), EXIT_UNREACHABLE),
-        (ChainBroken("at 1-7"), EXIT_REFUSED),
+        (ChainBroken("The chain breaks at 1-7"), EXIT_REFUSED),
         (redis.ResponseError("WRONGTYPE"), EXIT_REFUSED),
     ],
 )

@@ -14,7 +14,7 @@ import click
 import pytest
 
 from jibek.console.output import Column, print_json, print_line, print_table
-from jibek.console.standard_streams import OutputLost, of_system, run
+from jibek.console.standard_streams import EXIT_READ_NO_MORE, OutputLost, of_system, run
 from tests.worlds.venue import VenueProcess
 
 
@@ -46,11 +46,18 @@ def test_output_that_is_refused_is_one_sentence(
     printer: str, number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdout", Refusing(number))
-    assert run(PRINTERS[printer]) == 1
-    assert capsys.readouterr().err == (
-        f"Standard output cannot be written ({os.strerror(number)}): something may be missing there. "
-        "`jibek audit` shows what was changed.\n"
-    )
+    said = f"Standard output cannot be written ({os.strerror(number)}): something may be missing there."
+    is_pipe = number == errno.EPIPE
+    assert run(PRINTERS[printer]) == (EXIT_READ_NO_MORE if is_pipe else 1)
+    assert capsys.readouterr().err == ("" if is_pipe else f"{said}\n")
+    with click.Context(click.Command("deposit")) as context:
+        context.params["who"] = "op"
+        assert run(PRINTERS[printer]) == 1 or printer in ("print", "echo")
+    if printer not in (
+        "print",
+        "echo",
+    ):  # What writes past `console/output` fails where the command is not known any more.
+        assert capsys.readouterr().err == f"{said} `jibek audit` shows what was changed.\n"
 
 
 def test_errors_that_cannot_be_shown_leave_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +88,7 @@ def test_what_the_system_refuses_is_a_sentence(error: OSError, code: int, text: 
 
 # -- real processes: (words, redirections of a shell, exit code, whether standard error says so)
 
-FULL, CLOSED, UNREAD = "No space left on device", "it is closed", "Broken pipe"
+FULL, CLOSED = "No space left on device", "it is closed"
 REAL = [
     ("--help", ">/dev/full", 1, FULL),
     ("account list --data {data}", ">/dev/full", 1, FULL),
@@ -90,7 +97,7 @@ REAL = [
     ("nonsense", ">&- 2>/dev/full", 1, ""),
     ("nonsense", "2>/dev/full", 2, ""),
     ("account show nobody --data {data}", "2>&-", 1, ""),
-    ("down --data {data}/none", ">&-", 3, "No venue runs on"),
+    ("down --data {data}/none", ">&-", 3, "There is no folder"),
 ]  # fmt: skip
 
 
@@ -113,7 +120,7 @@ def test_a_pipe_that_is_not_read(running_venue: VenueProcess) -> None:
         done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     finally:
         os.close(writing)
-    assert (done.returncode, UNREAD in done.stderr, len(done.stderr.splitlines())) == (1, True, 1)
+    assert (done.returncode, done.stderr) == (EXIT_READ_NO_MORE, "")
 
 
 def test_a_stream_of_another_alphabet_gets_escapes(running_venue: VenueProcess) -> None:

@@ -59,6 +59,12 @@ def test_a_folder_without_a_venue_is_named(tmp_path: Path, text: str | None, say
     assert failure.value.exit_code == EXIT_UNREACHABLE
 
 
+def test_no_other_venue_is_advised_where_a_folder_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="put its folder back; do not start another") as failure:
+        find_venue(tmp_path / "moved")
+    assert (failure.value.exit_code, "`jibek up`" in failure.value.message) == (EXIT_UNREACHABLE, False)
+
+
 @pytest.fixture
 def held_folder(tmp_path: Path) -> Iterator[Path]:
     """A data folder whose lock this process holds, as a `jibek up` does."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from jibek.venue.announcements import SAID_AFTER_S, Announcements
+import logging
+
+from jibek.venue.announcements import SAID_AFTER_S, Announcements, level_of
 
 LATER_S = SAID_AFTER_S + 0.1
 
@@ -47,3 +49,10 @@ def test_the_supervisor_is_the_venue() -> None:
     assert announcements.lines({"up": "trouble: the disk is full."}, LATER_S) == [
         "The venue: trouble: the disk is full."
     ]
+
+
+def test_troubles_are_no_mere_information() -> None:
+    trouble = "trouble: files of the store were removed (a). Its memory is the only copy: do not stop the venue"
+    assert [level_of(line) for line in said("trouble: store: it is away", "trouble: store: it is away", trouble, trouble, "ready")] == [
+        logging.WARNING, logging.ERROR, logging.INFO,
+    ]  # fmt: skip

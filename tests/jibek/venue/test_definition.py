@@ -15,7 +15,7 @@ from engine.listing import Asset, Listing, Market
 from engine.process.watermarks import begin_watermarks
 from engine.records import DEFAULT_LIMITS, MarketState, TierLimits
 from engine.venue_file import VenueDefinition, load_venue
-from jibek.venue.definition import define_venue, differences, is_beginning_of
+from jibek.venue.definition import CHANGES_NOTHING, define_venue, differences, is_beginning_of
 from jibek.venue.directory import read_directory
 from tests.worlds.store import StoreProcess
 
@@ -48,7 +48,7 @@ def test_another_venue_is_no_beginning() -> None:
 
 def test_the_same_has_no_differences() -> None:
     definition = load_venue()
-    assert list(differences(definition, listing_of(definition))) == []
+    assert differences(definition, listing_of(definition)) == []
 
 
 def test_each_difference_is_one_sentence() -> None:
@@ -61,7 +61,8 @@ def test_each_difference_is_one_sentence() -> None:
         assets=[*definition.assets, Asset(5, "EUR", 2)],
         markets=[(btc, market._replace(notional_min=60_000)), *rest[:-1]],
     )
-    assert list(differences(changed, listing)) == [
+    assert differences(changed, listing) == [
+        CHANGES_NOTHING,
         "venue.toml has the asset EUR, the venue has not.",
         "venue.toml gives BTCKZT notional_min = 60000, the venue 50000.",
         "venue.toml gives ETHKZT maker_fee_ppm = 500, the venue 7.",
@@ -80,7 +81,8 @@ def test_each_difference_of_a_tier_is_one_sentence() -> None:
     listing.tiers["maker"] = TierLimits(orders_per_10_s=500)
     limits = [("default", DEFAULT_LIMITS), ("maker", TierLimits(orders_per_day=9)), ("new", TierLimits())]
     hint = "venue.toml is read only for a new venue: use `jibek limits set"
-    assert list(differences(replace(definition, limits=limits), listing)) == [
+    assert differences(replace(definition, limits=limits), listing) == [
+        CHANGES_NOTHING,
         f"venue.toml has default.subscriptions_max = 10, but this venue runs with 7. {hint} default --subscriptions-max 10`.",
         f"venue.toml has no maker.orders_per_10_s, but this venue runs with 500. {hint} maker --orders-per-10-s 0`.",
         f"venue.toml has maker.orders_per_day = 9, but this venue runs with 160000 (from default). {hint} maker --orders-per-day 9`.",

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from jibek.venue.processes import cpu_seconds, is_alive, is_jibek_up, resident_bytes, signal_proved
+from jibek.venue.processes import cpu_seconds, is_alive, is_jibek_up, is_stopped, resident_bytes, signal_proved
 from tests.worlds.processes import wait_until
 
 NO_PROCESS = 2**22 + 1
@@ -63,3 +63,12 @@ def test_a_signal_goes_only_to_a_process_that_was_proved() -> None:
         assert signal_proved(process.pid, signal.SIGKILL, lambda pid: pid == process.pid)
         assert process.wait() == -signal.SIGKILL
     assert not signal_proved(NO_PROCESS, signal.SIGKILL, is_jibek_up)
+
+
+def test_a_stopped_process_is_seen(source: str) -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        assert not is_stopped(process.pid)
+        process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: is_stopped(process.pid), "it is stopped")
+        process.kill()
+    assert not is_stopped(NO_PROCESS)
