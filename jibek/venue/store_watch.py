@@ -164,9 +164,11 @@ class StoreWatch:
         self._was_unsafe = False
 
     def _put_right(self, client: Store, unsafe: StoreRefused) -> None:
-        """The settings of an embedded store are the venue's own."""
+        """The settings of an embedded store are the venue's own. They are put right at the second look: by then the gateway, which
+        looks as often, has seen it too, and waits until the log is written."""
         if not self._was_unsafe:
             self._lines.append(f"A setting was changed: {unsafe}. It is put right.")
+            return
         if not int(client.config_get("maxmemory")["maxmemory"]):
             client.config_set("maxmemory", str(self._own_memory_bytes))
         # Last comes `appendonly`, which lets the store write all that it has.
