@@ -14,7 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from engine.journal import EVENTS_KEY, JOURNAL_KEY, EntryId, Producer, Store
+from engine.journal import EVENTS_KEY, JOURNAL_KEY, EntryId, OutcomeUnknown, Producer, Store
 from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.reasons import Reason
 from engine.records import Command, CommandKind, EventEntry, EventKind
