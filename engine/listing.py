@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from engine.decimals import format_decimal, parse_decimal
 from engine.definitions import lot_value_units
-from engine.journal import ENGINE_PRODUCER
+from engine.producers import ENGINE_PRODUCER
 from engine.records import (
     ASSET_DEFINITION,
     DEFAULT_LIMITS,

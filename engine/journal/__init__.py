@@ -85,19 +85,14 @@ from engine.journal.source import (
     read_journal,
 )
 from engine.journal.store import (
-    ENGINE_PRODUCER,
     EPOCH_KEY,
     EVENTS_KEY,
-    FIRST_GATEWAY,
     INCARNATION_KEY,
     JOURNAL_KEY,
     LIBRARY_NAME,
-    OPERATOR_PRODUCER,
     PRODUCERS_KEY,
     PUBLISHED_KEY,
     REQUIRED_SETTINGS,
-    SETTLEMENT_PRODUCER,
-    VENUE_PRODUCER,
     ProducerRow,
     Store,
     StoreRefused,
@@ -149,6 +144,13 @@ from engine.journal.streams import (
     parse_journal,
     parse_streams,
     read_call,
+)
+from engine.producers import (
+    ENGINE_PRODUCER,
+    FIRST_GATEWAY,
+    OPERATOR_PRODUCER,
+    SETTLEMENT_PRODUCER,
+    VENUE_PRODUCER,
 )
 
 __all__ = [

@@ -24,7 +24,6 @@ from engine.journal.store import (
     EPOCH_KEY,
     INCARNATION_KEY,
     JOURNAL_KEY,
-    OPERATOR_PRODUCER,
     PRODUCERS_KEY,
     ProducerRow,
     Store,
@@ -32,6 +31,7 @@ from engine.journal.store import (
     current_epoch,
 )
 from engine.journal.streams import parse_journal
+from engine.producers import OPERATOR_PRODUCER
 from engine.records import (
     BATCH_BYTES_MAX,
     BATCH_HEADER,
@@ -341,7 +341,7 @@ class Producer:
                 return EventEntry(entry.data)
             if found:
                 raise ChainBroken(f"the events go on at {found[0].id}, and {id} is not among them")
-        raise OutcomeUnknown(f"no answer to {id}: whether it was executed is unknown", id)
+        raise OutcomeUnknown(f"no answer to {id} (is the engine running?): whether it was executed is unknown", id)
 
 
 def _before(id: EntryId) -> EntryId:

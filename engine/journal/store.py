@@ -17,6 +17,7 @@ from engine.journal.chain import GENESIS_HEAD, UnreadableReply, excerpt
 from engine.journal.ids import BEGINNING, EntryId
 from engine.journal.store_socket import CheckedSocketConnection
 from engine.journal.store_url import check_store_url
+from engine.producers import VENUE_PRODUCER
 from engine.records import BATCH_HEADER, EPOCH_START, BatchBuilder, Command, CommandKind, EpochStart
 
 Store = Any
@@ -32,17 +33,6 @@ INCARNATION_KEY = "{jibek}:incarnation"
 """The last incarnation that was drawn."""
 
 LIBRARY_NAME = "jibek_journal"
-
-VENUE_PRODUCER = 1
-"""The process that defines a new venue from venue.toml; the epoch-start is its first batch."""
-OPERATOR_PRODUCER = 2
-"""The command line."""
-ENGINE_PRODUCER = 3
-"""The engine's own service: time ticks and the clock guard."""
-SETTLEMENT_PRODUCER = 4
-"""The settlement, which asks the engine for its balances."""
-FIRST_GATEWAY = 16
-"""The WebSocket gateways are producers from here on."""
 
 
 class StoreRefused(Exception):

@@ -80,6 +80,7 @@ def store_errors() -> Iterator[None]:
 def unknown_outcome(error: OutcomeUnknown) -> str:
     """What to do about a command without an answer. What is in the journal will be executed, so that repeating it would do it twice.
 
+    >>> from engine.journal import EntryId
     >>> print(unknown_outcome(OutcomeUnknown("no answer to 1-23", EntryId(1, 23))))
     Do not repeat the command: no answer to 1-23. See `jibek status`; then `jibek audit`, and for money `jibek ledger journal --entry 1-23`, show whether it was done.
     """

@@ -209,7 +209,9 @@ def test_a_refused_start_leaves_no_folder_for_a_socket(new_venue: NewVenue, monk
     venue = new_venue()
     venue.folder.create()
     (venue.folder.store / "appendonlydir").mkdir()
-    (venue.folder.store / "valkey.conf").write_text("# For Valkey 99.0.\n")
+    served_by = venue.folder.store / "served-by"
+    served_by.write_text("Valkey 99.0\n")
+    served_by.chmod(0o600)
     with tempfile.TemporaryDirectory(dir="/tmp") as place:
         monkeypatch.setenv("XDG_RUNTIME_DIR", place)
         result = venue.jibek("up", "--port", str(venue.options.port))

@@ -102,7 +102,7 @@ STATES: tuple[tuple[float, dict[str, Any] | None, Report, dict[str, str], bool, 
     (11.0, None,  OK,                      {},                  True,  "stopped answering 11 s ago"),
     (0.0,  None,  Report(30.0),            {},                  True,  "starting"),
     (0.0,  None,  OK,                      {"waits": "for it"}, True,  "waiting: for it"),
-    (0.0,  None,  Report(0.0, {"a": "b"}), {"waits": ""},       True,  "waiting: b"),
+    (0.0,  None,  Report(0.0, {"a": "b"}), {"waits": ""},       True,  "waiting: a: b"),
     (0.0,  READY, Report(1.0),             {},                  True,  "ready"),
     (0.0,  READY, Report(3.0),             {},                  True,  "trouble: its main loop has not come round for 3 s"),
     (0.0,  READY, Report(3.0),             {},                  False, "trouble: its main loop has not come round for 3 s: it waits "

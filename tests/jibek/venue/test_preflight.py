@@ -55,7 +55,7 @@ def test_a_full_disk_is_named_before_anything_is_written(
 ) -> None:
     monkeypatch.setattr(preflight, "read_disk", lambda _: Disk(0, 1 << 30))
     supervisor = Supervisor(VenueOptions(tmp_path / "data", engine="reference"), lambda line: None)
-    with pytest.raises(StartFailed, match=r"The disk of .*/data is full .0 MiB are free.: make room, at least 10 MiB"):
+    with pytest.raises(StartFailed, match=r"The disk of .*/data is full .0 MB are free.: make room, at least 11 MB"):
         supervisor.run()
     assert not supervisor.folder.marker_file.exists()
 
