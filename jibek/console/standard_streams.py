@@ -119,14 +119,16 @@ def hold_descriptors() -> None:
 
 
 def drop_what_is_left() -> None:
-    """Turns a standard output that refuses what is written away, so that Python does not try again at its end, and complain."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        with suppress(OSError, ValueError):
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, sys.stdout.fileno())
-            os.close(null)
+    """Turns a standard stream that refuses what is written away, so that Python does not try again at its end, complain, and
+    end with an exit code of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, stream.fileno())
+                os.close(null)
 
 
 def _show(failure: click.ClickException) -> None:

@@ -17,6 +17,9 @@ from jibek.console.output import Column, print_json, print_line, print_table
 from jibek.console.standard_streams import EXIT_READ_NO_MORE, OutputLost, of_system, run
 from tests.worlds.venue import VenueProcess
 
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+"""An environment in which Python writes to its streams as for most users: at the end of a line, or of the process."""
+
 
 class Refusing(io.TextIOBase):
     """A stream that takes nothing."""
@@ -106,7 +109,7 @@ def test_a_command_on_streams_that_do_not_work(
     running_venue: VenueProcess, tmp_path: Path, words: str, redirections: str, code: int, says: str
 ) -> None:
     line = f'"{sys.executable}" -m jibek {words.format(data=running_venue.data)} {redirections}'
-    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=60, check=False, env=BUFFERED)
     assert done.returncode == code, done.stderr
     assert says in done.stderr and "Traceback" not in done.stderr and "Exception" not in done.stderr
     assert len(done.stderr.splitlines()) <= 1
