@@ -22,11 +22,11 @@ class Subcommand(NamedTuple):
 
 
 SUBCOMMANDS = {
-    "up": Subcommand("jibek.commands.venue:up", "Start a venue, and watch its processes."),
-    "down": Subcommand("jibek.commands.venue:down", "Stop a venue in order."),
-    "status": Subcommand("jibek.commands.venue:status", "Show a venue's processes, progress and memory."),
-    "logs": Subcommand("jibek.commands.venue:logs", "Print the logs of a venue's processes."),
-    "reset": Subcommand("jibek.commands.venue:reset", "Delete a venue's data folder."),
+    "up": Subcommand("jibek.commands.up:up", "Start a venue, and watch its processes."),
+    "down": Subcommand("jibek.commands.down:down", "Stop a venue in order."),
+    "status": Subcommand("jibek.commands.status:status", "Show a venue's processes, progress and memory."),
+    "logs": Subcommand("jibek.commands.logs:logs", "Print the logs of a venue's processes."),
+    "reset": Subcommand("jibek.commands.down:reset", "Delete a venue's data folder."),
     "demo": Subcommand(
         "jibek.commands.demo:demo", "Run a venue with traders on it, then prove that its books balance."
     ),

@@ -55,3 +55,11 @@ def without_trailing_zeros(text: str) -> str:
     ('1000', '0.00001', '100')
     """
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def megabytes(size: int | None) -> str:
+    """
+    >>> megabytes(2_500_000), megabytes(None)
+    ('2.5 MB', '-')
+    """
+    return "-" if size is None else f"{size / 1e6:,.1f} MB"

@@ -6,7 +6,9 @@ belongs to a venue whose supervisor was killed.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from engine.process import EXIT_REFUSED, EXIT_UNREACHABLE
 from engine.process.private_files import UnsafePath, check_private_folder
 from jibek.console.failure import fail
 from jibek.console.trust import trust_certificate
-from jibek.venue.folder import VENUE_FILE, DataFolder
+from jibek.venue.folder import VENUE_FILE, DataFolder, FolderRefused
 from jibek.venue.state_file import UnreadableState, read_state
 
 STORE_TIMEOUT_S = 15.0
@@ -184,3 +186,15 @@ def open_store(address: VenueAddress, *, timeout_s: float = STORE_TIMEOUT_S) -> 
             f"The store of the venue on {address.data_dir} does not answer: is the venue up? See `jibek status`.",
         )
     return client
+
+
+@contextlib.contextmanager
+def folder_errors() -> Iterator[None]:
+    """
+    Raises:
+        Failure: the data folder is not this user's alone, or cannot be used for another reason.
+    """
+    try:
+        yield
+    except (FolderRefused, UnsafePath) as error:
+        fail(EXIT_REFUSED, str(error))

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from engine.journal import store_from_environment
 from engine.process import EXIT_REFUSED
-from jibek.commands.venue import up
+from jibek.commands.up import up
 from jibek.venue.launch import LaunchFailed, VenueOptions, launch
 
 OPTIONS = [

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from jibek.commands import venue
+from jibek.commands import status as command
 from jibek.venue import status
 from jibek.venue.address import VenueAddress, find_venue
 from jibek.venue.status import processes, read_status
@@ -63,12 +63,12 @@ def test_a_store_that_is_filling_or_full_is_said_and_ends_with_1(
 ) -> None:
     memory = {"used_memory": used * 10**6, "maxmemory": 100 * 10**6}
     ready = replace(ADDRESS, services={"store": os.getpid()}, states={"store": "ready"})
-    monkeypatch.setattr(venue, "running_venue", lambda data: ready)
+    monkeypatch.setattr(command, "running_venue", lambda data: ready)
     monkeypatch.setattr(
         status, "connect", lambda url, timeout_s: SimpleNamespace(info=lambda section: memory, close=lambda: None)
     )
     monkeypatch.setattr(status, "read_offsets", lambda client: [])
     for arguments in ([], ["--json"]):
-        result = CliRunner().invoke(venue.status, arguments)
+        result = CliRunner().invoke(command.status, arguments)
         assert (result.exit_code, state in result.output or words in result.output) == (code, True), result.output
     assert json.loads(result.output)["store"]["state"] == state

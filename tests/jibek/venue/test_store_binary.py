@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from jibek.commands import venue as commands
+from jibek.commands import up as commands
 from jibek.venue import store_binary
 from jibek.venue.store_binary import StoreUnavailable, find_again, find_binary, server_binary
 from tests.worlds.processes import wait_until
