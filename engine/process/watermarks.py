@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.journal import BEGINNING, GENESIS_HEAD, ChainBroken, EntryId, Source
-from engine.process.private_files import check_private_folder, open_private_folder, read_private_json
+from engine.process.private_files import check_private_folder, open_private_folder, read_private_json, sync_folder
 
 FOLDER_NAME = "watermarks"
 UP = "up"
@@ -229,7 +229,7 @@ def begin_watermarks(data: Path) -> None:
     for path in (data / FOLDER_NAME).glob("*.json"):
         if path != path_of(data, UP):
             path.unlink()
-    _sync_folder(data / FOLDER_NAME)
+    sync_folder(data / FOLDER_NAME)
 
 
 def write_watermark(data: Path, process: str, id: EntryId, head: bytes) -> None:
@@ -243,7 +243,7 @@ def write_watermark(data: Path, process: str, id: EntryId, head: bytes) -> None:
     if not os.path.lexists(folder):
         os.mkdir(folder, 0o700)
         os.chmod(folder, 0o700)
-        _sync_folder(data)
+        sync_folder(data)
     text = json.dumps({"id": str(id), "head": head.hex(), "check": _check(id, head)}).encode()
     draft = f"{process}.new"
     # By its descriptor: it stays this folder, and no link is followed that somebody puts in its place.
@@ -271,14 +271,6 @@ def _open_draft(name: str, folder_fd: int) -> int:
     except FileExistsError:
         os.unlink(name, dir_fd=folder_fd)
         return os.open(name, flags, 0o600, dir_fd=folder_fd)
-
-
-def _sync_folder(folder: Path | str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -15,7 +15,7 @@ import os
 import threading
 from pathlib import Path
 
-from engine.process.private_files import read_private, replace_private
+from engine.process.private_files import read_private_json, replace_private
 from engine.service.clocks import Baseline
 
 FILE_NAME = "clocks.json"
@@ -54,7 +54,7 @@ class ClockFile:
     def read(self) -> Baseline | None:
         """What was written since the machine was started; None if nothing was, or if it cannot be read."""
         try:
-            document = json.loads(read_private(self._path))
+            document = read_private_json(self._path)
             if not self._boot or document["boot"] != self._boot:
                 return None
             low_us, high_us, at_us = (document[name] for name in Baseline._fields)
