@@ -18,8 +18,8 @@ from engine.process.disk import Disk, read_disk
 from jibek.venue import store_server
 from jibek.venue.folder import DataFolder
 from jibek.venue.store_binary import StoreUnavailable
+from jibek.venue.store_files import AOF_FOLDER, MANIFEST
 
-AOF_FOLDER = "appendonlydir"
 LEFT_OVERS = ("temp-rewriteaof-*.aof", "temp-*.rdb", "temp-*.manifest")
 REWRITE_TIMEOUT_S = 1.0
 
@@ -279,8 +279,7 @@ def names_in_manifest(folder: Path) -> list[str] | None:
     """The names of the files of a log; none if the manifest is gone, or names none. None if it could not be looked at, for want
     of file descriptors for example: that is no reason to stop."""
     try:
-        (manifest,) = folder.glob("*.manifest")
-        rows = [line.split() for line in manifest.read_text().splitlines()]
+        rows = [line.split() for line in (folder / MANIFEST).read_text().splitlines()]
         # file NAME seq NUMBER type b|i|h; what is history (h) is about to be deleted.
         return [row[1] for row in rows if row[0] == "file" and row[-1] != "h"]
     except (FileNotFoundError, NotADirectoryError, ValueError, IndexError):
