@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from ledger.store import (
     LedgerStore,
 )
 from tests.ledger.test_settlement import start_child
-from tests.worlds.ledger import LedgerDump, dump_ledger, new_settlement, settle, settle_all
+from tests.worlds.ledger import LedgerDump, StepCountingStore, dump_ledger, new_settlement, settle, settle_all
 from tests.worlds.stepped_venue import SteppedVenue
 from tests.worlds.store import StoreProcess
 
@@ -111,17 +110,8 @@ def test_another_settlement_that_was_at_work_loses_nothing(
     assert dump_ledger(client) == found
 
 
-class KilledStore(LedgerStore):
+class KilledStore(StepCountingStore):
     """Ends its process before or after one of the steps that take a ledger out of the store."""
-
-    def __init__(self, client: Store, kill_at: int) -> None:
-        super().__init__(client)
-        self.steps_left = kill_at
-
-    def step(self) -> None:
-        if self.steps_left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        self.steps_left -= 1
 
     def _unlink(self, keys: list[str | bytes]) -> None:
         self.step()

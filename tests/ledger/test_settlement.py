@@ -28,7 +28,15 @@ from ledger.reports import all_balances
 from ledger.settlement import Settlement, open_ledger
 from ledger.snapshot import take_snapshot
 from ledger.store import BALANCES_KEY, CURSOR_KEY, Cursor, CursorMoved, LedgerBroken, LedgerStore, Writes
-from tests.worlds.ledger import LedgerDump, clear_ledger, dump_ledger, new_settlement, settle, settle_all
+from tests.worlds.ledger import (
+    LedgerDump,
+    StepCountingStore,
+    clear_ledger,
+    dump_ledger,
+    new_settlement,
+    settle,
+    settle_all,
+)
 from tests.worlds.processes import ROOT, ServiceProcess, wait_until
 from tests.worlds.stepped_venue import EngineThread, SteppedVenue
 from tests.worlds.store import StoreProcess
@@ -165,17 +173,8 @@ def test_an_entry_begun_in_other_parts_stops_the_settlement(venue: SteppedVenue,
 # -- killed between any two steps
 
 
-class SteppedStore(LedgerStore):
+class SteppedStore(StepCountingStore):
     """A ledger's store that counts a step before and after everything it does, and ends its process at one of them."""
-
-    def __init__(self, client: Store, kill_at: int) -> None:
-        super().__init__(client)
-        self.steps_left = kill_at
-
-    def step(self) -> None:
-        if self.steps_left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        self.steps_left -= 1
 
 
 def _stepped(name: str) -> Callable[..., Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 
 from engine.journal import Store
 from engine.process.follower import follow
@@ -19,6 +21,23 @@ class SettlementThread(BackgroundThread):
 
     def __init__(self, settlement: Settlement) -> None:
         super().__init__(lambda stop: follow(settlement, stop, logging.getLogger("settlement")))
+
+
+class StepCountingStore(LedgerStore):
+    """A ledger's store that counts down steps, and kills its process when none is left.
+
+    Args:
+        kill_at: so many steps are taken.
+    """
+
+    def __init__(self, client: Store, kill_at: int) -> None:
+        super().__init__(client)
+        self.steps_left = kill_at
+
+    def step(self) -> None:
+        if self.steps_left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.steps_left -= 1
 
 
 def new_settlement(store: LedgerStore) -> Settlement:
